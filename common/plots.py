@@ -1,0 +1,118 @@
+"""One visual language for the course. Every function draws on an ``ax`` it is given and returns nothing.
+
+Colours are the eight of Okabe and Ito (2008), which colour-blind readers can tell apart; lines differ in
+marker or dash as well wherever a figure may be printed in grey.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+import matplotlib.pyplot as plt
+import numpy as np
+from matplotlib.axes import Axes
+from matplotlib.figure import Figure
+
+BLACK, ORANGE, SKY, GREEN, YELLOW, BLUE, RED, PINK = (
+    "#000000", "#E69F00", "#56B4E9", "#009E73", "#F0E442", "#0072B2", "#D55E00", "#CC79A7")
+COLOURS = (BLUE, RED, GREEN, ORANGE, PINK, SKY, BLACK)
+MARKERS = ("o", "s", "^", "D", "v", "P", "X")
+DASHES = ("-", "--", "-.", ":", (0, (5, 1, 1, 1, 1, 1)), (0, (1, 1)), (0, (7, 2)))
+
+
+def style() -> None:
+    """Set the course's look: called once by ``lesson.begin``."""
+    plt.rcParams.update({
+        "figure.dpi": 110, "savefig.dpi": 150, "figure.constrained_layout.use": True, "font.size": 10,
+        "axes.titlesize": 10.5, "axes.titleweight": "bold", "axes.titlelocation": "left",
+        "figure.titlesize": 13, "figure.titleweight": "bold", "axes.spines.top": False,
+        "axes.spines.right": False, "axes.grid": True, "grid.alpha": 0.25, "grid.linewidth": 0.6,
+        "lines.linewidth": 1.7, "legend.frameon": False, "legend.fontsize": 9,
+        "axes.prop_cycle": plt.cycler(color=COLOURS), "image.cmap": "viridis",
+    })
+
+
+def figure(rows: int = 1, cols: int = 1, size: tuple[float, float] | None = None, title: str = "",
+           **subplots: Any) -> tuple[Figure, Any]:
+    """``plt.subplots`` with a headline that states the finding. ``size`` is in inches."""
+    fig, axes = plt.subplots(rows, cols, figsize=size or (4.4 * cols, 3.2 * rows), **subplots)
+    if title:
+        fig.suptitle(title, x=0.01, ha="left", wrap=True)
+    return fig, axes
+
+
+def label(ax: Axes, x: str, y: str, title: str = "") -> None:
+    """Name both axes, with units, and say what the panel shows."""
+    ax.set_xlabel(x)
+    ax.set_ylabel(y)
+    if title:
+        ax.set_title(title)
+
+
+def raster(ax: Axes, spk: Any, *, dt: float = 1.0, color: str = BLACK, size: float | None = None) -> None:
+    """Spike raster of ``spk (T, N)``: a tick for each spike, one row a neuron. ``dt`` scales steps to time."""
+    spk = np.asarray(spk)
+    t, n = np.nonzero(spk)
+    height = size or max(4.0, min(60.0, 4000.0 / max(1, spk.shape[1])))
+    ax.scatter(t * dt, n, s=height, marker="|", color=color, linewidths=0.9)
+    ax.set_xlim(-0.5 * dt, (len(spk) - 0.5) * dt)
+    ax.set_ylim(-0.7, spk.shape[1] - 0.3)
+    ax.grid(False)
+
+
+def membrane(ax: Axes, mem: Any, threshold: float | None = 1.0, spk: Any = None, *, color: str = BLUE,
+             name: str = "membrane U") -> None:
+    """Membrane trace ``mem (T,)`` with the threshold as a dashed line and the spikes ``spk (T,)`` as ticks above."""
+    mem = np.asarray(mem)
+    ax.plot(mem, color=color, label=name)
+    if threshold is not None:
+        ax.axhline(threshold, color=RED, linestyle="--", linewidth=1, label="threshold θ")
+    if spk is not None:
+        t = np.nonzero(np.asarray(spk))[0]
+        top = max(float(mem.max()), threshold or 0.0)
+        ax.plot(t, np.full(len(t), top * 1.08 if top > 0 else 0.1), "|", color=BLACK, markersize=9, label="spike")
+
+
+def curves(ax: Axes, x: Sequence[float] | np.ndarray, ys: Mapping[str, Any], *, bands: bool = True,
+           markers: bool = True) -> None:
+    """One line a name. A 2-D entry ``(seeds, len(x))`` is drawn as its mean with the range of its seeds as a band."""
+    for i, (name, y) in enumerate(ys.items()):
+        y = np.asarray(y, dtype=float)
+        look = {"color": COLOURS[i % 7], "linestyle": DASHES[i % 7], "label": name}
+        if markers:
+            look |= {"marker": MARKERS[i % 7], "markersize": 4.5}
+        if y.ndim == 2:
+            if bands and len(y) > 1:
+                ax.fill_between(x, y.min(0), y.max(0), color=COLOURS[i % 7], alpha=0.15, linewidth=0)
+            y = y.mean(0)
+        ax.plot(x, y, **look)
+    if len(ys) > 1:
+        ax.legend()
+
+
+def bars(ax: Axes, values: Mapping[str, float], *, fmt: str = "{:.3g}", color: str = BLUE) -> None:
+    """Horizontal bars, each with its value written at its end."""
+    names = list(values)
+    ax.barh(names, [values[n] for n in names], color=color, height=0.65)
+    for i, n in enumerate(names):
+        ax.annotate(fmt.format(values[n]), (values[n], i), xytext=(4, 0), textcoords="offset points", va="center",
+                    fontsize=9)
+    ax.invert_yaxis()
+    ax.margins(x=0.15)
+    ax.grid(False, axis="y")
+
+
+def confusion(ax: Axes, matrix: Any, classes: Sequence[str]) -> None:
+    """Confusion matrix ``(K, K)`` of counts, rows = true class; each row is coloured by its share."""
+    m = np.asarray(matrix, dtype=float)
+    share = m / np.maximum(m.sum(1, keepdims=True), 1)
+    ax.imshow(share, cmap="Blues", vmin=0, vmax=1)
+    for i, j in np.ndindex(*m.shape):
+        if m[i, j]:
+            ax.text(j, i, f"{m[i, j]:.0f}", ha="center", va="center", fontsize=7,
+                    color="white" if share[i, j] > 0.55 else "black")
+    ax.set_xticks(range(len(classes)), classes, rotation=45, ha="right")
+    ax.set_yticks(range(len(classes)), classes)
+    ax.grid(False)
+    label(ax, "predicted class", "true class")
