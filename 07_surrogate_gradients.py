@@ -56,8 +56,8 @@ You should see
 Builds on / leads to
     01 (the neuron), 06 (what a membrane is fed with). 08 builds the network step by step, 09 opens the training loop.
 
-Predict: the shapes were compared at width 1. Which of them suffers first when all are made narrow, those whose tails
-    reach far or those that end? Run with --width 0.1.
+Predict: the shapes were compared at width 1. Make all five forty times as wide: which arm of the comparison do they
+    then come to resemble, and what accuracy will they have? Run with --width 40.
 Next: uv run 08_feedforward_snn.py
 """
 
@@ -90,8 +90,8 @@ class Config(LessonConfig):
     """num_steps is the number of time steps for which each image is shown, as a constant current."""
 
     LIMITS = LessonConfig.LIMITS | {"n_train": (1, 60_000), "hidden": (1, 10_000), "epochs": (1, 1000),
-                                    "seeds": (1, 100), "lr": (1e-9, 10), "beta": (0, 1), "width": (1e-3, 1e3), "widths": (1e-6, 1e6),
-                                    "sweep_train": (1, 60_000), "sweep_seeds": (1, 100)}
+                                    "seeds": (1, 100), "lr": (1e-9, 10), "beta": (0, 1), "width": (1e-3, 1e3),
+                                    "widths": (1e-6, 1e6), "sweep_train": (1, 60_000), "sweep_seeds": (1, 100)}
     num_steps: int = 10
     """time steps per image (T)"""
     n_train: int = 10_000
@@ -141,12 +141,18 @@ class Spike(torch.autograd.Function):
 
 
 def surrogate(h: Slope) -> Slope:
-    """A ``spike_grad`` for any snnTorch neuron: it is called with x = U − θ and returns the spikes."""
+    """A ``spike_grad`` for any snnTorch neuron: it is called with x = U − θ and returns the spikes.
+
+    ``snn.Leaky(beta=0.9, spike_grad=surrogate(h))`` is all it takes; ``unroll`` runs whatever the neuron was given.
+    """
     return lambda x: Spike.apply(x, h)
 
 
 def true_slope(x: torch.Tensor) -> torch.Tensor:
-    """dΘ/dx = 0. (At x = 0 it is infinite, but a float all but never lands there.)"""
+    """dΘ/dx = 0. (At x = 0 it is infinite, but a float all but never lands there.)
+
+    ``snn.Leaky(surrogate_disable=True)`` says the same by cutting autograd's graph: weights below have ``.grad`` None.
+    """
     return torch.zeros_like(x)
 
 
@@ -308,7 +314,7 @@ def experiment_true_gradient(cfg: Config, run: Run, data: ImageData) -> dict[str
     y, weight = data.y_train[:8].to(run.device), net.fc[0].weight
     _, grads = gradients(net, x, y)
     i, j = divmod(int(grads[0].abs().argmax()), weight.shape[1])
-    slope = {"ATan": grads[0][i, j].item(), "true": gradients(use(net, true_slope), x, y)[1][0][i, j].item()}
+    slope = {"ATan": grads[0][i, j].item(), "the true gradient": gradients(use(net, true_slope), x, y)[1][0][i, j].item()}
     offsets, start_value = np.linspace(-0.5, 0.5, 201), weight[i, j].item()
     walk = []
     with torch.no_grad():
@@ -335,7 +341,8 @@ def experiment_shapes() -> dict[str, Any]:
         rows[name] = {"ours": a.numpy(), "theirs": b.numpy(), "error": ((a - b).abs().max() / a.abs().max()).item()}
     far = torch.linspace(-6, 0, 6001)
     nan = backward_of(snn_surrogate.sigmoid(), far, error=1e-3).isnan()  # exp(−25x) overflows, and ∞/∞ is NaN
-    return {"x": x.numpy(), "rows": rows, "edge": far[nan].max().item(), "far": far.numpy(), "safe": sigmoid(far).numpy()}
+    return {"x": x.numpy(), "rows": rows, "edge": far[nan].max().item(), "far": far.numpy(),
+            "safe": sigmoid(far).numpy()}
 
 
 def backward_of(spike_grad: Slope, x: torch.Tensor, error: float = 1.0) -> torch.Tensor:
@@ -344,11 +351,17 @@ def backward_of(spike_grad: Slope, x: torch.Tensor, error: float = 1.0) -> torch
     return torch.autograd.grad(spike_grad(x).sum() * error, x)[0] / error
 
 
+def raw_sigmoid(x: torch.Tensor) -> torch.Tensor:
+    """snnTorch's sigmoid() as a stepped ``snn.Leaky`` runs it. Handed over bare it would be mended in silence:
+    ``unroll`` knows it by name and computes the same slope without the overflow."""
+    return snn_surrogate.sigmoid()(x)
+
+
 def experiment_comparison(cfg: Config, run: Run, data: ImageData, first: dict[str, Any]) -> dict[str, dict[str, Any]]:
     """The same task, weights and batches with every shape, and with two of snnTorch's defaults as they come."""
     arms: dict[str, Slope] = {n: surrogate(h) for n, h in matched(cfg.width).items() if n not in first}
     arms |= {"straight-through": surrogate(straight_through), "snnTorch triangular()": snn_surrogate.triangular(),
-             "snnTorch sigmoid()": snn_surrogate.sigmoid(), "the same sigmoid, no overflow": surrogate(sigmoid)}
+             "snnTorch sigmoid()": raw_sigmoid, "the same sigmoid, no overflow": surrogate(sigmoid)}
     result = {}
     for name in [*first, *arms]:
         if name in first:
@@ -384,7 +397,7 @@ def experiment_why_they_fail(cfg: Config, run: Run, data: ImageData, edge: float
             loss, grads = gradients(use(net, h), x, y)
             change[name].append(descent(net, grads, x, y, step=0.01))
     torch.manual_seed(cfg.seed)
-    net = Net([cfg.hidden], snn_surrogate.sigmoid(), cfg.beta).to(run.device)  # untrained: the very first batch
+    net = Net([cfg.hidden], raw_sigmoid, cfg.beta).to(run.device)  # untrained: the very first batch
     x, y = next(batches(data.x_train[:BATCH], data.y_train[:BATCH], BATCH, device=run.device))
     _, grads = gradients(net, encoder(cfg)(x), y)
     with torch.no_grad():
@@ -459,8 +472,9 @@ def plot_shapes(width: float) -> Figure:
         ax.plot(x[1:], area / area[-1], color=plots.ORANGE, linestyle="--", label="its smooth stand-in (never used)")
         ax.plot(x, slope, color=plots.BLUE, label="backward: its slope h")
         ax.set_title(name)
-    axes[0, 0].legend(fontsize=8, loc="upper left", bbox_to_anchor=(-0.02, 0.95))
-    axes[0, 0].set_ylim(-0.08, 1.25)
+    axes[0, 0].legend(fontsize=8.5, loc="upper left")
+    axes[0, 0].set_ylim(-0.08, 1.75)
+    axes[0, 0].set_yticks([0, 0.5, 1])
     for ax in axes[1]:
         ax.set_xlabel("U − θ")
     return fig
@@ -468,8 +482,9 @@ def plot_shapes(width: float) -> Figure:
 
 def plot_library(r: dict[str, Any]) -> Figure:
     worst = max(row["error"] for row in r["rows"].values())
-    fig, axes = plots.figure(2, 3, size=(10.5, 5.6), title="snnTorch's defaults and ours by the same formula: "
-                             f"largest difference {worst:.1e}; one of them is negative where a neuron fires")
+    negative = [n for n, row in r["rows"].items() if row["ours"].min() < 0]
+    fig, axes = plots.figure(2, 3, size=(10.5, 5.6), title=f"By hand and by snnTorch: equal to {worst:.1e} of the peak. "
+                             f"Negative somewhere: {', '.join(negative) or 'none'}")
     near = np.abs(r["x"]) <= 1.5
     for ax, (name, row) in zip(axes.flat, r["rows"].items(), strict=True):
         ax.plot(r["x"][near], row["ours"][near], color=plots.BLUE, label="by hand")
@@ -484,7 +499,8 @@ def plot_comparison(r: dict[str, dict[str, Any]], smooth: Sequence[str], n_test:
     means = {name: np.mean(row["accuracy"]) for name, row in r.items()}
     spread = max(means[n] for n in smooth) - min(means[n] for n in smooth)
     fig, (left, right) = plots.figure(1, 2, size=(11.5, 4.6), title=f"Five smooth shapes end within {100 * spread:.2g} "
-                                      "points of each other; the true gradient does not get there")
+                                      "points of each other; the true gradient ends "
+                                      f"{100 * (means['ATan'] - means['true gradient']):.0f} points below ATan")
     for k, (name, row) in enumerate(r.items()):
         losses = np.array(row["losses"])
         window = min(5, losses.shape[1])
@@ -496,11 +512,13 @@ def plot_comparison(r: dict[str, dict[str, Any]], smooth: Sequence[str], n_test:
         right.plot(row["accuracy"], [k] * len(row["accuracy"]), "o", color=look["color"], alpha=0.6)
         right.annotate(f"{means[name]:.1%}", (max(row["accuracy"]), k), xytext=(8, 0), textcoords="offset points",
                        va="center", fontsize=9)
-    left.legend(fontsize=7.5)
+    left.set_ylim(0, 1.75 * left.get_ylim()[1])
+    left.legend(fontsize=8, ncols=2, loc="upper right")
     plots.label(left, "update", "cross entropy", "Training loss (mean of 5 updates; band: range of the seeds)")
     right.set_yticks(range(len(r)), list(r))
     right.invert_yaxis()
-    right.set_xlim(0, 1.12)
+    right.set_xlim(0, 1.15)
+    right.set_xticks(np.linspace(0, 1, 6))
     plots.label(right, "share of right answers", "", f"{n_test:,} test images, a dot per seed")
     return fig
 
@@ -540,9 +558,9 @@ def plot_why_they_fail(r: dict[str, Any], shapes: dict[str, Any]) -> Figure:
 def plot_slope_sweep(r: dict[str, Any]) -> Figure:
     families = [n for n in r if n != "widths"]
     best = max(r[n]["accuracy"].mean(0).max() for n in families)
-    ends = [max(r[n]["accuracy"].mean(0)[i] for n in families) for i in (0, -1)]
-    fig, axes = plots.figure(2, 2, size=(10.5, 7), title=f"Three hidden layers: at best {best:.0%}, "
-                             f"too flat {ends[0]:.0%}, too steep {ends[1]:.0%}")
+    flat, steep = ([f"{r[n]['accuracy'].mean(0)[i]:.0%}" for n in families] for i in (0, -1))
+    fig, axes = plots.figure(2, 2, size=(10.5, 7), title=f"Three hidden layers: {best:.0%} at best; flattest "
+                             f"{' and '.join(flat)}, steepest {' and '.join(steep)}")
     plots.curves(axes[0, 0], r["widths"], {n: r[n]["accuracy"] for n in families})
     plots.label(axes[0, 0], "", "share of right answers", "Accuracy (2,000 test images; band: seeds)")
     plots.curves(axes[0, 1], r["widths"], {n: r[n]["change"] for n in families})

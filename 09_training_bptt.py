@@ -65,7 +65,7 @@ from matplotlib.figure import Figure
 from torch import nn
 
 from common import plots
-from common.data import ImageData, batches, mnist
+from common.data import ImageData, batches, jitter, mnist
 from common.device import saved_for_backward
 from common.lesson import LessonConfig, start
 from common.metrics import ledger_row
@@ -232,18 +232,6 @@ def make_net(cfg: Config, seed: int) -> Net:
 def encode(x: torch.Tensor, num_steps: int) -> torch.Tensor:
     """The grey values are the input current, the same at every step: ``(B, 1, 28, 28) → (T, B, 784)``."""
     return constant_current(x.flatten(1), num_steps)
-
-
-def jitter(x: torch.Tensor, shift: int) -> torch.Tensor:
-    """Move each image ``(B, 1, H, W)`` by up to ``shift`` pixels both ways: a little more data for free."""
-    if shift == 0:
-        return x
-    B, _, H, W = x.shape
-    dx, dy = torch.randint(0, 2 * shift + 1, (2, B, 1, 1), device=x.device)
-    rows, cols = torch.arange(H, device=x.device), torch.arange(W, device=x.device)
-    image = torch.arange(B, device=x.device).view(B, 1, 1)
-    padded = F.pad(x, (shift,) * 4)[:, 0]                       # (B, H + 2·shift, W + 2·shift)
-    return padded[image, rows[:, None] + dy, cols + dx][:, None]  # (B, 1, H, W)
 
 
 def subset(data: ImageData, cfg: Config) -> ImageData:
@@ -458,11 +446,10 @@ def plot_inside(inside: dict[str, Any]) -> Figure:
     a.imshow(inside["image"], cmap="gray")
     a.set_axis_off()
     a.set_title("input current: grey values")
-    order = inside["spk1"].sum(0).argsort(descending=True)
-    plots.raster(b, inside["spk1"][:, order])
-    silent = int((inside["spk1"].sum(0) == 0).sum())
+    active = inside["spk1"][:, inside["spk1"].sum(0) > 0]
+    plots.raster(b, active[:, active.sum(0).argsort(descending=True)])
     plots.label(b, "time step", "hidden neuron (most active first)",
-                f"Hidden spikes: {silent} of {inside['spk1'].shape[1]} neurons stay silent")
+                f"Hidden spikes: {active.shape[1]} of {inside['spk1'].shape[1]} neurons fire, the others stay silent")
     for k in range(10):
         chosen = k == inside["answer"]
         c.plot(range(len(inside["mem2"])), inside["mem2"][:, k], color=plots.RED if chosen else "0.7",
@@ -481,14 +468,12 @@ def plot_losses(rows: list[dict[str, Any]]) -> Figure:
     best = max(names, key=lambda n: mean("accuracy", n))
     fig, axes = plots.figure(1, 3, size=(13, 3.4), sharey=True, title=(
         f"What the loss asks for is what the network does: best accuracy by {best}"))
-    for ax, key, scale, x, title in zip(
-            axes, ("accuracy", "total", "first"), (100, 1, 1),
-            ("test accuracy (%)", "spikes per image", "step of the first output spike"),
-            ("Accuracy", "Spikes, both layers", "Time to the first output spike"), strict=True):
-        values = {n: (mean("hidden", n) + mean("output", n) if key == "total" else scale * mean(key, n)) for n in names}
-        plots.bars(ax, values, fmt="{:.1f}")
-        if key == "accuracy":
-            ax.set_xlim(min(values.values()) - 3, max(values.values()) + 1.5)
+    for ax, value, fmt, x, title in zip(
+            axes, (lambda n: 100 * (1 - mean("accuracy", n)), lambda n: mean("hidden", n) + mean("output", n),
+                   lambda n: mean("first", n)), ("{:.1f}", "{:.0f}", "{:.1f}"),
+            ("test error (%)", "spikes per image", "step of the first output spike"),
+            ("Error", "Spikes, both layers", "Time to the first output spike"), strict=True):
+        plots.bars(ax, {name: value(name) for name in names}, fmt=fmt)
         plots.label(ax, x, "", title)
     return fig
 
@@ -572,7 +557,7 @@ def main(cfg: Config, run: Run) -> None:
     memory = experiment_memory(cfg, run.device)
     run.figure(plot_memory(memory), "memory")
     last = {k: v[-1] for k, v in memory["layer"].items()}
-    run.claim("memory_r2", "straightness (R²) of bytes kept against num_steps", memory["r2"], "R²", ">= 0.999")
+    run.claim("memory_r2", "straightness (R²) of bytes kept against num_steps", memory["r2"], "", ">= 0.999")
     run.claim("memory_slope", "kept for backward, per step and image", memory["slope"] / 64, "bytes")
     run.claim("memory_fixed", "bytes kept by hand / by snnTorch's steps, fixed β",
               last["by hand, fixed β"] / last["snnTorch's steps, fixed β"], "ratio", "<= 1.0")

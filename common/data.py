@@ -84,6 +84,18 @@ def batches(x: torch.Tensor, y: torch.Tensor, batch_size: int, *, generator: tor
         yield (x_b.float() / 255 if x_b.dtype == torch.uint8 else x_b), y_b
 
 
+def jitter(x: torch.Tensor, shift: int) -> torch.Tensor:
+    """Move each image ``(B, 1, H, W)`` by up to ``shift`` pixels both ways: a little more data for free."""
+    if shift == 0:
+        return x
+    B, _, H, W = x.shape
+    dx, dy = torch.randint(0, 2 * shift + 1, (2, B, 1, 1), device=x.device)
+    rows, cols = torch.arange(H, device=x.device), torch.arange(W, device=x.device)
+    image = torch.arange(B, device=x.device).view(B, 1, 1)
+    padded = torch.nn.functional.pad(x, (shift,) * 4)[:, 0]                       # (B, H + 2·shift, W + 2·shift)
+    return padded[image, rows[:, None] + dy, cols + dx][:, None]  # (B, 1, H, W)
+
+
 def search_path(data_dir: Path | None) -> list[Path]:
     """Folders in which a data set is looked for, first to last."""
     env = os.environ.get("SNN_DATA")

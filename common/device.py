@@ -128,7 +128,7 @@ class _Saved:
     """A tensor held for backward, on behalf of ``saved_for_backward``."""
 
     def __init__(self, tensor: torch.Tensor) -> None:
-        self.tensor = tensor
+        self.tensor = tensor.detach()  # an output would hold its own graph, and never be let go
 
 
 @contextmanager

@@ -142,7 +142,8 @@ class DVS:
         sign = np.where(on, np.float32(1), np.float32(-1))
         theta = np.where(on, self.theta_on.ravel()[where], self.theta_off.ravel()[where])
         d0, d1 = sign * before, sign * after
-        n = (d1 / theta + np.float32(1e-4)).astype(np.int64)  # events: the whole thresholds in the difference
+        # n events: the whole thresholds in the difference (1 where the slack alone brought a pixel here)
+        n = np.maximum(1, (d1 / theta + np.float32(1e-4)).astype(np.int64))
         # level k·θ is crossed at c_k = Δt·(kθ − d₀)/(d₁ − d₀); at once, if it was crossed before this frame
         scale = dt / np.where(d1 > d0, d1 - d0, np.inf).astype(np.float64)
         rise, offset = theta * scale, d0 * scale

@@ -50,12 +50,11 @@ def label(ax: Axes, x: str, y: str, title: str = "") -> None:
         ax.set_title(title)
 
 
-def raster(ax: Axes, spk: Any, *, dt: float = 1.0, color: str = BLACK, size: float | None = None) -> None:
+def raster(ax: Axes, spk: Any, *, dt: float = 1.0, color: str = BLACK, width: float = 2.0) -> None:
     """Spike raster of ``spk (T, N)``: a tick for each spike, one row a neuron. ``dt`` scales steps to time."""
     spk = np.asarray(spk)
-    t, n = np.nonzero(spk)
-    height = size or max(4.0, min(60.0, 4000.0 / max(1, spk.shape[1])))
-    ax.scatter(t * dt, n, s=height, marker="|", color=color, linewidths=0.9)
+    ax.eventplot([np.nonzero(row)[0] * dt for row in spk.T], lineoffsets=range(spk.shape[1]), linelengths=0.75,
+                 linewidths=width, colors=color)
     ax.set_xlim(-0.5 * dt, (len(spk) - 0.5) * dt)
     ax.set_ylim(-0.7, spk.shape[1] - 0.3)
     ax.grid(False)

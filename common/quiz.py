@@ -67,7 +67,11 @@ class _Talk:
             self.say(f"That is no answer here, and it is not counted. Expected: {prompt}.", "yellow")
 
     def pose(self, q: Question, title: str, script: str, results_dir: Path, tries: int = 2) -> float:
-        """Ask one question; its points are 1, ½ for the second of two tries, or 0."""
+        """Ask one question; its points are 1, ½ for the second of two tries, or 0.
+
+        True or false has one try: a second would be a gift.
+        """
+        tries = 1 if q.kind == "truefalse" else tries
         answer, measured = q.expected(script, results_dir)
         self.say(f"\n{title} · {q.topic}", "bold")
         self.say(q.question.replace("{value}", f"{answer / q.factor:,.6g}" if q.from_result else ""))

@@ -139,7 +139,7 @@ class Run:
         self.command = name + ".py"
         self._start = time.perf_counter()
         if is_rank_zero():
-            write_json(self.dir / "config.json", {k: v for k, v in asdict(cfg).items() if not isinstance(v, Path)})
+            write_json(self.dir / "config.json", {k: v for k, v in asdict(cfg).items() if k not in ("data_dir", "out_dir")})
 
     # ---------------------------------------------------------------- what a lesson calls
 
@@ -218,6 +218,11 @@ class Run:
             raise ValueError(f"ledger: unknown columns {sorted(unknown)}; the columns are {', '.join(LEDGER)}")
         self.ledger_rows.append({k: row[k] for k in LEDGER if k in row})
 
+    def note(self, text: str) -> None:
+        """Say beside the results what a reader must know, above all why a target was missed."""
+        self.extra["note"] = f"{self.extra['note']} {text}" if "note" in self.extra else text
+        self.print(f"note      {text}")
+
     def checkpoint(self, net: torch.nn.Module, name: str = "model") -> Path:
         """Save the weights as ``<name>.safetensors``."""
         from safetensors.torch import save_file
@@ -274,10 +279,11 @@ def show_target(target: str | None, unit: str) -> str:
     """A target for people, in the same unit as ``show_value``."""
     if target is None or unit != "1":
         return target or ""
-    per_cent = lambda m: f"{100 * float(m[0]):.6g}"  # noqa: E731
-    if any(0 < abs(float(x)) < 5e-4 for x in re.findall(r"(?:\d+\.?\d*|\.\d+)(?:[eE][-+]?\d+)?", target)):
+    sign = target[:2] + " " if target[:2] in (">=", "<=", "==") else ""
+    bounds = [float(b) for b in target.removeprefix(sign.strip()).split("..")]
+    if any(0 < abs(b) < 5e-4 for b in bounds):
         return target
-    return re.sub(r"(?:\d+\.\d+|\.\d+|\d+)(?:[eE][-+]?\d+)?", per_cent, target) + " %"
+    return sign + "..".join(f"{100 * b:.6g}" for b in bounds) + " %"
 
 
 def versions() -> dict[str, str]:

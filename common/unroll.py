@@ -19,9 +19,11 @@ the one function. Every sum is taken in snnTorch's order, so the spikes are the 
 from __future__ import annotations
 
 import math
+import os
 from collections.abc import Callable, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, TypeVar
 
 import snntorch as snn
 import torch
@@ -36,8 +38,12 @@ STATES = {snn.Leaky: ("mem",), snn.Synaptic: ("syn", "mem"), snn.RLeaky: ("spk",
           snn.RSynaptic: ("spk", "syn", "mem")}
 """The neurons with a fast path, and the parts of their state in snnTorch's order."""
 
-CACHED = 65_536
-"""Elements of one step that are worked on at a time by each CPU thread: three or four such buffers fit its L2 cache."""
+BLOCK = 32_768
+"""Elements of one step that are worked on at a time: four such buffers fit the L2 cache of a core, and PyTorch
+runs an operation on no more than these in the calling thread."""
+
+MAX_THREADS = 4
+"""More threads than these would wait for Python's interpreter lock."""
 
 
 def hold(y: torch.Tensor, num_steps: int) -> torch.Tensor:
@@ -92,14 +98,24 @@ def unroll(neuron: snn.SpikingNeuron, cur: torch.Tensor, state: State | None = N
     start = dict(zip(names, state, strict=True)) if state is not None else {}
     recurrent = getattr(neuron, "recurrent", None)
     weight = recurrent.weight if plan.dense else None if recurrent is None else recurrent.V.to(cur.dtype)
-    spk_rec, mem_rec, syn, mem = _Unroll.apply(
-        plan, cur.held if plan.held else cur, start.get("mem"), start.get("syn"), start.get("spk"),
-        neuron.beta.clamp(0, 1).to(cur.dtype),
-        neuron.alpha.clamp(0, 1).to(cur.dtype) if hasattr(neuron, "alpha") else None,
-        neuron.threshold.to(cur.dtype), weight, recurrent.bias if plan.dense else None)
+    values = (neuron.beta.clamp(0, 1).to(cur.dtype),
+              neuron.alpha.clamp(0, 1).to(cur.dtype) if hasattr(neuron, "alpha") else None,
+              neuron.threshold.to(cur.dtype), weight, recurrent.bias if plan.dense else None)
+    step, drive = cur.shape[1:], cur.held if plan.held else cur
+    # with single numbers for parameters the shape of a step means nothing, and a flat one is cut most evenly
+    flat = len(step) > 1 and drive.is_contiguous() and not any(v is not None and v.dim() for v in values)
+    if flat:
+        drive = drive.flatten() if plan.held else drive.flatten(1)
+        start = {n: s.flatten() for n, s in start.items()}
+    starts = (start.get(n) for n in ("mem", "syn", "spk"))
+    spk_rec, mem_rec, syn, mem = _Unroll.apply(plan, drive, *starts, *values)
+    if flat:
+        spk_rec, mem = spk_rec.unflatten(1, step), mem.unflatten(0, step)
+        mem_rec = None if mem_rec is None else mem_rec.unflatten(1, step)
+        syn = None if syn is None else syn.unflatten(0, step)
     if not plan.unit_spikes:  # snnTorch scales what leaves the neuron; the reset does not see the factor
         spk_rec = spk_rec * neuron.graded_spikes_factor
-    spk = spk_rec[-1] if len(cur) else start.get("spk", mem)
+    spk = spk_rec[-1] if len(cur) else torch.zeros_like(mem) if state is None else state[0]
     return spk_rec, mem_rec, tuple({"spk": spk, "syn": syn, "mem": mem}[n] for n in names)
 
 
@@ -381,6 +397,8 @@ def _forward(plan: _Plan, cur: Tensors, start: Named, p: Named, spk: Tensors, me
         i_syn = torch.zeros_like(before) if start["syn"] is None else start["syn"]
     if weight is not None:
         spk_before = torch.zeros_like(before) if start["spk"] is None else start["spk"]
+        # a matrix product's last bit can depend on where its operand lies in memory: 64 bytes apart, as PyTorch allots
+        aligned = torch.empty_like(before) if plan.dense and before.nbytes % 64 else None
         fed_back, weight_t = torch.empty_like(before), weight.t() if plan.dense else weight
     tmp = torch.empty_like(before) if plan.reset == "zero" else None
     for t, drive in enumerate(cur):
@@ -404,18 +422,22 @@ def _forward(plan: _Plan, cur: Tensors, start: Named, p: Named, spk: Tensors, me
         elif plan.reset == "zero" and not plan.first_order:
             now.sub_(torch.mul(reset, now, out=tmp))
         before, reset = now, plan.surrogate.fire(now, theta, spk[t])
-        spk_before = reset
+        spk_before = reset if weight is None or aligned is None else aligned.copy_(reset)
 
 
 def _backward(plan: _Plan, g_spk: Tensors | None, g_mem: Tensors | None, last: Named, mem: Tensors,
-              syn: Tensors | None, start: Named, p: Named, d_cur: Tensors, g: Named, b: slice) -> None:
+              syn: Tensors | None, start: Named, p: Named, d_cur: Tensors, g: Named,
+              b: slice) -> dict[str, torch.Tensor]:
     """The recursion from the last step to the first, for one block ``b`` of the batch.
 
     Args:
         g_spk, g_mem: ∂L/∂S[t] and ∂L/∂U[t], or None where the loss does not see them.
         last: ∂L/∂ of the state after the last step.
         d_cur: filled with δI[t]; one buffer a step, or two in turn where nobody asks for it.
-        g: gradients of everything else, added to.
+        g: the gradients asked for; those of the state and of a held current are filled in.
+
+    Returns:
+        This block's part of the gradients of the parameters.
     """
     beta, alpha, theta, weight = p["beta"], p["alpha"], p["theta"], p["weight"]
     zero_first = plan.reset == "zero" and plan.first_order
@@ -483,8 +505,6 @@ def _backward(plan: _Plan, g_spk: Tensors | None, g_mem: Tensors | None, last: N
         if plan.held and g["cur"] is not None:
             g["cur"][b].add_(d_in)
 
-    for k, total in sums.items():
-        g[k].add_(total.sum_to_size(g[k].shape))
     if g["mem0"] is not None:
         torch.mul(d_mem, beta, out=g["mem0"][b])
         if zero_first:
@@ -493,6 +513,7 @@ def _backward(plan: _Plan, g_spk: Tensors | None, g_mem: Tensors | None, last: N
         torch.mul(d_in, alpha, out=g["syn0"][b])
     if g["spk0"] is not None:
         g["spk0"][b].copy_(d_in @ weight if plan.dense else d_in * weight)
+    return {k: total.sum_to_size(g[k].shape) for k, total in sums.items()}
 
 
 def _add(to: torch.Tensor, gs: torch.Tensor, pulled: Pulled, sign: int = 1) -> None:
@@ -543,7 +564,7 @@ class _Unroll(torch.autograd.Function):
         syn_rec = cur.new_empty((T, *step)) if keep == "syn" else None
         mem = cur.new_zeros(step) if mem0 is None else mem0.clone()  # after the last step
         syn = None if alpha is None else cur.new_zeros(step) if syn0 is None else syn0.clone()
-        for b in _blocks(plan, step, p):
+        def work(b: slice) -> None:
             mem_b = [mem[b]] * T if mem_rec is None else list(mem_rec[:, b])
             syn_b = None if syn is None else [syn[b]] * T if syn_rec is None else list(syn_rec[:, b])
             _forward(plan, _steps(plan, cur, b), _cut(start, b), p, list(spk_rec[:, b]), mem_b, syn_b)
@@ -551,6 +572,8 @@ class _Unroll(torch.autograd.Function):
                 mem[b].copy_(mem_b[-1])
             if syn_rec is not None:
                 syn[b].copy_(syn_b[-1])
+
+        _each(_blocks(plan, step, p), work)
         ctx.set_materialize_grads(False)
         ctx.plan, ctx.step, ctx.keep = plan, step, keep
         if keep:
@@ -573,7 +596,8 @@ class _Unroll(torch.autograd.Function):
             g["cur"] = kept.new_zeros(step) if plan.held else kept.new_empty((T, *step))
         if g_spk is not None:
             g_spk = g_spk.to(kept.dtype)
-        for b in _blocks(plan, step, p):
+
+        def work(b: slice) -> dict[str, torch.Tensor]:
             part = _cut(start, b)
             mem, syn = _remember(plan, ctx.keep, kept, b, part, p, needs["alpha"])
             dense = plan.dense and (needs["weight"] or needs["bias"])
@@ -582,11 +606,16 @@ class _Unroll(torch.autograd.Function):
             else:  # two buffers in turn, unless a dense layer's weights want to see all
                 d_all = kept.new_empty((T if dense else min(T, 2), *mem[0].shape))
             d_cur = d_all.unbind(0) * (T // len(d_all) + 1)
-            _backward(plan, None if g_spk is None else g_spk[:, b].unbind(0),
-                      None if g_mem is None else g_mem[:, b].unbind(0),
-                      _cut({"syn": g_syn, "mem": g_last}, b), mem, syn, part, p, d_cur, g, b)
+            sums = _backward(plan, None if g_spk is None else g_spk[:, b].unbind(0),
+                             None if g_mem is None else g_mem[:, b].unbind(0),
+                             _cut({"syn": g_syn, "mem": g_last}, b), mem, syn, part, p, d_cur, g, b)
             if dense:
                 _dense_gradients(plan, d_all, mem, start, p["theta"], g)
+            return sums
+
+        for sums in _each(_blocks(plan, step, p), work):  # in the order of the blocks, so that runs are repeatable
+            for k, part in sums.items():
+                g[k].add_(part)
         return None, *g.values()
 
 
@@ -625,8 +654,44 @@ def _blocks(plan: _Plan, step: torch.Size, p: Named) -> list[slice]:
     """
     if plan.num_steps == 0 or math.prod(step) == 0:
         return []
+    if not step:
+        return [...]
     together = plan.dense or plan.surrogate.function is not None or p["beta"].device.type != "cpu" \
-        or not step or any(v is not None and v.dim() == len(step) for v in p.values())
-    size = len(step) and step[0] if together else \
-        max(1, CACHED * torch.get_num_threads() // max(1, math.prod(step[1:])))
-    return [slice(i, min(i + size, step[0])) for i in range(0, step[0], size)] if step else [...]
+        or any(v is not None and v.dim() == len(step) for v in p.values())
+    if together:
+        return [slice(0, step[0])]
+    number = -(-math.prod(step) // BLOCK)
+    number += -number % _threads()
+    size = -(-step[0] // number) if number > 1 else step[0]
+    return [slice(i, min(i + size, step[0])) for i in range(0, step[0], size)]
+
+
+def _threads() -> int:
+    return min(torch.get_num_threads(), MAX_THREADS)
+
+
+Result = TypeVar("Result")
+_pool: tuple[int, ThreadPoolExecutor] | None = None
+
+
+def _each(blocks: list[slice], work: Callable[[slice], Result]) -> list[Result]:
+    """``[work(b) for b in blocks]``, in several threads.
+
+    PyTorch would share each operation among its threads, which then wait for one another a dozen times a step;
+    here each thread takes whole blocks through all steps, and the operations, small enough, run inside it.
+    """
+    global _pool
+    n = min(len(blocks), _threads())
+    if n < 2 or torch._C._len_torch_dispatch_stack() or torch._C._len_torch_function_stack():
+        return [work(b) for b in blocks]
+    if _pool is None or _pool[0] != os.getpid():  # a forked process has no threads but the one that forked
+        _pool = os.getpid(), ThreadPoolExecutor(MAX_THREADS, "unroll")
+    inference = torch.is_inference_mode_enabled()
+
+    def share(i: int) -> list[Result]:
+        with torch.inference_mode(inference), torch.no_grad():  # both belong to a thread
+            return [work(b) for b in blocks[i::n]]
+
+    others = [_pool[1].submit(share, i) for i in range(1, n)]
+    shares = [share(0), *(f.result() for f in others)]
+    return [shares[i % n][i // n] for i in range(len(blocks))]

@@ -1,0 +1,169 @@
+"""What every script keeps: its parts, its flags, and one clear line for bad input. All in one process."""
+
+from __future__ import annotations
+
+import ast
+import dataclasses
+import re
+from pathlib import Path
+
+import pytest
+from helpers import ROOT, SCRIPTS, load_script
+
+from common.lesson import LessonConfig, parse, start
+from common.results import UserError
+
+HEADINGS = ("Question", "Idea", "Read first", "Run", "You should see", "Builds on / leads to")
+FLAGS = ("--num-steps", "--seed", "--device", "--data-dir", "--out-dir", "--smoke", "--full", "--no-stand-in", "--show",
+         "--quiz", "--journal")
+
+
+def parsed(name: str, *argv: str) -> LessonConfig:
+    m = load_script(name)
+    return parse(m.Config, argv, m.SMOKE, m.FULL, f"{name}.py")
+
+
+@pytest.mark.parametrize("name", SCRIPTS)
+def test_parts(name: str) -> None:
+    source = (ROOT / f"{name}.py").read_text(encoding="utf-8")
+    tree = ast.parse(source)
+    doc = ast.get_docstring(tree) or ""
+    positions = [doc.find(f"\n{h}\n") for h in HEADINGS]
+    assert -1 not in positions and positions == sorted(positions), f"docstring headings: {dict(zip(HEADINGS, positions, strict=True))}"
+    assert re.search(r"^Predict: \S", doc, re.MULTILINE) and re.search(r"^Next: \S", doc, re.MULTILINE)
+    assert "https://" in doc, "Read first names no link"
+    assert re.search(r"\d", doc[positions[4]:positions[5]]), "You should see: no measured number"
+    functions = {n.name for n in tree.body if isinstance(n, ast.FunctionDef)}
+    assert any(f.startswith("experiment_") for f in functions) and any(f.startswith("plot_") for f in functions)
+    assert source.rstrip().endswith("start(main, Config, SMOKE, FULL)")
+    assert "input(" not in source, "nothing waits for the keyboard outside --quiz"
+    for node in ast.walk(tree):  # rule: data in, Figure out; experiments neither print nor plot
+        if isinstance(node, ast.FunctionDef) and node.name.startswith("experiment_"):
+            called = {ast.unparse(c.func) for c in ast.walk(node) if isinstance(c, ast.Call)}
+            assert "print" not in called and not any(c.startswith(("plt.", "plots.")) for c in called), node.name
+        if isinstance(node, ast.Call) and ast.unparse(node.func) == "open":
+            assert any(k.arg in ("encoding", "mode") for k in node.keywords) or len(node.args) > 1, "open() names no encoding"
+
+
+@pytest.mark.parametrize("name", SCRIPTS)
+def test_length(name: str) -> None:
+    lines = len((ROOT / f"{name}.py").read_text(encoding="utf-8").splitlines())
+    limit = 1000 if name.startswith("capstone") else 600
+    assert 100 <= lines <= limit, f"{lines} lines"
+
+
+@pytest.mark.parametrize("name", SCRIPTS)
+def test_help_names_every_flag_and_its_meaning(name: str, capsys: pytest.CaptureFixture[str]) -> None:
+    with pytest.raises(SystemExit) as stop:
+        parsed(name, "--help")
+    text = capsys.readouterr().out
+    assert stop.value.code in (0, None)
+    for flag in FLAGS:
+        assert flag in text, f"--help does not name {flag}"
+    config = load_script(name).Config
+    source = (ROOT / f"{name}.py").read_text(encoding="utf-8")
+    for node in ast.walk(ast.parse(source)):
+        if isinstance(node, ast.ClassDef) and node.name == "Config":
+            body = node.body
+            for this, after in zip(body, [*body[1:], None], strict=True):
+                if isinstance(this, ast.AnnAssign) and "ClassVar" not in ast.unparse(this.annotation):
+                    explained = isinstance(after, ast.Expr) and isinstance(after.value, ast.Constant)
+                    assert explained, f"{ast.unparse(this.target)} has no meaning in --help"
+    own = [f.name for f in dataclasses.fields(config) if f.name not in {g.name for g in dataclasses.fields(LessonConfig)}]
+    assert len(own) <= 12, f"{len(own)} flags of its own"
+
+
+@pytest.mark.parametrize("name", SCRIPTS)
+def test_every_common_flag_is_accepted(name: str, tmp_path: Path) -> None:
+    cfg = parsed(name, "--num-steps", "3", "--seed", "7", "--device", "cpu", "--data-dir", str(tmp_path), "--out-dir",
+                 str(tmp_path / "o"), "--smoke", "--no-stand-in", "--show", "--quiz", "--journal")
+    assert (cfg.num_steps, cfg.seed, cfg.device, cfg.smoke, cfg.stand_in) == (3, 7, "cpu", True, False)
+    assert cfg.data_dir == tmp_path and cfg.out_dir == tmp_path / "o" and cfg.show and cfg.quiz and cfg.journal
+    assert parsed(name, "--full").full
+
+
+@pytest.mark.parametrize("name", SCRIPTS)
+def test_scales_change_only_fields_that_exist_and_a_flag_wins(name: str) -> None:
+    m = load_script(name)
+    fields = {f.name for f in dataclasses.fields(m.Config)}
+    assert set(m.SMOKE) <= fields and set(m.FULL) <= fields
+    for scale, flag in ((m.SMOKE, "--smoke"), (m.FULL, "--full")):
+        cfg = parsed(name, flag)
+        assert all(getattr(cfg, k) == v for k, v in scale.items())
+    assert parsed(name, "--smoke", "--seed", "5").seed == 5
+
+
+BAD = {
+    ("--no-such-flag",): "--no-such-flag",
+    ("surprise",): "surprise",
+    ("--num-steps", "0"): "--num-steps: got 0, allowed is 1 to",
+    ("--num-steps", "-3"): "-3",
+    ("--num-steps", "many"): "many",
+    ("--num-steps",): "--num-steps",
+    ("--seed", "-1"): "--seed: got -1",
+    ("--device", "abacus"): "--device: got 'abacus', allowed are auto, ",
+    ("--device", "cuda:99"): "--device: got 'cuda:99'",
+    ("--data-dir", "no/such/folder"): "--data-dir: got ",
+    ("--smoke", "--full"): "--smoke and --full together",
+}
+
+
+@pytest.mark.parametrize("name", SCRIPTS)
+def test_bad_flags(name: str, capsys: pytest.CaptureFixture[str], tmp_path: Path,
+                   monkeypatch: pytest.MonkeyPatch) -> None:
+    m = load_script(name)
+    monkeypatch.chdir(tmp_path)
+    for argv, expected in BAD.items():
+        with pytest.raises(SystemExit) as stop:
+            start(m.main, m.Config, m.SMOKE, m.FULL, argv)
+        out, err = capsys.readouterr()
+        assert stop.value.code == 2, argv
+        assert err.startswith("error: ") and err.count("\n") == 1, f"{argv}: more than one line:\n{err}"
+        assert expected in err and out == "", f"{argv}: {err}"
+    assert list(tmp_path.iterdir()) == [], "bad input must not leave files behind"
+
+
+@pytest.mark.parametrize("name", SCRIPTS)
+def test_bounds_are_checked(name: str) -> None:
+    """Each bounded number of each lesson refuses what lies outside."""
+    m = load_script(name)
+    defaults = m.Config()
+    for field, (low, high) in m.Config.LIMITS.items():
+        value = getattr(defaults, field)  # a bound on a field that is not there would raise here
+        if isinstance(value, (int, float)):
+            step = type(value)(1)
+            for bad in (low - step, high + step):
+                with pytest.raises(UserError, match="allowed is"):
+                    dataclasses.replace(defaults, **{field: type(value)(bad)}).validate()
+    numbers = {f.name for f in dataclasses.fields(m.Config) if type(getattr(defaults, f.name)) in (int, float)}
+    assert numbers <= set(m.Config.LIMITS), f"no bounds for {sorted(numbers - set(m.Config.LIMITS))}"
+
+
+def test_read_only_out_dir_is_one_line(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    """A file stands where the folder should be: as hopeless as a read-only disk, and root cannot pass it."""
+    blocked = tmp_path / "results"
+    blocked.write_text("not a folder", encoding="utf-8")
+    m = load_script("01_lif_neuron")
+    with pytest.raises(SystemExit) as stop:
+        start(m.main, m.Config, m.SMOKE, m.FULL, ["--smoke", "--out-dir", str(blocked)])
+    err = capsys.readouterr().err
+    assert stop.value.code == 2 and err.count("\n") == 1 and "--out-dir" in err
+    assert blocked.read_text(encoding="utf-8") == "not a folder"
+
+
+def test_networks_marked_as_the_same_are_the_same() -> None:
+    """``# same as lesson NN`` above a class or function: the two syntax trees are equal."""
+    trees = {name: ast.parse((ROOT / f"{name}.py").read_text(encoding="utf-8")) for name in SCRIPTS}
+    found = 0
+    for name in SCRIPTS:
+        lines = (ROOT / f"{name}.py").read_text(encoding="utf-8").splitlines()
+        named = {n.lineno: n for n in trees[name].body if isinstance(n, (ast.ClassDef, ast.FunctionDef))}
+        for number, line in enumerate(lines, 1):
+            if not (m := re.match(r"# same as lesson (\w+)", line)):
+                continue
+            node = named[min(k for k in named if k > number)]
+            other = next(s for s in SCRIPTS if s.startswith(m[1]))
+            twin = next(n for n in trees[other].body if getattr(n, "name", "") == node.name)
+            assert ast.dump(node) == ast.dump(twin), f"{node.name} of {name} differs from that of {other}"
+            found += 1
+    assert found, "lesson 09 takes its network from lesson 08"

@@ -1,0 +1,69 @@
+"""Counts of operations against a count by hand; energy against the figures it cites."""
+
+from __future__ import annotations
+
+import pytest
+import torch
+from nets import TinyNet
+
+from common.metrics import ann_macs, estimated_energy_nj, latency, ledger_row, workload
+from common.results import LEDGER
+from common.spiking import constant_current, over_time, unroll
+
+
+def spike_input(T: int = 7, B: int = 5) -> torch.Tensor:
+    return (torch.rand(T, B, 8, generator=torch.Generator().manual_seed(1)) < 0.4).float()
+
+
+def test_neurobench_equals_the_count_by_hand() -> None:
+    torch.manual_seed(0)
+    net, x = TinyNet(), spike_input()
+    spk1, _, _ = unroll(net.lif1, over_time(net.fc1, x) * 1.0)
+    spk2, _ = net.run(x)
+    assert spk1.sum() > 0
+    w = workload(net, x)
+    by_hand = (x.sum() * 12 + spk1.sum() * 3).item() / 5  # each spike meets the weights of its fan-out
+    assert w["acs"] == pytest.approx(by_hand, rel=1e-6) and w["macs"] == 0
+    assert w["dense"] == 7 * (8 * 12 + 12 * 3)
+    assert w["spikes"] == pytest.approx((spk1.sum() + spk2.sum()).item() / 5)
+    assert w["activation_sparsity"] == pytest.approx(1 - (spk1.sum() + spk2.sum()).item() / (7 * 5 * (12 + 3)), abs=1e-6)
+
+
+def test_input_that_is_no_spike_train_costs_multiplications() -> None:
+    net = TinyNet()
+    x = constant_current(torch.full((4, 8), 0.3), 6)
+    w = workload(net, x)
+    assert w["macs"] == 6 * 8 * 12, "NeuroBench counts them at every step"
+    row = ledger_row(net, x, model="m", data="d", accuracy=0.5, n=4)
+    assert row["macs"] == 8 * 12, "a constant current is computed once"
+    assert row["ann_macs"] == 8 * 12 + 12 * 3 and row["parameters"] == 8 * 12 + 12 + 12 * 3 + 3
+    assert row["energy_estimated_nj"] == pytest.approx((row["synops"] * 0.9 + 96 * 4.6) / 1000)
+    assert set(row) <= set(LEDGER) and 0 < row["latency_p50_ms"] <= row["latency_p95_ms"]
+
+
+def test_counting_leaves_the_network_as_it_was() -> None:
+    torch.manual_seed(0)
+    net, x = TinyNet(), spike_input()
+    net.train()
+    before = net.run(x)[1]
+    workload(net, x)
+    ann_macs(net, x[0])
+    assert torch.equal(net.run(x)[1], before) and net.training
+    assert not any(m._forward_hooks or m._forward_pre_hooks for m in net.modules())
+    assert not hasattr(net, "reset") and net.lif1.mem.abs().sum() == 0
+
+
+def test_convolution_macs() -> None:
+    conv = torch.nn.Sequential(torch.nn.Conv2d(3, 8, 5, stride=2, padding=2), torch.nn.Flatten(), torch.nn.Linear(8 * 16, 4))
+    assert ann_macs(conv, torch.rand(2, 3, 8, 8)) == 8 * 16 * 3 * 25 + 8 * 16 * 4
+
+
+def test_energy_closed_form() -> None:
+    assert estimated_energy_nj(1000, 0) == pytest.approx(0.9) and estimated_energy_nj(0, 1000) == pytest.approx(4.6)
+
+
+def test_latency_is_in_milliseconds() -> None:
+    import time
+
+    p50, p95 = latency(lambda: time.sleep(0.002), "cpu", repeats=10)
+    assert 2 <= p50 <= p95 < 50
