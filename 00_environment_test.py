@@ -317,6 +317,9 @@ def pong_step() -> str:
     return f"ALE/Pong-v5 made one step: frame {' × '.join(map(str, frame.shape))}, reward {reward:g}"
 
 
+SYSTEM_CHROMIUM = Path("/usr/bin/chromium")  # Debian's and Raspberry Pi OS's
+
+
 def browser_ready() -> str:
     """Playwright's own Chromium, or one that the system brought. Nothing is downloaded."""
     from playwright.sync_api import sync_playwright
@@ -326,7 +329,7 @@ def browser_ready() -> str:
     if own.is_file():
         return "Playwright's own Chromium"
     names = ("chromium", "chromium-browser", "google-chrome", "chrome")
-    if Path("/usr/bin/chromium").is_file() or any(shutil.which(name) for name in names):
+    if SYSTEM_CHROMIUM.is_file() or any(shutil.which(name) for name in names):
         return "the system's Chromium (capstone_gameworld.py finds it by itself)"
     raise FileNotFoundError("no browser")
 
@@ -492,7 +495,8 @@ def main(cfg: Config, run: Run) -> None:
     of = lambda name: [states[lib.package] for lib in LIBRARIES if lib.part == name]  # noqa: E731
     core_fault = next((s for s in of("core") if s.state != "found"), None)  # only --deep can find one here
     verdict = [
-        ("core", "every lesson", *(("broken", core_fault.note) if core_fault else ("ready", "torch, snntorch, matplotlib"))),
+        ("core", "every lesson", *(("broken", core_fault.note) if core_fault else
+                                   ("ready", "torch, snntorch, matplotlib"))),
         ("GPU", "--full", *(("ready", describe(gpu)) if gpu else
                             ("missing", "lessons run on the CPU; for a GPU install PyTorch's CUDA or ROCm build "
                                         "(README)"))),
@@ -506,7 +510,7 @@ def main(cfg: Config, run: Run) -> None:
         ("measurement", "09–20", *part(neurobench_ready, *of("measurement"))),
         ("Akida", "12, 16, 19", akida_state, akida_remark),
         ("conversion", "16, 19, capstone_pong",
-         *part(lambda: "quantizeml, cnn2snn, TensorFlow: " + ("imported" if cfg.deep else "there; --deep tries them"),
+         *part(lambda: "TensorFlow and converters " + ("import" if cfg.deep else "found; --deep tries them"),
                *of("conversion"))),
         ("Pong", "capstone_pong", *part(pong_step, *of("Pong"))),
         ("browser", "capstone_gameworld", *part(browser_ready, *of("browser"),

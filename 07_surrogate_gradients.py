@@ -46,12 +46,21 @@ Read first
     Practice: snnTorch tutorial 5 (https://snntorch.readthedocs.io/en/latest/tutorials/tutorial_5.html)
 
 Run
-    uv run 07_surrogate_gradients.py            @@TIME@@
+    uv run 07_surrogate_gradients.py            under a minute (49 s of CPU time on one core)
     uv run 07_surrogate_gradients.py --smoke    seconds, on stand-in data
     uv run 07_surrogate_gradients.py --full     all of MNIST, five seeds, minutes on a GPU
 
 You should see
-@@SEE@@
+    - With the true gradient the hidden weights move by exactly 0. The read-out alone learns, to 66 %; ATan gets 92 %.
+    - Five smooth shapes end within 0.1 points of each other (92.4 %), straight-through 1.9 points below them.
+    - Two of snnTorch's defaults fail. `triangular()` has the wrong sign above θ: a small step against its gradient
+      *raises* the loss (71 %). `sigmoid()` divides exponentials that overflow where U < θ − 3.55: NaN, and 11 %. Its
+      steepness is not to blame: the same slope written without overflow gives 92 %.
+    - Scale does matter, in depth. In three hidden layers a width near 1 θ gives 87 %, 32 θ 77 to 79 %, 0.01 θ 69 %
+      (peak 1) or 15 % (peak 88). The gradient norm explodes or vanishes towards the input, in opposite ways for the two
+      families, yet both lose. Adam divides a weight's gradient by its usual size, so the norm alone does not decide
+      here (with plain gradient descent it would count too); the *direction* gets worse at both ends. Too flat, and
+      everybody is credited; too steep, and hardly anybody is.
 
 Builds on / leads to
     01 (the neuron), 06 (what a membrane is fed with). 08 builds the network step by step, 09 opens the training loop.
@@ -314,7 +323,8 @@ def experiment_true_gradient(cfg: Config, run: Run, data: ImageData) -> dict[str
     y, weight = data.y_train[:8].to(run.device), net.fc[0].weight
     _, grads = gradients(net, x, y)
     i, j = divmod(int(grads[0].abs().argmax()), weight.shape[1])
-    slope = {"ATan": grads[0][i, j].item(), "the true gradient": gradients(use(net, true_slope), x, y)[1][0][i, j].item()}
+    _, true_grads = gradients(use(net, true_slope), x, y)
+    slope = {"ATan": grads[0][i, j].item(), "the true gradient": true_grads[0][i, j].item()}
     offsets, start_value = np.linspace(-0.5, 0.5, 201), weight[i, j].item()
     walk = []
     with torch.no_grad():
@@ -463,8 +473,8 @@ def plot_shapes(width: float) -> Figure:
     """Forward, backward and the smooth function behind it (the running integral of h, scaled to 0 … 1)."""
     x = torch.linspace(-2.5 * width, 2.5 * width, 1001)
     fig, axes = plots.figure(2, 3, size=(10.5, 5.6), sharex=True, sharey=True,
-                             title=f"One forward pass, six backward passes: peak 1, full width {width:g} θ at half "
-                                   "maximum, or none")
+                             title="One forward pass, six backward passes: peak 1; full width "
+                                   f"at half maximum {width:g} θ, or endless")
     for ax, (name, h) in zip(axes.flat, {**matched(width), "straight-through": straight_through}.items(), strict=True):
         slope = h(x)
         area = torch.cumulative_trapezoid(slope, x)
@@ -483,8 +493,8 @@ def plot_shapes(width: float) -> Figure:
 def plot_library(r: dict[str, Any]) -> Figure:
     worst = max(row["error"] for row in r["rows"].values())
     negative = [n for n, row in r["rows"].items() if row["ours"].min() < 0]
-    fig, axes = plots.figure(2, 3, size=(10.5, 5.6), title=f"By hand and by snnTorch: equal to {worst:.1e} of the peak. "
-                             f"Negative somewhere: {', '.join(negative) or 'none'}")
+    fig, axes = plots.figure(2, 3, size=(10.5, 5.6), title="By hand and by snnTorch: "
+                             f"equal to {worst:.1e} of the peak. Negative somewhere: {', '.join(negative) or 'none'}")
     near = np.abs(r["x"]) <= 1.5
     for ax, (name, row) in zip(axes.flat, r["rows"].items(), strict=True):
         ax.plot(r["x"][near], row["ours"][near], color=plots.BLUE, label="by hand")

@@ -71,14 +71,14 @@ from common.lesson import LessonConfig, start
 from common.metrics import ledger_row
 from common.results import Run
 from common.spiking import constant_current, over_time, reset_state, unroll
-from common.training import count_predict, evaluate, fit, membrane_loss, membrane_predict
+from common.training import Encode, Loss, count_predict, evaluate, fit, membrane_loss, membrane_predict
 
 Out = tuple[torch.Tensor, torch.Tensor]  # spk_rec and mem_rec of the output layer, each (T, B, K)
 
 
 @dataclass
 class Config(LessonConfig):
-    """The main training comes first; the experiments after it train on ``sweep_train`` images, several seeds each."""
+    """The main training runs through ``fit``; the experiments after it train on fewer images, several seeds each."""
 
     LIMITS = LessonConfig.LIMITS | {
         "epochs": (1, 1000), "batch_size": (1, 60_000), "lr": (1e-7, 10.0), "beta": (0.0, 1.0),
@@ -234,9 +234,22 @@ def encode(x: torch.Tensor, num_steps: int) -> torch.Tensor:
     return constant_current(x.flatten(1), num_steps)
 
 
-def subset(data: ImageData, cfg: Config) -> ImageData:
-    """The first ``sweep_train`` training images, for the experiments after the main training."""
-    return replace(data, x_train=data.x_train[: cfg.sweep_train], y_train=data.y_train[: cfg.sweep_train])
+def train(net: nn.Module, data: ImageData, cfg: Config, seed: int, enc: Encode, loss_fn: Loss = membrane_loss,
+          lr: float | None = None) -> None:
+    """The training loop, bare. ``common.training.fit`` is this loop with validation, checkpoint and resume."""
+    device = next(net.parameters()).device
+    optimizer = torch.optim.AdamW(net.parameters(), lr=lr or cfg.lr, weight_decay=0.0)
+    num_batches = -(-len(data.x_train) // cfg.batch_size)
+    schedule = torch.optim.lr_scheduler.CosineAnnealingLR(optimizer, cfg.sweep_epochs * num_batches)
+    order = torch.Generator().manual_seed(seed)
+    for _ in range(cfg.sweep_epochs):
+        for x_b, y_b in batches(data.x_train, data.y_train, cfg.batch_size, generator=order, device=device):
+            out = net.run(enc(x_b))         # all T steps forward: spk_rec and mem_rec, each (T, B, 10)
+            loss = loss_fn(out, y_b)
+            optimizer.zero_grad()           # gradients add up in .grad; each batch starts from none
+            loss.backward()                 # BPTT: equations (2) and (3) in each layer, from step T down to 1
+            optimizer.step()
+            schedule.step()                 # the learning rate falls to zero along a cosine
 
 
 # ------------------------------------------------------------------------------------ experiments
@@ -279,9 +292,8 @@ def experiment_losses(cfg: Config, data: ImageData, run: Run) -> list[dict[str, 
     rows = []
     for name, (loss_fn, predict) in LOSSES.items():
         for seed in range(cfg.seed, cfg.seed + cfg.seeds):
-            net, enc = make_net(cfg, seed), partial(encode, num_steps=cfg.num_steps)
-            fit(net, subset(data, cfg), enc, run=run, epochs=cfg.sweep_epochs, lr=cfg.lr, batch_size=cfg.batch_size,
-                loss_fn=loss_fn, predict=predict, seed=seed, quiet=True)
+            net, enc = make_net(cfg, seed).to(run.device), partial(encode, num_steps=cfg.num_steps)
+            train(net, data, cfg, seed, enc, loss_fn)
             accuracy = evaluate(net, data.x_test, data.y_test, enc, predict=predict)
             rows.append({"loss": name, "seed": seed, "accuracy": accuracy, **activity(net, data, cfg)})
         run.print(f"          {name}: {np.mean([r['accuracy'] for r in rows if r['loss'] == name]):.4f}")
@@ -393,10 +405,9 @@ def experiment_truncated(cfg: Config, data: ImageData, run: Run) -> dict[str, An
         for (i, seed), (j, window) in [(a, b) for a in enumerate(range(cfg.seed, cfg.seed + cfg.seeds))
                                        for b in enumerate(windows)]:
             torch.manual_seed(seed)
-            net = AnswerAtTheEnd(num_hidden=cfg.num_hidden, beta=cfg.beta)
+            net = AnswerAtTheEnd(num_hidden=cfg.num_hidden, beta=cfg.beta).to(run.device)
             net.window = window
-            fit(net, subset(data, cfg), enc, run=run, epochs=cfg.sweep_epochs, lr=cfg.lr, batch_size=cfg.batch_size,
-                seed=seed, quiet=True)
+            train(net, data, cfg, seed, enc)
             accuracy[name][i, j] = evaluate(net, data.x_test, data.y_test, enc)
         run.print(f"          {name}: " + ", ".join(f"{w} steps {a:.3f}"
                                                     for w, a in zip(windows, accuracy[name].mean(0), strict=True)))
@@ -408,9 +419,9 @@ def experiment_learning_rate(cfg: Config, data: ImageData, run: Run) -> dict[str
     accuracy = np.zeros((cfg.seeds, len(LEARNING_RATES)))
     for i, seed in enumerate(range(cfg.seed, cfg.seed + cfg.seeds)):
         for j, lr in enumerate(LEARNING_RATES):
-            history = fit(make_net(cfg, seed), subset(data, cfg), partial(encode, num_steps=cfg.num_steps), run=run,
-                          epochs=cfg.sweep_epochs, lr=lr, batch_size=cfg.batch_size, seed=seed, quiet=True)
-            accuracy[i, j] = history[-1]["val"]
+            net, enc = make_net(cfg, seed).to(run.device), partial(encode, num_steps=cfg.num_steps)
+            train(net, data, cfg, seed, enc, lr=lr)
+            accuracy[i, j] = evaluate(net, data.x_val, data.y_val, enc)
     run.print("          " + ", ".join(f"{lr:g}: {a:.3f}" for lr, a in zip(LEARNING_RATES, accuracy.mean(0),
                                                                        strict=True)))
     return {"lr": LEARNING_RATES, "accuracy": accuracy}
@@ -537,7 +548,8 @@ def main(cfg: Config, run: Run) -> None:
                             accuracy=test["membrane"], n=n))
 
     run.print(f"\n2  Five losses, {cfg.sweep_train:,} images, {cfg.sweep_epochs} epochs, {cfg.seeds} seeds")
-    rows = experiment_losses(cfg, data, run)
+    few = replace(data, x_train=data.x_train[: cfg.sweep_train], y_train=data.y_train[: cfg.sweep_train])
+    rows = experiment_losses(cfg, few, run)
     run.figure(plot_losses(rows), "losses")
     mean = lambda key, name: float(np.mean([r[key] for r in rows if r["loss"] == name]))  # noqa: E731
     run.table("Five losses (means over seeds)",
@@ -565,7 +577,7 @@ def main(cfg: Config, run: Run) -> None:
               last["by hand, learnt β"] / last["snnTorch's steps, learnt β"], "ratio", "<= 0.51")
 
     run.print("\n5  Truncated BPTT")
-    truncated = experiment_truncated(cfg, data, run)
+    truncated = experiment_truncated(cfg, few, run)
     run.figure(plot_truncated(truncated), "truncated")
     for key, name in (("stays", "image stays"), ("flash", "image flashed at the start")):
         a = truncated["accuracy"][name].mean(0)
@@ -573,7 +585,7 @@ def main(cfg: Config, run: Run) -> None:
                   f"{truncated['windows'][0]} of {cfg.num_steps} steps", a[-1] - a[0], n=n * cfg.seeds, real=True)
 
     run.print("\n6  Learning rate")
-    sweep = experiment_learning_rate(cfg, data, run)
+    sweep = experiment_learning_rate(cfg, few, run)
     run.figure(plot_learning_rate(sweep), "learning_rate")
     mean_lr = sweep["accuracy"].mean(0)
     good = [lr for lr, a in zip(sweep["lr"], mean_lr, strict=True) if a >= mean_lr.max() - 0.02]

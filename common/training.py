@@ -3,6 +3,9 @@
 A network offers ``run(x)`` over ``x (T, B, …)``; what it returns goes to ``loss_fn(out, y)`` and
 ``predict(out)``. The two defaults are the pair that lesson 09 ends with: cross entropy on, and decision by,
 the output membrane averaged over time.
+
+Under ``torchrun --nproc-per-node N`` the same call trains one network in N processes: each batch is the one that
+a single process would take, encoded alike, and every process runs its part of it.
 """
 
 from __future__ import annotations
@@ -18,7 +21,9 @@ from rich.progress import BarColumn, Progress, TextColumn, TimeRemainingColumn
 from torch import nn
 
 from common.data import ImageData, batches
-from common.results import Run, UserError, console, progress_allowed, write_atomic
+from common.diagnosis import diagnose
+from common.distributed import from_rank_zero, join, losing_a_process, part, replicated, same_buffers, total
+from common.results import Run, UserError, console, is_rank_zero, progress_allowed, write_atomic
 
 Encode = Callable[[torch.Tensor], torch.Tensor]
 Loss = Callable[[Any, torch.Tensor], torch.Tensor]
@@ -43,14 +48,27 @@ def count_predict(out: tuple[torch.Tensor, ...]) -> torch.Tensor:
 @torch.no_grad()
 def evaluate(net: nn.Module, x: torch.Tensor, y: torch.Tensor, encode: Encode, *, predict: Predict = membrane_predict,
              batch_size: int = 500, device: torch.device | str | None = None) -> float:
-    """Share of right answers over all of ``x``, weighted by sample. ``device`` defaults to the network's."""
+    """Share of right answers over all of ``x``, weighted by sample. ``device`` defaults to the network's.
+
+    Under torchrun, once ``fit`` has joined the processes, each takes its part and all get the answer; so all have
+    to call it.
+    """
     was_training = net.training
     net.eval()
     device = device or next(net.parameters()).device
-    right = sum((predict(net.run(encode(x_b))) == y_b).sum().item()
-                for x_b, y_b in batches(x, y, batch_size, device=device))
+    right = torch.zeros((), device=device)
+    for x_b, y_b in batches(x, y, batch_size, device=device):
+        mine, weight = part(len(y_b))
+        x_b = encode(x_b)  # the whole batch, so that every process draws the same random numbers
+        if weight:
+            right += (predict(net.run(_only(x_b, mine))) == y_b[mine]).sum()
     net.train(was_training)
-    return right / len(y)
+    return total(right)[0] / len(y)
+
+
+def _only(x: torch.Tensor, mine: slice) -> torch.Tensor:
+    """This process's samples of ``x (T, B, …)``; ``x`` itself if that is all of them."""
+    return x if mine == slice(0, x.shape[1]) else x[:, mine]
 
 
 def fit(net: nn.Module, data: ImageData, encode: Encode, *, run: Run, epochs: int, lr: float = 1e-3,
@@ -65,7 +83,8 @@ def fit(net: nn.Module, data: ImageData, encode: Encode, *, run: Run, epochs: in
         augment: applied to training images before ``encode``.
         name: of the checkpoint, for lessons that train several networks and want to resume; empty: no checkpoint.
         resume: go on from that checkpoint if there is one.
-        quiet: print nothing (sweeps).
+        quiet: print nothing (sweeps). Otherwise the network check of lesson 03 speaks up after the first epoch and
+            at the end, if it finds something wrong.
 
     Returns:
         One dict an epoch: ``epoch, loss, train, val, seconds``; accuracies are shares, ``train`` is the
@@ -77,14 +96,15 @@ def fit(net: nn.Module, data: ImageData, encode: Encode, *, run: Run, epochs: in
     """
     device, path = run.device, run.dir / f"checkpoint_{name}.pt"
     net.to(device)
+    join(device)
     optimizer = torch.optim.AdamW(net.parameters(), lr=lr, weight_decay=weight_decay)
     steps = epochs * -(-len(data.x_train) // batch_size)
     schedule = torch.optim.lr_scheduler.CosineAnnealingLR(optimizer, max(1, steps))
     generator = torch.Generator().manual_seed(run.cfg.seed if seed is None else seed)
     history: list[dict[str, float]] = []
     best: dict[str, torch.Tensor] = {}
-    if resume and name and path.is_file():
-        saved = load_checkpoint(path, net)
+    saved = _read_checkpoint(path, net) if resume and name else None
+    if saved is not None:
         optimizer.load_state_dict(saved["optimizer"])
         schedule.load_state_dict(saved["schedule"])
         generator.set_state(saved["generator"])
@@ -94,24 +114,32 @@ def fit(net: nn.Module, data: ImageData, encode: Encode, *, run: Run, epochs: in
     elif resume and name:
         run.print(f"resume    no {path.name} yet: starting from the beginning")
 
+    forward = replicated(net)
+    advice = f"run again with --resume to go on after the last finished epoch ({path.name})" if name else "run again"
     started = time.perf_counter() - (history[-1]["seconds"] if history else 0.0)
     for epoch in range(len(history) + 1, epochs + 1):
         net.train()
-        total, right = torch.zeros((), device=device), torch.zeros((), device=device)
-        with _live_line(f"epoch {epoch}/{epochs}", -(-len(data.x_train) // batch_size), quiet) as tick:
+        loss_sum, right = torch.zeros((), device=device), torch.zeros((), device=device)
+        with losing_a_process(advice), \
+                _live_line(f"epoch {epoch}/{epochs}", -(-len(data.x_train) // batch_size), quiet) as tick:
             for x_b, y_b in batches(data.x_train, data.y_train, batch_size, generator=generator, device=device):
-                out = net.run(encode(augment(x_b) if augment else x_b))
+                mine, weight = part(len(y_b))  # all of it, and 1, in a single process
+                x_b, y_b = encode(augment(x_b) if augment else x_b), y_b[mine]
+                out = forward(_only(x_b, mine))
                 loss = loss_fn(out, y_b)
                 optimizer.zero_grad(set_to_none=True)
-                loss.backward()
+                (loss if weight == 1 else loss * weight).backward()
                 optimizer.step()
                 schedule.step()
-                total += loss.detach().squeeze() * len(y_b)  # some snnTorch losses have shape (1,)
-                right += (predict(out) == y_b).sum()
+                if weight:
+                    loss_sum += loss.detach().squeeze() * len(y_b)  # some snnTorch losses have shape (1,)
+                    right += (predict(out) == y_b).sum()
                 tick()
-        n = len(data.y_train)
-        row = {"epoch": epoch, "loss": total.item() / n, "train": right.item() / n,
-               "val": evaluate(net, data.x_val, data.y_val, encode, predict=predict),
+            same_buffers(net)
+            n = len(data.y_train)
+            all_loss, all_right = total(loss_sum, right)
+            val = evaluate(net, data.x_val, data.y_val, encode, predict=predict)
+        row = {"epoch": epoch, "loss": all_loss / n, "train": all_right / n, "val": val,
                "seconds": time.perf_counter() - started}
         if not history or row["val"] > max(h["val"] for h in history):
             best = {k: v.detach().clone() for k, v in net.state_dict().items()}
@@ -119,13 +147,44 @@ def fit(net: nn.Module, data: ImageData, encode: Encode, *, run: Run, epochs: in
         if not quiet:
             run.print(f"epoch {epoch:3d}/{epochs}  loss {row['loss']:.4f}  training {row['train']:.4f}  "
                       f"validation {row['val']:.4f}  {row['seconds']:.1f} s")
-        if name:
+            if epoch == 1 < epochs:
+                _print_diagnosis(net, data, encode, loss_fn, run)
+        if name and is_rank_zero():
             state = {"model": net.state_dict(), "best": best, "optimizer": optimizer.state_dict(),
                      "schedule": schedule.state_dict(), "generator": generator.get_state(),
                      "rng": torch.get_rng_state(), "history": history}
             write_atomic(path, lambda tmp, state=state: torch.save(state, tmp))
     net.load_state_dict(best)
+    if not quiet:
+        _print_diagnosis(net, data, encode, loss_fn, run)
     return history
+
+
+def _read_checkpoint(path: Path, net: nn.Module) -> dict[str, Any] | None:
+    """The checkpoint as process 0 sees it, for all of them; None if there is none."""
+    saved: Any = None
+    if is_rank_zero():
+        try:
+            saved = load_checkpoint(path, net) if path.is_file() else None
+        except UserError as e:
+            saved = e
+    saved = from_rank_zero(saved)
+    if isinstance(saved, UserError):
+        raise saved
+    if saved is not None:
+        net.load_state_dict(saved["model"])
+    return saved
+
+
+def _print_diagnosis(net: nn.Module, data: ImageData, encode: Encode, loss_fn: Loss, run: Run) -> None:
+    """Say what the network check of lesson 03 finds wrong, on 32 training images; nothing if all is well."""
+    if not is_rank_zero():
+        return
+    x, y = next(batches(data.x_train[:32], data.y_train[:32], 32, device=run.device))
+    with torch.random.fork_rng([run.device] if run.device.type == "cuda" else []):  # encode may draw random numbers
+        spikes = encode(x)
+    for line in diagnose(net, spikes, y, loss_fn).lines():
+        run.print(f"check     {line}")
 
 
 def load_checkpoint(path: Path, net: nn.Module) -> dict[str, Any]:

@@ -80,6 +80,23 @@ def test_first_spike_times() -> None:
     assert lesson.latency_predict((spk, spk)).item() == 0
 
 
+def test_the_loop_on_the_page_is_fit(tmp_path: Path) -> None:
+    """The loop that the lesson writes out and ``common.training.fit`` reach the same weights, bit for bit."""
+    from functools import partial
+
+    from common.data import mnist
+    from common.lesson import begin
+    from common.training import fit
+
+    cfg = lesson.Config(num_hidden=16, num_steps=3, sweep_epochs=1, epochs=1, out_dir=tmp_path, device="cpu")
+    data, enc = mnist(source="stand-in"), partial(lesson.encode, num_steps=3)
+    ours, theirs = lesson.make_net(cfg, 1), lesson.make_net(cfg, 1)
+    lesson.train(ours, data, cfg, seed=4, enc=enc)
+    fit(theirs, data, enc, run=begin(cfg, "x"), epochs=1, lr=cfg.lr, batch_size=cfg.batch_size, seed=4, quiet=True)
+    for a, b in zip(ours.parameters(), theirs.parameters(), strict=True):
+        assert torch.equal(a, b)
+
+
 def test_step_by_step_equals_run() -> None:
     torch.manual_seed(0)
     net, x = lesson.Net(num_hidden=20), torch.rand(6, 3, 784)

@@ -18,7 +18,7 @@ RESULTS = sorted((ROOT / "docs" / "results").glob("*.json"))
 
 
 def test_readme_lists_every_script_in_order() -> None:
-    curriculum = README[README.index("## The curriculum"):]
+    curriculum = README[README.index("## Curriculum"):]
     positions = [curriculum.find(f"`{name}.py`") for name in SCRIPTS]
     missing = [n for n, p in zip(SCRIPTS, positions, strict=True) if p < 0]
     assert not missing, f"README's curriculum lacks {missing}"

@@ -37,7 +37,8 @@ class HandMade(torch.autograd.Function):
 SURROGATES = {
     "default": None, "atan": surrogate.atan(3.0), "fast_sigmoid": surrogate.fast_sigmoid(10),
     "sigmoid": surrogate.sigmoid(2), "straight": surrogate.straight_through_estimator(),
-    "triangular": surrogate.triangular(), "escape": surrogate.spike_rate_escape(), "sparse": surrogate.SFS(5, -1),
+    "triangular": surrogate.triangular(), "escape": surrogate.spike_rate_escape(slope=1),
+    "sparse": surrogate.SFS(5, -1),
     "custom": surrogate.custom_surrogate(lambda x, g, s: g / (3 * x.abs() + 1) ** 2 + 0 * s),
     "hand-made": HandMade.apply,
 }
@@ -90,20 +91,26 @@ def assert_same(neuron, cur, state, *, record_mem=True, tolerance=1e-5, seed=0, 
     assert mem is mem2 is None or torch.equal(mem, mem2)
     for a, b in zip(after, after2, strict=True):
         assert torch.equal(a, b)
+    parameters = dict(neuron.named_parameters())
+    # a single number's gradient is a sum over everything whose terms may cancel: the scale is that of all parameters
+    norms = [e.norm() for k, e in expected.items() if e is not None and k in parameters]
+    scale = torch.stack(norms or [torch.zeros(())])
     for name, a in expected.items():
         b = found[name]
         if a is None or b is None:
             assert (0 if a is None else a.abs().max()) == (0 if b is None else b.abs().max()), name
             continue
         assert a.shape == b.shape and a.dtype == b.dtype
-        error = ((a - b).norm() / a.norm().clamp_min(1e-12)).item()
+        size = max(a.norm(), scale.norm()) if name in parameters else a.norm()
+        error = ((a - b).norm() / size.clamp_min(1e-12)).item()
         assert error < tolerance, f"{name}: {error:.1e}"
 
 
-@settings(max_examples=150, deadline=None, suppress_health_check=[HealthCheck.too_slow])
+@settings(max_examples=150, deadline=None, derandomize=True, suppress_health_check=[HealthCheck.too_slow])
 @given(kind=st.sampled_from(["Leaky", "Synaptic", "RLeaky", "RSynaptic"]),
        reset=st.sampled_from(["subtract", "zero", "none"]), spike_grad=st.sampled_from(sorted(SURROGATES)),
-       vector=st.booleans(), learn=st.booleans(), one_to_one=st.booleans(), with_state=st.booleans(), record_mem=st.booleans(), recompute=st.booleans(),
+       vector=st.booleans(), learn=st.booleans(), one_to_one=st.booleans(),
+       with_state=st.booleans(), record_mem=st.booleans(), recompute=st.booleans(),
        T=st.integers(1, 12), B=st.integers(1, 5), N=st.integers(1, 9), block=st.sampled_from([1, 4, 10_000]),
        seed=st.integers(0, 1000))
 def test_equals_stepping(kind, reset, spike_grad, vector, learn, one_to_one, with_state, record_mem, recompute, T, B, N,
@@ -395,5 +402,5 @@ def test_memory(kind):
         ours, out = kept_by(lambda n=neuron: unroll(n, cur))
         loop, out2 = kept_by(lambda n=neuron: [*step_through(n, cur)])
         assert ours < 1.05 * one and ours <= ratio * loop, (ours, loop, one)
-    held, out = kept_by(lambda: unroll(neuron, hold(cur[0], T), recompute=True))
+    held, out = kept_by(lambda: unroll(neuron, hold(torch.rand(B, N).requires_grad_(), T), recompute=True))
     assert held < 0.1 * one

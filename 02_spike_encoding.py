@@ -1,0 +1,684 @@
+"""Lesson 02 — Spike encoding: how a number becomes a train of spikes, and what each way costs
+
+Question
+    An image is numbers and a neuron hears only spikes: which train of spikes should stand for a pixel?
+
+Idea
+    All spikes look alike, so a train can say something in two ways only: *how many* spikes there are, or *when*
+    they come. Three codes cover most of what is used, in brains as in chips. x is a pixel's intensity from 0 to 1,
+    T the number of time steps (num_steps).
+
+    **Rate**: fire at every step with probability g·x (g is a gain, 1 in spikegen). The receiver counts.
+
+        N ~ Binomial(T, g·x)      x̂ = N/(g·T)      mean squared error  x·(1 − g·x)/(g·T)  ∝  1/T              (1)
+
+    A count of 0..T has room for log₂(T+1) bits, and noise uses most of it up: twice the precision takes four times
+    the steps. But no single spike matters, so losing some, or shifting them, does little. Motor neurons that set a
+    muscle's force speak like this.
+
+    **Latency**: fire once; the brighter, the sooner. With a linear ramp over T steps
+
+        t = round((T − 1)·(1 − x))      x̂ = 1 − t/(T − 1)      squared error  ≈ 1/(12·(T − 1)²)  ∝  1/T²      (2)
+
+    One spike has the T values of its time to choose from, and no noise of its own. People can tell whether there is an
+    animal in a picture within 150 ms (Thorpe, Fize & Marlot 1996, https://doi.org/10.1038/381520a0): some ten synapses
+    at about 10 ms each, time for one spike a cell and not for counting. The price: that spike has no understudy.
+
+    **Delta**: say nothing while nothing happens. Fire +1 where a pixel has risen by θ or more, −1 where it has fallen.
+
+        S[t] = +1 if x[t] − x[t−1] ≥ θ,   −1 if x[t] − x[t−1] ≤ −θ,   else 0                                  (3)
+
+    The retina works this way, and so does the *silicon retina* (Mahowald 1992) that became the event camera of
+    lesson 04. A still image is silent, so here the digit moves: one pixel a step round a square, as eyes do in small.
+
+    The code is chosen before any network is trained, and what it drops no network brings back. Textbooks conclude that
+    rate is robust but slow and latency fast but fragile. This script measures both halves of that sentence: two
+    of the four words turn out to hold on conditions only.
+
+    How information is counted (section 3). A pixel drawn at random from the test images has intensity X, and its train
+    is S. The mutual information I(X;S) is computed, not sampled. Rate: the count N is all that a Bernoulli train says
+    about x, so I(X;S) = H(N) − H(N|X), with (1) for N given X and the histogram of the pixels for X. Latency: the train
+    is a function of x, so I(X;S) = H(t), "no spike" being one of the values. Delta: a step's spike is a function of the
+    pixel's change, so the sum over t of H(S[t]) bounds what the train says of all changes *from above*. Bits per spike
+    is I(X;S) over the mean number of spikes of a train. Silence informs too, and costs nothing.
+
+Read first
+    Theory:   Neuronal Dynamics, Ch. 7, https://neuronaldynamics.epfl.ch/online/Ch7.html
+              Eshraghian et al. 2023, section II-B, https://arxiv.org/abs/2109.12894
+    Practice: snnTorch tutorial 1, https://snntorch.readthedocs.io/en/latest/tutorials/tutorial_1.html
+
+Run
+    uv run 02_spike_encoding.py            @@TIME@@
+    uv run 02_spike_encoding.py --smoke    seconds, on stand-in data
+    uv run 02_spike_encoding.py --full     read-outs trained on all of MNIST
+
+You should see
+@@SEE@@
+
+Builds on / leads to
+    01 (a trace is a LIF membrane that never fires). 03 reads the rasters, 04 builds the pixel that delta imitates, 09
+    shows what becomes of num_steps in training, milestone A asks you to choose a code.
+
+Predict: --trace-beta 1 lets the traces forget nothing. Which code gains most at the last step, and why just that one?
+Next: uv run 03_spike_visualization.py
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass, replace
+from typing import Any
+
+import numpy as np
+import torch
+import torch.nn.functional as F
+from matplotlib.figure import Figure
+from PIL import Image, ImageDraw, ImageFont
+from snntorch import spikegen
+from torch import nn
+
+from common import plots
+from common.data import ImageData, mnist
+from common.lesson import LessonConfig, start
+from common.results import Run, write_atomic
+from common.training import fit
+
+Tensor = torch.Tensor
+RATE, SPARSE, LATENCY, DELTA = "rate", "sparse rate", "latency", "delta"
+CODES = (RATE, SPARSE, LATENCY, DELTA)
+SQUARE = [(0, 0), (0, 1), (0, 2), (0, 3), (1, 3), (2, 3), (3, 3), (3, 2), (3, 1), (3, 0), (2, 0), (1, 0)]  # (dy, dx)
+DELETED = np.arange(10) / 10  # shares of spikes that are lost
+SIGMAS = (0.0, 2.0, 4.0, 8.0, 16.0)  # jitter, steps
+
+
+@dataclass
+class Config(LessonConfig):
+    """num_steps is the window T in which each code has to say everything it has to say."""
+
+    LIMITS = LessonConfig.LIMITS | {"num_steps": (1, 1000), "gain": (0.001, 1), "pixel_threshold": (0.001, 0.5),
+                                    "delta_threshold": (0.01, 1), "trace_beta": (0.1, 1), "n_train": (100, 60_000),
+                                    "epochs": (1, 100)}
+    num_steps: int = 25
+    """time steps T of the window; one step stands for 1 ms"""
+    gain: float = 0.1
+    """spikes per step of a white pixel in the sparse rate code (0.1 at 1 ms: 100 Hz, a busy cell of the cortex)"""
+    pixel_threshold: float = 0.01
+    """pixels below this intensity stay silent in the latency code"""
+    delta_threshold: float = 0.1
+    """change of intensity that makes a spike in the delta code"""
+    trace_beta: float = 0.95
+    """share of the receiver's trace that one step leaves; 0.95 is a memory of 20 steps"""
+    n_train: int = 10_000
+    """training images for the read-outs; the test set is always whole"""
+    epochs: int = 5
+    """passes over the training images for each read-out"""
+
+
+SMOKE = {"n_train": 256, "epochs": 1}
+FULL = {"n_train": 55_000, "epochs": 15}
+
+
+# ------------------------------------------------------------------------------------ the equations as code
+
+
+def shift(x: Tensor, dy: int, dx: int) -> Tensor:
+    """Images ``(..., H, W)`` moved down and right by up to 4 pixels; what enters is black."""
+    H, W = x.shape[-2:]
+    return F.pad(x, (4, 4, 4, 4))[..., 4 - dy:4 - dy + H, 4 - dx:4 - dx + W]
+
+
+def moving(x: Tensor, num_steps: int) -> Tensor:
+    """Images ``(B, 1, H, W)`` carried round a square, one pixel a step: ``(T, B, H·W)``."""
+    loop = torch.stack([shift(x, dy, dx).flatten(1) for dy, dx in SQUARE[:num_steps]])
+    return loop[torch.arange(num_steps, device=x.device) % len(SQUARE)]
+
+
+def encode(code: str, x: Tensor, cfg: Config) -> Tensor:
+    """Images ``(B, 1, 28, 28)`` in 0..1 → spikes ``(T, B, N)``; N is 784, and twice that for delta (ON, then OFF)."""
+    if code in (RATE, SPARSE):
+        return spikegen.rate(x.flatten(1), num_steps=cfg.num_steps, gain=1.0 if code == RATE else cfg.gain)
+    if code == LATENCY:
+        return spikegen.latency(x.flatten(1), num_steps=cfg.num_steps, threshold=cfg.pixel_threshold, normalize=True,
+                                linear=True, clip=True)
+    lap = spikegen.delta(moving(x, len(SQUARE) + 1), threshold=cfg.delta_threshold, padding=True, off_spike=True)
+    # two cells a pixel, as in the retina: summed in one cell, ON and OFF would cancel once the digit is back home
+    lap = torch.cat([lap.clamp(min=0), (-lap).clamp(min=0)], 2)
+    later = torch.arange(cfg.num_steps, device=x.device)
+    return lap[torch.where(later > 0, (later - 1) % len(SQUARE) + 1, 0)]  # every lap is like the first
+
+
+def retina(frames: Tensor, theta: float) -> Tensor:
+    """Delta against the level *last reported*, as a DVS pixel does: ``frames (T, …)`` → signed counts ``(T, …)``.
+
+    The level moves by θ with every spike, so what is too slow for one step adds up until it is told.
+    """
+    level, spk_rec = frames[0].clone(), []
+    for frame in frames:
+        count = torch.trunc((frame - level) / theta + 1e-4 * (frame - level).sign())  # 1e-4: rounding of 0.1 + 0.1 …
+        level = level + theta * count
+        spk_rec.append(count)
+    return torch.stack(spk_rec)
+
+
+def trace_weights(steps: list[int], num_steps: int, beta: float) -> Tensor:
+    """The leaky trace X[t] = β·X[t−1] + S[t] unrolled, X[t] = Σ β^(t−s)·S[s]: its weights ``(K, T)`` at ``steps``."""
+    age = torch.tensor(steps)[:, None] - torch.arange(num_steps)  # (K, T): steps since s; negative is the future
+    return torch.where(age >= 0, beta ** age.clamp(min=0).float(), 0.0)
+
+
+def entropy(p: Tensor, dim: int = -1) -> Tensor:
+    """Bits; ``p`` sums to 1 along ``dim``."""
+    return -torch.xlogy(p, p).sum(dim) / np.log(2)
+
+
+def counts_given(level: Tensor, num_steps: int) -> Tensor:
+    """Binomial(T, p) for each probability ``level (L,)``: ``(L, T + 1)``."""
+    k = torch.arange(num_steps + 1, dtype=torch.float64)
+    log_choose = torch.lgamma(torch.tensor(num_steps + 1.0).double()) - torch.lgamma(k + 1) - torch.lgamma(num_steps - k + 1)
+    p = level.double()[:, None]
+    return torch.exp(log_choose + torch.xlogy(k, p) + torch.xlogy(num_steps - k, 1 - p))
+
+
+def mutual_information(joint: Tensor) -> float:
+    """I(X;Y) in bits from a table ``(X, Y)`` of probabilities or counts."""
+    p = joint.double() / joint.sum()
+    return float(entropy(p.sum(0)) + entropy(p.sum(1)) - entropy(p.flatten()))
+
+
+def crossing(x: Any, a: Any, b: Any) -> float:
+    """The first x where a − b, positive at the start, reaches 0, by straight lines; the ends if it is never so."""
+    gap = np.asarray(a, dtype=float) - np.asarray(b, dtype=float)
+    if gap[0] <= 0:
+        return float(x[0])
+    for i in np.nonzero(gap <= 0)[0][:1]:
+        return float(x[i - 1] + (x[i] - x[i - 1]) * gap[i - 1] / (gap[i - 1] - gap[i]))
+    return float(x[-1])
+
+
+# ------------------------------------------------------------------------------------------------------ the network
+
+
+class ReadOut(nn.Module):
+    """One linear layer for each of K decision steps, all trained at once: traces ``(B, K, N)`` → ``(K, B, 10)``."""
+
+    def __init__(self, K: int, N: int) -> None:
+        super().__init__()
+        self.weight = nn.Parameter(torch.zeros(K, N, 10))  # convex problem: zero is as good a start as any
+        self.bias = nn.Parameter(torch.zeros(K, 1, 10))
+
+    def run(self, x: Tensor) -> Tensor:
+        return torch.baddbmm(self.bias, x.transpose(0, 1), self.weight)
+
+
+def chunks(x: Tensor, cfg: Config, device: torch.device) -> Iterator[Tensor]:
+    """uint8 images as floats in 0..1, as many at a time as keep a chunk of spikes near 8 MB: more would leave the cache."""
+    for part in x.split(max(1, 2_500 // cfg.num_steps)):
+        yield part.to(device).float() / 255
+
+
+def traces(code: str, x: Tensor, steps: list[int], cfg: Config, device: torch.device, look: Callable = lambda x: x) \
+        -> Tensor:
+    """Encode and leave only the traces at the decision steps: images → ``(B, K, N)``."""
+    weights = trace_weights(steps, cfg.num_steps, cfg.trace_beta).to(device)
+    parts = []
+    for x_b in chunks(x, cfg, device):
+        spk = encode(code, look(x_b), cfg)  # (T, B, N)
+        parts.append((weights @ spk.flatten(1)).unflatten(1, spk.shape[1:]).transpose(0, 1))
+    return torch.cat(parts)
+
+
+def train(code: str, data: ImageData, steps: list[int], cfg: Config, run: Run, look: Callable = lambda x: x) -> ReadOut:
+    """Softmax regression on the traces; ``fit`` is the box that lesson 09 opens."""
+    x_train, x_val = (traces(code, x, steps, cfg, run.device, look) for x in (data.x_train, data.x_val))
+    net = ReadOut(len(steps), x_train.shape[2])
+    fit(net, replace(data, x_train=x_train, x_val=x_val), lambda x: x, run=run, epochs=cfg.epochs, lr=3e-3,
+        loss_fn=lambda out, y: F.cross_entropy(out.flatten(0, 1), y.repeat(len(out))) * len(out),
+        predict=lambda out: out[-1].argmax(1), quiet=True)
+    net.eval()
+    return net
+
+
+# ---------------------------------------------------------------- the experiments, each with its figure, in order
+
+
+def experiment_defaults(x: Tensor, cfg: Config) -> dict[str, Any]:
+    """1. What goes wrong with the obvious calls. ``x (B, 1, 28, 28)`` in 0..1."""
+    pixels, T = x.flatten(1), cfg.num_steps
+    ink = pixels >= cfg.pixel_threshold
+    r: dict[str, Any] = {"rate": {}, "times": {}, "black": {}, "early": {}}
+    for name, scale in (("x / 255", 1), ("bytes, 0..255", 255)):
+        spk = spikegen.rate(pixels * scale, num_steps=T).mean(0)
+        level = (pixels * 10).floor().clamp(max=9).long()[ink]
+        r["rate"][name] = (torch.bincount(level, spk[ink], 10) / torch.bincount(level, minlength=10).clamp(min=1)).cpu()
+    calls = {"default": {}, "clip": {"clip": True}, "clip, normalize": {"clip": True, "normalize": True},
+             "and linear": {"clip": True, "normalize": True, "linear": True}}
+    for name, options in calls.items():
+        spk = spikegen.latency(pixels, num_steps=T, threshold=cfg.pixel_threshold, bypass=True, **options)
+        per_step = torch.stack([(spk * ink).sum((1, 2)), (spk * ~ink).sum((1, 2))]).cpu()  # (2, T): from ink, from black
+        r["times"][name] = per_step
+        r["black"][name] = float(per_step[1].sum() / per_step.sum().clamp(min=1))
+        r["early"][name] = float(per_step[0, :2].sum() / ink.sum())
+        r["most"] = int(spk.sum(0).max())
+    try:
+        spikegen.latency(pixels, num_steps=T, tau=float(T))
+        r["error"] = ""
+    except Exception as e:  # snnTorch raises plain Exceptions
+        r["error"] = str(e).split("\n")[0]
+    grey = torch.tensor([[0.3, 0.5, 0.9]])
+    alone = spikegen.latency(grey, num_steps=25, normalize=True).argmax(0)[0].tolist()
+    r["batch"] = (alone, spikegen.latency(torch.cat([grey, grey * 0]), num_steps=25, normalize=True).argmax(0)[0].tolist())
+    still = x.flatten(1).expand(T, -1, -1)
+    on = spikegen.delta(still, threshold=cfg.delta_threshold)
+    r["still"] = (float(on[0].sum() / len(x)), float(on[1:].sum() / len(x)))
+    both = spikegen.delta(moving(x, T), threshold=cfg.delta_threshold, padding=True, off_spike=True)
+    r["off"] = float((both < 0).sum() / both.abs().sum().clamp(min=1))
+    return r
+
+
+def plot_defaults(r: dict[str, Any]) -> Figure:
+    fig, axes = plots.figure(1, 5, (15, 3.5), f"{r['black']['default']:.0%} of the default latency code's spikes come from "
+                             f"black pixels, and {r['early']['default']:.1%} of the ink fires in the first two steps")
+    middle = np.arange(10) / 10 + 0.05
+    plots.curves(axes[0], middle, r["rate"])
+    plots.label(axes[0], "intensity x", "spikes per step", "rate: forgotten division")
+    for ax, (name, count) in zip(axes[1:], r["times"].items(), strict=True):
+        step = np.arange(count.shape[1])
+        ax.bar(step, count[0], color=plots.BLUE, width=1, label="from ink")
+        ax.bar(step, count[1], bottom=count[0], color=plots.RED, width=1, label="from black")
+        ax.set_yscale("symlog", linthresh=100)
+        ax.set_ylim(0, 1e6)
+        plots.label(ax, "step of the spike", "spikes" if name == "default" else "", f"latency: {name}")
+    axes[1].legend(loc="upper right", bbox_to_anchor=(1, 1))
+    return fig
+
+
+def experiment_pictures(x: Tensor, cfg: Config) -> dict[str, Any]:
+    """2. One image ``x (1, 1, 28, 28)`` in each code: what is shown, and its spikes, both ``(T, 784)``."""
+    still = x.flatten(1).expand(cfg.num_steps, 1, -1)
+    shown = {code: (moving(x, cfg.num_steps) if code == DELTA else still)[:, 0].cpu() for code in CODES}
+    spk = {code: encode(code, x, cfg)[:, 0].cpu() for code in CODES}
+    spk[DELTA] = spk[DELTA][:, :784] - spk[DELTA][:, 784:]
+    return {"shown": shown, "spk": spk}
+
+
+def plot_pictures(r: dict[str, Any]) -> Figure:
+    total = {code: int(spk.abs().sum()) for code, spk in r["spk"].items()}
+    fig, axes = plots.figure(1, 4, (14, 4.4), "One digit, four codes: " + ", ".join(f"{c} {n:,}" for c, n in total.items())
+                             + " spikes", sharey=True)
+    for ax, (code, spk) in zip(axes, r["spk"].items(), strict=True):
+        rows = spk[:, 12 * 28:16 * 28]  # four lines of the picture: all 784 would be a grey wall
+        plots.raster(ax, rows.clamp(min=0), color=plots.BLUE if code == DELTA else plots.BLACK, width=2.2)
+        if code == DELTA:
+            t, i = np.nonzero(rows.numpy() < 0)
+            ax.plot(t, i, "_", color=plots.RED, markersize=5, markeredgewidth=1.3, label="OFF")
+            ax.plot([], [], "|", color=plots.BLUE, markersize=8, markeredgewidth=2, label="ON")
+            ax.legend(loc="upper right", ncols=2)
+        ax.set_ylim(top=124)
+        for edge in (27.5, 55.5, 83.5):
+            ax.axhline(edge, color="grey", linewidth=0.6, linestyle=":")
+        plots.label(ax, "step", "pixel (lines 12–15 of the picture)" if code == RATE else "", code)
+    return fig
+
+
+def plot_gif(code: str, r: dict[str, Any], beta: float, note: str = "") -> list[Image.Image]:
+    """Frames of an animation: the picture, the spikes of this step, and the leaky trace of all so far."""
+    shown, spk, font = r["shown"][code], r["spk"][code], ImageFont.load_default(size=15)
+    trace_rec, trace = [], torch.zeros(784)
+    for spk_t in spk:
+        trace = beta * trace + spk_t
+        trace_rec.append(trace)
+    top = max(float(torch.stack(trace_rec).abs().max()), 1e-6)
+    frames = []
+    for t in range(len(spk)):
+        page = Image.new("RGB", (3 * 224 + 40, 286), "white")
+        draw = ImageDraw.Draw(page)
+        for k, (name, values) in enumerate((("what is shown", shown[t]), (f"spikes, step {t + 1} of {len(spk)}", spk[t]),
+                                            ("leaky trace so far", trace_rec[t] / top))):
+            v = values.view(28, 28).numpy()
+            # black is silence, white is ON, orange-red is OFF
+            rgb = np.stack([np.abs(v), np.where(v > 0, v, -0.37 * v), np.where(v > 0, v, 0)], -1).clip(0, 1)
+            tile = Image.fromarray((rgb * 255).round().astype(np.uint8)).resize((224, 224), Image.Resampling.NEAREST)
+            page.paste(tile, (10 + k * 234, 34))
+            draw.text((10 + k * 234, 10), f"{code}: {name}" if k == 0 else name, fill="black", font=font)
+        draw.text((10, 263), f"{int(spk[:t + 1].abs().sum()):,} spikes so far" + f"    {note}", fill="black", font=font)
+        frames.append(page.quantize(32))
+    return frames
+
+
+def experiment_density(x: Tensor, cfg: Config) -> dict[str, dict[str, float]]:
+    """3. Spikes, silence and information of each code on images ``x (B, 1, 28, 28)``, as the docstring defines them."""
+    pixels, n = (x * 255).round().long().flatten().cpu(), x[0].numel()
+    levels = torch.bincount(pixels, minlength=256).double() / len(pixels)  # P(X)
+    r = {"H(X)": {"bits": float(entropy(levels))}}
+    for code in CODES:
+        spikes, silent, table = 0.0, 0.0, torch.zeros(cfg.num_steps, 3, dtype=torch.float64)
+        joint = torch.zeros(256, cfg.num_steps + 1)
+        for x_b in x.split(max(1, 2_500 // cfg.num_steps)):
+            spk = encode(code, x_b, cfg)
+            spikes += float(spk.sum())
+            if code == DELTA:
+                on, off = spk[..., :n], spk[..., n:]
+                on_off = torch.stack([on.sum((1, 2)), off.sum((1, 2))], 1).double().cpu()  # (T, 2)
+                table += torch.cat([on_off, on[0].numel() - on_off.sum(1, keepdim=True)], 1)
+                silent += float((spk.sum(0).unflatten(1, (2, n)).sum(1) == 0).sum())
+                continue
+            count = spk.sum(0)  # (B, N)
+            silent += float((count == 0).sum())
+            level = (x_b * 255).round().long().flatten(1)
+            y = torch.where(count > 0, spk.argmax(0), cfg.num_steps) if code == LATENCY else count.long()
+            joint += torch.bincount((level * (cfg.num_steps + 1) + y).flatten(), minlength=joint.numel()).view_as(joint).cpu()
+        if code == DELTA:
+            bits = float(entropy(table / table.sum(1, keepdim=True)).sum())
+        else:  # for latency the table is exact, for rate it is what was drawn and serves as a check
+            drawn = mutual_information(joint)
+            gain = 1.0 if code == RATE else cfg.gain
+            bits = drawn if code == LATENCY else mutual_information(
+                levels[:, None] * counts_given(gain * torch.arange(256) / 255, cfg.num_steps))
+            r[code] = {"drawn": drawn}
+        r.setdefault(code, {}).update(spikes=spikes / len(x), silent=silent / len(pixels), bits=bits,
+                                      per_spike=bits * len(pixels) / max(spikes, 1.0))
+    return r
+
+
+def plot_density(r: dict[str, dict[str, float]]) -> Figure:
+    best = max((RATE, SPARSE, LATENCY), key=lambda c: r[c]["per_spike"])
+    fig, axes = plots.figure(1, 4, (14.5, 3), f"{best.capitalize()} says most about the intensity with each spike: "
+                                              f"{r[best]['per_spike']:.2f} bits, rate {r[RATE]['per_spike']:.3f}")
+    panels = {"spikes": ("spikes per image", "{:,.0f}"), "silent": ("share of silent pixels", "{:.1%}"),
+              "bits": (f"bits per pixel (intensity: H(X) = {r['H(X)']['bits']:.2f})", "{:.2f}"),
+              "per_spike": ("bits per spike", "{:.2f}")}
+    for ax, (key, (text, fmt)) in zip(axes, panels.items(), strict=True):
+        named = {"delta (≤)" if c == DELTA and "bits" in text else c: r[c][key] for c in CODES}
+        plots.bars(ax, named, fmt=fmt)
+        plots.label(ax, text, "")
+        ax.margins(x=0.3)
+    return fig
+
+
+def experiment_rebuild(x: Tensor, steps: list[int]) -> dict[str, Any]:
+    """4. Mean squared error of the rebuilt intensity against T, for rate (1) and latency (2). ``x (B, 1, 28, 28)``."""
+    pixels = x.flatten(1)
+    count = spikegen.rate(pixels, num_steps=steps[-1]).cumsum(0)  # (T, B, N): a shorter window is the start of a longer
+    error: dict[str, list[float]] = {RATE: [], LATENCY: []}
+    for T in steps:
+        error[RATE].append(float((count[T - 1] / T - pixels).square().mean()))
+        spk = spikegen.latency(pixels, num_steps=T, normalize=True, linear=True, clip=True)
+        rebuilt = torch.where(spk.any(0), 1 - spk.argmax(0) / max(T - 1, 1), 0.0)
+        error[LATENCY].append(float((rebuilt - pixels).square().mean()))
+    theory = [float((pixels * (1 - pixels)).mean() / T) for T in steps]
+    # for latency one or two steps are no ramp yet, and beyond 64 the bytes' own 256 levels show
+    slope = {code: float(np.polyfit(np.log(steps[fit]), np.log(error[code][fit]), 1)[0])
+             for code, fit in ((RATE, slice(None)), (LATENCY, slice(2, 7)))}
+    return {"steps": steps, "error": error, "theory": theory, "slope": slope}
+
+
+def plot_rebuild(r: dict[str, Any]) -> Figure:
+    fig, ax = plots.figure(1, 1, (7.5, 4.2), f"Squared error ∝ T^{r['slope'][RATE]:.2f} by counting, "
+                                             f"∝ T^{r['slope'][LATENCY]:.2f} by timing (4 to 64 steps)")
+    ax.plot(r["steps"], r["theory"], color=plots.BLACK, linewidth=5, alpha=0.2, label="mean of x·(1 − x) / T")
+    for i, code in enumerate((RATE, LATENCY)):
+        ax.plot(r["steps"], r["error"][code], color=plots.COLOURS[i], marker=plots.MARKERS[i], linestyle=plots.DASHES[i],
+                label=code)
+    ax.set_yscale("log")
+    ax.set_xscale("log", base=2)
+    ax.legend()
+    plots.label(ax, "num_steps T", "mean squared error of x̂")
+    return fig
+
+
+def experiment_moving(x: Tensor, cfg: Config) -> dict[str, Any]:
+    """5. Does delta fire only where a pixel changes, and what if the change is slow? ``x (B, 1, 28, 28)``.
+
+    Slow motion is interpolated between whole pixels: at v pixels a step no pixel can change by more than v.
+    """
+    r: dict[str, Any] = {}
+    frames = moving(x, cfg.num_steps)
+    changed = torch.cat([torch.zeros_like(frames[:1]), frames.diff(dim=0)]) != 0
+    for name, padding in (("default", False), ("padding", True)):
+        spk = spikegen.delta(frames, threshold=cfg.delta_threshold, padding=padding, off_spike=True).abs()
+        r[name] = float((spk * changed).sum() / spk.sum().clamp(min=1))
+        r["n" if padding else "n_default"] = int(spk.sum())
+    r["heard"] = float((spk * changed).sum() / changed.sum().clamp(min=1))
+    r["speeds"] = [1, 1 / 2, 1 / 4, 1 / 8, 1 / 16, 1 / 32]
+    r["spikes"] = {"spikegen.delta": [], "level kept (DVS)": []}
+    whole = torch.stack([shift(x, 0, dx).flatten(1) for dx in range(4)])  # three pixels to the right
+    for v in r["speeds"]:
+        at = torch.arange(round(3 / v) + 1, device=x.device) * v
+        low = at.floor().clamp(max=2).long()
+        part = (at - low)[:, None, None]
+        frames = (1 - part) * whole[low] + part * whole[low + 1]  # (steps, B, 784)
+        spk = spikegen.delta(frames, threshold=cfg.delta_threshold, padding=True, off_spike=True)
+        r["spikes"]["spikegen.delta"].append(float(spk.abs().sum() / len(x)))
+        r["spikes"]["level kept (DVS)"].append(float(retina(frames, cfg.delta_threshold).abs().sum() / len(x)))
+    return r
+
+
+def plot_moving(r: dict[str, Any], cfg: Config) -> Figure:
+    lost, kept = (counts[-1] for counts in r["spikes"].values())
+    fig, ax = plots.figure(1, 1, (8.5, 4.2), f"At 1/32 pixel a step spikegen.delta fires {lost:,.0f} times, "
+                                             f"a pixel that keeps its level {kept:,.0f} times")
+    plots.curves(ax, r["speeds"], r["spikes"])
+    ax.axvline(cfg.delta_threshold, color="grey", linestyle=":", label="speed = θ")
+    ax.set_xscale("log", base=2)
+    ax.set_ylim(bottom=-50)
+    ax.legend()
+    plots.label(ax, "speed (pixels a step)", "spikes per image on a way of 3 pixels")
+    return fig
+
+
+def experiment_decide(data: ImageData, cfg: Config, run: Run) -> dict[str, Any]:
+    """6. A linear read-out for each code at each of some six steps: test accuracy, and the step best on validation."""
+    steps = sorted({int(t) for t in np.geomspace(1, cfg.num_steps, 6).round()})
+    r: dict[str, Any] = {"steps": steps, "accuracy": {}, "best": {}, "net": {}, "seen": {}}
+    at = [t - 1 for t in steps]  # decision after t steps: the trace at index t − 1
+    for code in CODES:
+        net = train(code, data, at, cfg, run)
+        right = {}
+        for part in ("val", "test"):
+            x, y = getattr(data, f"x_{part}"), getattr(data, f"y_{part}").to(run.device)
+            with torch.no_grad():  # a few thousand images at a time: their traces are the large thing here
+                out = torch.cat([net.run(traces(code, x_b, at, cfg, run.device)).argmax(2) for x_b in x.split(2000)], 1)
+            right[part] = (out == y).float().mean(1).tolist()
+        r["accuracy"][code], r["net"][code] = right["test"], net
+        r["best"][code] = int(np.argmax(right["val"]))
+        line = "  ".join(f"{t}: {a:.3f}" for t, a in zip(steps, right["test"], strict=True))
+        run.print(f"{code:12s} test accuracy by step  {line}")
+    # control: forget *when*. A trace without leak, at the end, is the set of pixels that fired
+    timeless = replace(cfg, trace_beta=1.0)
+    net = train(LATENCY, data, [cfg.num_steps - 1], timeless, run)
+    with torch.no_grad():
+        out = net.run(traces(LATENCY, data.x_test, [cfg.num_steps - 1], timeless, run.device))[0].argmax(1)
+    r["timeless"] = float((out == data.y_test.to(run.device)).float().mean())
+    return r
+
+
+def code_curves(ax: Any, x: Any, ys: dict[str, Any]) -> None:
+    """One line a code, in the same colour in every panel."""
+    for code, y in ys.items():
+        i = CODES.index(code)
+        ax.plot(x, y, color=plots.COLOURS[i], marker=plots.MARKERS[i], linestyle=plots.DASHES[i], markersize=4.5, label=code)
+    ax.legend()
+
+
+def plot_decide(r: dict[str, Any], cfg: Config) -> Figure:
+    cross = crossing(r["steps"], r["accuracy"][LATENCY], r["accuracy"][SPARSE])
+    fig, ax = plots.figure(1, 1, (8.8, 4.4), f"Sparse rate needs {cross:.0f} steps to overtake latency; "
+                                           f"gain 1 has {r['accuracy'][RATE][0]:.1%} after one")
+    code_curves(ax, r["steps"], r["accuracy"])
+    ax.axhline(r["timeless"], color="grey", linestyle=":", label="which pixels fired, without when")
+    ax.set_xscale("log")
+    ax.set_xticks(r["steps"], r["steps"])
+    ax.minorticks_off()
+    ax.legend(loc="lower right")
+    plots.label(ax, "decision after step t", "test accuracy")
+    return fig
+
+
+@torch.no_grad()
+def experiment_noise(code: str, net: ReadOut, k: int, step: int, data: ImageData, cfg: Config, device: torch.device,
+                     look: Callable = lambda x: x) -> dict[str, Any]:
+    """7. Lose or shift spikes of the test images, and ask the read-out trained on intact ones.
+
+    Every spike is lost with probability p, or moved by a normal number of steps, rounded, kept inside the window.
+    The trace at ``step`` is then built straight from the list of spikes.
+    """
+    right: dict[str, list[Tensor]] = {"deleted": [], "jittered": []}
+    weight = trace_weights([step], cfg.num_steps, cfg.trace_beta)[0].to(device)  # (T,): what a spike adds, by its time
+    labels = data.y_test.to(device).split(max(1, 2_500 // cfg.num_steps))
+    for x_b, y_b in zip(chunks(data.x_test, cfg, device), labels, strict=True):
+        spk = encode(code, look(x_b), cfg)  # (T, B, N)
+        B, N = spk.shape[1:]
+        t, where = spk.flatten(1).nonzero(as_tuple=True)  # one entry a spike: its step, and image and pixel
+
+        def judge(x: Tensor, y: Tensor = y_b) -> Tensor:
+            return ((x @ net.weight[k] + net.bias[k]).argmax(-1) == y).sum(-1)
+
+        # each spike falls into one of ten bins; losing a share p is losing the first 10·p bins
+        fate = torch.randint(0, 10, t.shape, device=device)
+        bins = torch.bincount(fate * (B * N) + where, weight[t], 10 * B * N).view(10, B, N)
+        kept = bins.flip(0).cumsum(0).flip(0)  # (10, B, N)
+        right["deleted"].append(judge(kept.float()))
+        z, row = torch.randn(t.shape, device=device), []
+        for sigma in SIGMAS:
+            moved = (t + (sigma * z).round().long()).clamp(0, cfg.num_steps - 1)
+            row.append(judge(torch.bincount(where, weight[moved], B * N).view(B, N).float()))
+        right["jittered"].append(torch.stack(row))
+    return {kind: (torch.stack(v).sum(0) / len(data.y_test)).tolist() for kind, v in right.items()}
+
+
+def grey_paper(x: Tensor) -> Tensor:
+    """Ink at 3/4, paper at 1/4: every pixel fires, so only times and counts are left to tell them apart."""
+    return 0.25 + 0.5 * x
+
+
+def plot_noise(deleted: dict[str, list[float]], jittered: dict[str, list[float]], grey: dict[str, list[float]]) -> Figure:
+    lost = {name: r[LATENCY][0] - r[LATENCY][-1] for name, r in (("black", jittered), ("grey", grey))}
+    fig, axes = plots.figure(1, 3, (14, 4.2), f"Jitter of {SIGMAS[-1]:.0f} steps costs the latency code "
+                             f"{100 * lost['black']:.1f} points on black paper, {100 * lost['grey']:.1f} on grey", sharey=True)
+    code_curves(axes[0], DELETED, deleted)
+    plots.label(axes[0], "share of spikes lost", "test accuracy", "Deletion")
+    for ax, r, name in ((axes[1], jittered, "Jitter, black paper"), (axes[2], grey, "Jitter, grey paper")):
+        code_curves(ax, SIGMAS, r)
+        plots.label(ax, "standard deviation of the shift (steps)", "", name)
+    return fig
+
+
+# ------------------------------------------------------------------------------------------------------ the lesson
+
+
+def main(cfg: Config, run: Run) -> None:
+    data = run.data(mnist, n_train=cfg.n_train, n_val=1000)
+    sample = data.x_test[:1000].to(run.device).float() / 255  # what is counted rather than trained
+    n = len(sample)
+
+    run.print("1  the obvious calls, and what they do")
+    r = experiment_defaults(sample[:200], cfg)
+    run.figure(plot_defaults(r), "1_defaults")
+    rows = [("rate(x), x still in bytes", "fires by intensity", f"ink of any grey: {r['rate']['bytes, 0..255'].min():.2f} a step"),
+            ("latency(x)", "one spike for each ink pixel", f"{r['black']['default']:.0%} of the spikes are from black pixels"),
+            ("latency(x, clip=True)", "ink spread over T", f"{r['early']['clip']:.0%} of the ink fires in steps 0 and 1"),
+            ("latency(x, tau=T)", "ink spread over T", f"stops: {r['error'] or 'no, not with this T'}"[:70]),
+            ("latency(x, normalize=True)", "a time for each grey", "0.3, 0.5, 0.9 at steps {}; with black in the batch {}".format(
+                *r["batch"])),
+            ("delta(still image)", "silence", f"{r['still'][0]:.0f} spikes at step 0, then {r['still'][1]:.0f}"),
+            ("delta(moving image)", "every change", f"misses {r['off']:.0%}: darkening needs off_spike=True")]
+    run.table("spikegen's defaults", ("call", "expected", "found"), rows)
+    run.claim("black_spikes", "latency, defaults: spikes from black pixels", r["black"]["default"], "1", ">= 0.7", n=200, real=True)
+    run.claim("black_clipped", "the same with clip=True", r["black"]["clip"], "1", "== 0", n=200, real=True)
+    run.claim("early_log", "latency, clip: ink that fires in the first two steps", r["early"]["clip"], "1", ">= 0.9", n=200, real=True)
+    run.claim("early_linear", "the same, linear and normalised", r["early"]["and linear"], "1", n=200, real=True)
+
+    run.print("2  one digit in each code")
+    r = experiment_pictures(sample[:1], cfg)
+    run.figure(plot_pictures(r), "2_rasters")
+    note = f"stand-in data: {data.name}" if data.stand_in else ""
+    for code in CODES:
+        frames = plot_gif(code, r, cfg.trace_beta, note)
+        path = run.dir / f"2_{code.replace(' ', '_')}.gif"
+
+        def write(tmp: Any, frames: list[Image.Image] = frames) -> None:
+            frames[0].save(tmp, format="GIF", save_all=True, append_images=frames[1:], duration=160, loop=0, disposal=2)
+
+        run.saved.append(write_atomic(path, write))
+
+    run.print("3  spikes, silence and information")
+    r = experiment_density(sample, cfg)
+    run.figure(plot_density(r), "3_density")
+    run.table("Of each code", ("code", "spikes/image", "silent pixels", "bits/pixel", "bits/spike"),
+              [(c, r[c]["spikes"], f"{r[c]['silent']:.1%}", ("≤ " if c == DELTA else "") + f"{r[c]['bits']:.3f}",
+                ("≤ " if c == DELTA else "") + f"{r[c]['per_spike']:.3f}") for c in CODES])
+    for code in CODES:
+        id = code.replace(" ", "_")
+        run.claim(f"spikes_{id}", f"{code}: spikes per image", r[code]["spikes"], "", n=n, real=True)
+        run.claim(f"silent_{id}", f"{code}: silent pixels", r[code]["silent"], "1", n=n, real=True)
+        run.claim(f"bits_{id}", f"{code}: bits per spike" + (" at most" if code == DELTA else ""), r[code]["per_spike"], "bits",
+                  n=n, real=True)
+    spikes = float(sample.mean()) * 784 * cfg.num_steps
+    run.claim("rate_count", "rate: spikes over T·Σx", r[RATE]["spikes"] / spikes, "", "0.99..1.01", n=n)
+    run.claim("drawn", "rate: bits from the drawn spikes over bits from (1)", r[RATE]["drawn"] / max(r[RATE]["bits"], 1e-9), "",
+              "0.98..1.02", n=n, real=True)
+    run.claim("bits_ratio", "bits per spike, latency over rate", r[LATENCY]["per_spike"] / max(r[RATE]["per_spike"], 1e-9), "",
+              ">= 5", n=n, real=True)
+    most = encode(LATENCY, sample, cfg).sum(0).max().item()
+    run.claim("one_spike", "latency: most spikes of any pixel", most, "", "<= 1", n=n)
+
+    run.print("4  rebuilding the intensity")
+    r = experiment_rebuild(sample[:100], [2**k for k in range(9)])
+    run.figure(plot_rebuild(r), "4_rebuild")
+    run.claim("slope_rate", "rate: log-log slope of the squared error against T", r["slope"][RATE], "", "-1.1..-0.9", n=100)
+    run.claim("slope_latency", "latency: the same", r["slope"][LATENCY], "", "-2.3..-1.7", n=100, real=True)
+
+    run.print("5  a moving digit")
+    r = experiment_moving(sample[:200], cfg)
+    run.figure(plot_moving(r, cfg), "5_moving")
+    run.claim("changed", "delta: spikes at changed pixels", r["padding"] if r["n"] else 1.0, "1", "== 1", n=r["n"])
+    run.claim("changed_default", "the same with padding=False, the default", r["default"], "1", n=r["n_default"])
+    run.claim("heard", "changed pixels that fire", r["heard"], "1", real=True)
+    slow, kept = (counts[-1] for counts in r["spikes"].values())
+    run.claim("slow_lost", "digit at 1/32 pixel a step: spikes of spikegen.delta", slow, "", "== 0", n=200)
+    run.claim("slow_kept", "the same with the level kept, over those at 1 pixel a step", kept / r["spikes"]["level kept (DVS)"][0],
+              "", "0.8..1.2", n=200, real=True)
+
+    run.print("6  a linear read-out of each code")
+    r = experiment_decide(data, cfg, run)
+    run.figure(plot_decide(r, cfg), "6_decide")
+    tests, steps = len(data.y_test), r["steps"]
+    for code in CODES:
+        k, id = r["best"][code], code.replace(" ", "_")
+        run.claim(f"first_{id}", f"{code}: accuracy after step 1", r["accuracy"][code][0], "1", n=tests, real=True)
+        run.claim(f"best_{id}", f"{code}: accuracy at its best step on validation", r["accuracy"][code][k], "1", n=tests, real=True)
+        run.claim(f"step_{id}", f"{code}: that step", steps[k], "steps", n=len(data.y_val))
+    run.claim("cross_time", "step at which sparse rate overtakes latency",
+              crossing(steps, r["accuracy"][LATENCY], r["accuracy"][SPARSE]), "steps", f"2..{cfg.num_steps - 1}", n=tests, real=True)
+    run.claim("timeless", "latency: accuracy from which pixels fired, without when", r["timeless"], "1", n=tests, real=True)
+
+    run.print("7  spikes lost and spikes shifted")
+    noise = {code: experiment_noise(code, r["net"][code], r["best"][code], steps[r["best"][code]] - 1, data, cfg, run.device)
+             for code in CODES}
+    grey = {}
+    for code in (SPARSE, LATENCY):
+        net = train(code, data, [cfg.num_steps - 1], cfg, run, grey_paper)
+        grey[code] = experiment_noise(code, net, 0, cfg.num_steps - 1, data, cfg, run.device, grey_paper)["jittered"]
+    deleted, jittered = ({code: v[kind] for code, v in noise.items()} for kind in ("deleted", "jittered"))
+    run.figure(plot_noise(deleted, jittered, grey), "7_noise")
+    run.table("Test accuracy with spikes lost", ("lost", *CODES),
+              [(f"{p:.0%}", *(f"{deleted[c][i]:.3f}" for c in CODES)) for i, p in enumerate(DELETED)])
+    run.table("Test accuracy with spikes shifted (standard deviation in steps)", ("code", *(f"{s:g}" for s in SIGMAS)),
+              [(c, *(f"{a:.3f}" for a in v)) for c, v in jittered.items()]
+              + [(f"{c}, grey paper", *(f"{a:.3f}" for a in v)) for c, v in grey.items()])
+    run.claim("cross_deletion", "share of lost spikes at which sparse rate overtakes latency",
+              crossing(DELETED, deleted[LATENCY], deleted[SPARSE]), "1", "0.01..0.89", n=tests, real=True)
+    for code in CODES:
+        run.claim(f"half_lost_{code.replace(' ', '_')}", f"{code}: accuracy lost with half of the spikes",
+                  deleted[code][0] - deleted[code][5], "1", n=tests, real=True)
+    for paper, r in (("black", jittered), ("grey", grey)):
+        lost = {c: r[c][0] - r[c][-1] for c in (SPARSE, LATENCY)}
+        for code, target in ((LATENCY, ">= 0.05" if paper == "grey" else None), (SPARSE, "<= 0.05")):
+            run.claim(f"jitter_{paper}_{code.replace(' ', '_')}", f"{code}, {paper} paper: accuracy lost by jitter of {SIGMAS[-1]:.0f}"
+                      " steps", lost[code], "1", target, n=tests, real=True)
+        run.claim(f"cross_jitter_{paper}", f"{paper} paper: jitter at which sparse rate overtakes latency",
+                  crossing(SIGMAS, r[LATENCY], r[SPARSE]), "steps", "0.1..15.9", n=tests, real=True)
+
+
+if __name__ == "__main__":
+    start(main, Config, SMOKE, FULL)
