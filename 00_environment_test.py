@@ -29,13 +29,16 @@ Read first
     Practice: the set-up part of the README
 
 Run
-    uv run 00_environment_test.py             @DEFAULT@
+    uv run 00_environment_test.py             about 15 s on two CPU cores, most of it imports
     uv run 00_environment_test.py --deep      imports every library, TensorFlow too, each in a process of its
-                                              own: finds the broken ones, takes a minute or more
+                                              own: finds the broken ones, takes minutes
     uv run 00_environment_test.py --smoke     the same checks, shorter measurements
 
 You should see
-@SEE@
+    A verdict a part: ready, simulator only, missing (with the command that installs it) or broken (with its error).
+    512 images take about 10 times as long as one on a CPU, not 512 times (50 steps: 3.5 and 34 ms).
+    Each step of 128 images keeps 102,400 bytes, exactly equation (1); R² of the line is 1.
+    93.8 % of the spike tensor are zeros.
 
 Builds on / leads to
     Needs nothing. 12 compares devices in earnest, 09 explains what (1) keeps and why, 14 counts what zeros are worth.
@@ -227,7 +230,7 @@ class Config(LessonConfig):
     repeats: int = 30
     """forward passes timed for each device and batch size; the median counts"""
     deep: bool = False
-    """import every library in a process of its own, TensorFlow too (a minute or more)"""
+    """import every library in a process of its own, TensorFlow too (minutes)"""
 
 
 SMOKE = {"num_steps": 10, "repeats": 3}
@@ -478,7 +481,7 @@ def main(cfg: Config, run: Run) -> None:
         print(f"error: core broken on {run.device}: {one_line(e)}; try --device cpu", file=sys.stderr)
         sys.exit(1)
 
-    run.print("\n2  Libraries" + ("; each in a process of its own, this takes a minute or more" if cfg.deep else ""))
+    run.print("\n2  Libraries" + ("; each in a process of its own, this takes minutes" if cfg.deep else ""))
     pinned, states = pins(), {}
     for library in LIBRARIES:
         states[library.package] = look_at(library, cfg.deep)

@@ -222,9 +222,11 @@ def experiment_indices(cfg: Config) -> list[dict[str, Any]]:
         ("coin", coin, np.sqrt(1 - p), 1 - p, 0.0),
         ("coin, wandering rate", (rng.random((T, N)) < wander).astype(np.float32), None, wander_f, 0.0),
         ("coin, half of it shared", shared, np.sqrt(1 - p), 1 - p, q**2))
-    return [{"name": name, "spk": spk[: cfg.num_steps], "rate": spk.mean(), "chi": synchrony(spk, 1)[0],
+    rows = [{"name": name, "spk": spk[: cfg.num_steps], "rate": spk.mean(), "chi": synchrony(spk, 1)[0],
              "cv": (cv_isi(spk), cv), "fano": (fano(spk, W), f), "rho": (synchrony(spk, 1)[1], rho)}
             for name, spk, cv, f, rho in trains]
+    known = lambda v: f"{v[0] + 1e-9:.3f}" + ("" if v[1] is None else f" ({v[1]:.3f})")  # noqa: E731  measured (theory)
+    return [r | {"text": [known(r[k]) for k in ("cv", "fano", "rho")]} for r in rows]
 
 
 def set_limits(cfg: Config) -> Limits:
@@ -436,17 +438,12 @@ def plot_input_strength(s: dict[str, Any], beta: float) -> Figure:
     return fig
 
 
-def known(pair: tuple[float, float | None]) -> str:  # measured (theory)
-    return f"{pair[0] + 1e-9:.3f}" + ("" if pair[1] is None else f" ({pair[1]:.3f})")
-
-
 def plot_indices(rows: list[dict[str, Any]]) -> Figure:
     fig, axes = plots.figure(1, len(rows), size=(15, 4.3), sharey=True, title=(
         f"All five at {np.mean([r['rate'] for r in rows]):.2f} spikes a step: they differ in rhythm and togetherness"))
     for ax, row in zip(axes, rows, strict=True):
         plots.raster(ax, row["spk"][:100, :30], width=1.5)
-        plots.label(ax, "time step", "", f"{row['name']}\nCV {known(row['cv'])}\nF {known(row['fano'])}\n"
-                                         f"ρ {known(row['rho'])}")
+        plots.label(ax, "time step", "", "{}\nCV {}\nF {}\nρ {}".format(row["name"], *row["text"]))
     axes[0].set_ylabel("neuron (in brackets: theory)")
     return fig
 
@@ -517,7 +514,7 @@ def plot_network_check(rows: list[dict[str, Any]]) -> Figure:
         top.set_xticks(range(0, len(row["spk2"]), 5))
         plots.label(top, "time step", "", f"{row['net']}\naccuracy {100 * row['accuracy']:.1f} %")
         colour = plots.GREEN if row["found"].healthy else plots.RED
-        bottom.bar(["layer 1", "layer 2", "layer 3"], [max(la.gradient, 1e-6) for la in row["found"].layers], color=colour)
+        bottom.bar(("layer 1", "layer 2", "layer 3"), [max(n.gradient, 1e-6) for n in row["found"].layers], color=colour)
         bottom.set(yscale="log", ylim=(1e-6, 1e3))
         bottom.set_title(" + ".join(row["found"].problems).replace(" from", "\nfrom") or "nothing found", color=colour)
     axes[0, 0].set_ylabel("neuron of the second layer\n(40 of 100, one image)")
@@ -547,8 +544,8 @@ def main(cfg: Config, run: Run) -> None:
     run.print("\n3  Four indices against what is known")
     rows = experiment_indices(cfg)
     run.figure(plot_indices(rows), "indices")
-    run.table("Indices, measured (theory)", ("spike train", "rate", "CV of ISI", "Fano factor", "χ", "ρ"),
-              [(r["name"], r["rate"], known(r["cv"]), known(r["fano"]), r["chi"], known(r["rho"])) for r in rows])
+    run.table("Indices, measured (theory)", ("spike train", "rate", "χ", "CV of ISI", "Fano factor", "ρ"),
+              [(r["name"], r["rate"], r["chi"], *r["text"]) for r in rows])
     for key, text, target in (("cv", "CV", "<= 0.02"), ("fano", "Fano factor", "<= 0.05"), ("rho", "ρ", "<= 0.02")):
         gaps = [abs(r[key][0] - r[key][1]) for r in rows if r[key][1] is not None and np.isfinite(r[key][0])]
         run.claim(key, f"{text}: largest distance from theory", max(gaps, default=0.0), "", target, n=len(gaps))
@@ -586,8 +583,8 @@ def main(cfg: Config, run: Run) -> None:
     checks = experiment_network_check(cfg, data, run)
     run.figure(plot_network_check(checks), "network_check")
     run.table("By layer, first seed", ("network", "layer", "rate", "dead", "full", "‖∂L/∂W‖", "open", "stale"),
-              [(r["net"], n.name, *(f"{v:.2g}" for v in (n.rate, n.dead, n.saturated, n.gradient, n.gate, r["found"].stale)))
-               for r in checks[: len(BROKEN)] for n in r["found"].layers])
+              [(r["net"], n.name, *(f"{v:.2g}" for v in (n.rate, n.dead, n.saturated, n.gradient, n.gate)),
+                f"{r['found'].stale:.2g}") for r in checks[: len(BROKEN)] for n in r["found"].layers])
     for r in checks[: len(BROKEN)]:
         run.print(f"          {r['net']}: {' '.join(r['found'].lines()) or 'nothing found.'}")
     run.claim("network_check", "networks of which the check says exactly what is wrong",

@@ -41,7 +41,7 @@ Read first
     Practice: snnTorch tutorial 3, https://snntorch.readthedocs.io/en/latest/tutorials/tutorial_3.html
 
 Run
-    uv run 08_feedforward_snn.py             about 30 s on one busy CPU core
+    uv run 08_feedforward_snn.py             about 30 s on two CPU cores that others use too
     uv run 08_feedforward_snn.py --smoke     seconds, stand-in data
     uv run 08_feedforward_snn.py --full      the whole training and test set, 200 untrained networks
 

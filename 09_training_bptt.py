@@ -51,7 +51,6 @@ Next: uv run milestone_a_fashion_mnist.py (design your own network first, then c
 
 from __future__ import annotations
 
-import time
 from dataclasses import dataclass, replace
 from functools import partial
 from typing import Any

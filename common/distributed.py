@@ -35,14 +35,14 @@ def join(device: torch.device) -> tuple[int, int]:
     size = int(os.environ.get("WORLD_SIZE", "1"))
     if size > 1 and not (dist.is_available() and dist.is_initialized()):
         if not dist.is_available() or device.type == "mps":
-            raise UserError(f"torchrun: {size} processes cannot share '{device}'; give --device cpu, or run one process")
+            raise UserError(f"torchrun: got {size} processes on '{device}', allowed is one; give --device cpu for several")
         here = int(os.environ.get("LOCAL_WORLD_SIZE", size))
         own_gpu = device.type == "cuda" and here <= torch.cuda.device_count() and dist.is_nccl_available()
         try:
             dist.init_process_group("nccl" if own_gpu else "gloo", timeout=PATIENCE)
         except (RuntimeError, ValueError) as e:  # DistNetworkError is a RuntimeError
-            raise UserError(f"torchrun: the {size} processes did not find each other ({_first_line(e)}); check that all "
-                            "machines were started with the same --nnodes and --rdzv-endpoint") from e
+            raise UserError(f"torchrun: the {size} processes did not find each other ({_first_line(e)}); start all "
+                            "machines with the same --nnodes and --rdzv-endpoint") from e
         if own_gpu:
             torch.cuda.set_device(device)
         atexit.register(_leave)
@@ -94,7 +94,7 @@ def from_rank_zero(value: Any) -> Any:
 
 @torch.no_grad()
 def same_buffers(net: nn.Module) -> None:
-    """Give every process the buffers of process 0: the running statistics of BatchNorm, which each keeps of its part."""
+    """Give every process the buffers of process 0: BatchNorm's running statistics, which each keeps of its own part."""
     if world()[1] > 1:
         parameters = dict(net.named_parameters())
         for name, tensor in net.state_dict().items():

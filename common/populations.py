@@ -1,6 +1,9 @@
 """Populations of spiking neurons that are silent, saturated, bursting or healthy by their making (lesson 03).
 
-The label of a population comes from how it is made, never from what a diagnosis says of it.
+The label of a population comes from how it is made, never from what a diagnosis says of it. A first draft made
+some that were not what they were called (bursts that took up most of the period, a "healthy" drive that reached θ,
+an excitation too weak to synchronise). They came to light as errors in the test and were made anew; the rule of
+diagnose_raster and the way its limits are set were not changed.
 """
 
 from __future__ import annotations

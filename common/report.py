@@ -9,6 +9,7 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
+from common.journal import write_entry
 from common.results import LEDGER, ROOT, UserError, show_target, show_value, write_atomic
 
 
@@ -95,7 +96,9 @@ def main(argv: list[str]) -> None:
             if flags - {"--full"}:
                 raise UserError(f"got {' '.join(sorted(flags))}, allowed is --full")
             for name in (a for a in argv[1:] if a not in flags):
-                print(publish(name.removesuffix(".py"), Path("results"), "--full" in flags).relative_to(ROOT))
+                path = publish(name.removesuffix(".py"), Path("results"), "--full" in flags)
+                write_entry(json.loads(path.read_text(encoding="utf-8")), ROOT / "docs" / "reference_journal.md")
+                print(path.relative_to(ROOT))
         elif argv:
             raise UserError("usage: python -m common.results [publish LESSON … [--full]]")
         text = results_table(ROOT / "docs" / "results")

@@ -19,10 +19,11 @@ import torch
 import torch.nn.functional as F
 from rich.progress import BarColumn, Progress, TextColumn, TimeRemainingColumn
 from torch import nn
+from torch.utils._pytree import tree_map
 
 from common.data import ImageData, batches
 from common.diagnosis import diagnose
-from common.distributed import from_rank_zero, join, losing_a_process, part, replicated, same_buffers, total
+from common.distributed import from_rank_zero, join, losing_a_process, part, replicated, same_buffers, total, world
 from common.results import Run, UserError, console, is_rank_zero, progress_allowed, write_atomic
 
 Encode = Callable[[torch.Tensor], torch.Tensor]
@@ -168,7 +169,8 @@ def _read_checkpoint(path: Path, net: nn.Module) -> dict[str, Any] | None:
             saved = load_checkpoint(path, net) if path.is_file() else None
         except UserError as e:
             saved = e
-    saved = from_rank_zero(saved)
+    if world()[1] > 1:  # sent as CPU tensors: "cuda:0" is another GPU, or none, for the others
+        saved = from_rank_zero(tree_map(lambda v: v.cpu() if isinstance(v, torch.Tensor) else v, saved))
     if isinstance(saved, UserError):
         raise saved
     if saved is not None:

@@ -35,8 +35,8 @@ class Saboteur(importlib.abc.MetaPathFinder, importlib.abc.Loader):
 
 sys.meta_path.insert(0, Saboteur())
 """
-OPTIONAL = ("torchvision sklearn safetensors tonic nir nirtorch neurobench akida quantizeml cnn2snn tensorflow gymnasium "
-            "ale_py playwright")
+OPTIONAL = ("torchvision sklearn safetensors tonic nir nirtorch neurobench akida quantizeml cnn2snn tensorflow "
+            "gymnasium ale_py playwright")
 
 
 RUNS = {  # what is sabotaged; two run at a time

@@ -1,0 +1,195 @@
+"""Lesson 02: the encoders against their equations, information against sampling, traces against snn.Leaky."""
+
+from __future__ import annotations
+
+import math
+from types import SimpleNamespace
+
+import numpy as np
+import pytest
+import snntorch as snn
+import torch
+from helpers import load_script
+
+from common.data import mnist
+
+L = load_script("02_spike_encoding")
+CFG = L.Config(num_steps=12, n_train=100, epochs=1)
+CPU = torch.device("cpu")
+
+
+@pytest.fixture(scope="module")
+def data():
+    return mnist(source="stand-in", n_train=100, n_test=60)
+
+
+@pytest.fixture(scope="module")
+def x(data):
+    return data.x_test[:40].float() / 255
+
+
+def test_latency_is_equation_2(x):
+    spk = L.encode("latency", x, CFG)
+    pixels = x.flatten(1)
+    fires = pixels >= CFG.pixel_threshold
+    assert torch.equal(spk.sum(0), fires.float()), "one spike for each pixel of ink, none for the others"
+    exact = (CFG.num_steps - 1) * (1 - pixels)
+    off = (spk.argmax(0) - exact).abs()[fires]
+    # below the threshold's own time the ramp is cut off, hence the small extra
+    assert off.max() <= 0.5 + CFG.pixel_threshold * CFG.num_steps
+
+
+def test_rate_has_the_mean_and_variance_of_equation_1():
+    torch.manual_seed(0)
+    x = torch.full((4000, 1, 1, 1), 0.6)
+    for code, gain in (("rate", 1.0), ("sparse rate", CFG.gain)):
+        count = L.encode(code, x, CFG).sum(0)
+        p, T = gain * 0.6, CFG.num_steps
+        assert count.mean().item() == pytest.approx(T * p, abs=5 * math.sqrt(T * p * (1 - p) / 4000))
+        assert count.var().item() == pytest.approx(T * p * (1 - p), rel=0.15)
+
+
+def test_delta_is_equation_3_by_a_loop(x):
+    spk = L.encode("delta", x[:3], CFG)
+    frames = L.moving(x[:3], CFG.num_steps).numpy()
+    n = frames.shape[2]
+    for t in range(CFG.num_steps):
+        change = frames[t] - frames[t - 1] if t else np.zeros_like(frames[0])
+        np.testing.assert_array_equal(spk[t, :, :n].numpy(), change >= np.float32(CFG.delta_threshold))
+        np.testing.assert_array_equal(spk[t, :, n:].numpy(), change <= -np.float32(CFG.delta_threshold))
+
+
+@pytest.mark.parametrize("T", [1, 2, 12, 13, 14, 40])
+def test_laps_of_delta_equal_spikegen_on_all_frames(x, T):
+    cfg = L.Config(num_steps=T)
+    whole = L.spikegen.delta(L.moving(x[:2], T), threshold=cfg.delta_threshold, padding=True, off_spike=True)
+    spk = L.encode("delta", x[:2], cfg)
+    assert torch.equal(spk[..., :784] - spk[..., 784:], whole)
+
+
+def test_shift_moves_and_fills_with_black():
+    x = torch.zeros(1, 1, 28, 28)
+    x[0, 0, 10, 12] = 1
+    assert L.shift(x, 2, -3)[0, 0, 12, 9] == 1 and L.shift(x, 2, -3).sum() == 1
+    edge = torch.ones(1, 1, 28, 28)
+    assert L.shift(edge, 3, 0)[0, 0, :3].sum() == 0
+    steps = np.abs(np.diff(np.array([*L.SQUARE, L.SQUARE[0]]), axis=0)).sum(1)
+    assert (steps == 1).all(), "one pixel a step, and the way is closed"
+
+
+def test_traces_equal_a_leaky_neuron_that_never_fires(x):
+    torch.manual_seed(0)
+    spk = (torch.rand(12, 3, 5) < 0.4).float()
+    neuron, mem, mem_rec = snn.Leaky(beta=0.8, threshold=1e9, reset_mechanism="none"), torch.zeros(3, 5), []
+    for spk_t in spk:
+        _, mem = neuron(spk_t, mem)
+        mem_rec.append(mem)
+    steps = [0, 3, 11]
+    weights = L.trace_weights(steps, 12, 0.8)
+    torch.testing.assert_close((weights @ spk.flatten(1)).view(3, 3, 5), torch.stack(mem_rec)[steps])
+    assert torch.equal(L.trace_weights([11], 12, 1.0), torch.ones(1, 12)), "β = 1 counts"
+
+
+def test_retina_tells_every_change_sooner_or_later():
+    theta = 0.1
+    for steps in (10, 100, 1000):
+        ramp = torch.linspace(0, 1, steps + 1)[:, None]
+        assert L.retina(ramp, theta).sum() == 10
+        down = L.retina(ramp.flip(0), theta)
+        assert down.sum() == -10 and (down <= 0).all()
+    slow = torch.linspace(0, 1, 1001)[:, None]
+    assert L.spikegen.delta(slow, threshold=theta, padding=True).sum() == 0
+
+
+def test_binomial_and_information_in_closed_form():
+    p = L.counts_given(torch.tensor([0.0, 0.3, 1.0]), 7)
+    torch.testing.assert_close(p.sum(1), torch.ones(3, dtype=torch.float64))
+    expected = [math.comb(7, k) * 0.3**k * 0.7 ** (7 - k) for k in range(8)]
+    torch.testing.assert_close(p[1], torch.tensor(expected, dtype=torch.float64), rtol=1e-6, atol=1e-9)
+    assert p[0, 0] == 1 and p[2, 7] == 1
+    # a binary symmetric channel with error e and even inputs has 1 − H(e) bits
+    e = 0.11
+    h = -(e * math.log2(e) + (1 - e) * math.log2(1 - e))
+    assert L.mutual_information(torch.tensor([[1 - e, e], [e, 1 - e]])) == pytest.approx(1 - h, abs=1e-6)
+    assert L.mutual_information(torch.ones(5, 4)) == pytest.approx(0, abs=1e-12)
+    assert L.mutual_information(torch.eye(8)) == pytest.approx(3)
+
+
+def test_information_never_exceeds_the_entropy_of_the_pixels(x):
+    torch.manual_seed(0)
+    r = L.experiment_density(x, CFG)
+    for code in ("rate", "sparse rate", "latency"):
+        assert 0 < r[code]["bits"] <= r["H(X)"]["bits"] + 1e-9
+    assert r["sparse rate"]["bits"] < r["rate"]["bits"] < r["latency"]["bits"]
+    pixels = x.flatten()
+    assert r["latency"]["spikes"] * len(x) == (pixels >= CFG.pixel_threshold).sum()
+    assert r["latency"]["silent"] == pytest.approx((pixels < CFG.pixel_threshold).float().mean().item())
+
+
+@pytest.mark.parametrize("a, b, expected", [
+    ([3, 2, 1], [2, 2, 2], 1.0), ([3, 1], [2, 2], 0.5), ([1, 1], [2, 0], 0.0), ([3, 3, 3], [1, 1, 1], 2.0)])
+def test_crossing(a, b, expected):
+    assert L.crossing(range(len(a)), a, b) == pytest.approx(expected)
+
+
+def test_rebuild_slopes(x):
+    torch.manual_seed(0)
+    r = L.experiment_rebuild(x, [2**k for k in range(8)])
+    assert r["slope"]["rate"] == pytest.approx(-1, abs=0.1)
+    assert r["slope"]["latency"] < -1.6
+    np.testing.assert_allclose(r["error"]["rate"], r["theory"], rtol=0.15)
+
+
+def test_moving_digit_fires_where_pixels_change(x):
+    r = L.experiment_moving(x, CFG)
+    assert r["n"] > 0 and r["padding"] == 1 and r["default"] < 1
+    by_speed = dict(zip(r["speeds"], r["spikes"]["spikegen.delta"], strict=True))
+    assert by_speed[1 / 16] == by_speed[1 / 32] == 0 < by_speed[1]
+    kept = r["spikes"]["level kept (DVS)"]
+    assert max(kept) / min(kept) < 1.05
+
+
+@pytest.mark.parametrize("code", L.CODES)
+def test_nothing_lost_and_nothing_shifted_is_the_plain_accuracy(data, code):
+    torch.manual_seed(0)
+    cfg = L.Config(num_steps=6, n_train=100, epochs=1, gain=1.0)
+    x = data.x_test.clone()
+    x[x > 100], x[x <= 100] = 255, 0  # black and white: at gain 1 the rate code then draws nothing
+    bw = SimpleNamespace(x_test=x, y_test=data.y_test)
+    net = L.ReadOut(2, 1568 if code == "delta" else 784)
+    torch.nn.init.normal_(net.weight)
+    with torch.no_grad():
+        out = net.run(L.traces(code, x, [2, 5], cfg, CPU)).argmax(2)
+    for k, step in enumerate((2, 5)):
+        r = L.experiment_noise(code, net, k, step, bw, cfg, CPU)
+        plain = (out[k] == data.y_test).float().mean().item()
+        assert r["deleted"][0] == pytest.approx(plain) == pytest.approx(r["jittered"][0])
+        assert len(r["deleted"]) == len(L.DELETED) and len(r["jittered"]) == len(L.SIGMAS)
+
+
+def test_read_out_learns_and_equals_its_formula(data):
+    run = SimpleNamespace(device=CPU, dir=None, cfg=CFG, print=lambda *_: None)
+    torch.manual_seed(0)
+    cfg = L.Config(num_steps=4, n_train=100, epochs=10)
+    net = L.train("latency", data, [0, 3], cfg, run)
+    tr = L.traces("latency", data.x_test, [0, 3], cfg, CPU)
+    with torch.no_grad():
+        out = net.run(tr)
+        torch.testing.assert_close(out[1], tr[:, 1] @ net.weight[1] + net.bias[1], rtol=1e-4, atol=1e-5)
+    assert (out[1].argmax(1) == data.y_test).float().mean() > 0.5
+
+
+def test_gif_has_a_frame_a_step(x):
+    r = L.experiment_pictures(x[:1], CFG)
+    for code in L.CODES:
+        frames = L.plot_gif(code, r, 0.9, "note")
+        assert len(frames) == CFG.num_steps and frames[0].size == (712, 286)
+    assert r["spk"]["delta"].min() == -1 and r["spk"]["delta"].max() == 1
+
+
+def test_quiz_numbers():
+    from common.questions import load
+
+    questions = {q.question[:20]: q for q in load("02_spike_encoding")}
+    assert questions["How many steps does "].answer == 20 * 9
+    assert questions["A train carries 1.2 "].answer == pytest.approx(1.2 / 0.15)
