@@ -43,7 +43,7 @@ Read first
     Practice: snnTorch tutorial 3, https://snntorch.readthedocs.io/en/latest/tutorials/tutorial_3.html
 
 Run
-    uv run 03_spike_visualization.py             about 20 s on two CPU cores, a third of it drawing
+    uv run 03_spike_visualization.py             about 25 s on two busy CPU cores, a third of it drawing
     uv run 03_spike_visualization.py --smoke     seconds, stand-in data
     uv run 03_spike_visualization.py --full      ten times the populations, more networks
 
@@ -514,7 +514,7 @@ def plot_network_check(rows: list[dict[str, Any]]) -> Figure:
         top.set_xticks(range(0, len(row["spk2"]), 5))
         plots.label(top, "time step", "", f"{row['net']}\naccuracy {100 * row['accuracy']:.1f} %")
         colour = plots.GREEN if row["found"].healthy else plots.RED
-        bottom.bar(("layer 1", "layer 2", "layer 3"), [max(n.gradient, 1e-6) for n in row["found"].layers], color=colour)
+        bottom.bar(("fc1", "fc2", "fc3"), [max(n.gradient, 1e-6) for n in row["found"].layers], color=colour)
         bottom.set(yscale="log", ylim=(1e-6, 1e3))
         bottom.set_title(" + ".join(row["found"].problems).replace(" from", "\nfrom") or "nothing found", color=colour)
     axes[0, 0].set_ylabel("neuron of the second layer\n(40 of 100, one image)")
@@ -550,8 +550,7 @@ def main(cfg: Config, run: Run) -> None:
         gaps = [abs(r[key][0] - r[key][1]) for r in rows if r[key][1] is not None and np.isfinite(r[key][0])]
         run.claim(key, f"{text}: largest distance from theory", max(gaps, default=0.0), "", target, n=len(gaps))
     run.print(f"\n4  Name the pattern: {cfg.populations} populations of each kind")
-    limits = set_limits(cfg)
-    diagnosis = experiment_diagnosis(cfg, limits)
+    diagnosis = experiment_diagnosis(cfg, limits := set_limits(cfg))
     run.figure(plot_patterns(diagnosis), "patterns")
     run.figure(plot_diagnosis(diagnosis), "diagnosis")
     run.print("          limits found: " + ", ".join(f"{k} {v:.3f}" for k, v in limits._asdict().items()))

@@ -35,7 +35,7 @@ def join(device: torch.device) -> tuple[int, int]:
     size = int(os.environ.get("WORLD_SIZE", "1"))
     if size > 1 and not (dist.is_available() and dist.is_initialized()):
         if not dist.is_available() or device.type == "mps":
-            raise UserError(f"torchrun: got {size} processes on '{device}', allowed is one; give --device cpu for several")
+            raise UserError(f"torchrun: got {size} processes on '{device}', allowed is 1; give --device cpu for more")
         here = int(os.environ.get("LOCAL_WORLD_SIZE", size))
         own_gpu = device.type == "cuda" and here <= torch.cuda.device_count() and dist.is_nccl_available()
         try:

@@ -167,8 +167,8 @@ def test_nothing_lost_and_nothing_shifted_is_the_plain_accuracy(data, code):
         assert len(r["deleted"]) == len(L.DELETED) and len(r["jittered"]) == len(L.SIGMAS)
 
 
-def test_read_out_learns_and_equals_its_formula(data):
-    run = SimpleNamespace(device=CPU, dir=None, cfg=CFG, print=lambda *_: None)
+def test_read_out_learns_and_equals_its_formula(data, tmp_path):
+    run = SimpleNamespace(device=CPU, dir=tmp_path, cfg=CFG, print=lambda *_: None)
     torch.manual_seed(0)
     cfg = L.Config(num_steps=4, n_train=100, epochs=10)
     net = L.train("latency", data, [0, 3], cfg, run)

@@ -10,63 +10,61 @@ import json
 import os
 import signal
 import sys
-from functools import partial
+from collections.abc import Sequence
 from pathlib import Path
 
-sys.path[:0] = [str(Path(__file__).resolve().parent.parent), str(Path(__file__).resolve().parent)]
-
-import torch
-from helpers import load_script
-
-from common.data import mnist
-from common.distributed import world
-from common.lesson import LessonConfig, begin
-from common.results import UserError
-from common.spiking import constant_current
-from common.training import evaluate, fit
-
-BATCH = 62  # 1,237 images: 19 batches of 62 and one of 59, so that the parts are unequal too
+BATCH = 62  # of 1,237 images: 19 batches of 62 and one of 59, 20 steps an epoch, some of them in unequal parts
 
 
-def main() -> None:
-    """Train, and write rank 0's weights, history and number of processes."""
+def main(argv: Sequence[str]) -> None:
+    """Train, and write process 0's weights, its history and the number of processes."""
+    import torch
+    from helpers import load_script
+
+    from common.data import mnist
+    from common.distributed import world
+    from common.lesson import LessonConfig, begin
+    from common.spiking import constant_current
+    from common.training import evaluate, fit
+
     parser = argparse.ArgumentParser()
     parser.add_argument("out", type=Path)
     parser.add_argument("--epochs", type=int, default=1)
     parser.add_argument("--resume", action="store_true")
     parser.add_argument("--die-in-epoch", type=int, default=0)
-    args = parser.parse_args()
-    torch.set_num_threads(1)
+    args = parser.parse_args(argv)
     run = begin(LessonConfig(out_dir=args.out, device="cpu"), "torchrun")
     data = mnist(source="stand-in")
     torch.manual_seed(0)
     net = load_script("09_training_bptt").Net(num_hidden=64)
-    seen = 0
+    steps, seen = -(-len(data.x_train) // BATCH), 0
 
     def noisy(x: torch.Tensor) -> torch.Tensor:
-        """Random numbers, so that the test also sees whether all processes draw the same; and the place to die."""
+        """Random numbers, so that the test sees whether all processes draw the same; and the place to die."""
         nonlocal seen
         seen += 1
-        if args.die_in_epoch and world()[0] == 1 and seen > (args.die_in_epoch - 0.5) * -(-len(data.x_train) // BATCH):
-            os.kill(os.getpid(), signal.SIGKILL if hasattr(signal, "SIGKILL") else signal.SIGTERM)
+        if args.die_in_epoch and world()[0] == 1 and seen > (args.die_in_epoch - 0.5) * steps:
+            os.kill(os.getpid(), getattr(signal, "SIGKILL", signal.SIGTERM))
         return x + 0.01 * torch.rand_like(x)
 
-    history = fit(net, data, lambda x: constant_current(x.flatten(1), 10), run=run, epochs=args.epochs, lr=1e-3,
-                  batch_size=BATCH, augment=noisy, name="net", resume=args.resume)
-    accuracy = evaluate(net, data.x_test, data.y_test, partial(_encode))
+    def encode(x: torch.Tensor) -> torch.Tensor:
+        return constant_current(x.flatten(1), 10)
+
+    history = fit(net, data, encode, run=run, epochs=args.epochs, lr=1e-3, batch_size=BATCH, augment=noisy, name="net",
+                  resume=args.resume)
+    accuracy = evaluate(net, data.x_test, data.y_test, encode)
     if world()[0] == 0:
         torch.save(net.state_dict(), args.out / "weights.pt")
         text = json.dumps({"history": history, "accuracy": accuracy, "processes": world()[1]})
         (args.out / "result.json").write_text(text, encoding="utf-8")
 
 
-def _encode(x: torch.Tensor) -> torch.Tensor:
-    return constant_current(x.flatten(1), 10)
-
-
 if __name__ == "__main__":
+    sys.path[:0] = [str(Path(__file__).resolve().parent.parent), str(Path(__file__).resolve().parent)]
+    from common.results import UserError
+
     try:
-        main()
+        main(sys.argv[1:])
     except UserError as e:
         print(f"error: {e}", file=sys.stderr, flush=True)
         sys.exit(2)

@@ -1,0 +1,547 @@
+"""Lesson 05 — Population coding: why a thousand bad neurons beat one good one
+
+Question
+    How can neurons that are noisy, ambiguous and mortal report an angle to a fraction of a degree?
+
+Idea
+    A *tuning curve* fᵢ(s) is the mean firing rate of neuron i as a function of a stimulus s. Here s is an angle, and
+    each of N neurons has a preferred angle sᵢ, evenly spread over the circle. Two shapes that were found in brains:
+
+        cosine    f(s) = b + A·cos(s − sᵢ)                    motor cortex: direction of reach (Georgopoulos 1982)
+        Gaussian  f(s) = b + A·exp(−d(s, sᵢ)²/2σ²)            place cells (O'Keefe & Dostrovsky 1971): position, on a
+                                                              round track an angle too; d is the shorter way round
+
+    In a window of T seconds neuron i fires nᵢ spikes, Poisson with mean T·fᵢ(s). One count says little: its noise is
+    √mean, and two angles share each rate (the curve goes up and comes down). N counts together say much. The
+    *population vector* lets every neuron vote for its preferred angle with its count:
+
+        P = Σᵢ nᵢ·(cos sᵢ, sin sᵢ)                             ŝ = angle of P                                (1)
+
+    The vote is a vector for a reason: averaging the angles themselves, Σ nᵢsᵢ/Σ nᵢ, puts halfway between 179° and
+    −179° at 0°. *Maximum likelihood* asks which s makes the counts most probable:
+
+        log L(s) = Σᵢ nᵢ·log fᵢ(s) − T·Σᵢ fᵢ(s) + const       ŝ = argmax log L                              (2)
+
+    The first sum is a linear layer with weights log fᵢ(s), so a layer of synapses can compute it. How well can any
+    decoder do? No unbiased one beats the Cramér–Rao bound, given by the Fisher information of the tuning curves:
+
+        Var ŝ ≥ 1/J(s)                                        J(s) = T·Σᵢ fᵢ′(s)²/fᵢ(s)                     (3)
+
+    J is a sum over neurons: with independent noise it grows as N, so the error falls as 1/√N, a slope of −½ on
+    log-log axes. Steep flanks inform, not peaks: where f′ = 0 a neuron says nothing about small changes of s.
+    The "independent" matters. Noise that all neurons share cannot be averaged away (--shared).
+
+Read first
+    Theory:   Dayan & Abbott, Theoretical Neuroscience, ch. 3 (Neural Decoding), http://www.gatsby.ucl.ac.uk/~dayan/book/
+              Neuronal Dynamics, Ch. 11, https://neuronaldynamics.epfl.ch/online/Ch11.html
+              Georgopoulos et al. 1982, https://doi.org/10.1523/JNEUROSCI.02-11-01527.1982
+    Practice: snnTorch's tutorial on population codes,
+              https://snntorch.readthedocs.io/en/latest/tutorials/tutorial_pop.html
+
+Run
+    uv run 05_population_coding.py             @DEFAULT@
+    uv run 05_population_coding.py --smoke     seconds, stand-in data
+    uv run 05_population_coding.py --full      ten times the trials, all training images, ten epochs
+
+You should see
+@SEE@
+
+Builds on / leads to
+    Poisson spikes come from 02. Training is a closed box here that lesson 09 opens. Votes of several output neurons a
+    class come back wherever few time steps must do; quantised weights return in 16 and 19.
+
+Predict: with --shared 2 every trial's angle is blurred by 2° before all neurons see it. What becomes of the slope?
+Next: uv run 06_synaptic_currents.py
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from functools import partial
+from typing import Any
+
+import numpy as np
+import snntorch as snn
+import snntorch.functional as SF
+import torch
+from matplotlib.figure import Figure
+from torch import nn
+
+from common import plots
+from common.data import ImageData, batches, mnist
+from common.lesson import LessonConfig, start
+from common.metrics import ledger_row
+from common.results import Run
+from common.spiking import constant_current, over_time, unroll
+from common.training import evaluate, fit
+
+Array = np.ndarray
+SIZES = (16, 32, 64, 128, 256, 512, 1024)  # neurons in the sweeps
+DAMAGED = (16, 64, 256)                    # neurons in experiment 3
+BITS = (2, 3, 4, 6, 8)
+
+
+@dataclass
+class Config(LessonConfig):
+    """``num_steps`` belongs to the MNIST experiment; the spike counts before it are taken over ``window``."""
+
+    LIMITS = LessonConfig.LIMITS | {
+        "num_steps": (1, 1000), "trials": (20, 1_000_000), "window": (0.01, 100.0), "sigma": (5.0, 90.0),
+        "dead": (0.0, 0.9), "shared": (0.0, 30.0), "num_hidden": (1, 10_000), "epochs": (1, 100), "seeds": (1, 20),
+        "n_train": (10, 55_000), "lr": (1e-6, 1.0)}
+    num_steps: int = 10
+    """most time steps of the MNIST network; 1, 2 and 5 are tried too if they are fewer"""
+    trials: int = 2000
+    """stimuli decoded per population"""
+    window: float = 0.5
+    """time for which spikes are counted, in seconds"""
+    sigma: float = 25.0
+    """width of the Gaussian tuning curves, in degrees"""
+    dead: float = 0.3
+    """share of neurons that die in experiment 3"""
+    shared: float = 0.0
+    """noise of the stimulus that all neurons see alike, in degrees; 0 makes all noise independent"""
+    num_hidden: int = 64
+    """hidden neurons of the MNIST network"""
+    n_train: int = 10_000
+    """training images"""
+    epochs: int = 2
+    """passes over the training images"""
+    seeds: int = 3
+    """networks trained per setting"""
+    lr: float = 5e-3
+    """learning rate at the start"""
+
+
+SMOKE = {"trials": 100, "num_hidden": 16, "n_train": 300, "epochs": 1, "seeds": 1}
+FULL = {"trials": 20_000, "num_hidden": 128, "n_train": 55_000, "epochs": 10, "seeds": 5}
+
+
+# ------------------------------------------------------------------------------------ the equations as code
+
+
+def wrap(angle: Array) -> Array:
+    """The same angle in −π … π (radians), so that 359° is 1° away from 0°."""
+    return (angle + np.pi) % (2 * np.pi) - np.pi
+
+
+@dataclass(frozen=True)
+class Population:
+    """N neurons with evenly spread preferred angles. Rates in spikes a second, angles in radians."""
+
+    N: int
+    shape: str = "Gaussian"
+    sigma: float = np.deg2rad(25.0)
+
+    @property
+    def preferred(self) -> Array:
+        """sᵢ, ``(N,)``; centred, so that the circle's seam at ±180° is no special place for any neuron."""
+        return -np.pi + 2 * np.pi * (np.arange(self.N) + 0.5) / self.N
+
+    def rates(self, s: Array) -> Array:
+        """fᵢ(s): ``(B,) → (B, N)``. Cosine: 20 ± 18 Hz. Gaussian: 3 Hz at rest, 40 Hz more at the peak."""
+        d = wrap(np.asarray(s)[:, None] - self.preferred)
+        return 20 + 18 * np.cos(d) if self.shape == "cosine" else 3 + 40 * np.exp(-(d**2) / (2 * self.sigma**2))
+
+    def slopes(self, s: Array) -> Array:
+        """fᵢ′(s) = dfᵢ/ds: ``(B,) → (B, N)``, spikes a second and radian."""
+        d = wrap(np.asarray(s)[:, None] - self.preferred)
+        return -18 * np.sin(d) if self.shape == "cosine" else -d / self.sigma**2 * (self.rates(s) - 3)
+
+    def fisher(self, s: Array, window: float, alive: Array | float = 1.0) -> Array:
+        """J(s) = T·Σᵢ fᵢ′²/fᵢ, equation (3): ``(B,)``; ``alive (B, N)`` leaves out the dead."""
+        return window * (alive * self.slopes(s) ** 2 / self.rates(s)).sum(1)
+
+
+def population_vector(counts: Array, weights: Array) -> Array:
+    """Equation (1): ``counts (B, N)`` and ``weights (N, 2)``, one vote (x, y) a neuron → angles ``(B,)``."""
+    x, y = (counts @ weights).T
+    return np.arctan2(y, x)
+
+
+def votes(pop: Population) -> Array:
+    """The population vector's weights (cos sᵢ, sin sᵢ), ``(N, 2)``."""
+    return np.stack([np.cos(pop.preferred), np.sin(pop.preferred)], 1)
+
+
+def maximum_likelihood(counts: Array, pop: Population, window: float, alive: Array | None = None,
+                       grid: int = 720, iterations: int = 6) -> Array:
+    """Equation (2): best angle of a fine grid, then Fisher scoring between its neighbours; ``(B, N) → (B,)``.
+
+    Args:
+        alive: ``(B, N)`` of 0 and 1 if the decoder knows which neurons are dead; None: it believes in all.
+    """
+    s_grid = -np.pi + 2 * np.pi * np.arange(grid) / grid
+    f = pop.rates(s_grid)  # (G, N)
+    living = np.ones((1, pop.N)) if alive is None else alive
+    start_at = s_grid[(counts @ np.log(f).T - window * living @ f.T).argmax(1)]  # (B,)
+    s, step = start_at, 2 * np.pi / grid
+    for _ in range(iterations):  # s ← s + (d log L/ds)/J(s), held within the two neighbours on the grid
+        f, slope = pop.rates(s), pop.slopes(s)
+        score = ((counts / f - window * living) * slope).sum(1)
+        information = window * (living * slope**2 / f).sum(1)
+        s = np.clip(s + score / np.maximum(information, 1e-9), start_at - step, start_at + step)
+    return wrap(s)
+
+
+def arithmetic_mean(counts: Array, pop: Population) -> Array:
+    """The wrong way: Σ nᵢ·sᵢ / Σ nᵢ, as if angles were lengths."""
+    return counts @ pop.preferred / np.maximum(counts.sum(1), 1)
+
+
+def loudest(counts: Array, pop: Population) -> Array:
+    """Another wrong way: believe the neuron with most spikes, and throw the others away."""
+    return pop.preferred[counts.argmax(1)]
+
+
+def quantise(weights: Array, bits: int) -> tuple[Array, float, float]:
+    """Round to 2^bits evenly spaced levels: ``codes, step, lowest`` with weights ≈ lowest + step·codes."""
+    low, high = weights.min(), weights.max()
+    step = (high - low) / (2**bits - 1)
+    return np.round((weights - low) / step), step, low
+
+
+def quantised_likelihood(counts: Array, pop: Population, bits: int, grid: int = 720) -> Array:
+    """Equation (2) on integer weights, as a chip would do it; several best angles are averaged (as vectors).
+
+    The term −T·Σf is left out: with evenly spread neurons, all alive, it is the same for every s.
+    """
+    s_grid = -np.pi + 2 * np.pi * np.arange(grid) / grid
+    codes, _, _ = quantise(np.log(pop.rates(s_grid)), bits)  # (G, N), whole numbers: sums are exact, so are ties
+    log_l = counts @ codes.T
+    best = log_l == log_l.max(1, keepdims=True)
+    return np.angle(best @ np.exp(1j * s_grid))
+
+
+def observe(pop: Population, cfg: Config, trials: int, rng: np.random.Generator) -> tuple[Array, Array]:
+    """Random stimuli ``(B,)`` and one window of Poisson spike counts for each, ``(B, N)``."""
+    s = rng.uniform(-np.pi, np.pi, trials)
+    seen = s + np.deg2rad(cfg.shared) * rng.standard_normal(trials)
+    return s, rng.poisson(cfg.window * pop.rates(seen)).astype(float)
+
+
+def rms(error: Array) -> float:
+    """Root mean square of angular errors (radians), in degrees."""
+    return float(np.rad2deg(np.sqrt((wrap(error) ** 2).mean())))
+
+
+def band(error: Array, rng: np.random.Generator, resamples: int = 200) -> Array:
+    """Root mean squares (degrees) of ``resamples`` bootstrap samples of the trials: the band's raw material."""
+    e = wrap(error) ** 2
+    return np.rad2deg(np.sqrt(np.array([rng.choice(e, len(e)).mean() for _ in range(resamples)])))
+
+
+# ------------------------------------------------------------------------------------ experiments 1 and 2
+
+
+def experiment_one_trial(cfg: Config) -> dict[str, Any]:
+    """One stimulus at 180° (the seam), 48 neurons, spike by spike; and what three decoders make of it."""
+    rng, pop = np.random.default_rng(cfg.seed), Population(48, "Gaussian", np.deg2rad(cfg.sigma))
+    s, steps = np.array([np.deg2rad(178.0)]), max(1, round(cfg.window * 1000))
+    spk = rng.random((steps, pop.N)) < pop.rates(s) / 1000  # steps of 1 ms, (T, N)
+    counts = spk.sum(0, keepdims=True).astype(float)
+    decoded = {"arithmetic mean of angles": arithmetic_mean(counts, pop), "population vector":
+               population_vector(counts, votes(pop)), "maximum likelihood": maximum_likelihood(counts, pop, cfg.window)}
+    return {"pop": pop, "s": s, "spk": spk, "counts": counts[0], "window": cfg.window,
+            "decoded": {k: float(np.rad2deg(v[0])) for k, v in decoded.items()}}
+
+
+def experiment_size(cfg: Config) -> dict[str, Any]:
+    """Error of each decoder against N beside the Cramér–Rao bound, with 95 % bands by bootstrap over trials."""
+    result: dict[str, Any] = {"sizes": SIZES}
+    for shape in ("Gaussian", "cosine"):
+        rng = np.random.default_rng(cfg.seed)
+        error, boot, bound = {}, {}, []
+        for N in SIZES:
+            pop = Population(N, shape, np.deg2rad(cfg.sigma))
+            s, counts = observe(pop, cfg, cfg.trials, rng)
+            bound.append(float(np.rad2deg(np.sqrt((1 / pop.fisher(s, cfg.window)).mean()))))
+            for name, guess in (("arithmetic mean", arithmetic_mean(counts, pop)),
+                                ("loudest neuron", loudest(counts, pop)),
+                                ("population vector", population_vector(counts, votes(pop))),
+                                ("maximum likelihood", maximum_likelihood(counts, pop, cfg.window))):
+                error.setdefault(name, []).append(rms(guess - s))
+                boot.setdefault(name, []).append(band(guess - s, rng))
+        log_n = np.log(SIZES)
+        slopes = {k: np.polyfit(log_n, np.log(np.array(v)), 1)[0] for k, v in boot.items()}  # (resamples,)
+        result[shape] = {"error": {k: np.array(v) for k, v in error.items()}, "bound": np.array(bound),
+                         "band": {k: np.percentile(v, (2.5, 97.5), axis=1) for k, v in boot.items()},
+                         "slope": {k: float(np.polyfit(log_n, np.log(v), 1)[0]) for k, v in error.items()},
+                         "slope_band": {k: np.percentile(v, (2.5, 97.5)) for k, v in slopes.items()}}
+    return result
+
+
+# ------------------------------------------------------------------------------------ experiment 3
+
+
+def experiment_damage(cfg: Config) -> dict[str, Any]:
+    """Error in degrees for N of ``DAMAGED``: intact, with dead neurons, and with the decoder's weights quantised."""
+    dead: dict[str, list[float]] = {}
+    bits: dict[str, list[list[float]]] = {"population vector": [], "maximum likelihood": []}
+    for N in DAMAGED:
+        rng, pop = np.random.default_rng(cfg.seed), Population(N, "Gaussian", np.deg2rad(cfg.sigma))
+        s, counts = observe(pop, cfg, cfg.trials, rng)
+        killed = rng.random((cfg.trials, N)).argsort(1) < round(cfg.dead * N)  # others die in each trial
+        alive = (~killed).astype(float)
+        left, w = counts * alive, votes(pop)
+        for name, guess in (("population vector, intact", population_vector(counts, w)),
+                            ("population vector", population_vector(left, w)),
+                            ("ML, intact", maximum_likelihood(counts, pop, cfg.window)),
+                            ("ML, not told who died", maximum_likelihood(left, pop, cfg.window)),
+                            ("ML, told who died", maximum_likelihood(left, pop, cfg.window, alive))):
+            dead.setdefault(name, []).append(rms(guess - s))
+        rows: dict[str, list[float]] = {"population vector": [], "maximum likelihood": []}
+        for b in BITS:
+            codes, step, low = quantise(w, b)
+            rows["population vector"].append(rms(population_vector(counts, low + step * codes) - s))
+            rows["maximum likelihood"].append(rms(quantised_likelihood(counts, pop, b) - s))
+        for name, row in rows.items():
+            bits[name].append(row)
+    exact = {"population vector": dead["population vector, intact"], "maximum likelihood": dead["ML, intact"]}
+    return {"dead": {k: np.array(v) for k, v in dead.items()}, "share": cfg.dead,
+            "bits": {k: np.array(v) for k, v in bits.items()},                                          # (sizes, bits)
+            "growth": {k: np.array(v) / np.array(exact[k])[:, None] for k, v in bits.items()}}
+
+
+# ------------------------------------------------------------------------------------ experiment 4
+
+
+class Net(nn.Module):
+    """784–H–outputs, ``outputs`` a multiple of 10. ``forward`` is one time step, ``run`` a whole sequence."""
+
+    def __init__(self, num_hidden: int, num_outputs: int, beta: float = 0.9) -> None:
+        super().__init__()
+        self.fc1 = nn.Linear(784, num_hidden)
+        self.lif1 = snn.Leaky(beta=beta, init_hidden=True)
+        self.fc2 = nn.Linear(num_hidden, num_outputs)
+        self.lif2 = snn.Leaky(beta=beta, init_hidden=True, output=True)
+
+    def forward(self, x_t: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
+        """One step: ``(B, 784)`` → output spikes and membrane, each ``(B, outputs)``."""
+        return self.lif2(self.fc2(self.lif1(self.fc1(x_t))))
+
+    def run(self, x: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
+        """All steps: ``(T, B, 784)`` → ``spk_rec, mem_rec``, each ``(T, B, outputs)``, starting from rest."""
+        spk1, _, _ = unroll(self.lif1, over_time(self.fc1, x))
+        spk2, mem2, _ = unroll(self.lif2, over_time(self.fc2, spk1), record_mem=True)
+        return spk2, mem2
+
+
+def class_votes(spk_rec: torch.Tensor) -> torch.Tensor:
+    """Spikes per class, ``(T, B, outputs) → (B, 10)``: the first tenth of the neurons votes for class 0, and so on."""
+    return spk_rec.sum(0).unflatten(1, (10, -1)).sum(2)
+
+
+def encode(x: torch.Tensor, num_steps: int) -> torch.Tensor:
+    """Grey values as a constant current: ``(B, 1, 28, 28) → (T, B, 784)``."""
+    return constant_current(x.flatten(1), num_steps)
+
+
+@torch.no_grad()
+def undecided(net: Net, data: ImageData, num_steps: int) -> float:
+    """Share of test images for which two or more classes have the most spikes: the answer is then a guess."""
+    ties = 0
+    for x_b, _ in batches(data.x_test, data.y_test, 1000, device=next(net.parameters()).device):
+        top = class_votes(net.run(encode(x_b, num_steps))[0]).topk(2, dim=1).values
+        ties += int((top[:, 0] == top[:, 1]).sum())
+    return ties / len(data.y_test)
+
+
+def experiment_readout(cfg: Config, data: ImageData, run: Run) -> dict[str, Any]:
+    """Train with 10 and with 200 output neurons at several T. Accuracy is on the full test set, for each seed."""
+    steps = sorted({t for t in (1, 2, 5) if t < cfg.num_steps} | {cfg.num_steps})
+    loss = SF.ce_count_loss(population_code=True, num_classes=10)  # with 10 neurons: one a class, the usual count loss
+    result: dict[str, Any] = {"steps": steps, "nets": {}, "accuracy": {}, "ties": {}, "membrane": {}}
+    for num_outputs in (10, 200):
+        accuracy, ties, membrane = (np.zeros((cfg.seeds, len(steps))) for _ in range(3))
+        for i, seed in enumerate(range(cfg.seed, cfg.seed + cfg.seeds)):
+            for j, num_steps in enumerate(steps):
+                torch.manual_seed(seed)
+                net, enc = Net(cfg.num_hidden, num_outputs), partial(encode, num_steps=num_steps)
+                fit(net, data, enc, run=run, epochs=cfg.epochs, lr=cfg.lr, seed=seed, quiet=True,
+                    loss_fn=lambda out, y: loss(out[0], y), predict=lambda out: class_votes(out[0]).argmax(1))
+                test = partial(evaluate, net, data.x_test, data.y_test, enc)
+                accuracy[i, j] = test(predict=lambda out: class_votes(out[0]).argmax(1))
+                membrane[i, j] = test(predict=lambda out: class_votes(out[1]).argmax(1))
+                ties[i, j] = undecided(net, data, num_steps)
+                if j == 0:
+                    result["nets"][num_outputs] = net
+        result["accuracy"][num_outputs], result["ties"][num_outputs] = accuracy, ties
+        result["membrane"][num_outputs] = membrane
+        run.print(f"          {num_outputs:3d} output neurons, T = {steps}: "
+                  + ", ".join(f"{a:.4f}" for a in accuracy.mean(0)))
+    return result
+
+
+# ------------------------------------------------------------------------------------ figures
+
+
+def plot_one_trial(r: dict[str, Any]) -> Figure:
+    pop, wrong = r["pop"], abs(wrap(np.deg2rad(r["decoded"]["arithmetic mean of angles"]) - r["s"][0]))
+    fig, (a, b, c) = plots.figure(1, 3, size=(14, 4), title=(
+        f"One neuron is ambiguous; averaging angles as numbers misses by {np.rad2deg(wrong):.0f}°, as vectors not"))
+    s = np.linspace(-np.pi, np.pi, 361)
+    for i, shape in enumerate(("Gaussian", "cosine")):
+        p = Population(12, shape, pop.sigma)
+        f = p.rates(s)
+        a.plot(np.rad2deg(s), f, color=plots.COLOURS[i], alpha=0.2, linewidth=1)
+        a.plot(np.rad2deg(s), f[:, 6], color=plots.COLOURS[i], linestyle=plots.DASHES[i], label=shape)
+    a.axhline(25, color=plots.BLACK, linestyle=":", linewidth=1, label="25 spikes/s: which angle?")
+    a.set_xticks(range(-180, 181, 90))
+    a.set_ylim(0, 58)
+    a.legend(loc="upper right")
+    plots.label(a, "stimulus s (°)", "rate f (spikes/s)", "Tuning curves: each rate fits two angles")
+    plots.raster(b, r["spk"], width=1.2)
+    b.set_yticks([0, 12, 24, 36, 47], ["−180", "−90", "0", "90", "180"])
+    plots.label(b, "time (ms)", "preferred angle (°)", f"{pop.N} neurons, s = {np.rad2deg(r['s'][0]):.0f}°")
+    c.bar(np.rad2deg(pop.preferred), r["counts"], width=360 / pop.N * 0.8, color=plots.SKY)
+    for i, (name, at) in enumerate(r["decoded"].items()):
+        c.axvline(at, color=(plots.RED, plots.BLUE, plots.ORANGE)[i], linestyle=plots.DASHES[i], linewidth=2.2, label=f"{name}: {at:.0f}°")
+    c.set_xticks(range(-180, 181, 90))
+    c.set_ylim(0, r["counts"].max() * 1.5 + 1)
+    c.legend(loc="upper center")
+    plots.label(c, "preferred angle (°)", f"spikes in {r['window']:g} s", "The counts, and three readings of them")
+    return fig
+
+
+def plot_size(r: dict[str, Any]) -> Figure:
+    slopes = [r[shape]["slope"]["maximum likelihood"] for shape in ("Gaussian", "cosine")]
+    fig, axes = plots.figure(2, 2, size=(11, 7), sharex=True, height_ratios=(2, 1), title=(
+        f"Pooled, the error falls as N to the power {slopes[0]:.2f} (Gaussian) and {slopes[1]:.2f} (cosine); "
+        "unpooled it does not"))
+    for (top, low), shape in zip(axes.T, ("Gaussian", "cosine"), strict=True):
+        x = r[shape]
+        for i, name in enumerate(("maximum likelihood", "population vector", "loudest neuron", "arithmetic mean")):
+            look = {"color": plots.COLOURS[i], "marker": plots.MARKERS[i], "markersize": 4.5,
+                    "linestyle": plots.DASHES[i]}
+            panels = ((top, 1.0), (low, x["bound"])) if i < 2 else ((top, 1.0),)
+            for ax, unit in panels:
+                ax.fill_between(r["sizes"], *(x["band"][name] / unit), color=plots.COLOURS[i], alpha=0.2, linewidth=0)
+                ax.plot(r["sizes"], x["error"][name] / unit, label=f"{name} (slope {x['slope'][name]:.2f})", **look)
+        top.plot(r["sizes"], x["bound"], color=plots.BLACK, linestyle="--", label="Cramér–Rao bound")
+        low.axhline(1, color=plots.BLACK, linestyle="--")
+        top.set(xscale="log", yscale="log", ylim=(0.3, 900))
+        top.legend(loc="upper right", ncols=2, fontsize=8)
+        plots.label(top, "", "RMS error (°)", f"{shape} tuning")
+        plots.label(low, "neurons N", "error / bound", "Bands: 95 % of bootstrap samples")
+        low.set_xticks(r["sizes"], [str(n) for n in r["sizes"]])
+        low.minorticks_off()
+    return fig
+
+
+def plot_damage(r: dict[str, Any]) -> Figure:
+    told = r["dead"]["ML, told who died"] / r["dead"]["ML, intact"]
+    fig, axes = plots.figure(1, 3, size=(14.5, 4.2), title=(
+        f"{r['share']:.0%} dead cost a decoder that knows who died {100 * (told[-1] - 1):.0f} % at N = {DAMAGED[-1]} "
+        f"(expected {100 * ((1 - r['share']) ** -0.5 - 1):.0f} %)"))
+    plots.curves(axes[0], DAMAGED, r["dead"])
+    axes[0].set(xscale="log", yscale="log")
+    axes[0].set_xticks(DAMAGED, [str(n) for n in DAMAGED])
+    axes[0].set_yticks([1, 2, 5, 10, 20], ["1", "2", "5", "10", "20"])
+    axes[0].minorticks_off()
+    plots.label(axes[0], "neurons N", "RMS error (°)", "Dead neurons")
+    for ax, name in zip(axes[1:], r["growth"], strict=True):
+        plots.curves(ax, BITS, {f"N = {n}": g for n, g in zip(DAMAGED, r["growth"][name], strict=True)})
+        ax.axhline(1, color=plots.BLACK, linewidth=1)
+        plots.label(ax, "bits per decoder weight", "error / error with exact weights", f"Quantised: {name}")
+    return fig
+
+
+def plot_readout(r: dict[str, Any]) -> Figure:
+    one = {k: 100 * v.mean(0)[0] for k, v in r["accuracy"].items()}
+    fig, (a, b) = plots.figure(1, 2, size=(11, 4), title=(
+        f"At T = {r['steps'][0]}, 200 output neurons answer {one[200]:.1f} % right, 10 answer {one[10]:.1f} %"))
+    plots.curves(a, r["steps"], {f"{k} output neurons": 100 * v for k, v in r["accuracy"].items()} | {
+        "10, read by membrane": 100 * r["membrane"][10]})
+    plots.label(a, "time steps T", "test accuracy (%)", "Accuracy (bands: range of the seeds)")
+    plots.curves(b, r["steps"], {f"{k} output neurons": 100 * v for k, v in r["ties"].items()})
+    plots.label(b, "time steps T", "test images (%)", "Ties: several classes share the most spikes")
+    return fig
+
+
+# ------------------------------------------------------------------------------------ the lesson
+
+
+def main(cfg: Config, run: Run) -> None:
+    run.print("\n1  One trial: wrong ways first")
+    trial = experiment_one_trial(cfg)
+    run.figure(plot_one_trial(trial), "one_trial")
+
+    run.print("\n2  Error against the number of neurons, beside the Cramér–Rao bound")
+    size = experiment_size(cfg)
+    run.figure(plot_size(size), "size")
+    n = cfg.trials * len(SIZES)
+    run.table("RMS error (°)", ("tuning, decoder", *(f"N = {N}" for N in SIZES), "slope", "95 % band"),
+              [(f"{shape}, {name}", *map(float, e), size[shape]["slope"][name],
+                "{:.3f} … {:.3f}".format(*size[shape]["slope_band"][name]))
+               for shape in ("Gaussian", "cosine") for name, e in size[shape]["error"].items()]
+              + [(f"{s}, Cramér–Rao", *map(float, size[s]["bound"]), "", "") for s in ("Gaussian", "cosine")])
+    run.claim("arithmetic_mean", f"Gaussian: arithmetic mean of angles, N = {SIZES[-1]}, RMS error",
+              size["Gaussian"]["error"]["arithmetic mean"][-1], "°", n=cfg.trials)
+    run.claim("slope_loudest", "Gaussian: slope when only the loudest neuron is believed",
+              size["Gaussian"]["slope"]["loudest neuron"], "", n=n)
+    for shape in ("Gaussian", "cosine"):
+        r, key = size[shape], shape.lower()
+        ml, pv = (r["error"][k] / r["bound"] for k in ("maximum likelihood", "population vector"))
+        run.claim(f"slope_ml_{key}", f"{shape}: log-log slope of error against N, maximum likelihood",
+                  r["slope"]["maximum likelihood"], "", "-0.55..-0.45", n=n)
+        run.claim(f"slope_pv_{key}", f"{shape}: the same, population vector", r["slope"]["population vector"], "",
+                  "-0.55..-0.45", n=n)
+        worst = float(ml[np.abs(ml - 1).argmax()])
+        run.claim(f"bound_ml_{key}", f"{shape}: ML's error / Cramér–Rao bound, farthest from 1 of all N", worst, "×",
+                  "0.9..1.1", n=n)
+        run.claim(f"bound_pv_{key}", f"{shape}: population vector's error / bound, mean over N", float(pv.mean()), "×",
+                  ">= 1.02", n=n)
+    run.claim("error_1024", f"Gaussian: ML's RMS error with {SIZES[-1]} neurons",
+              size["Gaussian"]["error"]["maximum likelihood"][-1], "°", n=cfg.trials)
+
+    run.print("\n3  Dead neurons and coarse weights")
+    damage = experiment_damage(cfg)
+    run.figure(plot_damage(damage), "damage")
+    dead = damage["dead"]
+    run.table(f"RMS error (°) with {cfg.dead:.0%} of the neurons dead", ("decoder", *(f"N = {N}" for N in DAMAGED)),
+              [(k, *map(float, v)) for k, v in dead.items()])
+    run.table("RMS error / error with exact weights", ("decoder, N", *(f"{b} bits" for b in BITS)),
+              [(f"{k}, N = {N}", *map(float, g)) for k, v in damage["growth"].items()
+               for N, g in zip(DAMAGED, v, strict=True)])
+    for name, key, intact in (("population vector", "pv", "population vector, intact"),
+                              ("ML, not told who died", "ml_blind", "ML, intact"),
+                              ("ML, told who died", "ml_told", "ML, intact")):
+        for i, N in enumerate(DAMAGED):
+            run.claim(f"dead_{key}_{N}", f"{name}: error with {cfg.dead:.0%} dead / intact, N = {N}",
+                      dead[name][i] / dead[intact][i], "×", n=cfg.trials)
+    for key, name in (("pv", "population vector"), ("ml", "maximum likelihood")):
+        for b in (2, 4, 8):
+            for i, N in ((0, DAMAGED[0]), (len(DAMAGED) - 1, DAMAGED[-1])):
+                run.claim(f"bits{b}_{key}_{N}", f"{name}, {b}-bit weights: error / exact, N = {N}",
+                          damage["growth"][name][i, BITS.index(b)], "×", n=cfg.trials)
+
+    data = run.data(mnist, n_train=cfg.n_train, n_val=1000)
+    run.print(f"\n4  Ten output neurons or two hundred: {cfg.n_train:,} images, {cfg.epochs} epochs, {cfg.seeds} seeds")
+    readout, n = experiment_readout(cfg, data, run), len(data.y_test) * cfg.seeds
+    run.figure(plot_readout(readout), "readout")
+    first, last = readout["steps"][0], readout["steps"][-1]
+    for k in (10, 200):
+        run.claim(f"mnist_{k}", f"test accuracy with {k} output neurons, T = {first}",
+                  readout["accuracy"][k][:, 0].mean(), n=n, real=True)
+        run.claim(f"ties_{k}", f"test images on which classes tie, {k} output neurons, T = {first}",
+                  readout["ties"][k][:, 0].mean(), n=n, real=True)
+    gain = readout["accuracy"][200] - readout["accuracy"][10]  # (seeds, steps)
+    run.claim("mnist_gain", f"accuracy gained by 200 output neurons, T = {first}, worst seed", gain[:, 0].min(),
+              target=">= 0.005", n=n, real=True)
+    run.claim("mnist_gain_last", f"accuracy gained by 200 output neurons, T = {last}, mean", gain[:, -1].mean(), n=n,
+              real=True)
+    run.claim("mnist_membrane", f"the 10 neurons read by membrane instead, T = {first}",
+              readout["membrane"][10][:, 0].mean(), n=n, real=True)
+    run.print("          published, Fashion-MNIST, one step, 5 epochs (snnTorch's tutorial): 59.4 to 61.9 % without a "
+              "population read-out, 80.5 to 82.7 % with one")
+    sample = encode(data.x_test[:500].float() / 255, first).to(run.device)
+    for k, net in readout["nets"].items():
+        right = evaluate(net, data.x_test, data.y_test, partial(encode, num_steps=first),
+                         predict=lambda out: class_votes(out[0]).argmax(1))
+        run.ledger(**ledger_row(net, sample, model=f"SNN 784–{cfg.num_hidden}–{k}", data=data.name, accuracy=right,
+                                n=len(data.y_test)))
+
+
+if __name__ == "__main__":
+    start(main, Config, SMOKE, FULL)

@@ -1,0 +1,145 @@
+"""Lesson 06: closed forms against plain recurrences and snnTorch, the peak, the filter, resets, and Alpha's corner."""
+
+from __future__ import annotations
+
+import dataclasses
+
+import numpy as np
+import pytest
+import snntorch as snn
+import torch
+from helpers import load_script
+from hypothesis import assume, given, settings
+from hypothesis import strategies as st
+
+from common.questions import load
+from common.results import UserError
+
+lesson = load_script("06_synaptic_currents")
+DECAY = st.floats(0.05, 0.97)
+KINDS = ("Leaky", "Synaptic", "Alpha")
+
+
+def by_hand(kind: str, x: np.ndarray, alpha: float, beta: float) -> np.ndarray:
+    """Equations (1) and (2) in plain Python floats: U for the input ``x (T,)``."""
+    syn = inh = mem = 0.0
+    out = []
+    for value in x:
+        syn, inh = alpha * syn + value, beta * inh - value
+        if kind == "Alpha":
+            mem = np.log(beta) / (np.log(beta) - np.log(alpha)) * (syn + inh)
+        else:
+            mem = beta * mem + (syn if kind == "Synaptic" else value)
+        out.append(mem)
+    return np.array(out)
+
+
+@settings(max_examples=60, deadline=None)
+@given(st.sampled_from(KINDS), DECAY, DECAY)
+def test_impulse_is_the_recurrence(kind: str, alpha: float, beta: float) -> None:
+    assume(kind != "Alpha" or abs(alpha - beta) > 1e-3)
+    x = np.eye(1, 80)[0]
+    assert np.allclose(lesson.impulse(kind, np.arange(80), alpha, beta), by_hand(kind, x, alpha, beta), atol=1e-10)
+
+
+@settings(max_examples=40, deadline=None)
+@given(st.sampled_from(KINDS), DECAY, DECAY, st.integers(0, 2**31 - 1))
+def test_snntorch_is_the_recurrence_for_any_input(kind: str, alpha: float, beta: float, seed: int) -> None:
+    assume(kind != "Alpha" or alpha - beta > 0.01)  # snn.Alpha refuses β ≥ α, and loses digits near it
+    x = torch.rand(50, 1, generator=torch.Generator().manual_seed(seed)) - 0.3
+    _, mem = lesson.simulate(kind, x, alpha, beta, **lesson.SUBTHRESHOLD)
+    expected = by_hand(kind, x[:, 0].double().numpy(), alpha, beta)
+    assert np.allclose(mem[:, 0], expected, atol=1e-4 * max(1.0, np.abs(expected).max()))
+
+
+@settings(max_examples=60, deadline=None)
+@given(st.sampled_from(KINDS), DECAY, DECAY)
+def test_peak_and_area(kind: str, alpha: float, beta: float) -> None:
+    assume(abs(alpha - beta) > 1e-6)
+    h = lesson.impulse(kind, np.arange(2000), alpha, beta)
+    at = int(lesson.peak_step(kind, alpha, beta))
+    assert h[at] >= h.max() * (1 - 1e-9)  # a tie of two neighbours may fall either way
+    assert lesson.area(kind, alpha, beta) == pytest.approx(h.sum(), rel=1e-8)
+
+
+@pytest.mark.parametrize("alpha", [0.3, 0.63, 0.9, 0.96])
+def test_equal_decays(alpha: float) -> None:
+    """The limits (n+1)·αⁿ and −ln α·n·αⁿ, and the peaks there."""
+    n = np.arange(600)
+    assert np.allclose(lesson.impulse("Synaptic", n, alpha, alpha), (n + 1) * alpha**n, atol=1e-9)
+    assert np.allclose(lesson.impulse("Alpha", n, alpha, alpha), -np.log(alpha) * n * alpha**n, atol=1e-9)
+    for kind in ("Synaptic", "Alpha"):
+        h = lesson.impulse(kind, n, alpha, alpha)
+        assert h[int(lesson.peak_step(kind, alpha, alpha))] >= h.max() * (1 - 1e-9)
+
+
+@settings(max_examples=40, deadline=None)
+@given(st.sampled_from(KINDS), DECAY, DECAY, st.floats(0.0, 0.5))
+def test_transfer_is_the_fourier_sum_of_the_impulse(kind: str, alpha: float, beta: float, f: float) -> None:
+    assume(abs(alpha - beta) > 1e-6)
+    n = np.arange(2000)
+    expected = (lesson.impulse(kind, n, alpha, beta) * np.exp(-2j * np.pi * f * n)).sum()
+    assert np.isclose(lesson.transfer(kind, f, alpha, beta), expected, rtol=1e-7, atol=1e-9)
+
+
+@given(DECAY, DECAY)
+def test_alpha_is_a_scaled_synaptic_one_step_later(alpha: float, beta: float) -> None:
+    assume(abs(alpha - beta) > 1e-4)
+    n = np.arange(100)
+    scale = np.log(beta) / np.log(beta / alpha) * (alpha - beta)
+    late = scale * lesson.impulse("Synaptic", n - 1, alpha, beta)
+    assert np.allclose(lesson.impulse("Alpha", n, alpha, beta), late, atol=1e-9)
+    assert np.allclose(lesson.impulse("Synaptic", n, alpha, beta), lesson.impulse("Synaptic", n, beta, alpha))
+
+
+def test_resets_are_as_the_lesson_says() -> None:
+    """After a spike under "zero": Synaptic keeps its current, Alpha loses all, even the input of that step."""
+    x = torch.tensor([[3.0], [0.5]])
+    synaptic = snn.Synaptic(0.9, 0.8, reset_mechanism="zero", init_hidden=True, output=True)
+    spk, syn, mem = [synaptic(x_t) for x_t in x][-1]
+    assert mem.item() == 0 and syn.item() == pytest.approx(0.9 * 3 + 0.5) and spk.item() == 0
+    assert synaptic(torch.zeros(1))[0].item() == 1  # the current goes on and fires it again
+    alpha = snn.Alpha(0.9, 0.8, init_hidden=True, output=True)
+    fired = next(t for t in range(20) if alpha(torch.tensor([5.0 * (t == 0)]))[0].item())
+    assert fired > 0
+    assert [s.item() for s in alpha(torch.tensor([7.0]))] == [0, 0, 0, 0]
+
+
+def test_crossing_on_a_filter_known_by_hand() -> None:
+    """No leak in sight: h = 1 for ten steps climbs by level/10 a step."""
+    at, jitter = lesson.crossing(np.ones(10), 2.0, 0.3)
+    assert at == pytest.approx(4.0)  # 2·5/10 = 1 at step 4
+    assert jitter == pytest.approx(0.3 * np.sqrt(5) / 10 / 0.2)
+
+
+def test_experiments_on_small_settings() -> None:
+    cfg = dataclasses.replace(lesson.Config(), **lesson.SMOKE)
+    r = lesson.experiment_impulse(cfg)
+    assert max(r[k]["error"] for k in KINDS) < 1e-5 and r["guess_error"] == pytest.approx(1.0, abs=1e-5)
+    assert r["twin_error"] < 1e-5 and r["swapped_error"] < 1e-5
+    r = lesson.experiment_grid(cfg)
+    assert r["Synaptic"]["peak_equal"] >= 0.95 and r["Alpha"]["area_error"] < 1e-4
+    r = lesson.experiment_cost(dataclasses.replace(cfg, neurons=50), torch.device("cpu"))
+    assert [r[k]["state"] for k in KINDS] == [4, 8, 12]
+
+
+def test_corner_of_alpha() -> None:
+    r = lesson.experiment_corner(lesson.Config())
+    assert r["refused"] == 1 and r["nan"] == 1 and r["nan_gradient"] == 1
+    assert r["sign"] >= 0 and r["remedy_error"] < 1e-5
+    assert r["error"]["float32"][0] > 1e-3 > r["error"]["float32"][-5] and r["error"]["float64"][0] < 1e-8
+    neuron = snn.Alpha(0.9, 0.8, init_hidden=True)
+    neuron.beta.fill_(neuron.alpha.item())
+    assert sum(neuron(100 * x).item() for x in lesson.pulse(50)) == 0  # NaN > θ is False: silence
+
+
+@pytest.mark.parametrize(("alpha", "beta"), [(0.8, 0.8), (0.5, 0.9)])
+def test_alpha_not_above_beta_is_one_clear_line(alpha: float, beta: float) -> None:
+    with pytest.raises(UserError, match="--alpha: got .* allowed is more than --beta"):
+        dataclasses.replace(lesson.Config(), alpha=alpha, beta=beta).validate()
+
+
+def test_quiz_numbers() -> None:
+    answers = [q.answer for q in load("06_synaptic_currents") if q.kind == "number"]
+    u2 = lesson.impulse("Synaptic", 2, 0.5, 0.5)
+    assert answers == pytest.approx([float(u2), 0.1 * lesson.area("Synaptic", 0.9, 0.6), 8 * 100_000 * 32 / 1e6])
