@@ -263,7 +263,7 @@ def step_by_step(net: SmallNet, x: torch.Tensor) -> torch.Tensor:
     return torch.stack([net(x_t) for x_t in x])
 
 
-def small_input(num_steps: int, batch_size: int) -> torch.Tensor:
+def random_spikes(num_steps: int, batch_size: int) -> torch.Tensor:
     """Random input spikes ``(T, B, 100)``, each with probability 0.3."""
     return (torch.rand(num_steps, batch_size, 100) < 0.3).float()
 
@@ -398,7 +398,7 @@ def experiment_time(cfg: Config) -> dict[str, dict[int, float]]:
     for name in device_names():
         net = SmallNet().to(name)
         for batch_size in (1, 8, 64, 512):
-            x = small_input(cfg.num_steps, batch_size).to(name)
+            x = random_spikes(cfg.num_steps, batch_size).to(name)
             with torch.no_grad():
                 times.setdefault(name, {})[batch_size] = latency(lambda x=x, net=net: step_by_step(net, x), name,
                                                                  cfg.repeats)[0]
@@ -411,7 +411,7 @@ def experiment_memory(cfg: Config, device: torch.device) -> dict[str, Any]:
     steps = [max(1, cfg.num_steps // 5) * k for k in range(1, 6)]
     kept_bytes = []
     for num_steps in steps:
-        x = small_input(num_steps, cfg.batch_size).to(device)
+        x = random_spikes(num_steps, cfg.batch_size).to(device)
         with saved_for_backward() as kept:
             spk_rec = step_by_step(net, x)  # kept alive until the bytes are counted
             kept_bytes.append(kept())
@@ -426,7 +426,7 @@ def experiment_memory(cfg: Config, device: torch.device) -> dict[str, Any]:
 @torch.no_grad()
 def experiment_zeros(cfg: Config, device: torch.device) -> dict[str, Any]:
     """Share of zeros in the spikes of the small network, and the spikes of one image ``(T, 100)``."""
-    spk_rec = SmallNet().to(device).run(small_input(cfg.num_steps, cfg.batch_size).to(device))  # (T, B, 100)
+    spk_rec = SmallNet().to(device).run(random_spikes(cfg.num_steps, cfg.batch_size).to(device))  # (T, B, 100)
     return {"zeros": (spk_rec == 0).float().mean().item(), "spk": spk_rec[:, 0].cpu(), "n": spk_rec.numel()}
 
 

@@ -8,9 +8,7 @@ Idea
     make it leak: a resistor R beside it. An injected current charges the one or escapes through the other.
 
             I ───►──┬──────┬────  U    potential above rest
-                    │      │
                     R      C           I = U/R + C·dU/dt        so with τ = R·C:
-                    │      │
                    ─┴──────┴─          τ·dU/dt = −U + R·I                                            (1)
 
     That is the *passive* membrane: linear, forgetful, unable to signal over a distance. The *active* part of
@@ -22,9 +20,8 @@ Idea
 
         U[t+1] = β·U[t] + (1−β)·R·I[t+1]           β = exp(−Δt/τ)                                    (2)
 
-    β is what one step leaves of the potential: a property of the membrane (τ) *and* of your clock (Δt).
-    Networks learn the scale of their input anyway, so snnTorch lets the weights swallow (1−β)·R. With the
-    two rules added, this is the neuron of the whole course:
+    β is what one step leaves of the potential: a property of the membrane (τ) *and* of your clock (Δt). Networks
+    learn the scale of their input anyway, so snnTorch lets the weights swallow (1−β)·R. With the two rules:
 
         S[t]   = 1 if U[t] > θ else 0                                                                (3)
         U[t+1] = β·U[t] + I[t+1] − S[t]·θ          (reset by subtraction)                            (4)
@@ -198,22 +195,16 @@ def uneven(isi: np.ndarray) -> tuple[float, float]:
 
 
 def experiment_discretise() -> dict[str, Any]:
-    """1. Forward Euler, the obvious way to step (1), against β = exp(−Δt/τ), judged by the exact solution over 20 τ.
-
-    A current R·I = 1 is switched on. Then a sine current, held during each step as every digital input is,
-    shows what β cannot repair: what the input did *within* a step is gone.
-    """
+    """1. Forward Euler, the obvious way to step (1), against β = exp(−Δt/τ), judged by the exact solution over 20 τ."""
     ratios = np.array([0.01, 0.02, 0.05, 0.1, 0.2, 0.5, 1.0, 1.5, 1.9, 2.1, 2.5])  # Δt/τ
-    error, traces = {"Euler": [], "exact": [], "sine": []}, {}
+    error, traces = {"Euler": [], "exact": []}, {}
     for r in ratios.tolist():
         t = np.arange(round(20 / r) + 1) * r  # in units of τ
-        step, sine = 1 - np.exp(-t), (np.sin(t) - np.cos(t) + np.exp(-t)) / 2  # (1) solved for I = 1 and sin t
-        cases = (1 - r, np.ones_like(t), step), (np.exp(-r), np.ones_like(t), step), (np.exp(-r), np.sin(t), sine)
-        for name, (keep, cur, truth) in zip(error, cases, strict=True):
+        for name, keep in (("Euler", 1 - r), ("exact", np.exp(-r))):
             mem = np.zeros_like(t)
             for k in range(1, len(t)):
-                mem[k] = keep * mem[k - 1] + (1 - keep) * cur[k]  # equation (2)
-            error[name].append(float(np.abs(mem - truth).max()))
+                mem[k] = keep * mem[k - 1] + (1 - keep) * 1.0  # equation (2); a current R·I = 1 is switched on
+            error[name].append(float(np.abs(mem - (1 - np.exp(-t))).max()))
             traces[name, r] = (t, mem)
     order = np.polyfit(np.log(ratios[:4]), np.log(error["Euler"][:4]), 1)[0]  # 1: half the step, half the error
     return {"ratios": ratios, "error": error, "traces": traces, "order": float(order)}
@@ -232,12 +223,10 @@ def plot_discretise(r: dict[str, Any]) -> Figure:
     ax.set(xlim=(-0.1, 8), ylim=(-0.5, 3.7))
     ax.legend(loc="upper right", ncols=2)
     plots.label(ax, "time (τ)", "potential U (R·I)", "A current is switched on")
-    names = ("Euler: keep 1 − Δt/τ", "exact: keep β = exp(−Δt/τ)", "exact β, but a sine current")
-    plots.curves(bx, r["ratios"], dict(zip(names, np.maximum(list(r["error"].values()), 1e-16), strict=True)))
-    bx.axvline(2, color="grey", linestyle=":", linewidth=1)
+    plots.curves(bx, r["ratios"], {"Euler: keep 1 − Δt/τ": r["error"]["Euler"],
+                                   "exact: keep β = exp(−Δt/τ)": np.maximum(r["error"]["exact"], 1e-16)})
     bx.set(xscale="log", yscale="log", xlim=(0.008, 4))
-    bx.legend(loc="center left", bbox_to_anchor=(0, 0.45))
-    plots.label(bx, "step length Δt/τ (dotted: Euler's limit)", "largest error of U (R·I)", "Error by step length")
+    plots.label(bx, "step length Δt/τ", "largest error of U (R·I)", "Error by step length")
     return fig
 
 
@@ -252,35 +241,26 @@ def experiment_passive(cfg: Config) -> dict[str, Any]:
     r["steady_error"] = ((mem[-1] - steady).abs().max() / cfg.threshold).item()
     r["climb_error"] = ((mem - closed).abs().max() / cfg.threshold).item()
     drive = torch.rand(cfg.length, 2, generator=torch.Generator().manual_seed(cfg.seed)) * 0.45 * cur[-1] / 0.95
-    for name, scale in (("passive", 1.0), ("active", 5.0)):
+    for name, scale in (("passive_error", 1.0), ("active_error", 5.0)):
         a, b = (scale * drive).unbind(1)
-        _, mem = leaky(torch.stack([a, b, a + b], 1), cfg.beta, cfg.threshold)  # (T, 3): alone, alone, together
-        r[name] = (mem[:, 0] + mem[:, 1], mem[:, 2])
-        r[f"{name}_error"] = ((mem[:, 0] + mem[:, 1] - mem[:, 2]).abs().max() / cfg.threshold).item()
+        alone_a, alone_b, together = leaky(torch.stack([a, b, a + b], 1), cfg.beta, cfg.threshold)[1].unbind(1)
+        r[name] = ((alone_a + alone_b - together).abs().max() / cfg.threshold).item()
     return r
 
 
 def plot_passive(r: dict[str, Any], cfg: Config) -> Figure:
-    title = (f"Below θ a linear filter with τ = {r['tau']:.1f} steps (answers add up to {r['passive_error']:.0e} θ); "
-             f"spikes break it ({r['active_error']:.1f} θ)")
-    fig, (ax, *others) = plots.figure(1, 3, (13, 3.9), title)
+    title = (f"Below θ a linear filter with τ = {r['tau']:.1f} steps: the answers to two inputs\n"
+             f"add up to {r['passive_error']:.0e} θ; spikes break that ({r['active_error']:.1f} θ)")
+    fig, ax = plots.figure(1, 1, (8, 4.2), title)
     mem = torch.cat([torch.zeros(1, 5), r["mem"]])[: min(cfg.num_steps, int(6 * r["tau"])) + 1]
     for i, level in enumerate(r["steady"].tolist()):
         ax.plot(mem[:, i], color=plots.COLOURS[i])
         ax.axhline(level, color=plots.COLOURS[i], linestyle=":", linewidth=1)
-    ax.axvline(r["tau"], color="grey", linewidth=0.8)
-    ax.text(1.05 * r["tau"], 0.03 * cfg.threshold, "after τ: 63 % of the way", fontsize=9, color="grey")
-    ax.set_ylim(0, 1.45 * cfg.threshold)
+    ax.axvline(r["tau"], color="grey", linewidth=0.8, label="after τ: 63 % of the way")
+    ax.axhline(cfg.threshold, color=plots.RED, linestyle="--", linewidth=1, label="threshold θ")
+    ax.set_ylim(0, 1.25 * cfg.threshold)
+    ax.legend(loc="upper right", ncols=2)
     plots.label(ax, "step", "potential U", "Five steady currents; dotted: I/(1−β)")
-    for bx, name, what in (others[0], "passive", "two weak inputs"), (others[1], "active", "the same, five times"):
-        apart, together = (x[: min(cfg.num_steps, 60)] for x in r[name])
-        bx.plot(apart, color=plots.ORANGE, linewidth=4.5, alpha=0.55, label="U(a) + U(b)")
-        bx.plot(together, color=plots.BLUE, linewidth=1.3, label="U(a + b)")
-        bx.set_ylim(0, 1.45 * max(cfg.threshold, float(apart.max())))
-        plots.label(bx, "step", "", f"{name.capitalize()}: {what}")
-    for bx in (ax, *others):
-        bx.axhline(cfg.threshold, color=plots.RED, linestyle="--", linewidth=1, label="threshold θ")
-        bx.legend(loc="upper right", ncols=3, columnspacing=1, handlelength=1.4)
     return fig
 
 
@@ -318,11 +298,10 @@ def plot_by_hand(r: dict[str, Any], cfg: Config) -> Figure:
 
 
 def experiment_resets(cfg: Config) -> dict[str, Any]:
-    """4. What a spike leaves behind, where the charge goes, and a corner of ``reset_delay=False``.
+    """4. What a spike leaves behind, and where the charge goes.
 
-    snnTorch's own description of "zero" says that U becomes 0; it becomes I. Whether θ should leak has been
-    asked as well: https://github.com/jeshraghian/snntorch/issues/341. ``reset_delay=False`` answers both the
-    other way: it resets U within the step of the spike, so U does return as 0, and θ does leak.
+    snnTorch's own description of "zero" says that U becomes 0; it becomes I. ``reset_delay=False`` resets U within
+    the step of the spike, so U does return as 0, and θ leaks (https://github.com/jeshraghian/snntorch/issues/341).
     """
     beta, theta = cfg.beta, cfg.threshold
     kick, weak, rows = 1.3 * theta, 0.2 * theta, []  # one spike, then a weak input
@@ -337,31 +316,19 @@ def experiment_resets(cfg: Config) -> dict[str, Any]:
     spk, mem = zip(*(leaky(cur, 1.0, theta, reset_mechanism=reset) for reset in RESETS), strict=True)
     charge = {reset: ((theta * s[:-1].sum() + m[-1]) / cur.sum()).item()  # the last spike is not yet paid for
               for reset, s, m in zip(RESETS, spk, mem, strict=True)}
-    # 2.5 θ − θ is above θ again. Without delay, snnTorch 1.0.0 subtracts θ at the next step, sees that this step
-    # has no spike, and adds θ again: U stays above threshold, silent, until the leak has brought it down.
-    big = torch.tensor([[2.5 * theta], *[[0.0]] * 7])
-    at_once = leaky(big, beta, theta, reset_delay=False)
     return {"rows": rows, "error": max(abs(row[4] - row[5]) for row in rows) / theta, "charge": charge,
-            "input": cur.cumsum(0)[:, 0] / theta, "count": [s.cumsum(0)[:, 0] for s in spk],
-            "late": leaky(big, beta, theta), "at_once": at_once,
-            "quirk": int(((at_once[1] > theta) & (at_once[0] == 0)).sum())}
+            "input": cur.cumsum(0)[:, 0] / theta, "count": [s.cumsum(0)[:, 0] for s in spk]}
 
 
 def plot_resets(r: dict[str, Any], cfg: Config) -> Figure:
     title = "Input accounted for: " + ", ".join(f"{reset} {100 * x:.0f} %" for reset, x in r["charge"].items())
-    fig, (ax, bx) = plots.figure(1, 2, (11, 4), title)
+    fig, ax = plots.figure(1, 1, (8, 4), title)
     ax.plot(r["input"][: cfg.num_steps], color=plots.BLACK, linewidth=5, alpha=0.25, label="input so far, ΣI/θ")
     for i, (reset, count) in enumerate(zip(RESETS, r["count"], strict=True)):
         ax.plot(count[: cfg.num_steps], color=plots.COLOURS[i], linestyle=plots.DASHES[i], label=f"spikes, {reset}")
     ax.set_ylim(top=2 * max(1.0, float(r["input"][: cfg.num_steps][-1])))
-    ax.legend()
+    ax.legend(loc="upper left")
     plots.label(ax, "step", "count", "Without a leak, spikes should add up to the input")
-    for (spk, mem), look, name in ((r["late"], "o-", "reset_delay=True"), (r["at_once"], "s--", "reset_delay=False")):
-        line, = bx.plot(mem[:, 0], look, markersize=5, label=f"{name}, spikes: {int(spk.sum())}")
-        bx.plot(np.nonzero(spk[:, 0].numpy())[0], mem[spk > 0], "o", ms=12, mfc="none", mew=1.6, color=line.get_color())
-    bx.axhline(cfg.threshold, color="grey", linestyle=":", linewidth=1.3, label="threshold θ")
-    bx.legend(title="rings mark spikes")
-    plots.label(bx, "step", "returned U", f"One kick of 2.5 θ: without delay, {r['quirk']} silent steps above θ")
     return fig
 
 
@@ -381,23 +348,6 @@ def experiment_fi(cfg: Config) -> dict[str, Any]:
             "slower": int((rate["subtract"] < rate["zero"])[fires].sum())}
 
 
-def plot_fi(r: dict[str, Any]) -> Figure:
-    title = f"Above the rheobase: {r['n']} periods, at most {r['worst']:.2f} steps from the closed form"
-    fig, (ax, bx) = plots.figure(1, 2, (11, 4), title)
-    ax.plot(r["cur"], np.minimum(1, 1 / r["predicted"]), color=plots.BLACK, lw=4, alpha=0.25, label="min(1, 1/x)")
-    ax.plot(r["cur"], r["rate"]["zero"], "o", color=plots.BLUE, markersize=3.5, label="reset to zero")
-    ax.plot(r["cur"], r["rate"]["subtract"], "s", color=plots.RED, ms=3.5, mfc="none", label="reset by subtraction")
-    plots.label(ax, "input current I (rheobases)", "rate (spikes per step)", "The f–I curve")
-    bx.axhspan(0, 1, color=plots.GREEN, alpha=0.12, linewidth=0, label="less than one step late")
-    bx.plot(r["cur"][r["fires"]], r["off"], "o", color=plots.BLUE, markersize=3.5, label="one current")
-    bx.set_ylim(-0.6, 1.9)
-    for x in (ax, bx):
-        x.axvline(1, color="grey", linestyle=":", linewidth=1.3, label="rheobase θ(1−β)")
-        x.legend(loc="upper left" if x is ax else "upper right")
-    plots.label(bx, "input current I (rheobases)", "period − closed form (steps)", "A spike waits for the next step")
-    return fig
-
-
 def experiment_refractory(cfg: Config) -> dict[str, Any]:
     """6. Sitting out r steps after a spike adds r to every period: no input can drive the rate above 1/(r+1)."""
     cur = np.geomspace(1.05, 3 / (1 - cfg.beta), 40)  # rheobases
@@ -405,32 +355,30 @@ def experiment_refractory(cfg: Config) -> dict[str, Any]:
     drive = torch.tensor(amps, dtype=torch.float32).expand(cfg.length, -1)
     r: dict[str, Any] = {"cur": cur, "rate": {}, "predicted": {}, "off": []}
     for wait in (0, cfg.refractory, 3 * cfg.refractory):
-        spk, mem, _ = adaptive_lif(drive, cfg.beta, cfg.threshold, refractory=wait)
+        spk, _, _ = adaptive_lif(drive, cfg.beta, cfg.threshold, refractory=wait)
         isi = np.array([x.mean() if len(x := intervals(s)) else np.inf for s in spk.unbind(1)])
         predicted = wait + np.maximum(1, period(amps, cfg.beta, cfg.threshold))
         r["off"] += np.abs(isi - predicted)[np.isfinite(isi)].tolist()
         r["rate"][wait], r["predicted"][wait] = 1 / isi, 1 / predicted
-        if wait == cfg.refractory:
-            r["trace"], r["ceiling"] = (spk[:, 5], mem[:, 5]), float(1 / isi[-1])
-    return r
+    return r | {"ceiling": float(r["rate"][cfg.refractory][-1])}
 
 
-def plot_refractory(r: dict[str, Any], cfg: Config) -> Figure:
-    title = f"Sitting out {cfg.refractory} steps caps the rate: {r['ceiling']:.3f} spikes a step at the strongest input"
-    fig, (ax, bx) = plots.figure(1, 2, (11, 4), title)
-    spk, mem = (x[: min(cfg.num_steps, 80)] for x in r["trace"])
-    for t in np.nonzero(spk.numpy())[0]:
-        ax.axvspan(t + 0.5, t + cfg.refractory + 0.5, color="grey", alpha=0.2, linewidth=0)
-    plots.membrane(ax, mem, cfg.threshold, spk)
-    ax.set_ylim(top=1.5 * cfg.threshold)
-    ax.legend(ncols=3, loc="upper center")
-    plots.label(ax, "step", "potential U", f"{r['cur'][5]:.2g} rheobases; grey: deaf to its input")
-    for i, (wait, rate) in enumerate(r["rate"].items()):
-        bx.plot(r["cur"], r["predicted"][wait], color=plots.COLOURS[i], alpha=0.3, linewidth=4)
-        bx.plot(r["cur"], rate, plots.MARKERS[i], color=plots.COLOURS[i], markersize=3.5, label=f"{wait} steps")
+def plot_fi(fi: dict[str, Any], refractory: dict[str, Any], cfg: Config) -> Figure:
+    title = (f"{fi['n']} periods at most {fi['worst']:.2f} steps from the closed form; {cfg.refractory} refractory "
+             f"steps cap the rate at {refractory['ceiling']:.3f} spikes a step")
+    fig, (ax, bx) = plots.figure(1, 2, (11, 4.2), title)
+    ax.plot(fi["cur"], np.minimum(1, 1 / fi["predicted"]), color=plots.BLACK, lw=4, alpha=0.25, label="min(1, 1/x)")
+    ax.plot(fi["cur"], fi["rate"]["zero"], "o", color=plots.BLUE, markersize=3.5, label="reset to zero")
+    ax.plot(fi["cur"], fi["rate"]["subtract"], "s", color=plots.RED, ms=3.5, mfc="none", label="reset by subtraction")
+    ax.axvline(1, color="grey", linestyle=":", linewidth=1.3, label="rheobase θ(1−β)")
+    ax.legend(loc="upper left")
+    plots.label(ax, "input current I (rheobases)", "rate (spikes per step)", "The f–I curve")
+    for i, (wait, rate) in enumerate(refractory["rate"].items()):
+        bx.plot(refractory["cur"], refractory["predicted"][wait], color=plots.COLOURS[i], alpha=0.3, linewidth=4)
+        bx.plot(refractory["cur"], rate, plots.MARKERS[i], color=plots.COLOURS[i], ms=3.5, label=f"{wait} steps")
     bx.set(xscale="log", yscale="log")
     bx.legend(title="refractory for")
-    plots.label(bx, "input current I (rheobases)", "rate (spikes per step)", "Lines: 1 / (r + closed form)")
+    plots.label(bx, "input current I (rheobases)", "", "With a refractory period r; lines: 1 / (r + closed form)")
     return fig
 
 
@@ -443,29 +391,21 @@ def experiment_sweep(cfg: Config) -> dict[str, Any]:
                    torch.tensor(theta, dtype=torch.float32), reset_mechanism="zero")  # (T, grid²)
     agree = spk.any(0).numpy() == (period(current, beta, theta) < cfg.long_steps)
     spread = [uneven(isi)[1] for s in spk.unbind(1) if len(isi := intervals(s)) > 1]
-    pulses = torch.zeros(120, 1)
-    pulses[[5, 20, 24, 28, 60]] = 1.0
     return {"betas": betas, "thetas": thetas, "rate": spk.mean(0).numpy().reshape(cfg.grid, cfg.grid),
             "current": current, "agree": float(agree.mean()), "n": len(agree), "spread": max(spread, default=0.0),
-            "spread_n": len(spread), "pulses": {b: lif(pulses, b, 1e9)[1][:, 0] for b in (0.5, 0.9, 0.98)}}
+            "spread_n": len(spread)}
 
 
 def plot_sweep(r: dict[str, Any]) -> Figure:
     title = f"Equation (5) foretells which neurons fire: right for {100 * r['agree']:.1f} % of {r['n']:,} neurons"
-    fig, (ax, bx) = plots.figure(1, 2, (11.5, 4.2), title)
-    for i, (beta, mem) in enumerate(r["pulses"].items()):
-        ax.plot(mem, color=plots.COLOURS[i], linestyle=plots.DASHES[i],
-                label=f"β = {beta:g}: half is left after {np.log(0.5) / np.log(beta):.1f} steps")
-    ax.legend(loc="upper left")
-    ax.set_ylim(top=5)
-    plots.label(ax, "step", "potential U (no threshold)", "β is memory: five input pulses of 1")
+    fig, ax = plots.figure(1, 1, (8.5, 4.4), title)
     memory, rate = 1 / (1 - r["betas"]), np.where(r["rate"] > 0, r["rate"], np.nan)
-    mesh = bx.pcolormesh(memory, r["thetas"], np.log10(rate).T, shading="nearest", vmin=-3, vmax=0)
-    bx.plot(memory, r["current"] * memory, color=plots.RED, linewidth=2.5, label="θ = I/(1−β)")
-    bx.set(xscale="log", yscale="log")
-    bx.legend(loc="upper left")
-    fig.colorbar(mesh, ax=bx, label="log₁₀ of spikes per step (white: silent)")
-    plots.label(bx, "memory 1/(1−β) (steps)", "threshold θ", f"Firing rate, I = {r['current']:g} for all")
+    mesh = ax.pcolormesh(memory, r["thetas"], np.log10(rate).T, shading="nearest", vmin=-3, vmax=0)
+    ax.plot(memory, r["current"] * memory, color=plots.RED, linewidth=2.5, label="θ = I/(1−β)")
+    ax.set(xscale="log", yscale="log")
+    ax.legend(loc="upper left")
+    fig.colorbar(mesh, ax=ax, label="log₁₀ of spikes per step (white: silent)")
+    plots.label(ax, "memory 1/(1−β) (steps)", "threshold θ", f"Firing rate, I = {r['current']:g} for all")
     return fig
 
 
@@ -524,21 +464,15 @@ def experiment_limits(cfg: Config) -> dict[str, Any]:
 def plot_limits(r: dict[str, Any], cfg: Config) -> Figure:
     title = (f"One current. Last/first interval: LIF {r['LIF']['uneven'][0]:.1f}, with a slow current "
              f"{r['adapting']['uneven'][0]:.1f}. Longest/shortest in bursts: {r['bursting']['uneven'][1]:.0f}")
-    fig, axes = plots.figure(3, 2, (12, 7.2), title, width_ratios=(2.2, 1), sharex="col")
-    for (ax, bx), name in zip(axes, ("LIF", "adapting", "bursting"), strict=True):
+    fig, axes = plots.figure(3, 1, (11, 7), title, sharex=True)
+    for ax, name in zip(axes, ("LIF", "adapting", "bursting"), strict=True):
         plots.membrane(ax, r[name]["mem"][: cfg.num_steps], cfg.threshold, r[name]["spk"][: cfg.num_steps])
         ax.plot(r[name]["w"][: cfg.num_steps] * cfg.threshold / 3, color=plots.ORANGE, label="w (3 rheobases = θ)")
         ax.set_ylim(-0.15 * cfg.threshold, 1.6 * cfg.threshold)
-        plots.label(ax, "step" if name == "bursting" else "", "potential U", name)
-        bx.plot(r[name]["isi"][:25], "o-", color=plots.BLUE, markersize=4, linewidth=0.8)
-        bx.set_ylim(0, 1.25 * r[name]["isi"][:25].max(initial=1))
-        plots.label(bx, "interval number" if name == "bursting" else "", "interval (steps)",
-                    f"{name}: longest/shortest {r[name]['uneven'][1]:.1f}")
-    axes[0, 0].legend(loc="upper right", ncols=4)
+        first = ", ".join(str(isi) for isi in r[name]["isi"][:12])
+        plots.label(ax, "step" if name == "bursting" else "", "potential U", f"{name}: intervals {first}, …")
+    axes[0].legend(loc="upper right", ncols=4)
     return fig
-
-
-# ------------------------------------------------------------------------------------------------------ the lesson
 
 
 def main(cfg: Config, run: Run) -> None:
@@ -547,7 +481,6 @@ def main(cfg: Config, run: Run) -> None:
     run.claim("euler_order", "Euler: power of Δt/τ in its error", r["order"], "", "0.95..1.05", n=4)
     run.claim("euler_diverges", "Euler at Δt = 2.5 τ: error within 20 τ", r["error"]["Euler"][-1], "R·I", ">= 10")
     run.claim("beta_exact", "exact β: largest error at any Δt/τ", max(r["error"]["exact"]), "R·I", "<= 1e-12", n=11)
-    run.claim("beta_sine", "exact β, sine current held for 0.1 τ: error", r["error"]["sine"][3], "R·I")
     run.print("2  the passive membrane below threshold")
     run.figure(plot_passive(r := experiment_passive(cfg), cfg), "2_passive")
     run.claim("steady_state", "steady state against I/(1−β)", r["steady_error"], "θ", "<= 1e-5", n=5)
@@ -568,16 +501,15 @@ def main(cfg: Config, run: Run) -> None:
     run.claim("reset_formulas", "the five formulas against snn.Leaky", r["error"], "θ", "<= 1e-6", n=5)
     for reset, target in zip(RESETS, ("0.9999..1.0001", "<= 0.95", ">= 1.05"), strict=True):
         run.claim(f"charge_{reset}", f"{reset}: input accounted for", r["charge"][reset], "1", target, n=cfg.length)
-    run.claim("quirk", "reset_delay=False, kick of 2.5 θ: silent steps above θ", r["quirk"], "steps")
-    run.print("5  the f–I curve")
-    run.figure(plot_fi(r := experiment_fi(cfg)), "5_fi_curve")
+    run.print("5  the f–I curve, 6  the refractory period")
+    r, refractory = experiment_fi(cfg), experiment_refractory(cfg)
+    run.figure(plot_fi(r, refractory, cfg), "5_6_fi_curve")
     run.claim("fi_period", "period against (5), worst", r["worst"], "steps", "<= 1", n=r["n"])
     run.claim("fi_silent", "currents below the rheobase without a spike", r["silent"], "1", "== 1", n=8)
     run.claim("fi_slower", "subtract fires more slowly than zero", r["slower"] / max(1, r["n"]), "1", n=r["n"])
-    run.print("6  the refractory period")
-    run.figure(plot_refractory(r := experiment_refractory(cfg), cfg), "6_refractory")
-    run.claim("refractory", "period against r + (5), worst", max(r["off"]), "steps", "<= 1", n=len(r["off"]))
-    run.claim("ceiling", "highest rate · (r + 1)", r["ceiling"] * (cfg.refractory + 1), "", "0.999..1.001")
+    off, ceiling = refractory["off"], refractory["ceiling"] * (cfg.refractory + 1)
+    run.claim("refractory", "period against r + (5), worst", max(off), "steps", "<= 1", n=len(off))
+    run.claim("ceiling", "highest rate · (r + 1)", ceiling, "", "0.999..1.001")
     run.print("7  sweeps of β and θ")
     run.figure(plot_sweep(sweep := experiment_sweep(cfg)), "7_sweeps")
     run.claim("sweep", "firing or silence as (5) foretells", sweep["agree"], "1", ">= 0.99", n=sweep["n"])

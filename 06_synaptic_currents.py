@@ -61,8 +61,7 @@ You should see
     is False, so the neuron is silent without a word. A scaled Synaptic is right there to 4e-7.
 
 Builds on / leads to
-    01 (the membrane, its reset), 02 (rate and time). 09 trains such neurons, 13 adds recurrence (RSynaptic) and
-    longer memories, 17 exports them, 20 drives the linear filter of (1) to thousands of steps.
+    01 (the membrane, its reset). 13 adds recurrence (RSynaptic), 20 runs such filters over thousands of steps.
 
 Predict: with --alpha 0.8 --beta 0.4, which of the figures keep their shape, and what becomes of the peak times?
 Next: uv run 07_surrogate_gradients.py
@@ -80,7 +79,7 @@ import torch
 from matplotlib.figure import Figure
 
 from common import plots
-from common.device import saved_for_backward, synchronize
+from common.device import synchronize
 from common.lesson import LessonConfig, start
 from common.results import Run, UserError
 
@@ -167,9 +166,7 @@ def simulate(kind: str, cur: Tensor, alpha: Any, beta: Any, **options: Any) -> t
 
 def pulse(num_steps: int, size: int = 1, dtype: torch.dtype = torch.float32) -> Tensor:
     """One input of 1 at step 0: ``(T, B)``."""
-    x = torch.zeros(num_steps, size, dtype=dtype)
-    x[0] = 1.0
-    return x
+    return torch.eye(num_steps, 1, dtype=dtype).expand(-1, size)
 
 
 def settled(*decays: float, rest: float = 1e-7) -> int:
@@ -259,7 +256,7 @@ def experiment_grid(cfg: Config) -> dict[str, Any]:
         found = {"peak": mem.argmax(0), "width": (mem >= mem.max(0) / 2).sum(0), "area": mem.sum(0)}
         formula = {"peak": peak_step(kind, a64, b64), "width": (closed >= closed.max(0) / 2).sum(0),
                    "area": area(kind, a64, np.where(a64 == b64, b64 * (1 - 1e-9), b64))}
-        r[kind] = {"n": len(a), "maps": {}, "peak_equal": float((found["peak"] == formula["peak"]).mean()),
+        r[kind] = {"n": len(a), "one": 1, "maps": {}, "peak_equal": float((found["peak"] == formula["peak"]).mean()),
                    "width_off": float(np.abs(found["width"] - formula["width"]).max()),
                    "area_error": float(np.abs(found["area"] / formula["area"] - 1).max())}
         for name, values in found.items():
@@ -269,8 +266,7 @@ def experiment_grid(cfg: Config) -> dict[str, Any]:
 
 
 def plot_grid(r: dict[str, Any]) -> Figure:
-    share, total = (sum(one["n"] * x for one, x in zip((r["Synaptic"], r["Alpha"]), xs, strict=True))
-                    for xs in ((r["Synaptic"]["peak_equal"], r["Alpha"]["peak_equal"]), (1, 1)))
+    share, total = (sum(r[k]["n"] * r[k][x] for k in ("Synaptic", "Alpha")) for x in ("peak_equal", "one"))
     title = f"Either time constant slows the response: (6) names the peak of {share:.0f} of {total:,} neurons"
     fig, axes = plots.figure(2, 3, (12, 7), title, sharex=True, sharey=True)
     units = {"peak": "peak (step)", "width": "width at half height (steps)", "area": "area"}
@@ -323,7 +319,7 @@ def plot_frequency(r: dict[str, Any]) -> Figure:
         bx.plot(r["fine"], np.degrees(np.unwrap(np.angle(one["drawn"]))), dash, color=colour, linewidth=1.2)
         bx.plot(r["f"], np.degrees(np.unwrap(np.angle(one["found"]))), marker, color=colour, ms=4.5, label=kind)
     ax.axhline(-3.01, color="grey", linestyle=":", linewidth=1)
-    ax.annotate("half the power", (r["f"][0], -3), xytext=(0, -11), textcoords="offset points", fontsize=8)
+    ax.text(r["f"][0], -6, "half the power", fontsize=8)
     for x in (ax, bx):
         x.set_xscale("log")
         x.legend(loc="lower left")
@@ -382,12 +378,11 @@ def plot_jitter(r: dict[str, Any]) -> Figure:
         where = (-12, -18) if kind == "Synaptic" else (9, -3)
         bx.annotate(kind, (m["latency"], m["jitter"][2]), xytext=where, textcoords="offset points", fontsize=9)
     ax.set(xscale="log", yscale="log")
-    ax.set_xticks(r["sigmas"], [f"{x:g}" for x in r["sigmas"]])
     ax.minorticks_off()
-    ax.set_yticks(y := [0.25, 0.5, 1, 2], [f"{x:g}" for x in y])
+    for axis, ticks in ((ax.xaxis, r["sigmas"]), (ax.yaxis, (0.25, 0.5, 1, 2))):
+        axis.set_ticks(ticks, [f"{x:g}" for x in ticks])
     ax.legend()
-    bx.margins(x=0.25)
-    bx.set_ylim(0, 1.2 * max(at.values()))
+    bx.set(xmargin=0.25, ylim=(0, 1.2 * max(at.values())))
     plots.label(ax, "input noise σ (θ, before the filter)", "jitter (steps)", "Lines: √(σ_U²/slope² + 1/12)")
     plots.label(bx, "latency (steps)", "jitter (steps)", f"Late, but how sure? (σ = {r['sigmas'][2]:g})")
     return fig
@@ -428,8 +423,7 @@ def experiment_coincidence(cfg: Config) -> dict[str, Any]:
                 r["fires"][kind] = fires.float().mean(1).numpy()
                 r["half"][kind] = float(np.exp(np.interp(-0.5, -r["fires"][kind], np.log(scatter))))
         r["window"][kind], r["predicted"][kind] = np.array(found), np.array(predicted)
-    r["off"] = max(int(np.abs(r["window"][k] - r["predicted"][k]).max()) for k in MODELS)
-    return r
+    return r | {"off": max(int(np.abs(r["window"][k] - r["predicted"][k]).max()) for k in MODELS)}
 
 
 def plot_coincidence(r: dict[str, Any], cfg: Config) -> Figure:
@@ -445,8 +439,7 @@ def plot_coincidence(r: dict[str, Any], cfg: Config) -> Figure:
         bx.plot(r["alphas"], r["window"][kind][1:] - 1, marker, color=colour, label=kind, **hollow)
         cx.plot(r["scatter"], r["fires"][kind], marker, linestyle=dash, color=colour, markersize=5,
                 label=f"{kind}: {r['half'][kind]:.1f} steps")
-    ax.axhline(1, color=plots.BLACK, linewidth=1, linestyle=":")
-    ax.annotate("θ", (39, 1), xytext=(0, 4), textcoords="offset points")
+    ax.axhline(1, color=plots.BLACK, linewidth=1, linestyle=":", label="θ")
     plots.label(ax, "time between two inputs Δ (steps)", "highest U (θ)", f"α = {cfg.alpha:g}, β = {cfg.beta:g}")
     plots.label(bx, "α", "largest Δ that fires (steps)", f"β = {cfg.beta:g}; lines: predicted from h")
     plots.label(cx, "scatter of 20 inputs (s.d., steps)", "share of volleys that fire", "A volley out of step")
@@ -458,26 +451,10 @@ def plot_coincidence(r: dict[str, Any], cfg: Config) -> Figure:
 
 
 def experiment_cost(cfg: Config, device: torch.device) -> dict[str, Any]:
-    """6. Bytes of state, bytes that training keeps a step, and time of one step, a neuron; rounds interleaved."""
+    """6. Bytes of state, and time of one step, a neuron; the models take turns, so that a busy machine is fair."""
     cur, steps = torch.rand(cfg.neurons, device=device), 20
-
-    def make(kind: str) -> snn.SpikingNeuron:
-        decays = {"beta": cfg.beta} if kind == "Leaky" else {"alpha": cfg.alpha, "beta": cfg.beta}
-        return MODELS[kind](**decays, init_hidden=True, reset_mechanism="zero").to(device)
-
-    neurons: dict[str, Any] = {k: make(k) for k in MODELS}
-    r: dict[str, Any] = {k: {} for k in MODELS}
-    for kind, neuron in neurons.items():
-        neuron(cur)
-        r[kind]["state"] = sum(b.nbytes for b in neuron.buffers() if b.shape == cur.shape) / cfg.neurons
-        kept, x = [], torch.rand(10_000, device=device, requires_grad=True)
-        for length in (4, 8):
-            trained = make(kind)
-            with saved_for_backward() as saved:
-                held = [trained(x) for _ in range(length)]
-                kept.append(saved() / len(x))
-            del held
-        r[kind]["kept"] = round((kept[1] - kept[0]) / 4, 1)  # without the few bytes of scalars
+    decays = {k: {"beta": cfg.beta} if k == "Leaky" else {"alpha": cfg.alpha, "beta": cfg.beta} for k in MODELS}
+    neurons = {k: m(**decays[k], init_hidden=True, reset_mechanism="zero").to(device) for k, m in MODELS.items()}
     ns: dict[str, list[float]] = {k: [] for k in MODELS}
     with torch.no_grad():
         for kind in 9 * list(MODELS):
@@ -487,21 +464,16 @@ def experiment_cost(cfg: Config, device: torch.device) -> dict[str, Any]:
                 neurons[kind](cur)
             synchronize(device)
             ns[kind].append(1e9 * (time.perf_counter() - begun) / steps / cfg.neurons)
-    for kind in MODELS:
-        r[kind]["time"] = float(np.median(ns[kind][1:]))
-    return r
+    return {k: {"state": sum(b.nbytes for b in neurons[k].buffers() if b.shape == cur.shape) / cfg.neurons,
+                "time": float(np.median(ns[k][1:]))} for k in MODELS}
 
 
 def plot_cost(r: dict[str, Any]) -> Figure:
-    ratio = {k: r[k]["time"] / r["Leaky"]["time"] for k in MODELS}
-    state = " : ".join(f"{r[k]['state'] / r['Leaky']['state']:g}" for k in MODELS)
-    title = f"State {state}, time " + " : ".join(f"{x:.1f}" for x in ratio.values())
-    names = {"state": "state (bytes a neuron)", "kept": "kept for backward (bytes a neuron and step)",
-             "time": "one step (ns a neuron)"}
-    fig, axes = plots.figure(1, 3, (13, 2.7), title)
-    for ax, (key, name) in zip(axes, names.items(), strict=True):
+    state, ratio = (" : ".join(f"{r[k][x] / r['Leaky'][x]:.2g}" for k in MODELS) for x in ("state", "time"))
+    fig, axes = plots.figure(1, 2, (11, 2.6), f"What a second state costs: memory {state}, time {ratio}")
+    for ax, key, name in zip(axes, ("state", "time"), ("state (bytes", "one step (ns"), strict=True):
         plots.bars(ax, {k: r[k][key] for k in MODELS})
-        plots.label(ax, name, "")
+        plots.label(ax, name + " a neuron)", "")
     return fig
 
 
@@ -574,7 +546,7 @@ def main(cfg: Config, run: Run) -> None:
     run.print("1  another neuron, the same weights: the wrong way")
     run.figure(plot_swap(r := experiment_swap(cfg)), "1_same_weights")
     for (kind, scaled), rate in r["rate"].items():
-        key, text = ("rate_scaled", "rate, weights times 1/G") if scaled else ("rate_same", "rate, weights as they were")
+        key, text = ("rate_scaled", "weights times 1/G: rate") if scaled else ("rate_same", "same weights: rate")
         claims(kind, {key: rate}, r["n"], (key, text, "spikes/step", None))
     run.print("2  impulse responses")
     run.figure(plot_impulse(r := experiment_impulse(cfg), cfg), "2_impulse")
@@ -598,21 +570,20 @@ def main(cfg: Config, run: Run) -> None:
     run.figure(plot_jitter(r := experiment_jitter(cfg)), "5_jitter")
     for kind, one in r["models"].items():
         one |= {"jitter_02": one["jitter"][2], "predicted": one["jitter"][2] / one["theory"][2]}
-        claims(kind, one, r["n"], ("jitter_02", "jitter at σ = 0.2", "steps", None), ("latency", "latency", "steps", None),
-               ("predicted", "jitter/its prediction", "", "0.85..1.15"))
+        claims(kind, one, r["n"], ("jitter_02", "jitter at σ = 0.2", "steps", None),
+               ("latency", "latency", "steps", None), ("predicted", "jitter/its prediction", "", "0.85..1.15"))
     run.print("5  coincidence detection")
     run.figure(plot_coincidence(r := experiment_coincidence(cfg), cfg), "6_coincidence")
     run.claim("window_off", "window against that from h, worst", r["off"], "steps", "== 0", n=r["n"])
     for kind in MODELS:
-        one = {"window": r["window"][kind][0] - 1, "half": r["half"][kind]}
-        claims(kind, one, cfg.trials, ("half", "half of the volleys fire it at a scatter of", "steps", None))
-        claims(kind, one, None, ("window", "two inputs fire it up to … steps apart", "steps", None))
+        claims(kind, {"half": r["half"][kind]}, cfg.trials, ("half", "scatter for half the volleys", "steps", None))
+        claims(kind, {"window": r["window"][kind][0] - 1}, None, ("window", "longest Δ that fires it", "steps", None))
     run.print("6  cost")
     run.figure(plot_cost(r := experiment_cost(cfg, run.device)), "7_cost")
     for kind, size in zip(MODELS, (4, 8, 12), strict=True):
         one = r[kind] | {"ratio": r[kind]["time"] / r["Leaky"]["time"]}
         claims(kind, one, cfg.neurons, ("state", "state a neuron", "bytes", f"== {size}"),
-               ("kept", "kept for backward a step", "bytes", None), ("ratio", "step time/that of Leaky", "", None))
+               ("ratio", "step time/that of Leaky", "", None))
     run.print("7  the corner α → β of snn.Alpha")
     run.figure(plot_corner(r := experiment_corner(cfg)), "8_corner")
     run.claim("corner_refused", "constructor refuses α = β", r["refused"], "1", "== 1")

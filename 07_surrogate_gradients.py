@@ -153,45 +153,46 @@ def true_slope(x: torch.Tensor) -> torch.Tensor:
     """dΘ/dx = 0. (At x = 0 it is infinite, but a float all but never lands there.)"""
     return torch.zeros_like(x)
 
-
 def atan(x: torch.Tensor, alpha: float = 2.0) -> torch.Tensor:
     """h = α/2 / (1 + (π/2·α·x)²); peak α/2, FWHM 4/(πα). snnTorch's default (Fang et al. 2021)."""
     return alpha / 2 / (1 + (math.pi / 2 * alpha * x) ** 2)
-
 
 def fast_sigmoid(x: torch.Tensor, slope: float = 25.0) -> torch.Tensor:
     """h = 1/(1 + k|x|)²; peak 1, FWHM 2(√2 − 1)/k (SuperSpike, Zenke & Ganguli 2018)."""
     return 1 / (1 + slope * x.abs()) ** 2
 
-
 def sigmoid(x: torch.Tensor, slope: float = 25.0) -> torch.Tensor:
     """h = k·σ(kx)·σ(−kx); peak k/4, FWHM 2·ln(3 + 2√2)/k. σ(−kx) is 1 − σ(kx) without the cancellation."""
     return slope * torch.sigmoid(slope * x) * torch.sigmoid(-slope * x)
-
 
 def triangular(x: torch.Tensor, width: float = 1.0) -> torch.Tensor:
     """h = max(0, 1 − |x|/w); peak 1, FWHM w (Esser et al. 2016, Bellec et al. 2018). Not what snnTorch calls so."""
     return (1 - x.abs() / width).clamp(min=0)
 
-
 def raised_cosine(x: torch.Tensor, width: float = 1.0) -> torch.Tensor:
     """h = (1 + cos(πx/w))/2 for |x| < w, else 0; peak 1, FWHM w. Ours: no corner, and an end."""
     return (1 + torch.cos(math.pi / width * x.clamp(-width, width))) / 2
-
 
 def straight_through(x: torch.Tensor) -> torch.Tensor:
     """h = 1: pass the gradient on as if there were no step (Bengio, Léonard & Courville 2013)."""
     return torch.ones_like(x)
 
-
 def snntorch_triangular(x: torch.Tensor, threshold: float = 1.0) -> torch.Tensor:
     """h = +θ below the threshold, −θ from it on: the slope *of a triangle*, negative wherever a neuron fires."""
     return threshold * torch.where(x >= 0, -1.0, 1.0)
 
-
 def custom_raised_cosine(input_: torch.Tensor, grad_input: torch.Tensor, spikes: torch.Tensor) -> torch.Tensor:
     """What ``snn_surrogate.custom_surrogate`` wants: x, ∂L/∂S and S in, ∂L/∂x out. Parameters are fixed inside."""
     return grad_input * raised_cosine(input_, width=1.0)
+
+def raw_sigmoid(x: torch.Tensor) -> torch.Tensor:
+    """snnTorch's sigmoid() as a stepped ``snn.Leaky`` runs it; ``unroll`` would replace the bare one by a safe form."""
+    return snn_surrogate.sigmoid()(x)
+
+def backward_of(spike_grad: Slope, x: torch.Tensor, error: float = 1.0) -> torch.Tensor:
+    """h(x) as autograd sees it: what ``spike_grad`` passes back for ∂L/∂S = ``error``, divided by that."""
+    x = x.clone().requires_grad_()
+    return torch.autograd.grad(spike_grad(x).sum() * error, x)[0] / error
 
 
 def matched(width: float) -> dict[str, Slope]:
@@ -255,10 +256,9 @@ def train(cfg: Config, run: Run, data: ImageData, spike_grad: Slope, seed: int, 
     net = Net(hidden, spike_grad, cfg.beta).to(run.device)
     before = [parameters_to_vector(fc.parameters()).detach() for fc in net.fc]
     generator, encode, losses = torch.Generator().manual_seed(seed), encoder(cfg), []
-    optimizer = torch.optim.Adam(net.parameters(), lr=cfg.lr)
     x_train, y_train = data.x_train[:n_train], data.y_train[:n_train]
-    updates = cfg.epochs * math.ceil(len(x_train) / BATCH)
-    schedule = torch.optim.lr_scheduler.CosineAnnealingLR(optimizer, updates)
+    optimizer = torch.optim.Adam(net.parameters(), lr=cfg.lr)
+    schedule = torch.optim.lr_scheduler.CosineAnnealingLR(optimizer, cfg.epochs * math.ceil(len(x_train) / BATCH))
     for _ in range(cfg.epochs):
         for x, y in batches(x_train, y_train, BATCH, generator=generator, device=run.device):
             loss = membrane_loss(net.run(encode(x)), y)
@@ -343,18 +343,6 @@ def experiment_shapes() -> dict[str, Any]:
     return {"error": error, "n": len(error) * len(x), "edge": far[nan].max().item()}
 
 
-def backward_of(spike_grad: Slope, x: torch.Tensor, error: float = 1.0) -> torch.Tensor:
-    """h(x) as autograd sees it: what ``spike_grad`` passes back for ∂L/∂S = ``error``, divided by that."""
-    x = x.clone().requires_grad_()
-    return torch.autograd.grad(spike_grad(x).sum() * error, x)[0] / error
-
-
-def raw_sigmoid(x: torch.Tensor) -> torch.Tensor:
-    """snnTorch's sigmoid() as a stepped ``snn.Leaky`` runs it. Handed over bare it would be mended in silence:
-    ``unroll`` knows it by name and computes the same slope without the overflow."""
-    return snn_surrogate.sigmoid()(x)
-
-
 def experiment_comparison(cfg: Config, run: Run, data: ImageData, first: dict[str, Any]) -> dict[str, Any]:
     """3. The same task, weights and batches with every shape, and with two of snnTorch's defaults as they come.
 
@@ -385,11 +373,13 @@ def experiment_why_they_fail(cfg: Config, run: Run, data: ImageData) -> dict[str
             _, grads = gradients(use(net, h), x, y)
             change[name].append(descent(net, grads, x, y, step=0.01))
     torch.manual_seed(cfg.seed)
-    net = Net([cfg.hidden], raw_sigmoid, cfg.beta).to(run.device)  # untrained: the very first batch
-    x, y = next(batches(data.x_train[:BATCH], data.y_train[:BATCH], BATCH, device=run.device))
-    _, grads = gradients(net, encoder(cfg)(x), y)
+    net = Net([cfg.hidden], raw_sigmoid, cfg.beta).to(run.device)  # untrained
+    _, grads = gradients(net, x, y)
+    with torch.no_grad():
+        _, mem_rec, _ = unroll(net.lif[0], over_time(net.fc[0], x), record_mem=True)  # (T, B, hidden)
     return {"change": {name: float(np.mean(c)) for name, c in change.items()},
-            "nan_gradient": grads[0].isnan().float().mean().item()}
+            "nan_gradient": grads[0].isnan().float().mean().item(),
+            "distance": (mem_rec - net.lif[0].threshold).flatten().cpu().numpy()}  # U − θ
 
 
 def experiment_slope_sweep(cfg: Config, run: Run, data: ImageData) -> dict[str, dict[str, np.ndarray]]:
@@ -420,7 +410,7 @@ def experiment_slope_sweep(cfg: Config, run: Run, data: ImageData) -> dict[str, 
 
 def plot_true_gradient(r: dict[str, Any]) -> Figure:
     moved = max(layers[0] for layers in r["arms"]["true gradient"]["largest"])
-    fig, ax = plots.figure(1, 1, (8, 4), f"The true gradient moves hidden weights by {moved:g}: their loss is a staircase")
+    fig, ax = plots.figure(1, 1, (8, 4), f"The true gradient moves hidden weights by {moved:g}: a staircase is flat")
     middle, near = r["walk"][len(r["walk"]) // 2], r["offsets"][50:151]
     ax.plot(r["offsets"], r["walk"], color=plots.BLACK, linewidth=1.2, label="loss, measured")
     ax.plot(near, middle + r["slope"] * near, "--", color=plots.BLUE, label=f"ATan's slope: {r['slope']:.2g}")
@@ -453,10 +443,9 @@ def plot_comparison(r: dict[str, Any], smooth: Sequence[str], n_test: int) -> Fi
     lost = 100 * (means["ATan"] - means["true gradient"])
     fig, (left, right) = plots.figure(1, 2, (11.5, 4.4), f"Five smooth shapes end within {spread:.2g} points of each "
                                       f"other; the true gradient ends {lost:.0f} points below ATan")
-    losses = {name: arm["losses"] for name, arm in r.items() if name == "ATan" or name not in smooth}  # (seeds, updates)
-    plots.curves(left, np.arange(len(r["ATan"]["losses"][0])), losses, markers=False)
-    left.set(yscale="log")
-    plots.label(left, "update", "cross entropy", "Training loss (band: seeds; the other smooth shapes lie on ATan)")
+    losses = {name: arm["losses"] for name, arm in r.items() if name == "ATan" or name not in smooth}
+    plots.curves(left, np.arange(len(r["ATan"]["losses"][0])), losses, markers=False)  # each (seeds, updates)
+    plots.label(left, "update", "cross entropy", "Training loss (ATan stands for the smooth shapes)")
     for k, (name, arm) in enumerate(r.items()):
         right.plot(arm["accuracy"], [k] * len(arm["accuracy"]), "o", color=plots.BLUE, alpha=0.6)
         right.text(max(arm["accuracy"]) + 0.02, k, f"{means[name]:.1%}", va="center", fontsize=9)
@@ -470,14 +459,12 @@ def plot_why_they_fail(r: dict[str, Any], edge: float) -> Figure:
     up = [name for name, c in r["change"].items() if c > 0]
     fig, (left, right) = plots.figure(1, 2, (11.5, 3.8), f"{' and '.join(up) or 'No shape'} points uphill; "
                                       f"snnTorch's sigmoid() is not a number below θ − {-edge:.2f}")
-    plots.bars(left, r["change"])
+    plots.bars(left, r["change"], color=plots.SKY)
     plots.label(left, "change of the loss (nats)", "", "A 1 % step against the gradient (same spikes for all)")
-    x = torch.linspace(-6, 2, 1601)
-    right.plot(x, sigmoid(x), color=plots.PINK, linewidth=4, alpha=0.5, label="k = 25, written without overflow")
-    right.plot(x, backward_of(snn_surrogate.sigmoid(), x, error=1e-3), "--", color=plots.BLACK, label="snnTorch's")
-    right.set(yscale="log", ylim=(1e-60, 1e3))
-    right.legend()
-    plots.label(right, "U − θ", "slope h", f"{r['nan_gradient']:.0%} of the first hidden gradient is NaN")
+    right.hist(r["distance"], bins=80, color=plots.SKY, log=True, label="hidden membranes of a fresh network")
+    right.axvspan(min(r["distance"].min(), edge) - 0.3, edge, color=plots.RED, alpha=0.2, label="exp overflows: NaN")
+    right.legend(loc="upper left")
+    plots.label(right, "U − θ", "neurons × steps × images", f"{r['nan_gradient']:.0%} of its hidden gradient is NaN")
     return fig
 
 
@@ -486,18 +473,16 @@ def plot_slope_sweep(r: dict[str, dict[str, np.ndarray]], widths: Sequence[float
     flat, steep = (" and ".join(f"{m[end]:.0%}" for m in means) for end in (0, -1))
     fig, axes = plots.figure(2, 2, (10.5, 7), f"Three hidden layers: {np.max(means):.0%} at best; flattest {flat}, "
                              f"steepest {steep}")
-    plots.curves(axes[0, 0], widths, {name: family["accuracy"] for name, family in r.items()})
+    for ax, what in zip(axes[0], ("accuracy", "change"), strict=True):
+        plots.curves(ax, widths, {name: family[what] for name, family in r.items()})
     plots.label(axes[0, 0], "", "share of right answers", "Accuracy (2,000 test images; band: seeds)")
-    plots.curves(axes[0, 1], widths, {name: family["change"] for name, family in r.items()})
-    axes[0, 1].axhline(0, color=plots.BLACK, linewidth=0.8)
     plots.label(axes[0, 1], "", "change of the loss", "A 1 % step against the gradient: lower is better")
     for ax, (name, family) in zip(axes[1], r.items(), strict=True):
         plots.curves(ax, widths, {f"hidden layer {k + 1}": family["norms"][:, k] for k in range(3)})
         ax.set_yscale("log")
         plots.label(ax, "full width at half maximum (θ): flat → steep", "gradient norm ‖∂L/∂W‖", name)
     for ax in axes.flat:
-        ax.set_xscale("log")
-        ax.invert_xaxis()
+        ax.set(xscale="log", xlim=(1.3 * widths[0], widths[-1] / 1.3))
     return fig
 
 
@@ -532,18 +517,16 @@ def main(cfg: Config, run: Run) -> None:
                       "snn_triangular": "snnTorch triangular()", "snn_sigmoid": "snnTorch sigmoid()",
                       "safe_sigmoid": "the same sigmoid, no overflow"}.items():
         run.claim(f"accuracy_{key}", f"test accuracy: {name}", mean[name], "1", n=n_test, real=True)
-
     why = experiment_why_they_fail(cfg, run, data)
+    change, nan_weights = why["change"], comparison["snnTorch sigmoid()"]["nan"]
     run.figure(plot_why_they_fail(why, shapes["edge"]), "why_they_fail")
-    for key, text, value, unit, target in (
-            ("uphill", "triangular(): change of the loss, 1 % step against its gradient",
-             why["change"]["snnTorch triangular()"], "nats", ">= 0"),
-            ("downhill", "the same, worst smooth shape", max(why["change"][n] for n in smooth), "nats", "<= 0"),
-            ("nan_gradient", "sigmoid(): share of the first hidden gradient that is NaN", why["nan_gradient"], "1",
-             ">= 0.01"),
-            ("nan_weights", "… and of the hidden weights after training", comparison["snnTorch sigmoid()"]["nan"], "1",
-             ">= 0.5")):
-        run.claim(key, text, value, unit, target, real=True)
+    run.claim("uphill", "snnTorch's triangular(): change of the loss after a 1 % step against its gradient",
+              change["snnTorch triangular()"], "nats", ">= 0", n=500, real=True)
+    run.claim("downhill", "the same step with the worst of the five smooth shapes", max(change[n] for n in smooth),
+              "nats", "<= 0", n=500, real=True)
+    run.claim("nan_gradient", "snnTorch's sigmoid(): share of the first hidden gradient that is NaN",
+              why["nan_gradient"], "1", ">= 0.01", real=True)
+    run.claim("nan_weights", "… and of the hidden weights after training", nan_weights, "1", ">= 0.5", real=True)
 
     run.print("\n4  How steep?")
     sweep = experiment_slope_sweep(cfg, run, data)

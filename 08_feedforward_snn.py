@@ -41,17 +41,17 @@ Read first
     Practice: snnTorch tutorial 3, https://snntorch.readthedocs.io/en/latest/tutorials/tutorial_3.html
 
 Run
-    uv run 08_feedforward_snn.py             about 30 s on two CPU cores that others use too
+    uv run 08_feedforward_snn.py             about 30 s on one CPU core
     uv run 08_feedforward_snn.py --smoke     seconds, stand-in data
     uv run 08_feedforward_snn.py --full      the whole training and test set, 200 untrained networks
 
 You should see
     By hand, by forward and by run: not one of 25,000 output spikes differs.
-    Without a reset 4.5 % of the answers change at T = 25, 48 % at T = 5, and sorting the test set by
-    class moves the accuracy by 0.7 points: it then measures the order, not the network.
+    Without a reset about 4.5 % of the answers change at T = 25, almost half at T = 2 or 5; and sorting the test
+    set by class moves the accuracy by about a point: it then measures the order, not the network.
     utils.reset leaves 100 % of the potentials of a nested network, and wipes out those of another network.
-    Batch and time swapped with T = B = 25: no error, 8.8 % right instead of 95.4 %, and 96 % of what moves
-    an answer comes from other images.
+    Batch and time swapped with T = B = 25: no error, 9 % right instead of 95 %, and 96 % of what moves an
+    answer comes from other images.
     Forty untrained networks: 9.9 % right (± 0.2) with ties drawn by lot, 7.9 % as argmax reads them.
 
 Builds on / leads to

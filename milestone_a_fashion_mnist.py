@@ -40,7 +40,7 @@ Run
     uv run milestone_a_fashion_mnist.py --journal    and write the page of analysis to journal.md
     uv run milestone_a_fashion_mnist.py --resume     go on after Ctrl-C from the last finished epoch
     uv run milestone_a_fashion_mnist.py --smoke      seconds, stand-in data
-    uv run milestone_a_fashion_mnist.py --full       @FULL@
+    uv run milestone_a_fashion_mnist.py --full       four convolutions, T = 8, 40 epochs: for a GPU
 
 You should see
 @SEE@
@@ -115,7 +115,8 @@ class Config(LessonConfig):
 
 SMOKE = {"channels": (4, 8), "num_hidden": 16, "num_steps": 3, "epochs": 1, "batch_size": 32, "sweep_train": 128,
          "seeds": 1}
-FULL = {"channels": (64, 64, 128, 128), "num_hidden": 512, "num_steps": 8, "epochs": 40, "shift": 2, "seeds": 3}
+FULL = {"channels": (64, 64, 128, 128), "num_hidden": 512, "num_steps": 8, "epochs": 40, "lr": 1e-3,
+        "shift": 2, "seeds": 3}
 
 SWEEP_EPOCHS = 2
 STRENGTHS = (0.0, 0.3, 1.0, 3.0)
@@ -349,7 +350,7 @@ def analysis(trained: dict[str, Any], inside: dict[str, Any], choices: dict[str,
         + ", ".join(f"{r['operations'] / max(r['spikes'], 1e-9):.0f} after {r['name']}" for r in layers)
         + ". A rate without the number of neurons and the fan-out does not say where the work is.", "",
         "**What is the trade-off between accuracy and sparsity?** The trained network went on for "
-        f"{sparsity['images']:,} images with the penalty λ·Σ w·mean(S) in the loss, w the share of possible operations:", "",
+        f"{sparsity['images']:,} images with λ·Σ w·mean(S) added to the loss, w the share of possible operations:", "",
         "| λ | test accuracy | SynOps | saved | " + " | ".join(f"rate, {k}" for k in sparsity["names"]) + " |",
         "|---:|" + "---:|" * (3 + len(sparsity["names"])),
         *(f"| {s:g} | {pct(acc[j])} | {syn[j]:,.0f} | {pct(1 - syn[j] / max(syn[0], 1e-9))} | "

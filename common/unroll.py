@@ -29,6 +29,7 @@ import snntorch as snn
 import torch
 from torch import nn
 from torch.autograd.function import once_differentiable
+from torch.utils._pytree import tree_flatten, tree_unflatten
 from torch.utils.checkpoint import checkpoint
 
 State = tuple[torch.Tensor, ...]
@@ -179,7 +180,9 @@ def over_segments(run: Callable[[torch.Tensor, Any], tuple[State, Any]], x: torc
         if hasattr(x, "held"):
             x_s = hold(x.held, len(x_s))
         if torch.is_grad_enabled():
-            out, state = checkpoint(run, x_s, state, use_reentrant=False, preserve_rng_state=True)
+            leaves, shape = tree_flatten(state)
+            again = lambda x, *leaves, shape=shape: run(x, tree_unflatten(leaves, shape))  # noqa: E731
+            out, state = checkpoint(again, x_s, *leaves, use_reentrant=False)
         else:
             out, state = run(x_s, state)
         parts.append(out)

@@ -274,7 +274,7 @@ def test_leaky_step_and_its_failure(monkeypatch: pytest.MonkeyPatch) -> None:
 
 def test_run_equals_the_steps() -> None:
     torch.manual_seed(0)
-    net, x = m.SmallNet(), m.small_input(7, 3)
+    net, x = m.SmallNet(), m.random_spikes(7, 3)
     assert x.shape == (7, 3, 100) and set(x.unique().tolist()) == {0, 1}
     stepped = m.step_by_step(net, x)
     assert torch.equal(stepped, net.run(x)) and torch.equal(stepped, m.step_by_step(net, x)), "starts from rest"

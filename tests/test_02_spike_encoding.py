@@ -121,8 +121,15 @@ def test_information_never_exceeds_the_entropy_of_the_pixels(x):
     for code in ("rate", "sparse rate", "latency"):
         assert 0 < r[code]["bits"] <= r["H(X)"]["bits"] + 1e-9
     assert r["sparse rate"]["bits"] < r["rate"]["bits"] < r["latency"]["bits"]
+    # second way: tables of what was drawn, which the closed forms replace; few images, so some bias is left
+    level = (x * 255).round().long().flatten(1)
+    for code in ("rate", "latency"):
+        spk = L.encode(code, x, CFG)
+        y = spk.sum(0).long() if code == "rate" else torch.where(spk.any(0), spk.argmax(0), CFG.num_steps)
+        joint = torch.bincount((level * 13 + y).flatten(), minlength=256 * 13).view(256, 13)
+        assert L.mutual_information(joint) == pytest.approx(r[code]["bits"], rel=0.06 if code == "rate" else 1e-5)
     pixels = x.flatten()
-    assert r["latency"]["spikes"] * len(x) == (pixels >= CFG.pixel_threshold).sum()
+    assert r["latency"]["spikes"] * len(x) == pytest.approx(float((pixels >= CFG.pixel_threshold).sum()))
     assert r["latency"]["silent"] == pytest.approx((pixels < CFG.pixel_threshold).float().mean().item())
 
 
@@ -142,7 +149,7 @@ def test_rebuild_slopes(x):
 
 def test_moving_digit_fires_where_pixels_change(x):
     r = L.experiment_moving(x, CFG)
-    assert r["n"] > 0 and r["padding"] == 1 and r["default"] < 1
+    assert r["n"] > 0 and r[True] == 1 and r[False] < 1
     by_speed = dict(zip(r["speeds"], r["spikes"]["spikegen.delta"], strict=True))
     assert by_speed[1 / 16] == by_speed[1 / 32] == 0 < by_speed[1]
     kept = r["spikes"]["level kept (DVS)"]
