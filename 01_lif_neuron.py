@@ -11,10 +11,9 @@ Idea
                     R      C           I = U/R + C·dU/dt        so with τ = R·C:
                    ─┴──────┴─          τ·dU/dt = −U + R·I                                            (1)
 
-    That is the *passive* membrane: linear, forgetful, unable to signal over a distance. The *active* part of
-    a real neuron, channels that open with the voltage, makes the spike; Hodgkin and Huxley needed four coupled
-    equations for it. All spikes look alike, so LIF keeps two rules instead: when U passes the threshold θ, note
-    a spike S = 1, then reset U. That is the bargain: the spike's form is lost, its time is kept.
+    That is the *passive* membrane: linear, forgetful, unable to signal over a distance. The *active* part of a real
+    neuron, channels that open with the voltage, makes the spike. All spikes look alike, so LIF keeps two rules
+    instead: when U passes the threshold θ, note a spike S = 1, then reset U. The spike's form is lost, its time kept.
 
     A computer wants steps. If I is held during a step Δt, equation (1) can be solved without any error:
 
@@ -27,8 +26,7 @@ Idea
         U[t+1] = β·U[t] + I[t+1] − S[t]·θ          (reset by subtraction)                            (4)
 
     Mind the S[t] in (4): a spike is paid for one step later. So the U that comes back with a spike still stands
-    above θ, and θ is taken off in full, although U has leaked meanwhile. Section 3 makes the two natural wrong
-    guesses about this line first, and counts what they cost.
+    above θ, and θ is taken off in full, although U has leaked meanwhile. Section 3 counts what wrong guesses cost.
 
     Three results follow with pencil and paper. Under a steady current U climbs to I/(1−β), so the weakest
     current that ever fires, the rheobase, is θ·(1−β). Above it, a neuron reset to zero fires every ⌊x⌋ + 1 steps,
@@ -126,20 +124,18 @@ RULES: dict[str, Callable[[Tensor, Tensor, Tensor, Tensor, Tensor], Tensor]] = {
 }
 
 
-def lif(cur: Tensor, beta: float | Tensor, theta: float | Tensor, rule: str = "subtract") -> tuple[Tensor, Tensor]:
+def lif(cur: Tensor, beta: float | Tensor, theta: float | Tensor, rule: str = "subtract") -> tuple[Tensor, ...]:
     """A LIF neuron by hand: input current ``cur (T, B)`` → ``spk_rec, mem_rec``, each ``(T, B)``."""
     beta, theta = torch.as_tensor(beta).to(cur), torch.as_tensor(theta).to(cur)
-    mem, spk = torch.zeros_like(cur[0]), torch.zeros_like(cur[0])  # at rest, no spike to pay for
-    spk_rec, mem_rec = [], []
+    mem, spk, records = torch.zeros_like(cur[0]), torch.zeros_like(cur[0]), []  # at rest, no spike to pay for
     for cur_t in cur:  # (B,)
         mem = RULES[rule](mem, cur_t, spk, beta, theta)  # U[t+1] from U[t], I[t+1], S[t]
         spk = (mem > theta).to(cur.dtype)                # S[t+1]
-        spk_rec.append(spk)
-        mem_rec.append(mem)
-    return torch.stack(spk_rec), torch.stack(mem_rec)
+        records.append((spk, mem))
+    return tuple(torch.stack(record) for record in zip(*records, strict=True))
 
 
-def leaky(cur: Tensor, beta: float | Tensor, theta: float | Tensor, **options: Any) -> tuple[Tensor, Tensor]:
+def leaky(cur: Tensor, beta: float | Tensor, theta: float | Tensor, **options: Any) -> tuple[Tensor, ...]:
     """The same loop around ``snn.Leaky``: one call a step, the membrane handed back in each time."""
     neuron = snn.Leaky(beta=beta, threshold=theta, **options).to(cur.device)
     mem, records = torch.zeros_like(cur[0]), []
@@ -147,12 +143,11 @@ def leaky(cur: Tensor, beta: float | Tensor, theta: float | Tensor, **options: A
         for cur_t in cur:
             spk, mem = neuron(cur_t, mem)
             records.append((spk, mem))
-    spk_rec, mem_rec = (torch.stack(record) for record in zip(*records, strict=True))
-    return spk_rec, mem_rec
+    return tuple(torch.stack(record) for record in zip(*records, strict=True))
 
 
 def adaptive_lif(cur: Tensor, beta: float, theta: float, *, refractory: int = 0, restart: float = 0.0,
-                 jump: float = 0.0, decay: float = 0.0) -> tuple[Tensor, Tensor, Tensor]:
+                 jump: float = 0.0, decay: float = 0.0) -> tuple[Tensor, ...]:
     """LIF with two memories that outlive a spike: a refractory clock and a slow outward current w.
 
         U[t+1] = β·U[t] + I[t+1] − w[t+1]          w[t+1] = ρ·w[t] + b·S[t]
@@ -170,8 +165,7 @@ def adaptive_lif(cur: Tensor, beta: float, theta: float, *, refractory: int = 0,
         mem = torch.where(wait > 0, mem, beta * mem + cur_t - w)
         spk = ((mem > theta) & (wait <= 0)).to(cur.dtype)
         records.append((spk, mem, w))
-    spk_rec, mem_rec, w_rec = (torch.stack(record) for record in zip(*records, strict=True))
-    return spk_rec, mem_rec, w_rec
+    return tuple(torch.stack(record) for record in zip(*records, strict=True))
 
 
 def period(cur: Any, beta: Any, theta: Any) -> np.ndarray:
@@ -210,57 +204,49 @@ def experiment_discretise() -> dict[str, Any]:
     return {"ratios": ratios, "error": error, "traces": traces, "order": float(order)}
 
 
-def plot_discretise(r: dict[str, Any]) -> Figure:
-    limit = next(x for x, e in zip(r["ratios"], r["error"]["Euler"], strict=True) if e > 0.05)
-    title = f"Euler is off by more than 5 % from Δt = {limit:g} τ and explodes beyond 2 τ; β = exp(−Δt/τ) is exact"
-    fig, (ax, bx) = plots.figure(1, 2, (11, 4), title)
-    fine = np.linspace(0, 8, 400)
-    ax.plot(fine, 1 - np.exp(-fine), color=plots.BLACK, linewidth=4, alpha=0.25, label="the differential equation")
-    for i, x in enumerate((0.5, 1.5, 2.1)):
-        ax.plot(*r["traces"]["Euler", x], marker=plots.MARKERS[i], markersize=4.5, linewidth=1.1,
-                linestyle=plots.DASHES[i], color=plots.COLOURS[i + 1], label=f"Euler, Δt = {x:g} τ")
-    ax.plot(*r["traces"]["exact", 1.5], "o", color=plots.BLUE, ms=8, mfc="none", mew=1.8, label="exact β, Δt = 1.5 τ")
-    ax.set(xlim=(-0.1, 8), ylim=(-0.5, 3.7))
-    ax.legend(loc="upper right", ncols=2)
-    plots.label(ax, "time (τ)", "potential U (R·I)", "A current is switched on")
-    plots.curves(bx, r["ratios"], {"Euler: keep 1 − Δt/τ": r["error"]["Euler"],
-                                   "exact: keep β = exp(−Δt/τ)": np.maximum(r["error"]["exact"], 1e-16)})
-    bx.set(xscale="log", yscale="log", xlim=(0.008, 4))
-    plots.label(bx, "step length Δt/τ", "largest error of U (R·I)", "Error by step length")
-    return fig
-
-
 def experiment_passive(cfg: Config) -> dict[str, Any]:
-    """2. Below θ: the climb to I/(1−β), and superposition. With spikes, superposition is gone."""
+    """2. Below θ: the climb to I/(1−β), and superposition. With spikes, superposition is gone. Errors in units of θ."""
     steps = int(np.ceil(np.log(1e-7) / np.log(cfg.beta)))  # until β^t < 1e-7: settled
     cur = torch.tensor([0.2, 0.4, 0.6, 0.8, 0.95]) * cfg.threshold * (1 - cfg.beta)
     _, mem = leaky(cur.expand(steps, 5), cfg.beta, cfg.threshold)  # (T, 5)
     steady = cur.double() / (1 - cfg.beta)
     closed = steady * (1 - cfg.beta ** torch.arange(1, steps + 1, dtype=torch.float64)[:, None])
-    r: dict[str, Any] = {"mem": mem, "steady": steady, "tau": -1 / np.log(cfg.beta)}
-    r["steady_error"] = ((mem[-1] - steady).abs().max() / cfg.threshold).item()
-    r["climb_error"] = ((mem - closed).abs().max() / cfg.threshold).item()
+    r = {"mem": mem, "steady": steady, "tau": -1 / np.log(cfg.beta),
+         "steady_error": ((mem[-1] - steady).abs().max() / cfg.threshold).item(),
+         "climb_error": ((mem - closed).abs().max() / cfg.threshold).item()}
     drive = torch.rand(cfg.length, 2, generator=torch.Generator().manual_seed(cfg.seed)) * 0.45 * cur[-1] / 0.95
-    for name, scale in (("passive_error", 1.0), ("active_error", 5.0)):
-        a, b = (scale * drive).unbind(1)
+    for name, (a, b) in (("passive_error", drive.unbind(1)), ("active_error", (5 * drive).unbind(1))):
         alone_a, alone_b, together = leaky(torch.stack([a, b, a + b], 1), cfg.beta, cfg.threshold)[1].unbind(1)
         r[name] = ((alone_a + alone_b - together).abs().max() / cfg.threshold).item()
     return r
 
 
-def plot_passive(r: dict[str, Any], cfg: Config) -> Figure:
-    title = (f"Below θ a linear filter with τ = {r['tau']:.1f} steps: the answers to two inputs\n"
-             f"add up to {r['passive_error']:.0e} θ; spikes break that ({r['active_error']:.1f} θ)")
-    fig, ax = plots.figure(1, 1, (8, 4.2), title)
-    mem = torch.cat([torch.zeros(1, 5), r["mem"]])[: min(cfg.num_steps, int(6 * r["tau"])) + 1]
-    for i, level in enumerate(r["steady"].tolist()):
-        ax.plot(mem[:, i], color=plots.COLOURS[i])
-        ax.axhline(level, color=plots.COLOURS[i], linestyle=":", linewidth=1)
-    ax.axvline(r["tau"], color="grey", linewidth=0.8, label="after τ: 63 % of the way")
-    ax.axhline(cfg.threshold, color=plots.RED, linestyle="--", linewidth=1, label="threshold θ")
-    ax.set_ylim(0, 1.25 * cfg.threshold)
-    ax.legend(loc="upper right", ncols=2)
-    plots.label(ax, "step", "potential U", "Five steady currents; dotted: I/(1−β)")
+def plot_membrane(euler: dict[str, Any], passive: dict[str, Any], cfg: Config) -> Figure:
+    limit = next(x for x, e in zip(euler["ratios"], euler["error"]["Euler"], strict=True) if e > 0.05)
+    title = f"Euler is off by more than 5 % from Δt = {limit:g} τ and explodes beyond 2 τ; β = exp(−Δt/τ) is exact"
+    fig, (ax, bx, cx) = plots.figure(1, 3, (14.5, 4.4), title)
+    fine = np.linspace(0, 8, 400)
+    ax.plot(fine, 1 - np.exp(-fine), color=plots.BLACK, linewidth=4, alpha=0.25, label="the differential equation")
+    for i, x in enumerate((0.5, 1.5, 2.1)):
+        ax.plot(*euler["traces"]["Euler", x], marker=plots.MARKERS[i], markersize=4.5, linewidth=1.1,
+                linestyle=plots.DASHES[i], color=plots.COLOURS[i + 1], label=f"Euler, Δt = {x:g} τ")
+    ax.plot(*euler["traces"]["exact", 1.5], "o", color=plots.BLUE, ms=8, mfc="none", label="exact β, Δt = 1.5 τ")
+    ax.set(xlim=(-0.1, 8), ylim=(-0.5, 4.5))
+    plots.label(ax, "time (τ)", "potential U (R·I)", "A current is switched on")
+    plots.curves(bx, euler["ratios"], {"Euler: keep 1 − Δt/τ": euler["error"]["Euler"],
+                                       "exact: keep exp(−Δt/τ)": np.maximum(euler["error"]["exact"], 1e-16)})
+    bx.set(xscale="log", yscale="log", xlim=(0.008, 4))
+    plots.label(bx, "step length Δt/τ", "largest error of U (R·I)", "Error by step length")
+    mem = torch.cat([torch.zeros(1, 5), passive["mem"]])[: min(cfg.num_steps, int(6 * passive["tau"])) + 1]
+    for i, level in enumerate(passive["steady"].tolist()):
+        cx.plot(mem[:, i], color=plots.COLOURS[i])
+        cx.axhline(level, color=plots.COLOURS[i], linestyle=":", linewidth=1)
+    cx.axvline(passive["tau"], color="grey", linewidth=0.8, label=f"τ = {passive['tau']:.1f} steps: 63 % of the way")
+    cx.axhline(cfg.threshold, color=plots.RED, linestyle="--", linewidth=1, label="threshold θ")
+    cx.set_ylim(0, 1.4 * cfg.threshold)
+    plots.label(cx, "step", "potential U", "Five steady currents; dotted: I/(1−β)")
+    for x in (ax, cx):
+        x.legend(loc="upper right")
     return fig
 
 
@@ -280,13 +266,13 @@ def experiment_by_hand(cfg: Config, device: torch.device) -> dict[str, Any]:
 
 
 def plot_by_hand(r: dict[str, Any], cfg: Config) -> Figure:
-    same = all(r["differ"][reset, reset] == 0 for reset in RESETS)
+    same = sum(r["differ"][reset, reset] for reset in RESETS)
     wrong = [100 * r["differ"][pair] / r["n"] for pair in ((LEAK_LATER, "subtract"), (LAND_ON_0, "zero"))]
-    title = (f"By hand and snn.Leaky: {'the same' if same else 'NOT the same'} spikes. "
+    title = (f"By hand and snn.Leaky: {same} spikes differ. "
              f"The two guesses are wrong at {wrong[0]:.0f} % and {wrong[1]:.0f} % of steps")
     fig, axes = plots.figure(3, 1, (10.5, 7), title, sharex=True)
+    shown = slice(0, min(cfg.num_steps, 60))
     for ax, reset, guess in zip(axes, RESETS, (LEAK_LATER, LAND_ON_0, None), strict=True):
-        shown = slice(0, min(cfg.num_steps, 60))
         ax.plot(r["theirs"][reset][shown], color=plots.SKY, linewidth=4, label="snn.Leaky")
         ax.plot(r["ours"][reset][shown], ".", color=plots.BLACK, markersize=6, label="by hand")
         if guess:
@@ -344,8 +330,7 @@ def experiment_fi(cfg: Config) -> dict[str, Any]:
     predicted, fires = period(amps, cfg.beta, cfg.threshold), rate["zero"] > 0
     off = 1 / rate["zero"][fires] - predicted[fires]  # 0 to 1: a spike has to wait for the next whole step
     return {"cur": cur, "predicted": predicted, "rate": rate, "fires": fires, "silent": float((~fires[:8]).mean()),
-            "off": off, "worst": float(np.abs(off).max(initial=0)), "n": len(off),
-            "slower": int((rate["subtract"] < rate["zero"])[fires].sum())}
+            "worst": float(np.abs(off).max(initial=0)), "n": len(off)}
 
 
 def experiment_refractory(cfg: Config) -> dict[str, Any]:
@@ -436,7 +421,7 @@ def plot_currents(r: dict[str, Any], cfg: Config) -> Figure:
         plots.label(top, "", "" if i else "I (rheobases)", f"{name}: {int(spk.sum())} spikes")
         plots.membrane(ax, r["mem"][: cfg.num_steps, i], cfg.threshold, spk)
         plots.label(ax, "step", "" if i else "potential U")
-    axes[1, 3].legend(loc="lower right", ncols=3, fontsize=8, columnspacing=1, handlelength=1.4)
+    axes[1, 3].legend(loc="lower right", ncols=3, fontsize=7)
     axes[1, 0].set_ylim(-0.55 * cfg.threshold, 1.55 * cfg.threshold)
     return fig
 
@@ -476,17 +461,16 @@ def plot_limits(r: dict[str, Any], cfg: Config) -> Figure:
 
 
 def main(cfg: Config, run: Run) -> None:
-    run.print("1  from the differential equation to steps")
-    run.figure(plot_discretise(r := experiment_discretise()), "1_discretise")
+    run.print("1  from the differential equation to steps, 2  the passive membrane below threshold")
+    r, passive = experiment_discretise(), experiment_passive(cfg)
+    run.figure(plot_membrane(r, passive, cfg), "1_2_membrane")
     run.claim("euler_order", "Euler: power of Δt/τ in its error", r["order"], "", "0.95..1.05", n=4)
     run.claim("euler_diverges", "Euler at Δt = 2.5 τ: error within 20 τ", r["error"]["Euler"][-1], "R·I", ">= 10")
     run.claim("beta_exact", "exact β: largest error at any Δt/τ", max(r["error"]["exact"]), "R·I", "<= 1e-12", n=11)
-    run.print("2  the passive membrane below threshold")
-    run.figure(plot_passive(r := experiment_passive(cfg), cfg), "2_passive")
-    run.claim("steady_state", "steady state against I/(1−β)", r["steady_error"], "θ", "<= 1e-5", n=5)
-    run.claim("climb", "the way there against I(1−β^t)/(1−β)", r["climb_error"], "θ", "<= 1e-5", n=5)
-    run.claim("superposition", "U(a) + U(b) − U(a+b), passive", r["passive_error"], "θ", "<= 1e-5", n=cfg.length)
-    run.claim("superposition_lost", "the same with spikes", r["active_error"], "θ", ">= 0.5", n=cfg.length)
+    run.claim("steady_state", "steady state against I/(1−β)", passive["steady_error"], "θ", "<= 1e-5", n=5)
+    run.claim("climb", "the way there against I(1−β^t)/(1−β)", passive["climb_error"], "θ", "<= 1e-5", n=5)
+    run.claim("superposition", "U(a) + U(b) − U(a+b), passive", passive["passive_error"], "θ", "<= 1e-5", n=cfg.length)
+    run.claim("superposition_lost", "the same with spikes", passive["active_error"], "θ", ">= 0.5", n=cfg.length)
     run.print("3  by hand, beside snn.Leaky")
     run.figure(plot_by_hand(r := experiment_by_hand(cfg, run.device), cfg), "3_by_hand")
     for (a, b), differ in r["differ"].items():
@@ -506,7 +490,6 @@ def main(cfg: Config, run: Run) -> None:
     run.figure(plot_fi(r, refractory, cfg), "5_6_fi_curve")
     run.claim("fi_period", "period against (5), worst", r["worst"], "steps", "<= 1", n=r["n"])
     run.claim("fi_silent", "currents below the rheobase without a spike", r["silent"], "1", "== 1", n=8)
-    run.claim("fi_slower", "subtract fires more slowly than zero", r["slower"] / max(1, r["n"]), "1", n=r["n"])
     off, ceiling = refractory["off"], refractory["ceiling"] * (cfg.refractory + 1)
     run.claim("refractory", "period against r + (5), worst", max(off), "steps", "<= 1", n=len(off))
     run.claim("ceiling", "highest rate · (r + 1)", ceiling, "", "0.999..1.001")

@@ -39,12 +39,20 @@ Read first
               https://snntorch.readthedocs.io/en/latest/tutorials/tutorial_pop.html
 
 Run
-    uv run 05_population_coding.py             @DEFAULT@
+    uv run 05_population_coding.py             about half a minute of one core (65 s on a busy machine)
     uv run 05_population_coding.py --smoke     seconds, stand-in data
     uv run 05_population_coding.py --full      ten times the trials, all training images, ten epochs
 
 You should see
-@SEE@
+    From 16 to 1,024 neurons the error falls with slope −0.51 (Gaussian) and −0.50 (cosine), to 0.49° and 0.74°. The
+    loudest neuron alone gets slope −0.10; the arithmetic mean of the angles stays at 59°, however many neurons.
+    Maximum likelihood stays within 4 % of the Cramér–Rao bound at every N; the population vector lies 24 to 34 %
+    above it with Gaussian tuning, 15 to 17 % with cosine.
+    30 % of 256 neurons dead: the error grows 1.19 times if the decoder knows which (1/√0.7 = 1.195), 2.3 times if
+    not. Weights of 4 bits cost the population vector nothing, maximum likelihood 54 % at N = 256: more neurons make
+    the error smaller, yet the share of it that is due to coarse weights larger.
+    MNIST at one time step: 86.1 % with 10 output neurons, where 18 % of the images end in a tie, and 91.1 % with
+    200 (3 %). At ten steps the two are level: 92.7 and 92.6 %.
 
 Builds on / leads to
     Poisson spikes come from 02. Training is a closed box here that lesson 09 opens. Votes of several output neurons a
@@ -380,7 +388,7 @@ def experiment_readout(cfg: Config, data: ImageData, run: Run) -> dict[str, Any]
 def plot_one_trial(r: dict[str, Any]) -> Figure:
     pop, wrong = r["pop"], abs(wrap(np.deg2rad(r["decoded"]["arithmetic mean of angles"]) - r["s"][0]))
     fig, (a, b, c) = plots.figure(1, 3, size=(14, 4), title=(
-        f"One neuron is ambiguous; averaging angles as numbers misses by {np.rad2deg(wrong):.0f}°, as vectors not"))
+        f"One neuron is ambiguous; averaging angles as numbers misses by {np.rad2deg(wrong):.0f}°"))
     s = np.linspace(-np.pi, np.pi, 361)
     for i, shape in enumerate(SHAPES):
         p = Population(12, shape, pop.sigma)
@@ -408,9 +416,9 @@ def plot_one_trial(r: dict[str, Any]) -> Figure:
 
 def plot_size(r: dict[str, Any]) -> Figure:
     slopes = [r[shape]["slope"]["maximum likelihood"] for shape in SHAPES]
-    fig, axes = plots.figure(2, 2, size=(11, 7), sharex=True, height_ratios=(2, 1), title=(
-        f"Pooled, the error falls as N to the power {slopes[0]:.2f} (Gaussian) and {slopes[1]:.2f} (cosine); "
-        "unpooled it does not"))
+    fig, axes = plots.figure(2, 2, size=(12.5, 7), sharex=True, height_ratios=(2, 1), title=(
+        f"Maximum likelihood's error falls as N to the power {slopes[0]:.2f} (Gaussian) and {slopes[1]:.2f} (cosine), "
+        f"the loudest neuron's as {r['Gaussian']['slope']['loudest neuron']:.2f}".replace("-", "−")))
     for (top, low), shape in zip(axes.T, SHAPES, strict=True):
         x = r[shape]
         for i, name in enumerate(("maximum likelihood", "population vector", "loudest neuron", "arithmetic mean")):
@@ -475,10 +483,11 @@ def main(cfg: Config, run: Run) -> None:
     size = experiment_size(cfg)
     run.figure(plot_size(size), "size")
     n = cfg.trials * len(SIZES)
-    run.table("RMS error (°)", ("decoder", *(f"N={N}" for N in SIZES), "slope", "95 % of it"),
-              [(f"{shape[0]}: {name}", *(f"{e:.2f}" for e in row), f"{size[shape]['slope'][name]:.3f}",
-                "{:.2f}, {:.2f}".format(*size[shape]["slope_band"][name]))
-               for shape in SHAPES for name, row in size[shape]["error"].items()])
+    for shape, r in ((shape, size[shape]) for shape in SHAPES):
+        rows = [(N, *(f"{e[i]:.2f}" for e in r["error"].values()), f"{r['bound'][i]:.2f}") for i, N in enumerate(SIZES)]
+        rows += [("slope", *(f"{v:.3f}" for v in r["slope"].values()), "−0.500"),
+                 ("95 % band", *("{:.2f} … {:.2f}".format(*v) for v in r["slope_band"].values()), "")]
+        run.table(f"RMS error (°), {shape} tuning", ("N", *r["error"], "Cramér–Rao"), rows)
     run.claim("arithmetic_mean", f"Gaussian: arithmetic mean of angles, N = {SIZES[-1]}, RMS error",
               size["Gaussian"]["error"]["arithmetic mean"][-1], "°", n=cfg.trials)
     run.claim("slope_loudest", "Gaussian: slope when only the loudest neuron is believed",

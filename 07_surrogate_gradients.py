@@ -482,7 +482,7 @@ def plot_slope_sweep(r: dict[str, dict[str, np.ndarray]], widths: Sequence[float
         ax.set_yscale("log")
         plots.label(ax, "full width at half maximum (θ): flat → steep", "gradient norm ‖∂L/∂W‖", name)
     for ax in axes.flat:
-        ax.set(xscale="log", xlim=(1.3 * widths[0], widths[-1] / 1.3))
+        ax.set(xscale="log", xlim=(1.3 * max(widths), min(widths) / 1.3))
     return fig
 
 

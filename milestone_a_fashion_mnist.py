@@ -36,14 +36,18 @@ Read first
     Practice: your own lessons 01, 02, 06, 07, 08, 09, and your journal
 
 Run
-    uv run milestone_a_fashion_mnist.py              @DEFAULT@
+    uv run milestone_a_fashion_mnist.py              about five minutes on two CPU cores
     uv run milestone_a_fashion_mnist.py --journal    and write the page of analysis to journal.md
     uv run milestone_a_fashion_mnist.py --resume     go on after Ctrl-C from the last finished epoch
     uv run milestone_a_fashion_mnist.py --smoke      seconds, stand-in data
     uv run milestone_a_fashion_mnist.py --full       four convolutions, T = 8, 40 epochs: for a GPU
 
 You should see
-@SEE@
+    - 90.6 % of the 10,000 test images after eight epochs; read by spike counts the same network has 84.7 %.
+    - T-shirt/top and Shirt taken for each other are 22 % of all errors; Shirt is the worst class with 71 %.
+    - Rates of 17, 12 and 36 % a step in the three hidden layers, but 99 % of the 295,000 accumulates of an image
+      follow from spikes of the two convolutions: the busiest neurons are not where the work is.
+    - Every alternative (Synaptic, Poisson, a dense network) does worse in a short training, by 1 to 2 points.
 
 Builds on / leads to
     01 and 06 (neurons), 02 (codes), 03 (rasters), 07 (surrogate), 08 and 09 (network and training). Lesson 10 takes
@@ -119,7 +123,7 @@ FULL = {"channels": (64, 64, 128, 128), "num_hidden": 512, "num_steps": 8, "epoc
         "shift": 2, "seeds": 3}
 
 SWEEP_EPOCHS = 2
-STRENGTHS = (0.0, 0.3, 1.0, 3.0)
+STRENGTHS = (0.0, 1.0, 3.0, 10.0)
 """λ of the penalty; 0 is the control, which is trained on just as long"""
 
 
@@ -357,8 +361,9 @@ def analysis(trained: dict[str, Any], inside: dict[str, Any], choices: dict[str,
           + " | ".join(pct(r) for r in rates[j]) + " |" for j, s in enumerate(sparsity["strengths"])), "",
         (f"λ = {lam:g} saves {pct(saved)} of the operations and changes the accuracy by {-100 * lost:+.1f} points; "
          if lam > 0 else "No λ of the sweep costs less than one point; ")
-        + f"λ = {sparsity['strengths'][-1]:g} saves {pct(1 - syn[-1] / max(syn[0], 1e-9))} and changes it by "
-        f"{100 * (acc[-1] - acc[0]):+.1f}. Seeds differ by up to {100 * spread:.1f} points: smaller differences "
+        + (f"λ = {sparsity['strengths'][-1]:g} saves {pct(1 - syn[-1] / max(syn[0], 1e-9))} and changes it by "
+           f"{100 * (acc[-1] - acc[0]):+.1f}. " if lam < sparsity["strengths"][-1] else "that is the end of the sweep. ")
+        + f"Seeds differ by up to {100 * spread:.1f} points: smaller differences "
         f"are no findings. From the control to the strongest penalty {sparsity['names'][int(cut.argmax())]} "
         f"loses the largest share of its spikes ({pct(cut.max())}) and {sparsity['names'][int(cut.argmin())]} the "
         f"smallest ({pct(cut.min())}).", "",

@@ -55,7 +55,8 @@ class Bench:
     def claim(self, id: str, text: str, value: float, unit: str, target: str | None = None) -> None:
         """Keep a number, and judge it unless this is a smoke run."""
         met = None if self.smoke else meets(value, target)
-        self.claims.append({"id": id, "text": text, "value": value, "unit": unit, "target": target, "met": met, "n": None})
+        self.claims.append({"id": id, "text": text, "value": value, "unit": unit, "target": target, "met": met,
+                            "n": None})
 
     def finish(self) -> Path:
         """Print the claims and write the JSON."""
@@ -125,11 +126,11 @@ def race(contenders: dict[str, Callable[[], Any]], repeats: int, device: torch.d
 
 def kept_bytes(forward: Callable[[], Any], leave_out: Sequence[torch.Tensor] = ()) -> int:
     """Bytes that autograd keeps alive until backward, without the parameters and inputs ``leave_out``."""
-    with saved_for_backward() as kept:
+    with saved_for_backward(leave_out) as kept:
         out = forward()
         found = kept()
     del out
-    return found - sum({t.untyped_storage().data_ptr(): t.untyped_storage().nbytes() for t in leave_out}.values())
+    return found
 
 
 def peers() -> dict[str, Any]:

@@ -6,7 +6,7 @@ import os
 import platform
 import random
 import sys
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager
 
 import numpy as np
@@ -132,13 +132,14 @@ class _Saved:
 
 
 @contextmanager
-def saved_for_backward() -> Iterator[Callable[[], int]]:
+def saved_for_backward(leave_out: Iterable[torch.Tensor] = ()) -> Iterator[Callable[[], int]]:
     """Count the bytes that autograd keeps alive until backward.
 
     Run the forward pass inside the block and call the yielded function at its end, while the output is
     still referenced. Each storage counts once, however many tensors share it; a tensor that autograd
-    has already let go again does not count. Parameters count too, for they are kept as well, so
-    compare two runs or look at the slope over ``num_steps``. The figure is the same on every device.
+    has already let go again does not count. Parameters and the input count too, for they are kept as well, so
+    compare two runs, look at the slope over ``num_steps``, or ``leave_out`` tensors. The figure is the same on
+    every device.
 
         with saved_for_backward() as kept:
             loss = loss_fn(net.run(x))
@@ -147,6 +148,7 @@ def saved_for_backward() -> Iterator[Callable[[], int]]:
     import weakref
 
     alive: weakref.WeakSet[_Saved] = weakref.WeakSet()
+    left_out = {t.untyped_storage().data_ptr() for t in leave_out}
 
     def pack(tensor: torch.Tensor) -> _Saved:
         saved = _Saved(tensor)
@@ -155,7 +157,7 @@ def saved_for_backward() -> Iterator[Callable[[], int]]:
 
     def kept() -> int:
         storages = {s.tensor.untyped_storage().data_ptr(): s.tensor.untyped_storage().nbytes() for s in alive}
-        return sum(storages.values())
+        return sum(n for address, n in storages.items() if address not in left_out)
 
     with torch.autograd.graph.saved_tensors_hooks(pack, lambda saved: saved.tensor):
         yield kept

@@ -116,7 +116,8 @@ def unroll(neuron: snn.SpikingNeuron, cur: torch.Tensor, state: State | None = N
         syn = None if syn is None else syn.unflatten(0, step)
     if not plan.unit_spikes:  # snnTorch scales what leaves the neuron; the reset does not see the factor
         spk_rec = spk_rec * neuron.graded_spikes_factor
-    spk = spk_rec[-1] if len(cur) else torch.zeros_like(mem) if state is None else state[0]
+    # a copy: a view would keep the whole record alive with the state
+    spk = spk_rec[-1].clone() if len(cur) else torch.zeros_like(mem) if state is None else state[0]
     return spk_rec, mem_rec, tuple({"spk": spk, "syn": syn, "mem": mem}[n] for n in names)
 
 
