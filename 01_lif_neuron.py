@@ -113,8 +113,7 @@ SMOKE = {"long_steps": 200, "neurons": 4, "grid": 6}
 FULL = {"long_steps": 5000, "neurons": 256, "grid": 60}
 
 
-# ------------------------------------------------------------------------------------ the equations as code
-# U[t+1] from U[t], I[t+1], S[t], β and θ. The first three are what snnTorch computes; the guesses are not.
+# The equations as code: U[t+1] from U[t], I[t+1], S[t], β and θ. snnTorch computes the first three, not the guesses.
 RULES: dict[str, Callable[[Tensor, Tensor, Tensor, Tensor, Tensor], Tensor]] = {
     "subtract": lambda mem, cur, spk, beta, theta: beta * mem + cur - spk * theta,  # equation (4)
     "zero": lambda mem, cur, spk, beta, theta: beta * ((1 - spk) * mem) + cur,      # old U cleared: U lands on I
@@ -185,13 +184,10 @@ def uneven(isi: np.ndarray) -> tuple[float, float]:
     return (float(isi[-1] / isi[0]), float(isi.max() / isi.min())) if len(isi) > 1 else (0.0, 0.0)
 
 
-# ---------------------------------------------------------------- the experiments, each with its figure, in order
-
-
 def experiment_discretise() -> dict[str, Any]:
     """1. Forward Euler, the obvious way to step (1), against β = exp(−Δt/τ), judged by the exact solution over 20 τ."""
     ratios = np.array([0.01, 0.02, 0.05, 0.1, 0.2, 0.5, 1.0, 1.5, 1.9, 2.1, 2.5])  # Δt/τ
-    error, traces = {"Euler": [], "exact": []}, {}
+    error: dict[str, list[float]] = {"Euler": [], "exact": []}
     for r in ratios.tolist():
         t = np.arange(round(20 / r) + 1) * r  # in units of τ
         for name, keep in (("Euler", 1 - r), ("exact", np.exp(-r))):
@@ -199,9 +195,8 @@ def experiment_discretise() -> dict[str, Any]:
             for k in range(1, len(t)):
                 mem[k] = keep * mem[k - 1] + (1 - keep) * 1.0  # equation (2); a current R·I = 1 is switched on
             error[name].append(float(np.abs(mem - (1 - np.exp(-t))).max()))
-            traces[name, r] = (t, mem)
     order = np.polyfit(np.log(ratios[:4]), np.log(error["Euler"][:4]), 1)[0]  # 1: half the step, half the error
-    return {"ratios": ratios, "error": error, "traces": traces, "order": float(order)}
+    return {"ratios": ratios, "error": error, "order": float(order)}
 
 
 def experiment_passive(cfg: Config) -> dict[str, Any]:
@@ -224,29 +219,20 @@ def experiment_passive(cfg: Config) -> dict[str, Any]:
 def plot_membrane(euler: dict[str, Any], passive: dict[str, Any], cfg: Config) -> Figure:
     limit = next(x for x, e in zip(euler["ratios"], euler["error"]["Euler"], strict=True) if e > 0.05)
     title = f"Euler is off by more than 5 % from Δt = {limit:g} τ and explodes beyond 2 τ; β = exp(−Δt/τ) is exact"
-    fig, (ax, bx, cx) = plots.figure(1, 3, (14.5, 4.4), title)
-    fine = np.linspace(0, 8, 400)
-    ax.plot(fine, 1 - np.exp(-fine), color=plots.BLACK, linewidth=4, alpha=0.25, label="the differential equation")
-    for i, x in enumerate((0.5, 1.5, 2.1)):
-        ax.plot(*euler["traces"]["Euler", x], marker=plots.MARKERS[i], markersize=4.5, linewidth=1.1,
-                linestyle=plots.DASHES[i], color=plots.COLOURS[i + 1], label=f"Euler, Δt = {x:g} τ")
-    ax.plot(*euler["traces"]["exact", 1.5], "o", color=plots.BLUE, ms=8, mfc="none", label="exact β, Δt = 1.5 τ")
-    ax.set(xlim=(-0.1, 8), ylim=(-0.5, 4.5))
-    plots.label(ax, "time (τ)", "potential U (R·I)", "A current is switched on")
-    plots.curves(bx, euler["ratios"], {"Euler: keep 1 − Δt/τ": euler["error"]["Euler"],
+    fig, (ax, bx) = plots.figure(1, 2, (11, 4.2), title)
+    plots.curves(ax, euler["ratios"], {"Euler: keep 1 − Δt/τ": euler["error"]["Euler"],
                                        "exact: keep exp(−Δt/τ)": np.maximum(euler["error"]["exact"], 1e-16)})
-    bx.set(xscale="log", yscale="log", xlim=(0.008, 4))
-    plots.label(bx, "step length Δt/τ", "largest error of U (R·I)", "Error by step length")
+    ax.set(xscale="log", yscale="log", xlim=(0.008, 4))
+    plots.label(ax, "step length Δt/τ", "largest error of U (R·I)", "A current is switched on: error by step length")
     mem = torch.cat([torch.zeros(1, 5), passive["mem"]])[: min(cfg.num_steps, int(6 * passive["tau"])) + 1]
     for i, level in enumerate(passive["steady"].tolist()):
-        cx.plot(mem[:, i], color=plots.COLOURS[i])
-        cx.axhline(level, color=plots.COLOURS[i], linestyle=":", linewidth=1)
-    cx.axvline(passive["tau"], color="grey", linewidth=0.8, label=f"τ = {passive['tau']:.1f} steps: 63 % of the way")
-    cx.axhline(cfg.threshold, color=plots.RED, linestyle="--", linewidth=1, label="threshold θ")
-    cx.set_ylim(0, 1.4 * cfg.threshold)
-    plots.label(cx, "step", "potential U", "Five steady currents; dotted: I/(1−β)")
-    for x in (ax, cx):
-        x.legend(loc="upper right")
+        bx.plot(mem[:, i], color=plots.COLOURS[i])
+        bx.axhline(level, color=plots.COLOURS[i], linestyle=":", linewidth=1)
+    bx.axvline(passive["tau"], color="grey", linewidth=0.8, label=f"τ = {passive['tau']:.1f} steps: 63 % of the way")
+    bx.axhline(cfg.threshold, color=plots.RED, linestyle="--", linewidth=1, label="threshold θ")
+    bx.set_ylim(0, 1.4 * cfg.threshold)
+    bx.legend(loc="upper right")
+    plots.label(bx, "step", "potential U", "Five steady currents; dotted: I/(1−β)")
     return fig
 
 

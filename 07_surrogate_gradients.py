@@ -17,16 +17,10 @@ Idea
 
         forward   S = Θ(x)                 backward   ∂L/∂x := ∂L/∂S · h(x)
 
-        ATan             h = α/2 / (1 + (π/2·α·x)²)        from   arctan(π/2·α·x)/π + 1/2
-        fast sigmoid     h = 1 / (1 + k|x|)²               from   x / (1 + k|x|)
-        sigmoid          h = k·σ(kx)·(1 − σ(kx))           from   σ(kx) = 1/(1 + exp(−kx))
-        triangular       h = max(0, 1 − |x|/w)             from   two parabolas
-        raised cosine    h = (1 + cos(πx/w))/2, |x| < w    from   x/2 + w·sin(πx/w)/(2π)      (ours)
-        straight-through h = 1                             from   x
-
     The result is the gradient of no function: forward and backward disagree on purpose. h only says how near a neuron
-    was to changing its mind, and credit goes to those that were close, on either side, silent ones included.
-    The straight-through estimator is the limit without any "near": every neuron is as good as any other.
+    was to changing its mind, and credit goes to those that were close, on either side, silent ones included. Six such
+    h are compared, from ATan, h = α/2 / (1 + (π/2·α·x)²), to the straight-through estimator, h = 1, which knows no
+    "near" at all: every neuron is as good as any other. Below, each formula stands above its line of code.
 
     Zenke & Vogels (2021) found that the shape hardly matters, as long as the scale is sane. To compare shapes alone we
     take scale out: **every h has peak 1 and the same full width at half maximum** (FWHM, how wide the curve is at
@@ -154,27 +148,27 @@ def true_slope(x: torch.Tensor) -> torch.Tensor:
     return torch.zeros_like(x)
 
 def atan(x: torch.Tensor, alpha: float = 2.0) -> torch.Tensor:
-    """h = α/2 / (1 + (π/2·α·x)²); peak α/2, FWHM 4/(πα). snnTorch's default (Fang et al. 2021)."""
+    """h = α/2 / (1 + (π/2·α·x)²), slope of arctan(π/2·α·x)/π; peak α/2, FWHM 4/(πα). snnTorch's default."""
     return alpha / 2 / (1 + (math.pi / 2 * alpha * x) ** 2)
 
 def fast_sigmoid(x: torch.Tensor, slope: float = 25.0) -> torch.Tensor:
-    """h = 1/(1 + k|x|)²; peak 1, FWHM 2(√2 − 1)/k (SuperSpike, Zenke & Ganguli 2018)."""
+    """h = 1/(1 + k|x|)², slope of x/(1 + k|x|); peak 1, FWHM 2(√2 − 1)/k (SuperSpike, Zenke & Ganguli 2018)."""
     return 1 / (1 + slope * x.abs()) ** 2
 
 def sigmoid(x: torch.Tensor, slope: float = 25.0) -> torch.Tensor:
-    """h = k·σ(kx)·σ(−kx); peak k/4, FWHM 2·ln(3 + 2√2)/k. σ(−kx) is 1 − σ(kx) without the cancellation."""
+    """h = k·σ(kx)·(1 − σ(kx)), slope of σ(kx); peak k/4, FWHM 2·ln(3 + 2√2)/k. σ(−kx) is 1 − σ(kx), rounded better."""
     return slope * torch.sigmoid(slope * x) * torch.sigmoid(-slope * x)
 
 def triangular(x: torch.Tensor, width: float = 1.0) -> torch.Tensor:
-    """h = max(0, 1 − |x|/w); peak 1, FWHM w (Esser et al. 2016, Bellec et al. 2018). Not what snnTorch calls so."""
+    """h = max(0, 1 − |x|/w), slope of two parabolas; peak 1, FWHM w (Bellec et al. 2018). Not snnTorch's."""
     return (1 - x.abs() / width).clamp(min=0)
 
 def raised_cosine(x: torch.Tensor, width: float = 1.0) -> torch.Tensor:
-    """h = (1 + cos(πx/w))/2 for |x| < w, else 0; peak 1, FWHM w. Ours: no corner, and an end."""
+    """h = (1 + cos(πx/w))/2 for |x| < w, slope of x/2 + w·sin(πx/w)/(2π); peak 1, FWHM w. Ours: no corner, an end."""
     return (1 + torch.cos(math.pi / width * x.clamp(-width, width))) / 2
 
 def straight_through(x: torch.Tensor) -> torch.Tensor:
-    """h = 1: pass the gradient on as if there were no step (Bengio, Léonard & Courville 2013)."""
+    """h = 1, slope of x: pass the gradient on as if there were no step (Bengio, Léonard & Courville 2013)."""
     return torch.ones_like(x)
 
 def snntorch_triangular(x: torch.Tensor, threshold: float = 1.0) -> torch.Tensor:
@@ -284,10 +278,9 @@ def train_seeds(cfg: Config, run: Run, data: ImageData, name: str, spike_grad: S
     return r | {"net": net, "nan": net.fc[0].weight.isnan().float().mean().item()}  # of the last network
 
 
-def gradients(net: Net, x: torch.Tensor, y: torch.Tensor) -> tuple[float, list[torch.Tensor]]:
-    """Loss, and the gradient of each layer's weights, for input ``x (T, B, 784)``."""
-    loss = membrane_loss(net.run(x), y)
-    return loss.item(), list(torch.autograd.grad(loss, [fc.weight for fc in net.fc]))
+def gradients(net: Net, x: torch.Tensor, y: torch.Tensor) -> tuple[torch.Tensor, ...]:
+    """The gradient of the loss by each layer's weights, for input ``x (T, B, 784)``."""
+    return torch.autograd.grad(membrane_loss(net.run(x), y), [fc.weight for fc in net.fc])
 
 
 @torch.no_grad()
@@ -304,9 +297,6 @@ def descent(net: Net, grads: Sequence[torch.Tensor], x: torch.Tensor, y: torch.T
     return after - before
 
 
-# ------------------------------------------------------------------ experiments
-
-
 def experiment_true_gradient(cfg: Config, run: Run, data: ImageData) -> dict[str, Any]:
     """1. Train with dΘ/dx = 0 and with ATan from equal weights; then move one hidden weight and watch the loss."""
     arms = {name: train_seeds(cfg, run, data, name, surrogate(h))
@@ -314,7 +304,7 @@ def experiment_true_gradient(cfg: Config, run: Run, data: ImageData) -> dict[str
     # the staircase: eight images, and the hidden weight (of the ATan network) to which the surrogate gives most credit
     net = arms["ATan"]["net"]
     x, y = encoder(cfg)(data.x_train[:8].to(run.device).float() / 255), data.y_train[:8].to(run.device)
-    _, (grad, _) = gradients(net, x, y)
+    grad, _ = gradients(net, x, y)
     i, j = divmod(int(grad.abs().argmax()), grad.shape[1])
     weight, offsets, walk = net.fc[0].weight, np.linspace(-0.5, 0.5, 201), []
     with torch.no_grad():
@@ -370,11 +360,11 @@ def experiment_why_they_fail(cfg: Config, run: Run, data: ImageData) -> dict[str
     for seed in range(cfg.seed, cfg.seed + cfg.seeds):
         net, x, y = probe(cfg, run, data, [cfg.hidden], seed)
         for name, h in slopes.items():
-            _, grads = gradients(use(net, h), x, y)
+            grads = gradients(use(net, h), x, y)
             change[name].append(descent(net, grads, x, y, step=0.01))
     torch.manual_seed(cfg.seed)
     net = Net([cfg.hidden], raw_sigmoid, cfg.beta).to(run.device)  # untrained
-    _, grads = gradients(net, x, y)
+    grads = gradients(net, x, y)
     with torch.no_grad():
         _, mem_rec, _ = unroll(net.lif[0], over_time(net.fc[0], x), record_mem=True)  # (T, B, hidden)
     return {"change": {name: float(np.mean(c)) for name, c in change.items()},
@@ -392,7 +382,7 @@ def experiment_slope_sweep(cfg: Config, run: Run, data: ImageData) -> dict[str, 
     for name, family in families.items():
         accuracy, norms, change = [], [], []
         for width in cfg.widths:
-            _, grads = gradients(use(net0, family(width)), x, y)
+            grads = gradients(use(net0, family(width)), x, y)
             norms.append([max(g.norm().item(), 1e-30) for g in grads])  # a norm of 0 has no place on a log axis
             change.append(descent(net0, grads, x, y, step=0.01))
             accuracy.append([])
@@ -403,9 +393,6 @@ def experiment_slope_sweep(cfg: Config, run: Run, data: ImageData) -> dict[str, 
                       + "  ".join(f"{n:.1e}" for n in norms[-1]))
         result[name] = {"accuracy": np.array(accuracy).T, "norms": np.array(norms), "change": np.array(change)}
     return result
-
-
-# ------------------------------------------------------------------ figures
 
 
 def plot_true_gradient(r: dict[str, Any]) -> Figure:
@@ -445,6 +432,8 @@ def plot_comparison(r: dict[str, Any], smooth: Sequence[str], n_test: int) -> Fi
                                       f"other; the true gradient ends {lost:.0f} points below ATan")
     losses = {name: arm["losses"] for name, arm in r.items() if name == "ATan" or name not in smooth}
     plots.curves(left, np.arange(len(r["ATan"]["losses"][0])), losses, markers=False)  # each (seeds, updates)
+    left.set(ylim=(0, 1.6 * left.get_ylim()[1]))
+    left.legend(fontsize=8, ncols=2, loc="upper right")
     plots.label(left, "update", "cross entropy", "Training loss (ATan stands for the smooth shapes)")
     for k, (name, arm) in enumerate(r.items()):
         right.plot(arm["accuracy"], [k] * len(arm["accuracy"]), "o", color=plots.BLUE, alpha=0.6)
@@ -489,7 +478,6 @@ def plot_slope_sweep(r: dict[str, dict[str, np.ndarray]], widths: Sequence[float
 def main(cfg: Config, run: Run) -> None:
     data = run.data(mnist, n_train=cfg.n_train)
     n_test, smooth = len(data.y_test), list(matched(cfg.width))
-
     run.print("\n1  The true gradient first")
     first = experiment_true_gradient(cfg, run, data)
     run.figure(plot_true_gradient(first), "true_gradient")
@@ -499,14 +487,12 @@ def main(cfg: Config, run: Run) -> None:
     run.claim("true_readout_change", "true gradient: ‖ΔW‖/‖W‖ of the read-out, smallest of the seeds",
               min(layers[1] for layers in true["relative"]), "", ">= 0.1", real=True)
     run.claim("staircase_flat", "share of small steps of a hidden weight that leave the loss unchanged", first["flat"])
-
     run.print("\n2  The shapes, by hand")
     shapes = experiment_shapes()
     run.figure(plot_shapes(cfg.width), "shapes")
     run.claim("formula_error", "our six backward passes against snnTorch's: largest difference, relative to the peak",
               max(shapes["error"].values()), "", "<= 1e-6", n=shapes["n"])
     run.claim("nan_edge", "snnTorch's sigmoid() gives NaN for U − θ below", shapes["edge"], "", "-3.56..-3.54")
-
     run.print("\n3  Does the shape matter?")
     comparison = experiment_comparison(cfg, run, data, first["arms"])
     run.figure(plot_comparison(comparison, smooth, n_test), "comparison")
@@ -527,7 +513,6 @@ def main(cfg: Config, run: Run) -> None:
     run.claim("nan_gradient", "snnTorch's sigmoid(): share of the first hidden gradient that is NaN",
               why["nan_gradient"], "1", ">= 0.01", real=True)
     run.claim("nan_weights", "… and of the hidden weights after training", nan_weights, "1", ">= 0.5", real=True)
-
     run.print("\n4  How steep?")
     sweep = experiment_slope_sweep(cfg, run, data)
     run.figure(plot_slope_sweep(sweep, cfg.widths), "slope_sweep")

@@ -362,7 +362,7 @@ def analysis(trained: dict[str, Any], inside: dict[str, Any], choices: dict[str,
         (f"λ = {lam:g} saves {pct(saved)} of the operations and changes the accuracy by {-100 * lost:+.1f} points; "
          if lam > 0 else "No λ of the sweep costs less than one point; ")
         + (f"λ = {sparsity['strengths'][-1]:g} saves {pct(1 - syn[-1] / max(syn[0], 1e-9))} and changes it by "
-           f"{100 * (acc[-1] - acc[0]):+.1f}. " if lam < sparsity["strengths"][-1] else "that is the end of the sweep. ")
+           f"{100 * (acc[-1] - acc[0]):+.1f}. " if lam < sparsity["strengths"][-1] else "the sweep ends there. ")
         + f"Seeds differ by up to {100 * spread:.1f} points: smaller differences "
         f"are no findings. From the control to the strongest penalty {sparsity['names'][int(cut.argmax())]} "
         f"loses the largest share of its spikes ({pct(cut.max())}) and {sparsity['names'][int(cut.argmin())]} the "

@@ -20,7 +20,7 @@ from torch import nn
 
 from common.distributed import join, part, replicated, world
 from common.results import UserError
-from common.spiking import constant_current, over_time, unroll
+from common.spiking import over_time, unroll
 
 
 class Net(nn.Module):
@@ -124,7 +124,7 @@ def processes(bench: Bench) -> None:
                 rates[n].append(json.loads(out.read_text(encoding="utf-8"))["rate"])
     rate = {n: sorted(r)[len(r) // 2] for n, r in rates.items()}
     rows = [[n, f"{r:.0f}", f"{r / rate[1]:.2f}×", f"{100 * r / rate[1] / n:.0f} %"] for n, r in rate.items()]
-    bench.table("processes under torchrun, one thread each, 784–1000–10, T = 25, time-varying, 256 samples a step in all",
+    bench.table("processes under torchrun, one thread each, 784–1000–10, T = 25, varying input, 256 samples a step in all",
                 ["processes", "samples/s", "speed-up", "efficiency"], rows)
     bench.claim("two_processes", "throughput of two processes over one", rate[2] / rate[1], "×")
 
@@ -133,8 +133,8 @@ def main(bench: Bench) -> None:
     sweep(bench)
     if bench.device.type == "cpu":
         processes(bench)
-    bench.note = (f"Medians of {bench.args.repeats} interleaved runs with {bench.args.threads} thread(s). Kept for backward "
-                  "leaves out parameters and input. Constant input is cheaper still (bench_unroll).")
+    bench.note = (f"Medians of {bench.args.repeats} interleaved runs with {bench.args.threads} thread(s). Kept for "
+                  "backward leaves out parameters and input. Constant input is cheaper still (bench_unroll).")
 
 
 if __name__ == "__main__":

@@ -91,13 +91,8 @@ def test_numbers_of_the_quiz() -> None:
     assert slower[fi["fires"] & (fi["cur"] < 3)].mean() > 0.2  # at the foot of the curves subtract lags behind
 
 
-def test_discretisation_agrees_with_an_ode_solver() -> None:
-    from scipy.integrate import solve_ivp
-
+def test_discretisation() -> None:
     r = lesson.experiment_discretise()
-    t, mem = r["traces"]["exact", 0.5]
-    truth = solve_ivp(lambda _, u: 1 - u, (0, t[-1]), [0.0], t_eval=t, rtol=1e-10, atol=1e-12).y[0]
-    assert np.abs(mem - truth).max() < 1e-8
     # first order: the worst error of forward Euler is Δt/(2τ)·e⁻¹, reached at t = τ
     assert r["error"]["Euler"][0] == pytest.approx(0.01 / 2 / np.e, rel=0.02)
     assert 0.95 <= r["order"] <= 1.05 and r["error"]["Euler"][-1] > 10 and max(r["error"]["exact"]) < 1e-12

@@ -19,7 +19,7 @@ L = load_script("07_surrogate_gradients")
 RUN = SimpleNamespace(device=torch.device("cpu"), print=lambda *_: None)
 CFG = L.Config(num_steps=5, hidden=12, epochs=1, seeds=1, lr=0.01)
 
-# the smooth functions in closed form, written from the docstring's right-hand column and not from the lesson's code
+# the smooth functions in closed form, written from the docstrings and not from the lesson's code
 SMOOTH = {
     "atan": (lambda x: torch.atan(math.pi / 2 * 3.0 * x) / math.pi + 0.5, lambda x: L.atan(x, 3.0)),
     "fast_sigmoid": (lambda x: x / (1 + 7 * x.abs()), lambda x: L.fast_sigmoid(x, 7.0)),
@@ -121,7 +121,7 @@ def test_gradient_of_a_hidden_weight_by_hand(data):
     torch.manual_seed(0)
     net = L.Net([1], L.surrogate(L.atan), 0.9)
     x, y = torch.rand(1, 1, 784), torch.tensor([3])
-    _, (grad, _) = L.gradients(net, x, y)
+    grad, _ = L.gradients(net, x, y)
     with torch.no_grad():
         u = x[0] @ net.fc[0].weight.T + net.fc[0].bias  # (1, 1): membrane after one step from rest
         out = (u > 1).float() @ net.fc[1].weight.T + net.fc[1].bias  # (1, 10)
@@ -132,7 +132,7 @@ def test_gradient_of_a_hidden_weight_by_hand(data):
 def test_descent_leaves_the_weights_and_sees_the_wrong_sign(data):
     net, x, y = L.probe(CFG, RUN, data, [12], 0, n=64)
     before = [p.clone() for p in net.parameters()]
-    _, grads = L.gradients(L.use(net, L.matched(1.0)["ATan"]), x, y)
+    grads = L.gradients(L.use(net, L.matched(1.0)["ATan"]), x, y)
     down = L.descent(net, grads, x, y, 0.01)
     up = L.descent(net, [-g for g in grads], x, y, 0.01)
     assert down < 0 < up
@@ -147,9 +147,9 @@ def test_overflow_poisons_whole_neurons_and_the_safe_formula_does_not(data):
     with torch.no_grad():
         net.fc[0].bias[0] = -10.0  # one neuron far below threshold
     x, y = constant_current(data.x_train[:8].float().flatten(1) / 255, 5), data.y_train[:8]
-    _, (grad, _) = L.gradients(net, x, y)
+    grad, _ = L.gradients(net, x, y)
     assert grad[0].isnan().all() and not grad[1:].isnan().any()
-    _, (grad, _) = L.gradients(L.use(net, L.sigmoid), x, y)
+    grad, _ = L.gradients(L.use(net, L.sigmoid), x, y)
     assert torch.isfinite(grad).all()
 
 
