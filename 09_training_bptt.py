@@ -33,13 +33,16 @@ Read first
     Practice: snnTorch tutorial 5, https://snntorch.readthedocs.io/en/latest/tutorials/tutorial_5.html
 
 Run
-    uv run 09_training_bptt.py              @DEFAULT@
+    uv run 09_training_bptt.py              about three minutes on two CPU cores, half a minute of it the main training
     uv run 09_training_bptt.py --resume     go on after Ctrl-C from the last finished epoch
     uv run 09_training_bptt.py --smoke      seconds, stand-in data
     uv run 09_training_bptt.py --full       1,000 hidden neurons, 25 steps, 30 epochs: for a GPU
 
 You should see
-@SEE@
+    98.5 % on all 10,000 test images, read by the output membrane; the same network read by its spike counts: 94.6 %.
+    The hand-written gradients equal autograd's to 1e-7, and keep half the bytes when β is learnt.
+    2,088 bytes kept for every step and image, in a straight line.
+    Cut BPTT to 1 of 10 steps and a steady image loses 0.3 points, a flashed one 43: the error cannot reach it.
 
 Builds on / leads to
     07 gave the surrogate, 08 the network and its time loop. Later lessons import this loop as

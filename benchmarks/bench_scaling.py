@@ -124,7 +124,7 @@ def processes(bench: Bench) -> None:
                 rates[n].append(json.loads(out.read_text(encoding="utf-8"))["rate"])
     rate = {n: sorted(r)[len(r) // 2] for n, r in rates.items()}
     rows = [[n, f"{r:.0f}", f"{r / rate[1]:.2f}×", f"{100 * r / rate[1] / n:.0f} %"] for n, r in rate.items()]
-    bench.table("processes under torchrun, one thread each, 784–1000–10, T = 25, varying input, 256 samples a step in all",
+    bench.table("processes under torchrun, one thread each, 784–1000–10, T = 25, varying input, 256 samples a step",
                 ["processes", "samples/s", "speed-up", "efficiency"], rows)
     bench.claim("two_processes", "throughput of two processes over one", rate[2] / rate[1], "×")
 

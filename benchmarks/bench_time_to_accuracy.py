@@ -178,10 +178,11 @@ def main(bench: Bench) -> None:
     bench.claim("ratio", "tutorial 5's time over lesson 09's", theirs / ours, "×", ">= 5")
     bench.claim("ratio_same_network", "tutorial 5's time over the same network's with our unroll and data",
                 theirs / same, "×")
-    bench.note = "One seed each, 60,000 training images. The test set only stops the clock; its own time is not counted."
+    bench.note = ("One seed each, 60,000 training images. "
+                  "The test set only stops the clock; its own time is not counted.")
     if theirs >= limit:
-        bench.note += (f" The tutorial's network had not reached {100 * target:.0f} % after {theirs:.0f} s: its ratio is a "
-                       "lower bound.")
+        bench.note += (f" The tutorial's network had not reached {100 * target:.0f} % after {theirs:.0f} s: "
+                       "its ratio is a lower bound.")
 
 
 if __name__ == "__main__":

@@ -1,4 +1,4 @@
-"""What one inference costs: operations and sparsity by NeuroBench, energy by published figures, latency by the clock."""
+"""What one inference costs: operations and sparsity by NeuroBench, energy by cited figures, latency by the clock."""
 
 from __future__ import annotations
 

@@ -139,7 +139,8 @@ class Run:
         self.command = name + ".py"
         self._start = time.perf_counter()
         if is_rank_zero():
-            write_json(self.dir / "config.json", {k: v for k, v in asdict(cfg).items() if k not in ("data_dir", "out_dir")})
+            config = {k: v for k, v in asdict(cfg).items() if k not in ("data_dir", "out_dir")}
+            write_json(self.dir / "config.json", config)
 
     # ---------------------------------------------------------------- what a lesson calls
 

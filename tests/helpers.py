@@ -9,7 +9,8 @@ from pathlib import Path
 from types import ModuleType
 
 ROOT = Path(__file__).resolve().parent.parent
-SCRIPTS = sorted(p.stem for pattern in ("[0-9][0-9]_*.py", "milestone_*.py", "capstone_*.py") for p in ROOT.glob(pattern))
+PATTERNS = ("[0-9][0-9]_*.py", "milestone_*.py", "capstone_*.py")
+SCRIPTS = sorted(p.stem for pattern in PATTERNS for p in ROOT.glob(pattern))
 
 
 @cache

@@ -29,7 +29,8 @@ def test_parts(name: str) -> None:
     tree = ast.parse(source)
     doc = ast.get_docstring(tree) or ""
     positions = [doc.find(f"\n{h}\n") for h in HEADINGS]
-    assert -1 not in positions and positions == sorted(positions), f"docstring headings: {dict(zip(HEADINGS, positions, strict=True))}"
+    found = dict(zip(HEADINGS, positions, strict=True))
+    assert -1 not in positions and positions == sorted(positions), f"docstring headings: {found}"
     assert re.search(r"^Predict: \S", doc, re.MULTILINE) and re.search(r"^Next: \S", doc, re.MULTILINE)
     assert "https://" in doc, "Read first names no link"
     assert re.search(r"\d", doc[positions[4]:positions[5]]), "You should see: no measured number"
@@ -42,7 +43,8 @@ def test_parts(name: str) -> None:
             called = {ast.unparse(c.func) for c in ast.walk(node) if isinstance(c, ast.Call)}
             assert "print" not in called and not any(c.startswith(("plt.", "plots.")) for c in called), node.name
         if isinstance(node, ast.Call) and ast.unparse(node.func) == "open":
-            assert any(k.arg in ("encoding", "mode") for k in node.keywords) or len(node.args) > 1, "open() names no encoding"
+            named = any(k.arg in ("encoding", "mode") for k in node.keywords)
+            assert named or len(node.args) > 1, "open() names no encoding"
 
 
 @pytest.mark.parametrize("name", SCRIPTS)
@@ -69,7 +71,8 @@ def test_help_names_every_flag_and_its_meaning(name: str, capsys: pytest.Capture
                 if isinstance(this, ast.AnnAssign) and "ClassVar" not in ast.unparse(this.annotation):
                     explained = isinstance(after, ast.Expr) and isinstance(after.value, ast.Constant)
                     assert explained, f"{ast.unparse(this.target)} has no meaning in --help"
-    own = [f.name for f in dataclasses.fields(config) if f.name not in {g.name for g in dataclasses.fields(LessonConfig)}]
+    common = {g.name for g in dataclasses.fields(LessonConfig)}
+    own = [f.name for f in dataclasses.fields(config) if f.name not in common]
     assert len(own) <= 12, f"{len(own)} flags of its own"
 
 

@@ -78,7 +78,8 @@ def test_the_lesson_and_its_result_name_the_same_claims(name: str) -> None:
 
 
 def test_nothing_of_a_machine_is_committed() -> None:
-    files = subprocess.run(["git", "ls-files"], cwd=ROOT, capture_output=True, text=True, check=False).stdout.split("\n")
+    listed = subprocess.run(["git", "ls-files"], cwd=ROOT, capture_output=True, text=True, check=False)
+    files = listed.stdout.split("\n")
     if not any(files):
         pytest.skip("no git checkout")
     assert not [f for f in files if re.search(r"(^|/)(uv\.lock|poetry\.lock|package-lock\.json)$", f)]

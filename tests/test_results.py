@@ -37,7 +37,8 @@ def test_meets_refuses_other_forms(target: str) -> None:
 @given(st.floats(-1e6, 1e6), st.floats(-1e6, 1e6))
 def test_interval_is_both_bounds(value: float, other: float) -> None:
     low, high = min(value, other), max(value, other)
-    assert meets(value, f"{low:.17g}..{high:.17g}") == (meets(value, f">= {low:.17g}") and meets(value, f"<= {high:.17g}"))
+    both = meets(value, f">= {low:.17g}") and meets(value, f"<= {high:.17g}")
+    assert meets(value, f"{low:.17g}..{high:.17g}") == both
 
 
 @pytest.mark.parametrize(("value", "unit", "shown"), [
