@@ -6,6 +6,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
 import math
 import os
@@ -61,7 +62,8 @@ def write_atomic(path: Path, write: Callable[[Path], object]) -> Path:
     except OSError as e:
         raise UserError(f"cannot write {path}: {e.strerror or e}; free the disk or choose another --out-dir") from e
     finally:
-        tmp.unlink(missing_ok=True)
+        with contextlib.suppress(OSError):  # where the folder itself cannot be made there is nothing to remove
+            tmp.unlink(missing_ok=True)
     return path
 
 
