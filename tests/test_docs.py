@@ -73,7 +73,7 @@ def test_the_lesson_and_its_result_name_the_same_claims(name: str) -> None:
         pytest.skip("no committed result")
     source = (ROOT / f"{name}.py").read_text(encoding="utf-8")
     ids = {c["id"] for c in json.loads(path.read_text(encoding="utf-8"))["claims"]}
-    written = set(re.findall(r"\.claim\(\s*\"([^\"{]+)\"", source))
+    written = set(re.findall(r"\.claim\(\s*\"([^\"{]+)\"\s*,", source))
     assert written <= ids, f"claims of the script that its result lacks: {sorted(written - ids)}"
 
 
