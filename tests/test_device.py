@@ -9,7 +9,7 @@ import pytest
 import torch
 from helpers import ROOT
 
-from common.device import describe, device_names, peak_memory, pick_device, saved_for_backward, seed_everything
+from common.device import describe, device_names, pick_device, saved_for_backward, seed_everything
 
 
 def test_auto_takes_the_best_and_cpu_is_always_there() -> None:
