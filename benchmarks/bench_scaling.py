@@ -18,6 +18,7 @@ import torch
 from side_by_side import ROOT, Bench, kept_bytes, race, start
 from torch import nn
 
+from common.device import keep_freed_memory
 from common.distributed import join, part, replicated, world
 from common.results import UserError
 from common.spiking import over_time, unroll
@@ -84,7 +85,8 @@ def sweep(bench: Bench) -> None:
 def worker(out: str, samples: int) -> None:
     """One process: samples a second of training 784–1000–10 with 256 samples a batch in all."""
     torch.set_num_threads(1)
-    rank, size = join(torch.device("cpu"))
+    keep_freed_memory()
+    rank, _size = join(torch.device("cpu"))
     torch.manual_seed(0)
     net = Net(1000)
     forward, optimizer = replicated(net), torch.optim.Adam(net.parameters())

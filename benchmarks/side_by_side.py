@@ -18,7 +18,7 @@ sys.path.insert(0, str(ROOT))
 import torch  # noqa: E402
 from rich.table import Table  # noqa: E402
 
-from common.device import describe, pick_device, saved_for_backward, synchronize  # noqa: E402
+from common.device import describe, keep_freed_memory, pick_device, saved_for_backward, synchronize  # noqa: E402
 from common.results import UserError, console, meets, show_target, show_value, versions, write_json  # noqa: E402
 
 
@@ -100,6 +100,7 @@ def start(main: Callable[[Bench], None], name: str, title: str, doc: str | None,
         suffix = "" if args.device.type == "cpu" else f"_{args.device.type}"
         args.out = args.out or (ROOT / "results" / "smoke" if args.smoke else ROOT / "docs" / "results") / \
             f"{name}{suffix}.json"
+        keep_freed_memory()  # for all contenders alike, as in every lesson
         torch.set_num_threads(args.threads)
         torch.manual_seed(0)
         bench = Bench(name, title, args)

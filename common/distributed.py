@@ -8,9 +8,11 @@ from __future__ import annotations
 
 import atexit
 import os
+import signal
 from collections.abc import Iterator
 from contextlib import contextmanager
 from datetime import timedelta
+from threading import current_thread, main_thread
 from typing import Any
 
 import torch
@@ -124,23 +126,33 @@ def replicated(net: nn.Module) -> Any:
         for p in net.parameters():
             dist.broadcast(p.detach(), src=0)
     same_buffers(net)
-    return DistributedDataParallel(_RunIsForward(net), broadcast_buffers=False, init_sync=False,
-                                   find_unused_parameters=True)
+    # static_graph: weights that the loss does not use are found out in the first step, and stay unused
+    return DistributedDataParallel(_RunIsForward(net), broadcast_buffers=False, init_sync=False, static_graph=True)
 
 
 @contextmanager
 def losing_a_process(advice: str) -> Iterator[None]:
-    """Turn the error of a collective whose partner is gone into one line.
+    """Turn the loss of a process into one line in those that are left, whichever way they hear of it first.
 
     Raises:
-        UserError: a process of this run ended or stopped answering.
+        UserError: a process of this run ended or stopped answering; or torchrun, which noticed it, ends this one.
     """
+    def end(_number: int, _frame: Any) -> None:
+        signal.signal(signal.SIGTERM, signal.SIG_IGN)  # once is enough
+        raise UserError(f"another process of this run ended, so torchrun ended this one; {advice}")
+
+    if world()[1] == 1 or current_thread() is not main_thread():
+        yield
+        return
+    before = signal.signal(signal.SIGTERM, end)
     try:
         yield
+        signal.signal(signal.SIGTERM, before)
     except RuntimeError as e:
+        signal.signal(signal.SIGTERM, signal.SIG_IGN)
         text = str(e).lower()
         lost = isinstance(e, dist.DistError) or any(w in text for w in ("gloo", "nccl", "connection closed", "peer"))
-        if world()[1] == 1 or not lost:
+        if not lost:
             raise
         raise UserError(f"another process of this run ended or does not answer ({_first_line(e)}); {advice}") from e
 

@@ -150,6 +150,12 @@ def start(main: Callable[[Any, Run], None], config: type[LessonConfig], smoke: M
     except UserError as e:
         print(f"error: {' '.join(str(e).split())}", file=sys.stderr)
         sys.exit(2)
+    except ModuleNotFoundError as e:  # imported where it is needed, so it may be missed in mid-lesson
+        if (e.name or "common").split(".")[0] == "common":
+            raise
+        print(f"error: the package '{e.name}' is missing; install the course's packages with 'uv sync', or with "
+              "'uv pip install -r requirements-pc.txt', and run again", file=sys.stderr)
+        sys.exit(2)
     except KeyboardInterrupt:
         print("\nstopped by Ctrl-C; what was saved stays (a lesson that trains goes on with --resume)", file=sys.stderr)
         sys.exit(130)
@@ -162,9 +168,10 @@ def begin(cfg: LessonConfig, name: str, doc: str = "", argv: Sequence[str] = ())
     if not cfg.show:
         matplotlib.use("Agg")  # no window, no display needed
     from common import plots
-    from common.device import describe, pick_device, seed_everything
+    from common.device import describe, keep_freed_memory, pick_device, seed_everything
 
     plots.style()
+    keep_freed_memory()
     seed_everything(cfg.seed)
     device = pick_device(cfg.device)
     run = Run(name, cfg, device, title=_headline(doc), **_ending(doc))

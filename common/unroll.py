@@ -23,6 +23,8 @@ import os
 from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
+from functools import lru_cache
+from threading import Barrier
 from typing import Any, TypeVar
 
 import snntorch as snn
@@ -39,9 +41,11 @@ STATES = {snn.Leaky: ("mem",), snn.Synaptic: ("syn", "mem"), snn.RLeaky: ("spk",
           snn.RSynaptic: ("spk", "syn", "mem")}
 """The neurons with a fast path, and the parts of their state in snnTorch's order."""
 
-BLOCK = 32_768
-"""Elements of one step that are worked on at a time: four such buffers fit the L2 cache of a core, and PyTorch
-runs an operation on no more than these in the calling thread."""
+BLOCK = 65_536
+"""Elements of one step that are worked on at a time: three or four such buffers fit the L2 cache of a core."""
+
+COMPILED_FROM = 1 << 20
+"""Neurons × steps × samples from which the compiled loops are worth loading."""
 
 MAX_THREADS = 4
 """More threads than these would wait for Python's interpreter lock."""
@@ -66,6 +70,9 @@ def unroll(neuron: snn.SpikingNeuron, cur: torch.Tensor, state: State | None = N
     ``reset_delay=False``, a recurrent convolution, hooks), is stepped. The neuron's own hidden state is
     neither used nor changed: a sequence starts from ``state``, or from rest if that is None, so nothing can
     be left over from the batch before.
+
+    One thing is not as stepping it would be: far below the threshold the gradient of ``surrogate.sigmoid`` is NaN
+    in snnTorch, which divides two exponentials that overflow; here it is its limit, 0 (lesson 07).
 
     Args:
         neuron: any snnTorch neuron.
@@ -104,9 +111,12 @@ def unroll(neuron: snn.SpikingNeuron, cur: torch.Tensor, state: State | None = N
               neuron.threshold.to(cur.dtype), weight, recurrent.bias if plan.dense else None)
     step, drive = cur.shape[1:], cur.held if plan.held else cur
     # with single numbers for parameters the shape of a step means nothing, and a flat one is cut most evenly
-    flat = len(step) > 1 and drive.is_contiguous() and not any(v is not None and v.dim() for v in values)
+    single = not any(v is not None and v.dim() for v in values)
+    flat = len(step) > 1 and (plan.compiled or (drive.is_contiguous() and single))
+    if plan.compiled and not single:  # the compiled loops know no shapes: one value a neuron, or one for all
+        values = tuple(v if v is None or not v.dim() else v.expand(step).flatten() for v in values)
     if flat:
-        drive = drive.flatten() if plan.held else drive.flatten(1)
+        drive = drive.reshape(-1) if plan.held else drive.reshape(len(cur), math.prod(step))
         start = {n: s.flatten() for n, s in start.items()}
     starts = (start.get(n) for n in ("mem", "syn", "spk"))
     spk_rec, mem_rec, syn, mem = _Unroll.apply(plan, drive, *starts, *values)
@@ -212,6 +222,8 @@ class _Plan:
     grad: bool
     unit_spikes: bool
     """nothing scales the spikes on their way out"""
+    compiled: bool
+    """by the loops of ``common.compiled``"""
 
 
 def _plan(neuron: snn.SpikingNeuron, cur: torch.Tensor, state: State | None, record_mem: bool,
@@ -244,7 +256,8 @@ def _plan(neuron: snn.SpikingNeuron, cur: torch.Tensor, state: State | None, rec
         return None  # what is fed back to the neuron is scaled too, and its type decides that of the sum
     learns = any(t.requires_grad for t in (cur, *values, *(state or ()), *neuron.parameters()))
     return _Plan(reset, kind is snn.Leaky, isinstance(recurrent, nn.Linear), surrogate, len(cur),
-                 hasattr(cur, "held") and len(cur) > 0, record_mem, recompute, torch.is_grad_enabled() and learns, unit)
+                 hasattr(cur, "held") and len(cur) > 0, record_mem, recompute, torch.is_grad_enabled() and learns, unit,
+                 kind is snn.Leaky and _is_compiled(cur, surrogate))
 
 
 def _hooked(m: nn.Module) -> bool:
@@ -255,6 +268,24 @@ def _hooked(m: nn.Module) -> bool:
 def _fits(shape: torch.Size, step: torch.Size) -> bool:
     """True if a parameter of this shape broadcasts to one step without making it larger."""
     return len(shape) <= len(step) and all(a in (1, b) for a, b in zip(reversed(shape), reversed(step), strict=False))
+
+
+def _is_compiled(cur: torch.Tensor, surrogate: _Surrogate) -> bool:
+    """Whether the compiled loops take this layer: large enough to pay for loading them, and of a kind they know."""
+    return cur.dim() > 1 and cur.numel() >= COMPILED_FROM and cur.device.type == "cpu" and cur.dtype == torch.float32 \
+        and isinstance(surrogate, (_ATan, _FastSigmoid)) and _loops() is not None
+
+
+@lru_cache(maxsize=1)
+def _loops() -> Any:
+    """``common.compiled``, or None without numba or with ``SNN_COMPILED=0``."""
+    if os.environ.get("SNN_COMPILED") == "0":
+        return None
+    try:
+        from common import compiled
+    except Exception:  # not installed, or not for this NumPy
+        return None
+    return compiled
 
 
 _ASKED: dict[int, tuple[torch.Tensor, int, bool]] = {}
@@ -531,20 +562,21 @@ def _add(to: torch.Tensor, gs: torch.Tensor, pulled: Pulled, sign: int = 1) -> N
 
 
 def _dense_gradients(plan: _Plan, d_cur: torch.Tensor, mem: Tensors, start: Named, theta: torch.Tensor, g: Named,
-                     length: int = 64) -> None:
-    """∂L/∂V = Σ δI[t]ᵀ·S[t−1] and ∂L/∂b = Σ δI[t], as a few large products; ``d_cur (T, B, H)``."""
-    if g["bias"] is not None:
-        g["bias"].add_(d_cur.sum((0, 1)))
+                     length: int = 64) -> dict[str, torch.Tensor]:
+    """∂L/∂V = Σ δI[t]ᵀ·S[t−1] and ∂L/∂b = Σ δI[t] of one block, as a few large products; ``d_cur (T, B, H)``."""
+    out = {} if g["bias"] is None else {"bias": d_cur.sum((0, 1))}
     if g["weight"] is None:
-        return
+        return out
+    total = torch.zeros_like(g["weight"])
     if start["spk"] is not None:
-        g["weight"].addmm_(d_cur[0].t(), start["spk"])
+        total.addmm_(d_cur[0].t(), start["spk"])
     spk = torch.empty((min(length, len(d_cur)), *d_cur.shape[1:]), dtype=plan.surrogate.dtype, device=d_cur.device)
     for first in range(1, len(d_cur), length):
         d = d_cur[first:first + length]
         for i in range(len(d)):
             plan.surrogate.fire(mem[first + i - 1], theta, spk[i])
-        g["weight"].addmm_(d.flatten(0, 1).t(), spk[:len(d)].flatten(0, 1))
+        total.addmm_(d.reshape(-1, d.shape[-1]).t(), spk[:len(d)].flatten(0, 1))
+    return out | {"weight": total}
 
 
 # ---------------------------------------------------------------------------- the autograd function
@@ -566,9 +598,11 @@ class _Unroll(torch.autograd.Function):
         spk_rec = cur.new_empty((T, *step), dtype=plan.surrogate.dtype)
         mem_rec = cur.new_empty((T, *step)) if plan.record_mem or keep == "mem" else None
         syn_rec = cur.new_empty((T, *step)) if keep == "syn" else None
-        mem = cur.new_zeros(step) if mem0 is None else mem0.clone()  # after the last step
+        # after the last step; filled below, unless there is none
+        mem = cur.new_empty(step) if T else cur.new_zeros(step) if mem0 is None else mem0.clone()
         syn = None if alpha is None else cur.new_zeros(step) if syn0 is None else syn0.clone()
-        def work(b: slice) -> None:
+
+        def work(b: Any) -> None:
             mem_b = [mem[b]] * T if mem_rec is None else list(mem_rec[:, b])
             syn_b = None if syn is None else [syn[b]] * T if syn_rec is None else list(syn_rec[:, b])
             _forward(plan, _steps(plan, cur, b), _cut(start, b), p, list(spk_rec[:, b]), mem_b, syn_b)
@@ -577,7 +611,12 @@ class _Unroll(torch.autograd.Function):
             if syn_rec is not None:
                 syn[b].copy_(syn_b[-1])
 
-        _each(_blocks(plan, step, p), work)
+        if plan.compiled:
+            all_mem = mem[None] if mem_rec is None else mem_rec
+            _each(_blocks(plan, step, p), _compiled_forward(plan, cur, start, p, spk_rec, all_mem))
+            mem.copy_(all_mem[-1])
+        else:
+            _each(_blocks(plan, step, p), work)
         ctx.set_materialize_grads(False)
         ctx.plan, ctx.step, ctx.keep = plan, step, keep
         if keep:
@@ -601,7 +640,7 @@ class _Unroll(torch.autograd.Function):
         if g_spk is not None:
             g_spk = g_spk.to(kept.dtype)
 
-        def work(b: slice) -> dict[str, torch.Tensor]:
+        def work(b: Any) -> dict[str, torch.Tensor]:
             part = _cut(start, b)
             mem, syn = _remember(plan, ctx.keep, kept, b, part, p, needs["alpha"])
             dense = plan.dense and (needs["weight"] or needs["bias"])
@@ -613,10 +652,10 @@ class _Unroll(torch.autograd.Function):
             sums = _backward(plan, None if g_spk is None else g_spk[:, b].unbind(0),
                              None if g_mem is None else g_mem[:, b].unbind(0),
                              _cut({"syn": g_syn, "mem": g_last}, b), mem, syn, part, p, d_cur, g, b)
-            if dense:
-                _dense_gradients(plan, d_all, mem, start, p["theta"], g)
-            return sums
+            return sums | _dense_gradients(plan, d_all, mem, part, p["theta"], g) if dense else sums
 
+        if plan.compiled:
+            work = _compiled_backward(plan, ctx.keep, kept, g_spk, g_mem, g_last, start, p, g)
         for sums in _each(_blocks(plan, step, p), work):  # in the order of the blocks, so that runs are repeatable
             for k, part in sums.items():
                 g[k].add_(part)
@@ -650,24 +689,90 @@ def _cut(tensors: Named, b: slice) -> Named:
     return {k: None if v is None else v[b] for k, v in tensors.items()}
 
 
-def _blocks(plan: _Plan, step: torch.Size, p: Named) -> list[slice]:
+def _compiled_forward(plan: _Plan, cur: torch.Tensor, start: Named, p: Named, spk: torch.Tensor,
+                      mem: torch.Tensor) -> Callable[[slice], None]:
+    """``_forward`` for flat steps by the compiled loops, as a function of the block; ``mem`` is (T, M) or (1, M)."""
+    loops, drive = _loops(), cur[None] if plan.held else cur
+    arrays = [_array(x) for x in (drive, *_each_neuron(start, p))]
+    outs = [_array(x) for x in (spk, mem)]
+    return lambda b: loops.forward(*arrays, loops.RESETS[plan.reset], *outs, b.start, b.stop)
+
+
+def _compiled_backward(plan: _Plan, keep: str, kept: torch.Tensor, g_spk: torch.Tensor | None,
+                       g_mem: torch.Tensor | None, g_last: torch.Tensor | None, start: Named, p: Named,
+                       g: Named) -> Callable[[slice], dict[str, torch.Tensor]]:
+    """``_backward`` for flat steps by the compiled loops, as a function of the block."""
+    loops, T, step = _loops(), plan.num_steps, kept.shape[-1:]
+    mem = kept if keep == "mem" else kept.new_empty((T, *step))
+    again = _compiled_forward(plan, kept, start, p, torch.empty_like(mem), mem) if keep == "cur" else None
+    row, rows = kept.new_empty(0), kept.new_empty((0, 0))
+    sums = {k: g[k] if g[k].dim() else kept.new_zeros(step) for k in ("beta", "theta") if g[k] is not None}
+    d_cur = rows if g["cur"] is None else g["cur"][None] if plan.held else g["cur"]
+    s = plan.surrogate
+    kind, shift, factor = (0, s.shift, s.factor) if isinstance(s, _ATan) else (1, 1 / s.k, s.k**-2)
+    ins = [_array(x) for x in (rows if g_spk is None else g_spk, rows if g_mem is None else g_mem,
+                               row if g_last is None else g_last, mem, *_each_neuron(start, p))]
+    outs = [_array(x) for x in (d_cur, sums.get("beta", row), sums.get("theta", row),
+                                row if g["mem0"] is None else g["mem0"])]
+
+    def work(b: slice) -> dict[str, torch.Tensor]:
+        if again is not None:
+            again(b)
+        loops.backward(*ins, loops.RESETS[plan.reset], kind, shift, factor, *outs, b.start, b.stop)
+        return {k: total[b].sum() for k, total in sums.items() if not g[k].dim()}
+
+    return work
+
+
+def _each_neuron(start: Named, p: Named) -> list[torch.Tensor]:
+    """Membrane at the start, β and θ: one value a neuron, or one for all."""
+    mem = p["beta"].new_zeros(1) if start["mem"] is None else start["mem"]
+    return [x.reshape(-1) for x in (mem, p["beta"], p["theta"])]
+
+
+def _array(x: torch.Tensor) -> Any:
+    return x.detach().contiguous().numpy()
+
+
+def _blocks(plan: _Plan, step: torch.Size, p: Named) -> list[Any]:
     """Parts of the batch that are run one after the other, so that a step's buffers stay in the CPU's cache.
 
-    Not where the batch hangs together: a matrix product over it, a parameter that differs along it, a function
-    of which nothing is known.
+    Not where the batch hangs together: a parameter that differs along it, a function of which nothing is known.
     """
     if plan.num_steps == 0 or math.prod(step) == 0:
         return []
     if not step:
         return [...]
-    together = plan.dense or plan.surrogate.function is not None or p["beta"].device.type != "cpu" \
-        or any(v is not None and v.dim() == len(step) for v in p.values())
-    if together:
-        return [slice(0, step[0])]
-    number = -(-math.prod(step) // BLOCK)
-    number += -number % _threads()
-    size = -(-step[0] // number) if number > 1 else step[0]
+    one, beta = [slice(0, step[0])], p["beta"]
+    if beta.device.type != "cpu" or plan.surrogate.function is not None:
+        return one
+    if plan.compiled:
+        size = -(-step[0] // _threads())
+    elif plan.dense:  # a block a thread, in steps of 16 rows: matrix products want many
+        number = min(_threads(), step[0] // 16)
+        size = -(-step[0] // (16 * number)) * 16 if number > 1 and _splits_exactly(*step, beta.dtype) else step[0]
+    elif any(v is not None and v.dim() == len(step) for v in p.values()):
+        return one
+    else:
+        number = -(-math.prod(step) // BLOCK)
+        number += -number % _threads()
+        size = -(-step[0] // number) if number > _threads() else step[0]
     return [slice(i, min(i + size, step[0])) for i in range(0, step[0], size)]
+
+
+@lru_cache(maxsize=256)
+def _splits_exactly(rows: int, columns: int, dtype: torch.dtype) -> bool:
+    """Whether a matrix product over half of the rows gives the same bits as one over all of them, by trying it.
+
+    Libraries may order the sums by the number of rows; spikes that have to equal snnTorch's forbid that.
+    """
+    g = torch.Generator().manual_seed(0)
+    spk = (torch.rand(rows, columns, generator=g) > 0.5).to(dtype)
+    weight = torch.randn(columns, columns, generator=g, dtype=dtype)
+    bias = torch.randn(columns, generator=g, dtype=dtype)
+    half = -(-rows // 32) * 16
+    parts = [torch.addmm(bias, part, weight.t()) for part in (spk[:half], spk[half:])]
+    return torch.equal(torch.cat(parts), torch.addmm(bias, spk, weight.t()))
 
 
 def _threads() -> int:
@@ -675,27 +780,41 @@ def _threads() -> int:
 
 
 Result = TypeVar("Result")
-_pool: tuple[int, ThreadPoolExecutor] | None = None
+_pool: tuple[int, int, ThreadPoolExecutor] | None = None
 
 
-def _each(blocks: list[slice], work: Callable[[slice], Result]) -> list[Result]:
+def _alone() -> None:
+    """Keep PyTorch's operations inside this thread: a second team of OpenMP threads would slow the first for good."""
+    torch.get_num_threads()  # the first question a thread asks sets its number; only then does another one stay
+    torch.set_num_threads(1)
+
+
+def _workers(n: int) -> ThreadPoolExecutor:
+    """``n`` threads in which PyTorch does not start threads of its own; made once."""
+    global _pool
+    if _pool is None or _pool[:2] != (os.getpid(), n):  # a forked process has no threads but the one that forked
+        pool, together = ThreadPoolExecutor(n, "unroll", initializer=_alone), Barrier(n)
+        for started in [pool.submit(together.wait) for _ in range(n)]:
+            started.result()
+        torch.set_num_threads(torch.get_num_threads())  # the workers have set the number for threads to come
+        _pool = os.getpid(), n, pool
+    return _pool[2]
+
+
+def _each(blocks: list[Any], work: Callable[[Any], Result]) -> list[Result]:
     """``[work(b) for b in blocks]``, in several threads.
 
     PyTorch would share each operation among its threads, which then wait for one another a dozen times a step;
-    here each thread takes whole blocks through all steps, and the operations, small enough, run inside it.
+    here each thread takes whole blocks through all steps, and the operations run inside it.
     """
-    global _pool
     n = min(len(blocks), _threads())
     if n < 2 or torch._C._len_torch_dispatch_stack() or torch._C._len_torch_function_stack():
         return [work(b) for b in blocks]
-    if _pool is None or _pool[0] != os.getpid():  # a forked process has no threads but the one that forked
-        _pool = os.getpid(), ThreadPoolExecutor(MAX_THREADS, "unroll")
-    inference = torch.is_inference_mode_enabled()
+    inference, pool = torch.is_inference_mode_enabled(), _workers(_threads())
 
     def share(i: int) -> list[Result]:
         with torch.inference_mode(inference), torch.no_grad():  # both belong to a thread
             return [work(b) for b in blocks[i::n]]
 
-    others = [_pool[1].submit(share, i) for i in range(1, n)]
-    shares = [share(0), *(f.result() for f in others)]
+    shares = [f.result() for f in [pool.submit(share, i) for i in range(n)]]
     return [shares[i % n][i // n] for i in range(len(blocks))]

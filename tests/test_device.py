@@ -62,3 +62,13 @@ def test_saved_bytes_count_shared_storage_once_and_let_go() -> None:
         assert kept() == 4000, "exp still keeps its output through c"
         del c
         assert kept() == 0, "nothing references the graph any more"
+
+
+def test_freed_memory_is_kept_where_glibc_is() -> None:
+    """It may be asked for again and again, and never fails."""
+    import platform
+
+    from common.device import keep_freed_memory
+
+    kept = [keep_freed_memory() for _ in range(2)]
+    assert kept[0] == kept[1] and (kept[0] or platform.libc_ver()[0] != "glibc")

@@ -112,20 +112,22 @@ def assert_same(neuron, cur, state, *, record_mem=True, tolerance=1e-5, seed=0, 
        vector=st.booleans(), learn=st.booleans(), one_to_one=st.booleans(),
        with_state=st.booleans(), record_mem=st.booleans(), recompute=st.booleans(),
        T=st.integers(1, 12), B=st.integers(1, 5), N=st.integers(1, 9), block=st.sampled_from([1, 4, 10_000]),
+       compiled=st.booleans(),
        seed=st.integers(0, 1000))
 def test_equals_stepping(kind, reset, spike_grad, vector, learn, one_to_one, with_state, record_mem, recompute, T, B, N,
-                         block, seed):
+                         block, compiled, seed):
     neuron = make(kind, N, vector=vector, learn=learn, spike_grad=SURROGATES[spike_grad], reset=reset,
                   one_to_one=one_to_one, seed=seed)
     g = torch.Generator().manual_seed(seed)
     cur = 0.3 + 0.5 * torch.randn(T, B, N, generator=g)
     state = start_of(kind, (B, N), g) if with_state else None
-    assert _plan(neuron, cur, state, record_mem, recompute) is not None, "not on the fast path"
-    before, module.BLOCK = module.BLOCK, block
+    before = module.BLOCK, module.COMPILED_FROM
+    module.BLOCK, module.COMPILED_FROM = block, 0 if compiled else 1 << 60
     try:
+        assert _plan(neuron, cur, state, record_mem, recompute) is not None, "not on the fast path"
         assert_same(neuron, cur, state, record_mem=record_mem, recompute=recompute, seed=seed)
     finally:
-        module.BLOCK = before
+        module.BLOCK, module.COMPILED_FROM = before
 
 
 @pytest.mark.parametrize("kind", ["Leaky", "Synaptic"])
@@ -150,6 +152,14 @@ def test_large_layer_in_several_threads(kind):
         unroll(neuron, cur)[0].sum().backward()
         grads.append(torch.cat([p.grad.flatten() for p in neuron.parameters()]))
     assert torch.equal(*grads)
+
+
+def test_workers_start_no_threads_of_their_own():
+    """A worker's large operation stays inside it: a second OpenMP team halved the speed of all other PyTorch code."""
+    here, big = torch.get_num_threads(), torch.rand(1 << 20)
+    pool = module._workers(2)
+    assert [pool.submit(lambda: (big * big, torch.get_num_threads())[1]).result() for _ in range(4)] == [1] * 4
+    assert torch.get_num_threads() == here
 
 
 @pytest.mark.parametrize("kind", list(k.__name__ for k in STATES))
