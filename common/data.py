@@ -10,6 +10,7 @@ from __future__ import annotations
 import hashlib
 import os
 from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 from functools import cache
 from pathlib import Path
@@ -125,23 +126,43 @@ def fashion_mnist(data_dir: Path | None = None, *, source: str = "auto", n_train
 
 def _idx_set(name: str, classes: tuple[str, ...], data_dir: Path | None, source: str, n_train: int | None,
              n_val: int, n_test: int | None) -> ImageData:
-    if source not in ("auto", "real", "stand-in"):
-        raise ValueError(f"source: got {source!r}, expected 'auto', 'real' or 'stand-in'")
+    check_source(source)
     why = "--smoke"
     if source != "stand-in":
         try:
             parts = _read_idx(name, data_dir)
-            return _split(name.replace("FashionMNIST", "Fashion-MNIST"), False, classes, parts, n_train, n_val, n_test)
+            return split(name.replace("FashionMNIST", "Fashion-MNIST"), False, classes, parts, n_train, n_val, n_test)
         except OSError as e:
-            why = f"{name} is not here and could not be downloaded ({_short(e)})"
+            why = f"{name} is not here and could not be downloaded ({short(e)})"
             if source == "real":
                 raise UserError(f"{why}; put it in a folder and name that with --data-dir, or drop --no-stand-in") \
                     from e
     n_val = min(n_val, 200)
-    return _split("scikit-learn digits", True, tuple("0123456789"), digits(), n_train, n_val, n_test, why)
+    return split("scikit-learn digits", True, tuple("0123456789"), digits(), n_train, n_val, n_test, why)
 
 
-def _short(e: Exception) -> str:
+def check_source(source: str) -> None:
+    """Raise ``ValueError`` for anything but ``auto``, ``real`` and ``stand-in``."""
+    if source not in ("auto", "real", "stand-in"):
+        raise ValueError(f"source: got {source!r}, expected 'auto', 'real' or 'stand-in'")
+
+
+@contextmanager
+def alone(folder: Path) -> Iterator[None]:
+    """One process at a time may fetch into ``folder``: under torchrun all of them start with the same wish.
+
+    Raises:
+        OSError: the folder cannot be made or written.
+    """
+    from filelock import FileLock
+
+    folder.mkdir(parents=True, exist_ok=True)
+    with FileLock(folder / ".lock"):
+        yield
+
+
+def short(e: Exception) -> str:
+    """An exception's text on one line, not too long."""
     return " ".join(str(e).split())[:100] or type(e).__name__
 
 
@@ -157,10 +178,11 @@ def _read_idx(name: str, data_dir: Path | None) -> tuple[torch.Tensor, ...]:
     else:
         root = data_dir or Path("data")
         try:
-            for train in (True, False):
-                getattr(datasets, name)(root, train=train, download=True)
+            with alone(root):
+                for train in (True, False):
+                    getattr(datasets, name)(root, train=train, download=True)
         except Exception as e:  # torchvision raises RuntimeError, URLError and others when a mirror fails
-            raise OSError(_short(e)) from e
+            raise OSError(short(e)) from e
         raw = root / name / "raw"
     for file, expected in files.items():
         if (found := hashlib.md5((raw / file).read_bytes()).hexdigest()) != expected:
@@ -170,8 +192,9 @@ def _read_idx(name: str, data_dir: Path | None) -> tuple[torch.Tensor, ...]:
     return tuple(t for s in sets for t in (s.data.unsqueeze(1), s.targets))
 
 
-def _split(name: str, stand_in: bool, classes: tuple[str, ...], parts: tuple[torch.Tensor, ...], n_train: int | None,
-           n_val: int, n_test: int | None, why: str = "") -> ImageData:
+def split(name: str, stand_in: bool, classes: tuple[str, ...], parts: tuple[torch.Tensor, ...], n_train: int | None,
+          n_val: int, n_test: int | None, why: str = "") -> ImageData:
+    """A data set of the official two parts ``(x, y, x_test, y_test)``, validation cut off the end of the first."""
     x, y, x_test, y_test = parts
     cut = len(x) - n_val
     x_train, y_train = x[:cut][:n_train], y[:cut][:n_train]
