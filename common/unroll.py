@@ -44,8 +44,9 @@ STATES = {snn.Leaky: ("mem",), snn.Synaptic: ("syn", "mem"), snn.RLeaky: ("spk",
 BLOCK = 65_536
 """Elements of one step that are worked on at a time: three or four such buffers fit the L2 cache of a core."""
 
-COMPILED_FROM = 1 << 20
-"""Neurons × steps × samples from which the compiled loops are worth loading."""
+COMPILED_FROM, LOADED_FROM = 1 << 20, 1 << 14
+"""Neurons × steps × samples from which the compiled loops are worth loading (two seconds), and, when they have been
+loaded, from which they are worth calling."""
 
 MAX_THREADS = 4
 """More threads than these would wait for Python's interpreter lock."""
@@ -162,10 +163,11 @@ def _repack(out: tuple[torch.Tensor, torch.Tensor | None, State]) -> tuple[State
 
 def over_segments(run: Callable[[torch.Tensor, Any], tuple[State, Any]], x: torch.Tensor, state: Any = None, *,
                   segments: int | None = None) -> tuple[State, Any]:
-    """Run a network segment by segment and keep for backward only what stands at the cuts.
+    """Run a network segment by segment and keep for backward the last segment, and what stands at the cuts.
 
-    Backward runs each segment once more before it differentiates it (gradient checkpointing), so the memory
-    is that of one segment and the states between, in exchange for a second forward pass.
+    Backward runs each earlier segment once more before it differentiates it (gradient checkpointing), so the memory
+    is that of one segment and the states between, in exchange for a second forward pass. The last one is the
+    first that backward wants: to drop it would only mean to make it again at once.
 
         def run(x, state):                       # x (t, B, …), state None at the start
             state1, state2 = state or (None, None)
@@ -190,7 +192,7 @@ def over_segments(run: Callable[[torch.Tensor, Any], tuple[State, Any]], x: torc
         x_s = x[start:start + length]
         if hasattr(x, "held"):
             x_s = hold(x.held, len(x_s))
-        if torch.is_grad_enabled():
+        if torch.is_grad_enabled() and start + length < len(x):
             leaves, shape = tree_flatten(state)
             again = lambda x, *leaves, shape=shape: run(x, tree_unflatten(leaves, shape))  # noqa: E731
             out, state = checkpoint(again, x_s, *leaves, use_reentrant=False)
@@ -272,7 +274,8 @@ def _fits(shape: torch.Size, step: torch.Size) -> bool:
 
 def _is_compiled(cur: torch.Tensor, surrogate: _Surrogate) -> bool:
     """Whether the compiled loops take this layer: large enough to pay for loading them, and of a kind they know."""
-    return cur.dim() > 1 and cur.numel() >= COMPILED_FROM and cur.device.type == "cpu" and cur.dtype == torch.float32 \
+    smallest = min(COMPILED_FROM, LOADED_FROM) if _loops.cache_info().currsize else COMPILED_FROM
+    return cur.dim() > 1 and cur.numel() >= smallest and cur.device.type == "cpu" and cur.dtype == torch.float32 \
         and isinstance(surrogate, (_ATan, _FastSigmoid)) and _loops() is not None
 
 

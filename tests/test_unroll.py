@@ -414,3 +414,28 @@ def test_memory(kind):
         assert ours < 1.05 * one and ours <= ratio * loop, (ours, loop, one)
     held, out = kept_by(lambda: unroll(neuron, hold(torch.rand(B, N).requires_grad_(), T), recompute=True))
     assert held < 0.1 * one
+
+
+def test_compiled_loops_can_be_turned_off_or_absent_and_change_no_spike(monkeypatch):
+    """``SNN_COMPILED=0``, and a machine without numba, take PyTorch's operations: the same spikes and gradients."""
+    import sys
+
+    monkeypatch.setattr(module, "COMPILED_FROM", 0)
+    cur, found = torch.randn(9, 4, 33, generator=torch.Generator().manual_seed(1)), []
+    for how in ("compiled", "off", "absent"):
+        module._loops.cache_clear()
+        with monkeypatch.context() as m:
+            m.setenv("SNN_COMPILED", "0" if how == "off" else "1")
+            if how == "absent":
+                m.delitem(sys.modules, "common.compiled", raising=False)
+                m.delattr("common.compiled", raising=False)
+                m.setitem(sys.modules, "numba", None)
+            neuron, x = snn.Leaky(beta=0.8, learn_beta=True), cur.clone().requires_grad_()
+            assert _plan(neuron, x, None, False, False).compiled == (how == "compiled")
+            spk, _, _ = unroll(neuron, x)
+            spk.sum().backward()
+            found.append((spk.detach(), x.grad, neuron.beta.grad))
+    module._loops.cache_clear()
+    for other in found[1:]:
+        assert torch.equal(found[0][0], other[0])
+        assert torch.allclose(found[0][1], other[1], atol=1e-6) and torch.allclose(found[0][2], other[2], rtol=1e-5)
