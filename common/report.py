@@ -41,13 +41,7 @@ def results_table(folder: Path) -> str:
         lines += ["", f"## {m['lesson']}" + ("" if m["scale"] == "default" else f" ({m['scale']})"), "",
                   f"`{m['command']}` · data: {m['data']['name']}" + (" (stand-in)" if m["data"]["stand_in"] else "")
                   + f" · {m['device']} · {m['wall_seconds']:.0f} s · seed {m['seed']} · torch "
-                  f"{m['versions']['torch']}, snnTorch {m['versions']['snntorch']}", "",
-                  "| claim | value | target | met | n |", "|---|---:|---:|:---:|---:|"]
-        for c in m["claims"]:
-            met = {True: "yes", False: "**no**", None: ""}[c["met"]]
-            n = f"{c['n']:,}" if c["n"] else ""
-            lines.append(f"| {_cell(c['text'])} | {show_value(c['value'], c['unit'])} | "
-                         f"{show_target(c['target'], c['unit'])} | {met} | {n} |")
+                  f"{m['versions']['torch']}, snnTorch {m['versions']['snntorch']}", "", *_claims(m)]
         if m.get("note"):
             lines += ["", _cell(m["note"])]
         ledger += [{"lesson": m["lesson"], **row} for row in m.get("ledger", [])]
@@ -56,8 +50,9 @@ def results_table(folder: Path) -> str:
         lines += ["", f"## Benchmark: {m['title']}", "", f"`{m['command']}` · {m['device']}", ""]
         for table in m["tables"]:
             lines += [f"*{_cell(table['title'])}*", "", *_markdown(table["columns"], table["rows"]), ""]
+        lines += _claims(m)
         if m.get("note"):
-            lines += [_cell(m["note"])]
+            lines += ["", _cell(m["note"])]
     if ledger:
         head = ["lesson", *[c for c in LEDGER if any(c in row for row in ledger)]]
         rows = [[_number(row.get(c, "")) for c in head] for row in ledger]
@@ -66,6 +61,17 @@ def results_table(folder: Path) -> str:
                   "accumulate and 4.6 pJ per multiply-accumulate (Horowitz 2014, 45 nm, 32-bit float); it leaves "
                   "out memory traffic and leakage.", "", *_markdown(head, rows)]
     return "\n".join(lines) + "\n"
+
+
+def _claims(m: dict[str, Any]) -> list[str]:
+    """The table of a result's claims."""
+    lines = ["| claim | value | target | met | n |", "|---|---:|---:|:---:|---:|"]
+    for c in m["claims"]:
+        met = {True: "yes", False: "**no**", None: ""}[c["met"]]
+        n = f"{c['n']:,}" if c["n"] else ""
+        lines.append(f"| {_cell(c['text'])} | {show_value(c['value'], c['unit'])} | "
+                     f"{show_target(c['target'], c['unit'])} | {met} | {n} |")
+    return lines
 
 
 def _position(stem: str) -> float:
