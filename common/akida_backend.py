@@ -134,8 +134,8 @@ def check_samples(samples: np.ndarray, shape: tuple[int, ...]) -> np.ndarray:
     """
     samples = np.asarray(samples)
     if samples.dtype != np.uint8:
-        raise UserError(f"Akida: got images of {samples.dtype}, expected uint8 (0 to 255); the input of Akida 1.0 has 8 "
-                        "bits, so keep the raw pixels and let a Rescaling layer scale them")
+        raise UserError(f"Akida: got images of {samples.dtype}, expected uint8 (0 to 255); Akida 1.0 takes 8-bit "
+                        "inputs, so keep the raw pixels and let a Rescaling layer scale them")
     if samples.ndim != 4 or samples.shape[1:] != tuple(shape):
         last = samples.ndim == 4 and samples.shape[2:] + samples.shape[1:2] == tuple(shape)
         fix = "channels come last: use x.transpose(0, 2, 3, 1)" if last else "check the network's Input"
