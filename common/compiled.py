@@ -17,6 +17,7 @@ import numpy as np
 from numba import float32, int64, njit, void
 
 NEURONS = 4096  # at a time: their state, four arrays of 16 KiB, stays at hand
+REMADE = 1 << 16  # membranes at a time that backward makes once more: 256 KiB
 RESETS = {"subtract": 0, "zero": 1, "none": 2}
 
 
@@ -24,7 +25,8 @@ def _loops(**options: Any) -> tuple[Any, Any]:
     """Compile both now, for C-ordered float32 arrays, so that one shape more is not one compilation more."""
     row, rows, number, real = float32[::1], float32[:, ::1], int64, float32
     ahead = void(rows, row, row, row, number, rows, rows, number, number)
-    back = void(rows, rows, row, rows, row, row, row, number, number, real, real, rows, row, row, row, number, number)
+    back = void(rows, rows, row, rows, rows, row, row, row, number, number, number, real, real,
+                rows, row, row, row, number, number)
     compiled = partial(njit, nogil=True, error_model="numpy", **options)
     return compiled(ahead)(_forward), compiled(back)(_backward)
 
@@ -62,27 +64,44 @@ def _forward(cur, start, beta, theta, reset, spk, mem, first, last):  # type: ig
                 s[j] = r[j]
 
 
-def _backward(g_spk, g_mem, g_last, mem, start, beta, theta, reset, kind, shift, factor,  # type: ignore[no-untyped-def]
-              d_cur, d_beta, d_theta, d_start, first, last):
+def _backward(g_spk, g_mem, g_last, mem, cur, start, beta, theta, T, reset, kind,  # type: ignore[no-untyped-def]
+              shift, factor, d_cur, d_beta, d_theta, d_start, first, last):
     """The recursion backwards. Gradients nobody has or wants are arrays of no rows or no elements.
 
-    ``d_cur`` is (T, M), or (1, M) for the sum over time that a held current gets. ``kind`` 0 is ATan,
-    f / (x² + shift), 1 the fast sigmoid, f / (|x| + shift)².
+    So is ``mem`` if it was not kept: then ``cur``, as in ``_forward``, gives it once more, block by block, and it
+    never leaves the cache. ``d_cur`` is (T, M), or (1, M) for the sum over time that a held current gets. ``kind``
+    0 is ATan, f / (x² + shift), 1 the fast sigmoid, f / (|x| + shift)².
     """
     one, nought = np.float32(1), np.float32(0)
     d, p = np.empty(NEURONS, np.float32), np.empty(NEURONS, np.float32)
     b, th, u0 = np.empty(NEURONS, np.float32), np.empty(NEURONS, np.float32), np.empty(NEURONS, np.float32)
-    T = mem.shape[0]
-    for a in range(first, last, NEURONS):
-        n = min(NEURONS, last - a)
+    again = mem.shape[0] == 0
+    width = max(64, min(NEURONS, REMADE // T)) if again else NEURONS
+    remade = np.empty((T if again else 0, width), np.float32)
+    for a in range(first, last, width):
+        n = min(width, last - a)
         for j in range(n):
             b[j] = beta[min(a + j, beta.shape[0] - 1)]
             th[j] = theta[min(a + j, theta.shape[0] - 1)]
             u0[j] = start[min(a + j, start.shape[0] - 1)]
             d[j] = nought
+        if again:
+            for t in range(T):
+                c, m = cur[min(t, cur.shape[0] - 1), a:a + n], remade[t, :n]
+                u = remade[t - 1, :n] if t > 0 else u0[:n]
+                if reset == 0:
+                    for j in range(n):
+                        m[j] = b[j] * u[j] + c[j] - (one if u[j] > th[j] else nought) * th[j]
+                elif reset == 1:
+                    for j in range(n):
+                        m[j] = b[j] * ((one - (one if u[j] > th[j] else nought)) * u[j]) + c[j]
+                else:
+                    for j in range(n):
+                        m[j] = b[j] * u[j] + c[j]
+        kept, i = (remade, 0) if again else (mem, a)
         for t in range(T - 1, -1, -1):
-            m = mem[t, a:a + n]
-            before = mem[t - 1, a:a + n] if t > 0 else u0[:n]
+            m = kept[t, i:i + n]
+            before = kept[t - 1, i:i + n] if t > 0 else u0[:n]
             if t == T - 1:
                 if g_last.shape[0]:
                     for j in range(n):

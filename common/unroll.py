@@ -11,7 +11,8 @@ Backward, from the last step to the first, with σ' the surrogate derivative
     δU[t]    = ∂L/∂U[t] + σ'(U[t] − θ)·(∂L/∂S[t] + Vᵀ·δI[t+1]) + β·δU[t+1]
     δI[t]    = δU[t] + α·δI[t+1]
 
-Only U is kept for backward, and of a neuron with a learnt α only Isyn: the rest follows from it. Each step is
+Only U is kept for backward, and of a neuron with a learnt α only Isyn: the rest follows from it. (Of a current
+that is the same at every step the compiled loops keep just that one step, and make U again.) Each step is
 a handful of in-place operations on data that are still in the cache, and nothing enters autograd's graph but
 the one function. Every sum is taken in snnTorch's order, so the spikes are the same bit by bit.
 """
@@ -596,7 +597,8 @@ class _Unroll(torch.autograd.Function):
         start = {"mem": mem0, "syn": syn0, "spk": spk0}
         p = {"beta": beta, "alpha": alpha, "theta": theta, "weight": weight, "bias": bias}
         # one full-length tensor at most: Isyn if α is learnt (U follows from it), else U (all else follows from it)
-        keep = "" if not plan.grad else "cur" if plan.recompute else \
+        again = plan.recompute or (plan.compiled and plan.held and not plan.record_mem)  # from one step that is there
+        keep = "" if not plan.grad else "cur" if again else \
             "syn" if alpha is not None and alpha.requires_grad else "mem"
         spk_rec = cur.new_empty((T, *step), dtype=plan.surrogate.dtype)
         mem_rec = cur.new_empty((T, *step)) if plan.record_mem or keep == "mem" else None
@@ -705,23 +707,20 @@ def _compiled_backward(plan: _Plan, keep: str, kept: torch.Tensor, g_spk: torch.
                        g_mem: torch.Tensor | None, g_last: torch.Tensor | None, start: Named, p: Named,
                        g: Named) -> Callable[[slice], dict[str, torch.Tensor]]:
     """``_backward`` for flat steps by the compiled loops, as a function of the block."""
-    loops, T, step = _loops(), plan.num_steps, kept.shape[-1:]
-    mem = kept if keep == "mem" else kept.new_empty((T, *step))
-    again = _compiled_forward(plan, kept, start, p, torch.empty_like(mem), mem) if keep == "cur" else None
+    loops, step = _loops(), kept.shape[-1:]
     row, rows = kept.new_empty(0), kept.new_empty((0, 0))
+    mem, cur = (kept, rows) if keep == "mem" else (rows, kept[None] if plan.held else kept)
     sums = {k: g[k] if g[k].dim() else kept.new_zeros(step) for k in ("beta", "theta") if g[k] is not None}
     d_cur = rows if g["cur"] is None else g["cur"][None] if plan.held else g["cur"]
     s = plan.surrogate
     kind, shift, factor = (0, s.shift, s.factor) if isinstance(s, _ATan) else (1, 1 / s.k, s.k**-2)
     ins = [_array(x) for x in (rows if g_spk is None else g_spk, rows if g_mem is None else g_mem,
-                               row if g_last is None else g_last, mem, *_each_neuron(start, p))]
+                               row if g_last is None else g_last, mem, cur, *_each_neuron(start, p))]
     outs = [_array(x) for x in (d_cur, sums.get("beta", row), sums.get("theta", row),
                                 row if g["mem0"] is None else g["mem0"])]
 
     def work(b: slice) -> dict[str, torch.Tensor]:
-        if again is not None:
-            again(b)
-        loops.backward(*ins, loops.RESETS[plan.reset], kind, shift, factor, *outs, b.start, b.stop)
+        loops.backward(*ins, plan.num_steps, loops.RESETS[plan.reset], kind, shift, factor, *outs, b.start, b.stop)
         return {k: total[b].sum() for k, total in sums.items() if not g[k].dim()}
 
     return work

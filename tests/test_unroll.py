@@ -16,6 +16,7 @@ from snntorch import surrogate
 from torch import nn
 
 import common.unroll as module
+from common.device import saved_for_backward
 from common.unroll import STATES, _plan, hold, over_segments, step_through, unroll
 
 torch.set_num_threads(2)
@@ -164,18 +165,21 @@ def test_workers_start_no_threads_of_their_own():
 
 @pytest.mark.parametrize("kind", list(k.__name__ for k in STATES))
 @pytest.mark.parametrize("recompute", [False, True])
-def test_held_current(kind, recompute):
-    """A constant current gives the gradient of the one step it is."""
+@pytest.mark.parametrize("compiled", [False, True])
+@pytest.mark.parametrize("record_mem", [False, True])
+def test_held_current(kind, recompute, compiled, record_mem, monkeypatch):
+    """A constant current gives the gradient of the one step it is, whether the membrane was kept or is made again."""
+    monkeypatch.setattr(module, "COMPILED_FROM", 0 if compiled else 1 << 60)
     neuron = make(kind, 6, learn=True)
     y = (0.2 + torch.rand(4, 6)).requires_grad_()
-    spk, mem, _ = unroll(neuron, hold(y, 9), record_mem=True, recompute=recompute)
-    (spk.sum() + mem.sum()).backward()
+    spk, mem, _ = unroll(neuron, hold(y, 9), record_mem=record_mem, recompute=recompute)
+    (spk.sum() + (mem.sum() if record_mem else 0)).backward()
     found = [y.grad] + [p.grad for p in neuron.parameters()]
     y2 = y.detach().clone().requires_grad_()
     neuron.zero_grad()
     spk2, mem2, _ = step_through(neuron, y2.expand(9, 4, 6), record_mem=True)
-    (spk2.sum() + mem2.sum()).backward()
-    assert torch.equal(spk, spk2) and torch.equal(mem, mem2)
+    (spk2.sum() + (mem2.sum() if record_mem else 0)).backward()
+    assert torch.equal(spk, spk2) and (mem is None or torch.equal(mem, mem2))
     for a, b in zip([y2.grad] + [p.grad for p in neuron.parameters()], found, strict=True):
         torch.testing.assert_close(b, a, rtol=1e-4, atol=1e-5)
 
@@ -439,3 +443,17 @@ def test_compiled_loops_can_be_turned_off_or_absent_and_change_no_spike(monkeypa
     for other in found[1:]:
         assert torch.equal(found[0][0], other[0])
         assert torch.allclose(found[0][1], other[1], atol=1e-6) and torch.allclose(found[0][2], other[2], rtol=1e-5)
+
+
+def test_compiled_loops_keep_one_step_of_a_current_that_stays(monkeypatch):
+    """Neither the membrane nor the spikes are held for backward; a wide layer is made again in several blocks."""
+    monkeypatch.setattr(module, "COMPILED_FROM", 0)
+    T, y = 40, (torch.randn(3, 5000, generator=torch.Generator().manual_seed(0))).requires_grad_()
+    with saved_for_backward([y]) as kept:
+        spk, _, _ = unroll(snn.Leaky(beta=0.9), hold(y, T))
+        assert kept() < 1000
+    spk.mul(torch.arange(T).view(T, 1, 1)).sum().backward()
+    found, y.grad = y.grad, None
+    spk, _, _ = step_through(snn.Leaky(beta=0.9), y.expand(T, 3, 5000))
+    spk.mul(torch.arange(T).view(T, 1, 1)).sum().backward()
+    torch.testing.assert_close(found, y.grad, rtol=1e-4, atol=1e-4)
