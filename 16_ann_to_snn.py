@@ -112,7 +112,7 @@ class Config(LessonConfig):
     """learning rate at the start; it falls to zero along a cosine"""
     levels: int = 8
     """steps L of the clipped activations"""
-    sweep_images: int = 600
+    sweep_images: int = 400
     """validation images in the sweeps over T; a quarter of them for T above 64"""
     akida_images: int = 10_000
     """training images of the Akida twin, seen three times"""
