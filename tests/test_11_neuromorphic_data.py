@@ -1,0 +1,245 @@
+"""Lesson 11: binning and denoising against slow oracles, the statistics against SciPy, padding that changes nothing."""
+
+from __future__ import annotations
+
+import os
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+from helpers import load_script
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from common.event_data import EventData, content_hash, make_frames, nmnist
+from common.event_scenes import uniform_noise
+from common.events import event_array
+from common.intervals import mcnemar, paired_interval, wilson
+from common.lesson import begin
+from common.spiking import reset_state
+
+lesson = load_script("11_neuromorphic_data_tonic")
+
+
+def recording(seed: int, n: int = 300) -> np.ndarray:
+    rng = np.random.default_rng(seed)
+    return event_array(rng.integers(34, size=n), rng.integers(34, size=n), np.sort(rng.integers(300_000, size=n)),
+                       rng.integers(2, size=n) > 0)
+
+
+def small(n: int = 6) -> EventData:
+    recordings = [recording(i, 100 + 60 * i) for i in range(n)]
+    return EventData("small", False, tuple("0123456789"), (34, 34, 2), recordings, torch.arange(n) % 10, n,
+                     [content_hash(r) for r in recordings])
+
+
+# ---------------------------------------------------------------------------------------- binning
+
+
+def counted(events: np.ndarray, bins: np.ndarray, T: int) -> np.ndarray:
+    """Equation (1), event by event: ``bins`` holds the bin of each event, −1 for one that is lost."""
+    out = np.zeros((T, 2, 34, 34), int)
+    for e, k in zip(events, bins, strict=True):
+        if 0 <= k < T:
+            out[k, int(e["p"]), e["y"], e["x"]] += 1
+    return out
+
+
+def test_every_binning_is_equation_1() -> None:
+    """Against a loop over the events, with the bins of (2a) to (2c) computed by hand."""
+    data = small()
+    made = {name: make_frames(data, transforms) for name, transforms in lesson.binnings(data, 5).items()}
+    how = lesson.binnings(data, 5)
+    for i, events in enumerate(data.recordings):
+        t = events["t"] - events["t"][0]
+        window, n = how["time window"][0].time_window, how["event count"][0].event_count
+        span = int(t[-1] // 5)
+        index = np.arange(len(events))
+        for name, bins, T in (("time window", t // window, int(t[-1] // window)), ("time bins", t // span, 5),
+                              ("event count", index // n, len(events) // n),
+                              ("1 frame", np.where(t < t[-1], 0, -1), 1)):
+            assert np.array_equal(made[name][i].numpy(), counted(events, bins.astype(int), T)), (name, i)
+
+
+def test_what_is_kept_is_counted_right() -> None:
+    data = small()
+    made = {name: make_frames(data, transforms) for name, transforms in lesson.binnings(data, 5).items()}
+    rows = {r["binning"]: r for r in lesson.experiment_binning(data, made)}
+    n = lesson.binnings(data, 5)["event count"][0].event_count
+    lengths = [len(r) for r in data.recordings]
+    assert rows["event count"]["kept"] == pytest.approx(sum(k // n * n for k in lengths) / sum(lengths))
+    assert rows["event count"]["max"] == max(k // n for k in lengths)
+    cells = sum(len({(k // n, *map(int, (e["p"], e["y"], e["x"]))) for k, e in enumerate(r[: len(r) // n * n])})
+                for r in data.recordings)
+    assert rows["event count"]["density"] == pytest.approx(cells / (sum(k // n for k in lengths) * 2 * 34 * 34))
+    assert rows["1 frame"]["density"] > 2 * rows["time bins"]["density"], "a long exposure fills more cells"
+
+
+# ---------------------------------------------------------------------------------------- denoise
+
+
+@given(seed=st.integers(0, 10**6), tau=st.sampled_from([500, 5_000, 40_000]))
+@settings(max_examples=15, deadline=None)
+def test_denoise_against_its_definition(seed: int, tau: int) -> None:
+    """Kept is an event with an earlier event in one of four neighbour pixels less than τ_f ago; all before τ_f."""
+    from tonic.transforms import Denoise
+
+    events = recording(seed, 250)
+    x, y, t = (events[k].astype(np.int64) for k in "xyt")
+    near = (np.abs(x[:, None] - x) + np.abs(y[:, None] - y)) == 1
+    before = np.tril(np.ones((250, 250), bool), -1)
+    kept = (near & before & (t[:, None] - t < tau)).any(1) | (t < tau)
+    assert np.array_equal(Denoise(tau)(events), events[kept])
+
+
+def test_experiment_denoise_counts_shares(tmp_path: Path) -> None:
+    cfg = lesson.Config(out_dir=tmp_path, smoke=True)
+    out = lesson.experiment_denoise(cfg, small(), 2)
+    for name in ("recordings + injected noise", "rendered, DVS noise"):
+        shares = out[name]
+        assert ((shares >= 0) & (shares <= 1)).all()
+        assert (np.diff(shares, axis=1) <= 0).all(), "a longer filter time removes less"
+        assert (shares[1] >= shares[0] - 0.2).all()
+    assert out["early"][0] == 0 < out["early"][1] <= 1
+
+
+def test_injected_noise_is_uniform_and_as_many_as_said() -> None:
+    noise = uniform_noise(recording(0, 5000), 2.0, 34, np.random.default_rng(0))
+    assert len(noise) == 10_000
+    counts = np.bincount(noise["y"].astype(int) * 34 + noise["x"], minlength=34 * 34)
+    assert 0.7 < counts.var() / counts.mean() < 1.3, "Poisson: variance equals mean"
+    assert abs(noise["p"].mean() - 0.5) < 0.03
+
+
+# ---------------------------------------------------------------------------------------- statistics
+
+
+@given(n=st.integers(1, 2000), share=st.floats(0, 1))
+@settings(max_examples=40, deadline=None)
+def test_wilson_is_scipys(n: int, share: float) -> None:
+    from scipy.stats import binomtest
+
+    right = round(share * n)
+    expected = binomtest(right, n).proportion_ci(method="wilson")
+    assert wilson(right, n) == pytest.approx((expected.low, expected.high), abs=1e-4)
+
+
+@given(a=st.lists(st.booleans(), min_size=1, max_size=300), seed=st.integers(0, 1000))
+@settings(max_examples=40, deadline=None)
+def test_mcnemar_is_the_exact_binomial_test(a: list[bool], seed: int) -> None:
+    from scipy.stats import binomtest
+
+    first = np.array(a)
+    second = first ^ (np.random.default_rng(seed).random(len(a)) < 0.3)
+    only = int((first & ~second).sum())
+    n = only + int((second & ~first).sum())
+    assert mcnemar(first, second) == pytest.approx(binomtest(only, n).pvalue if n else 1.0)
+
+
+def test_paired_interval_is_wider_than_the_plain_one_by_three_halves() -> None:
+    """k = 5: √(1/5 + 1/4) against √(1/5) is a factor of 1.5."""
+    from scipy.stats import t
+
+    d = np.array([0.01, 0.02, -0.005, 0.0, 0.03])
+    mean, low, high = paired_interval(d)
+    plain = t.interval(0.95, 4, loc=d.mean(), scale=d.std(ddof=1) / np.sqrt(5))
+    assert mean == pytest.approx(d.mean()) and high - mean == pytest.approx(1.5 * (plain[1] - d.mean()))
+    assert mean - low == pytest.approx(high - mean)
+
+
+# ---------------------------------------------------------------------------------------- network
+
+
+def net() -> lesson.Net:
+    torch.manual_seed(0)
+    n = lesson.Net((4, 8), 17, 10, 0.9)
+    with torch.no_grad():
+        for conv in n.conv:  # as after some training: a batch norm that shifts, so that padding could do harm
+            conv[1].running_mean.uniform_(-0.3, 0.3)
+            conv[1].bias.uniform_(0.0, 0.5)
+    return n.eval()
+
+
+def test_run_is_forward_step_by_step() -> None:
+    n, x = net(), torch.randint(1, 3, (5, 3, 2, 17, 17)).float()
+    spk_rec, mem_rec = n.run(x)
+    reset_state(n)
+    for t in range(5):
+        spk, mem = n(x[t])
+        assert torch.equal(spk, spk_rec[t]) and torch.allclose(mem, mem_rec[t], atol=1e-5)
+
+
+@given(extra=st.integers(1, 9), seed=st.integers(0, 1000))
+@settings(max_examples=15, deadline=None)
+def test_padding_changes_no_answer(extra: int, seed: int) -> None:
+    n, g = net(), torch.Generator().manual_seed(seed)
+    x = (torch.rand(4, 3, 2, 17, 17, generator=g) < 0.1).float()
+    x[:, :, 0, 0, 0] = 1  # no frame is empty
+    padded = torch.cat([x, torch.zeros(extra, 3, 2, 17, 17)])
+    a, b = n.run(x)[1].mean(0), n.run(padded)[1].mean(0)
+    assert torch.allclose(a, b, atol=1e-5)
+    assert n.run(padded)[0][4:].sum() == 0
+
+
+def test_weights_of_an_empty_frame_inside_and_behind() -> None:
+    x = torch.zeros(4, 2, 2, 3, 3)
+    x[0, 0], x[2, 0], x[3, 1] = 1, 1, 1  # recording 0 pauses at step 1 and ends after step 2
+    expected = torch.tensor([[4 / 3, 4 / 3, 4 / 3, 0], [1, 1, 1, 1]])
+    assert torch.allclose(lesson.seen(x)[..., 0].T, expected)
+
+
+def test_encode_sums_pixels_and_takes_the_logarithm() -> None:
+    counts = torch.randint(0, 9, (3, 5, 2, 34, 34), dtype=torch.uint8)
+    got = lesson.encode(counts.float() / 255, 2)
+    sums = counts.numpy().astype(int).reshape(3, 5, 2, 17, 2, 17, 2).sum((4, 6))
+    assert np.allclose(got.numpy(), np.log(1 + sums).transpose(1, 0, 2, 3, 4), atol=1e-4)
+
+
+def test_move_shifts_a_recording_as_a_whole() -> None:
+    x = torch.zeros(20, 3, 2, 9, 9)
+    x[:, :, :, 4, 4] = 1
+    moved = lesson.move(x, 2)
+    at = moved.flatten(3).argmax(3)
+    assert (at == at[:, :1, :1]).all() and moved.sum() == x.sum() and len(at[:, 0, 0].unique()) > 3
+    assert torch.equal(lesson.move(x, 0), x)
+
+
+def test_training_refuses_a_recording_that_is_on_both_sides(tmp_path: Path) -> None:
+    cfg = lesson.Config(out_dir=tmp_path, epochs=1, channels=(2, 2))
+    run, data = begin(cfg, "test_11"), small()
+    x = make_frames(data, lesson.binnings(data, 2)["time bins"]).padded()
+    index = torch.arange(6)
+    lesson.train_one(cfg, run, data, x, (index[:3], index[3:4], index[4:]), pool=2, name="", epochs=1, seed=0)
+    data.hashes[5] = data.hashes[0]  # the same content under another number
+    with pytest.raises(AssertionError, match="recording 5 of the test part is recording 0"):
+        lesson.train_one(cfg, run, data, x, (index[:3], index[3:4], index[4:]), pool=2, name="", epochs=1, seed=0)
+
+
+@given(n=st.integers(1, 400), size=st.integers(1, 40), pool=st.sampled_from([1, 8]))
+@settings(max_examples=30, deadline=None)
+def test_batches_hold_each_recording_once(n: int, size: int, pool: int) -> None:
+    lengths = torch.randint(1, 30, (n,), generator=torch.Generator().manual_seed(n))
+    several = lesson.batches_by_length(lengths, size, torch.Generator().manual_seed(1), pool)
+    assert sorted(torch.cat(several).tolist()) == list(range(n)) and max(map(len, several)) <= size
+
+
+def test_batches_of_like_length_pad_less() -> None:
+    lengths = torch.randint(2, 30, (800,), generator=torch.Generator().manual_seed(0))
+    share = {pool: 1 - lengths.sum().item() / sum(int(lengths[b].max()) * len(b) for b in lesson.batches_by_length(
+        lengths, 32, torch.Generator().manual_seed(1), pool)) for pool in (1, 8)}
+    assert share[8] < 0.3 * share[1]
+
+
+# ---------------------------------------------------------------------------------------- real data
+
+
+@pytest.mark.skipif(not os.environ.get("SNN_DATA"), reason="no real data here")
+def test_the_real_subset_if_it_is_here() -> None:
+    data = nmnist()
+    if data.stand_in:
+        pytest.skip("N-MNIST is not here")
+    assert len(set(data.hashes)) == len(data.y) == 1100 and data.n_train == 1000
+    assert data.y[:1000].bincount().tolist() == [97, 116, 99, 93, 105, 92, 94, 117, 87, 100]
+    assert data.y[1000:].bincount().tolist() == [8, 14, 8, 11, 14, 7, 10, 15, 2, 11]
+    assert all((np.diff(r["t"]) >= 0).all() for r in data.recordings)
