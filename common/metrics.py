@@ -5,9 +5,10 @@ from __future__ import annotations
 import contextlib
 import io
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator, Sequence
 from typing import Any
 
+import snntorch as snn
 import torch
 from torch import nn
 
@@ -62,6 +63,29 @@ def workload(net: nn.Module, x: torch.Tensor) -> dict[str, float]:
     ops = result["SynapticOperations"]
     return {"acs": float(ops["Effective_ACs"]), "macs": float(ops["Effective_MACs"]), "dense": float(ops["Dense"]),
             "spikes": spikes.item() / x.shape[1], "activation_sparsity": float(result["ActivationSparsity"])}
+
+
+@torch.no_grad()
+def calls(net: nn.Module, x: torch.Tensor) -> Iterator[tuple[str, nn.Module, torch.Tensor, torch.Tensor]]:
+    """Every call of a layer with weights or of a spiking layer while ``net`` steps through ``x (T, B, …)`` from rest.
+
+    Yields:
+        Name, module, its input and its output (the spikes, for a spiking layer), each ``(B, …)``, step by step.
+    """
+    seen: list[tuple[str, nn.Module, torch.Tensor, torch.Tensor]] = []
+    hooks = [m.register_forward_hook(lambda m, i, out, n=n: seen.append(
+        (n, m, i[0], out[0] if isinstance(out, tuple) else out)))
+        for n, m in net.named_modules() if isinstance(m, (nn.Linear, nn.Conv1d, nn.Conv2d, snn.SpikingNeuron))]
+    try:
+        reset_state(net)
+        for x_t in x:
+            net(x_t)
+            yield from seen
+            seen.clear()
+    finally:
+        for hook in hooks:
+            hook.remove()
+        reset_state(net)
 
 
 @torch.no_grad()
@@ -123,3 +147,22 @@ def ledger_row(net: nn.Module, x: torch.Tensor, *, model: str, data: str, accura
            "latency_p50_ms": p50, "latency_p95_ms": p95, "energy_estimated_nj": estimated_energy_nj(w["acs"], macs)}
     net.train(was_training)
     return row
+
+
+def pareto_front(cost: Sequence[float], value: Sequence[float]) -> list[int]:
+    """Indices of the points to which no other is preferable, from cheap to dear.
+
+    A point is off the front if another costs no more, is worth no less, and is better in one of the two. Of equal
+    points the first stays.
+    """
+    front: list[int] = []
+    for i in sorted(range(len(cost)), key=lambda i: (cost[i], -value[i])):
+        if not front or value[i] > value[front[-1]]:
+            front.append(i)
+    return front
+
+
+def knee(cost: Sequence[float], value: Sequence[float], tolerance: float) -> int:
+    """Index of the cheapest point whose value is at most ``tolerance`` below the best of all points."""
+    enough = max(value) - tolerance - 1e-12  # 0.98 − 0.97 is a little more than 0.01
+    return min((i for i in range(len(cost)) if value[i] >= enough), key=lambda i: (cost[i], -value[i]))

@@ -115,3 +115,69 @@ def confusion(ax: Axes, matrix: Any, classes: Sequence[str]) -> None:
     ax.set_yticks(range(len(classes)), classes)
     ax.grid(False)
     label(ax, "predicted class", "true class")
+
+
+def pareto(ax: Axes, families: Mapping[str, tuple[Sequence[float], Sequence[float]]], *,
+           front: tuple[Sequence[float], Sequence[float]], knee: tuple[float, float]) -> None:
+    """Value against cost: each family's ``(costs, values)`` as markers, the front as a line, its knee as a star."""
+    for i, (name, (cost, value)) in enumerate(families.items()):
+        ax.plot(cost, value, MARKERS[i % 7], color=COLOURS[i % 7], markersize=6.5, label=name)
+    ax.plot(*front, color="0.4", linewidth=1.2, zorder=1, label="Pareto front")
+    ax.plot(*knee, "*", color=BLACK, markersize=17, markerfacecolor=YELLOW, zorder=5, label="knee")
+    ax.set_xscale("log")
+    ax.legend()
+
+
+def npu_mesh(ax: Axes, mesh: Sequence[Sequence[int]], layers: Mapping[str, Sequence[Sequence[int]]]) -> None:
+    """The nodes of a neuromorphic chip as squares of processors, each coloured by the layer that sits there.
+
+    Args:
+        mesh: ``(column, row, id)`` of every processor; those of one node share column and row.
+        layers: name → its processors, none for a layer in software. Processors that are not in ``mesh`` (Akida's input
+            converter) are drawn beside it.
+    """
+    owner = {tuple(p): i for i, nps in enumerate(layers.values()) for p in nps}
+    places = {tuple(p) for p in mesh}
+    nodes = {p[:2] for p in places}
+    for c, r in nodes:  # wires to the neighbours at the right and above
+        for other in ((c + 1, r), (c, r + 1)):
+            if other in nodes:
+                ax.plot((c, other[0]), (r, other[1]), color="0.75", linewidth=2.5, zorder=0)
+        ax.add_patch(plt.Rectangle((c - 0.4, r - 0.4), 0.8, 0.8, facecolor="white", edgecolor="0.55", zorder=1))
+    for c, r, k in places | set(owner):
+        i = owner.get((c, r, k))
+        look = {"facecolor": "0.9", "edgecolor": "none"} if i is None else {"facecolor": COLOURS[i % 7]}
+        size = 0.34 if (c, r, k) in places else 0.72
+        corner = (c - 0.36 + 0.38 * (k % 2), r - 0.36 + 0.38 * (k // 2))
+        ax.add_patch(plt.Rectangle(corner, size, size, zorder=2, **look))
+    handles = []
+    for i, (name, nps) in enumerate(layers.items()):
+        outside = [p for p in nps if tuple(p) not in places]
+        where = "software" if not nps else "input converter" if outside else f"{len(nps)} NP" + "s" * (len(nps) > 1)
+        face = {"facecolor": COLOURS[i % 7]} if nps else {"facecolor": "white", "edgecolor": "0.4", "hatch": "////"}
+        handles.append(plt.Rectangle((0, 0), 1, 1, label=f"{name}: {where}", **face))
+    handles.append(plt.Rectangle((0, 0), 1, 1, facecolor="0.9", label=f"free: {len(places - set(owner))}"))
+    ax.legend(handles=handles, loc="upper center", bbox_to_anchor=(0.5, -0.12), ncols=2, fontsize=8.5)
+    ax.set_xticks(sorted({c for c, _ in nodes}))
+    ax.set_yticks(sorted({r for _, r in nodes}))
+    columns, rows = zip(*(p[:2] for p in places | set(owner)), strict=True)
+    ax.set_xlim(min(columns) - 0.6, max(columns) + 0.6)
+    ax.set_ylim(min(rows) - 0.6, max(rows) + 0.6)
+    ax.set_aspect("equal")
+    ax.grid(False)
+    label(ax, "column of the mesh", "row of the mesh")
+
+
+def grouped_bars(ax: Axes, series: Mapping[str, Mapping[str, float]], *, fmt: str = "{:.3g}") -> None:
+    """Upright bars, one group a name, one colour a series; each bar with its value above it."""
+    names = list(next(iter(series.values())))
+    width = 0.8 / len(series)
+    for i, (title, values) in enumerate(series.items()):
+        place = np.arange(len(names)) + width * (i - (len(series) - 1) / 2)
+        ax.bar(place, [values[n] for n in names], 0.95 * width, color=COLOURS[i % 7], label=title)
+        for x, n in zip(place, names, strict=True):
+            ax.annotate(fmt.format(values[n]), (x, values[n]), ha="center", va="bottom", fontsize=8)
+    ax.set_xticks(range(len(names)), names)
+    ax.margins(y=0.12)
+    ax.grid(False, axis="x")
+    ax.legend()
