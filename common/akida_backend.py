@@ -36,6 +36,16 @@ class AkidaStatus:
     version: str = ""
     devices: int = 0
 
+    @property
+    def means(self) -> str:
+        """What this state makes of the numbers: a sentence for the journal."""
+        return f"Akida: {self.state} ({self.reason}). " + {
+            "hardware": "Latency and power are the chip's own.",
+            "simulator": "Accuracy, mapping and sparsity are the simulator's, which computes what the chip computes; no "
+                         "power was measured, and its speed is this machine's.",
+            "absent": "Nothing was quantised or mapped here; hardware energy measurements were skipped, published "
+                      "figures stand in their place."}[self.state]
+
 
 @cache
 def akida_status() -> AkidaStatus:
@@ -121,6 +131,17 @@ def keras(threads: int = 2) -> Any:
     return load("tf_keras")
 
 
+def missing_packages() -> list[str]:
+    """Those of the four packages of the Akida stack that cannot be imported here."""
+    missing = []
+    for package in ("tensorflow", "akida", "quantizeml", "cnn2snn"):
+        try:
+            keras() if package == "tensorflow" else load(package)
+        except UserError:
+            missing.append(package)
+    return missing
+
+
 # ------------------------------------------------------------------------------------ quantise and convert
 
 WEIGHTED = ("Conv2D", "DepthwiseConv2D", "SeparableConv2D", "Dense")  # Keras layers that become an Akida layer each
@@ -181,6 +202,26 @@ def quantize_and_convert(keras_model: Any, samples: np.ndarray, *, input_bits: i
     if check:
         check_complete(keras_model, model, bits)
     return quantised, model
+
+
+def convert(quantised: Any, keras_model: Any, bits: str = "") -> Any:
+    """A quantised Keras network, for instance after quantisation-aware training, → ``akida.Model``, checked.
+
+    Raises:
+        UserError: a part of ``keras_model``, the float network that it was made from, got lost.
+    """
+    cnn2snn = load("cnn2snn")
+    with quiet(), cnn2snn.set_akida_version(cnn2snn.AkidaVersion.v1):
+        model = cnn2snn.convert(quantised)
+    check_complete(keras_model, model, bits)
+    return model
+
+
+def keras_outputs(model: Any, x: np.ndarray, batch_size: int = 500) -> np.ndarray:
+    """Outputs ``(N, K)`` of a float or quantised Keras network, without the seconds that tracing a graph takes."""
+    with quiet():
+        out = [np.asarray(model(x[i : i + batch_size], training=False)) for i in range(0, len(x), batch_size)]
+    return np.concatenate(out).reshape(len(x), -1)
 
 
 def check_complete(keras_model: Any, model: Any, bits: str = "") -> None:
@@ -254,6 +295,11 @@ class MappedLayer:
         """Weights in external memory."""
         return sum(n.external_bytes for n in self.nps)
 
+    @property
+    def bytes(self) -> int:
+        """All three together."""
+        return self.weight_bytes + self.input_bytes + self.external_bytes
+
 
 @dataclass(frozen=True)
 class Mapping:
@@ -291,6 +337,11 @@ class Mapping:
     def fallbacks(self) -> dict[str, str]:
         """Layers in software: name → akida's reason."""
         return {layer.name: layer.reason for layer in self.layers if not layer.on_hardware}
+
+    def places(self) -> dict[str, Any]:
+        """The mesh and who sits where, as plain lists: what ``plots.npu_mesh`` takes and metrics.json can hold."""
+        place = lambda nps: [[n.col, n.row, n.id] for n in nps]  # noqa: E731
+        return {"mesh": place(self.mesh), "layers": {layer.name: place(layer.nps) for layer in self.layers}}
 
 
 def clone(model: Any) -> Any:
@@ -365,6 +416,13 @@ def simulate(model: Any, x: np.ndarray, batch_size: int = 100) -> np.ndarray:
     return np.concatenate(out).reshape(len(x), -1)
 
 
+def layer_inputs(model: Any, x: np.ndarray) -> Iterator[np.ndarray]:
+    """What each layer of ``model`` receives for ``x (N, H, W, C)``, by the simulator: ``(N, H, W, C)`` each."""
+    yield x
+    for i in range(1, len(model.layers)):  # the first layers of a model are a model, too
+        yield load("akida").Model(layers=model.layers[:i]).forward(x)
+
+
 def measure_on_chip(model: Any, x: np.ndarray) -> dict[str, float | None]:
     """Frames a second, mean power (mW) and energy a frame (mJ), by the card's own meter; None where it gives nothing.
 
@@ -423,3 +481,14 @@ PUBLISHED: tuple[Published, ...] = (
     Published("YOLOv2", "Pascal VOC", "4-bit weights", KTH, latency_ms=160.9, gpu_latency_ms=73.8,
               energy_saved="96–99.7 %", secondary=True),
 )
+
+
+def published_tables(run: Any) -> None:
+    """Print ``PUBLISHED``, and keep it in a lesson's results: figures of others, each with its network and source."""
+    run.table("Published: AKD1000 against an NVIDIA GTX 1080, one frame at a time (secondary source)",
+              ("network, data", "AKD1000, ms", "GTX 1080, ms", "energy below the GPU's", "source"),
+              [(f"{p.model}, {p.data}, {p.bits}", p.latency_ms, p.gpu_latency_ms, p.energy_saved, p.source)
+               for p in PUBLISHED if p.latency_ms])
+    run.table(f"Published: Akida 1.0 model zoo, {ZOO}", ("network, data", "bits", "accuracy", "KB", "NPs"),
+              [(f"{p.model}, {p.data}", p.bits, f"{100 * p.accuracy:.2f} %", p.kilobytes or "", p.nps)
+               for p in PUBLISHED if p.accuracy])
