@@ -270,7 +270,7 @@ def largest_batch(num_steps: int, parameters: int, image: int, neurons: float, c
     return max(0, int((card / 4 - 4 * parameters) // (image + num_steps * 2 * neurons)))
 
 
-def decay_input(net: SmallCNN, beta: float) -> SmallCNN:
+def scale_currents(net: SmallCNN, beta: float) -> SmallCNN:
     """Give the hidden neurons PLIF's update, in which the leak weighs the input too: with β = 1 − 1/τ
 
         U[t] = U[t−1] + (I[t] − U[t−1])/τ = β·U[t−1] + (1 − β)·I[t]                                     (5)
@@ -355,7 +355,7 @@ def experiment_time_constant(cfg: Config, data: ImageData, run: Run) -> dict[str
         for seed in range(cfg.seed, cfg.seed + cfg.seeds):
             torch.manual_seed(seed)
             net = SmallCNN(beta=1 - 1 / tau)
-            net = (decay_input(net, 1 - 1 / tau) if scaled else net).to(run.device)
+            net = (scale_currents(net, 1 - 1 / tau) if scaled else net).to(run.device)
             at_start.append(rates(net, image, cfg))
             accuracy.append(short_training(net, cfg, data, run, seed))
         rows[name] = {"accuracy": np.array(accuracy), "at_start": np.mean(at_start, 0)}
