@@ -1,0 +1,333 @@
+"""Lesson 14: the penalties and their gradients, SynOps by two counts, front and knee, and a sweep that resumes."""
+
+from __future__ import annotations
+
+import json
+import os
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import pytest
+import torch
+from helpers import ROOT, load_script
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from common.metrics import knee, pareto_front, workload
+from common.results import UserError
+from common.spiking import constant_current
+from common.sweep import fingerprint, finished, sweep
+
+lesson = load_script("14_loss_and_regularization")
+
+
+def spikes(*shape: int, rate: float = 0.3, seed: int = 0) -> torch.Tensor:
+    return (torch.rand(*shape, generator=torch.Generator().manual_seed(seed)) < rate).float()
+
+
+# -------------------------------------------------------------------- the penalties
+
+
+def by_loops(kind: str, strength: float, hidden: list[torch.Tensor], fans: list[torch.Tensor]) -> float:
+    """λ·R once more, neuron by neuron and image by image, in plain numbers."""
+    T, B = hidden[0].shape[:2]
+    n, f = [], []
+    for layer, fan in zip(hidden, fans, strict=True):
+        flat, weights = layer.reshape(T, B, -1).tolist(), fan.flatten().tolist()
+        for i in range(len(weights)):
+            n.append([sum(flat[t][b][i] for t in range(T)) for b in range(B)])
+            f.append(weights[i])
+    N, r = len(n), [sum(row) / B for row in n]
+    low = lesson.KAPPA * sum(max(0.0, lesson.R_MIN - x) for x in r) / N
+    mean = sum(r) / N
+    return {"none": 0.0, "L1": strength * mean, "L2": strength * sum(x * x for row in n for x in row) / N / B,
+            "L1 with floor": strength * (mean + low), "budget": max(0.0, mean - strength) + low,
+            "SynOps": strength * sum(a * b for a, b in zip(f, r, strict=True)) / sum(f)}[kind]
+
+
+@pytest.mark.parametrize("kind", ["none", "L1", "L2", "L1 with floor", "budget", "SynOps"])
+@settings(max_examples=15, deadline=None)
+@given(T=st.integers(1, 5), B=st.integers(1, 4), rate=st.floats(0, 1), strength=st.floats(0.01, 5),
+       seed=st.integers(0, 10**6))
+def test_penalty_equals_the_equation_in_loops(kind: str, T: int, B: int, rate: float, strength: float,
+                                              seed: int) -> None:
+    hidden = [spikes(T, B, 2, 3, 3, rate=rate, seed=seed), spikes(T, B, 4, rate=rate, seed=seed + 1)]
+    fans = [torch.arange(18.0).view(2, 3, 3), torch.full((4,), 10.0)]
+    got = lesson.penalty(kind, strength, hidden, fans).item()
+    assert got == pytest.approx(by_loops(kind, strength, hidden, fans), rel=1e-5, abs=1e-7)
+
+
+def test_gradient_of_l1_is_flat_and_that_of_l2_follows_the_count() -> None:
+    """Equations (4) and (5): 1/N for every spike, 2·n_i/N; so L2 leaves a silent neuron alone and L1 does not."""
+    spk, fans = spikes(6, 4, 5), [torch.ones(5)]
+    spk[:, :, 0] = 0
+    n = spk.sum(0)
+    for kind, expected in (("L1", torch.full((4, 5), 0.7 / 20)), ("L2", 0.7 * 2 * n / 20)):
+        x = spk.clone().requires_grad_()
+        lesson.penalty(kind, 0.7, [x], fans).backward()
+        assert torch.allclose(x.grad, expected.expand(6, 4, 5), atol=1e-7), kind
+    assert n[:, 0].sum() == 0 and expected[:, 0].abs().sum() == 0
+
+
+def test_floor_pulls_a_silent_neuron_up_and_no_other() -> None:
+    spk = torch.zeros(5, 40, 3, requires_grad=True)
+    with torch.no_grad():
+        spk[0, :, 0] = 1      # once an image: above the bound
+        spk[0, 0, 1] = 1      # once in forty images: below it
+    lesson.penalty("L1 with floor", 1.0, [spk], [torch.ones(3)]).backward()
+    pull = spk.grad[0, 0]
+    assert pull[0] > 0 > pull[1] == pull[2], "a positive gradient takes spikes away, a negative one adds some"
+    assert pull[2] == pytest.approx((1 - lesson.KAPPA) * pull[0].item())
+
+
+def test_budget_is_free_below_its_bound() -> None:
+    spk = torch.ones(4, 3, 5)  # 4 spikes a neuron
+    assert lesson.penalty("budget", 4.0, [spk], [torch.ones(5)]) == 0
+    assert lesson.penalty("budget", 1.5, [spk], [torch.ones(5)]) == pytest.approx(2.5)
+    assert lesson.penalty("budget", 9.0, [torch.zeros(4, 3, 5)], [torch.ones(5)]) == pytest.approx(
+        lesson.KAPPA * lesson.R_MIN), "and silence costs, whatever the bound"
+
+
+# -------------------------------------------------------------------- fan-out and SynOps
+
+
+@settings(max_examples=40, deadline=None)
+@given(c=st.integers(1, 3), out=st.integers(1, 5), h=st.integers(5, 9), w=st.integers(5, 9), k=st.integers(1, 5),
+       s=st.integers(1, 3), p=st.integers(0, 2))
+def test_fan_out_of_a_convolution_is_what_autograd_says(c: int, out: int, h: int, w: int, k: int, s: int,
+                                                        p: int) -> None:
+    """With weights of 1, ∂(sum of all outputs)/∂(input) counts the weights that an input meets."""
+    conv = torch.nn.Conv2d(c, out, k, s, p)
+    torch.nn.init.ones_(conv.weight)
+    x = torch.zeros(1, c, h, w, requires_grad=True)
+    conv(x).sum().backward()
+    assert torch.equal(lesson.fan_out(conv, (c, h, w)), x.grad[0])
+
+
+def test_fan_out_of_a_linear_layer() -> None:
+    assert torch.equal(lesson.fan_out(torch.nn.Linear(32, 10), (2, 4, 4)), torch.full((2, 4, 4), 10.0))
+
+
+@pytest.mark.parametrize("data", ["mnist", "cifar10"])
+def test_synops_by_hand_equal_neurobench(data: str) -> None:
+    cfg = lesson.Config(num_hidden=40, num_steps=5)
+    how = lesson.plan(cfg, data)
+    torch.manual_seed(0)
+    net = how.build()
+    x = torch.randint(0, 256, (6, 1, 28, 28) if data == "mnist" else (6, 3, 32, 32), dtype=torch.uint8)
+    by_hand = lesson.measure(net, x, torch.zeros(6, dtype=torch.long), how)
+    assert by_hand["synops"] > 0
+    assert by_hand["synops"] == workload(net, how.encode(x.float() / 255))["acs"], "exactly"
+    assert len(by_hand["r"]) == (40 if data == "mnist" else 32 * 256 + 64 * 64 + 128 * 16)
+
+
+@pytest.mark.parametrize("data", ["mnist", "cifar10"])
+def test_in_sight_or_not_the_network_is_the_same(data: str) -> None:
+    how = lesson.plan(lesson.Config(num_hidden=20, num_steps=4), data)
+    torch.manual_seed(1)
+    net, x = how.build(), how.encode(torch.rand(3, 1, 28, 28) if data == "mnist" else torch.rand(3, 3, 32, 32))
+    spk, mem, hidden, fans = lesson.run_open(net, x)
+    assert torch.equal(spk, net.run(x)[0]) and torch.equal(mem, net.run(x)[1])
+    assert [h.shape[2:] for h in hidden] == [f.shape for f in fans]
+    assert all(set(h.unique().tolist()) <= {0.0, 1.0} for h in hidden)
+
+
+def test_measure_on_a_network_whose_answer_is_known() -> None:
+    """One neuron that fires at every step, one that never does."""
+    how = lesson.plan(lesson.Config(num_hidden=2, num_steps=4), "mnist")
+    net = how.build()
+    with torch.no_grad():
+        for p in net.parameters():
+            p.zero_()
+        net.fc1.bias.copy_(torch.tensor([9.0, -9.0]))
+        net.fc2.bias[3] = 1.0
+    m = lesson.measure(net, torch.zeros(10, 1, 28, 28), torch.tensor([3] * 7 + [5] * 3), how)
+    assert m["r"] == [4.0, 0.0] and m["dead"] == 0.5 and m["burst"] == 4 and m["spikes"] == 4 and m["synops"] == 40
+    assert m["accuracy"] == 0.7
+
+
+# -------------------------------------------------------------------- front and knee
+
+
+@settings(max_examples=100, deadline=None)
+@given(st.lists(st.tuples(st.integers(0, 9), st.integers(0, 9)), min_size=1, max_size=12))
+def test_front_is_what_nothing_dominates(points: list[tuple[int, int]]) -> None:
+    cost, value = zip(*points, strict=True)
+    front = pareto_front(cost, value)
+    beaten = {i for i in range(len(points)) for j in range(len(points))
+              if cost[j] <= cost[i] and value[j] >= value[i] and (cost[j] < cost[i] or value[j] > value[i])}
+    assert {points[i] for i in front} == {points[i] for i in range(len(points)) if i not in beaten}
+    assert not beaten & set(front) and [cost[i] for i in front] == sorted({cost[i] for i in front})
+
+
+def test_knee_of_a_synthetic_front() -> None:
+    cost, value = [1000, 300, 100, 40, 90], [0.985, 0.984, 0.979, 0.95, 0.97]
+    assert knee(cost, value, 0.0) == 0
+    assert knee(cost, value, 0.002) == 1
+    assert knee(cost, value, 0.006) == 2, "0.979 is exactly 0.6 points below the best"
+    assert knee(cost, value, 1.0) == 3
+    assert knee([5, 5], [0.8, 0.9], 0.5) == 1, "of equal cost the better"
+    assert pareto_front(cost, value) == [3, 4, 2, 1, 0]
+
+
+# -------------------------------------------------------------------- the silent neuron
+
+
+def test_what_a_loss_can_do_to_a_silent_neuron_falls_with_the_surrogate() -> None:
+    """One step, membrane θ − d: ∂n/∂I is σ′(−d), for ATan 1/(1 + (πd)²), to the last digits."""
+    from snntorch import Leaky
+
+    from common.spiking import unroll
+
+    d = torch.tensor([0.1, 1.0, 3.0, 10.0, 100.0])
+    cur = (1 - d).view(1, 1, -1).requires_grad_()
+    spk, _, _ = unroll(Leaky(beta=0.9), cur)
+    spk.sum().backward()
+    assert spk.sum() == 0
+    assert torch.allclose(cur.grad.flatten(), 1 / (1 + (torch.pi * d) ** 2), rtol=1e-5)
+
+
+def test_l1_pushes_silent_neurons_and_l2_does_not() -> None:
+    how = lesson.plan(lesson.Config(num_hidden=6, num_steps=4), "mnist")
+    torch.manual_seed(0)
+    net = how.build()
+    with torch.no_grad():
+        net.fc1.bias[:3] = -2.0
+    _, _, hidden, fans = lesson.run_open(net, constant_current(torch.rand(8, 784), 4))
+    silent = hidden[0].sum((0, 1)) == 0
+    assert silent[:3].all()
+    for kind, moved in (("L1", True), ("L2", False)):
+        net.zero_grad()
+        lesson.penalty(kind, 1.0, hidden, fans).backward(retain_graph=True)
+        assert bool((net.fc1.weight.grad[silent] != 0).any()) is moved, kind
+
+
+# -------------------------------------------------------------------- the sweep
+
+
+def square(x: int) -> dict[str, int]:
+    if x < 0:
+        raise KeyboardInterrupt
+    return {"y": x * x, "pid": os.getpid()}
+
+
+def test_sweep_resumes_and_notices_changed_settings(tmp_path: Path) -> None:
+    tasks, marks = {"a": (2,), "b": (3,), "c": (-1,)}, {k: fingerprint(k) for k in "abc"}
+    with pytest.raises(KeyboardInterrupt):
+        list(sweep(square, tasks, marks, tmp_path))
+    assert sorted(p.name for p in tmp_path.iterdir()) == ["a.json", "b.json"]
+    before = (tmp_path / "a.json").stat().st_mtime_ns
+    marks["b"] = fingerprint("b", "changed")
+    tasks |= {"b": (4,), "c": (5,)}
+    (tmp_path / "c.json").write_text('{"fingerprint": "cut off', encoding="utf-8")
+    assert {n: r["y"] for n, r in sweep(square, tasks, marks, tmp_path, resume=True)} == {"a": 4, "b": 16, "c": 25}
+    assert (tmp_path / "a.json").stat().st_mtime_ns == before, "a finished point is not made again"
+    assert {n: r["y"] for n, r in sweep(square, {"a": (9,)}, marks, tmp_path)} == {"a": 81}, "without --resume it is"
+
+
+def test_sweep_in_two_processes(tmp_path: Path) -> None:
+    tasks = {str(i): (i,) for i in range(5)}
+    several = dict(sweep(square, tasks, dict.fromkeys(tasks, "x"), tmp_path, jobs=2))
+    assert {n: r["y"] for n, r in several.items()} == {str(i): i * i for i in range(5)}
+    assert os.getpid() not in {r["pid"] for r in several.values()}
+
+
+def crash(x: int) -> dict[str, int]:
+    os._exit(3)
+
+
+def test_a_lost_worker_is_one_line(tmp_path: Path) -> None:
+    with pytest.raises(UserError, match="--resume"):
+        list(sweep(crash, {"a": (1,), "b": (2,)}, {"a": "x", "b": "x"}, tmp_path, jobs=2))
+
+
+def test_fingerprint_changes_with_settings_files_and_code(tmp_path: Path) -> None:
+    path = tmp_path / "w"
+    path.write_bytes(b"1")
+    marks = {fingerprint(1, path), fingerprint(2, path), fingerprint(1, path, code=[square]),
+             fingerprint(1, path, code=[crash])}
+    path.write_bytes(b"2")
+    assert len(marks | {fingerprint(1, path)}) == 5
+    assert fingerprint(1, path) == fingerprint(1, path)
+    assert finished(path, "x") is None and finished(tmp_path, "x") is None
+
+
+SCRIPT = """
+import sys
+sys.path[:0] = [{root!r}, {tests!r}]
+from pathlib import Path
+from helpers import load_script
+lesson = load_script("14_loss_and_regularization")
+from common.lesson import begin
+if __name__ == "__main__":
+    cfg = lesson.Config(smoke=True, num_hidden=16, num_steps=3, tune_images={images}, seeds=1, device="cpu",
+                        jobs=int(sys.argv[2]), resume=len(sys.argv) > 3, out_dir=Path(sys.argv[1]))
+    run = begin(cfg, "lesson")
+    kinds = (("none", 0.0), ("L1", 1.0), ("L2", 0.1))
+    points = [lesson.Point("mnist", k, s, seed) for k, s in kinds for seed in (0, 1)]
+    table = lesson.run_points(cfg, run, run.data(lesson.LOADERS["mnist"]), dict.fromkeys(points))
+    print("TABLE", [(r["penalty"], r["each"], r["spikes"], r["synops"], r["r"].tolist()) for r in table])
+"""
+
+
+def points(folder: Path, jobs: int, *resume: str, images: int = 200, kill_after: int = 0) -> str:
+    """Six points of the lesson as a program of its own; the printed table, or nothing if it was killed."""
+    script = folder / "points.py"
+    script.write_text(SCRIPT.format(root=str(ROOT), tests=str(ROOT / "tests"), images=images), encoding="utf-8")
+    env = {**os.environ, "OMP_NUM_THREADS": "1", "MPLBACKEND": "Agg", "PYTHONIOENCODING": "utf-8"}
+    program = subprocess.Popen([sys.executable, str(script), str(folder / "out"), str(jobs), *resume], env=env,
+                               stdout=subprocess.PIPE, stderr=subprocess.PIPE, encoding="utf-8")
+    while kill_after and program.poll() is None:
+        if len(list(folder.rglob("mnist_*.json"))) >= kill_after:
+            program.kill()
+        time.sleep(0.005)
+    out, err = program.communicate(timeout=110)
+    assert kill_after or program.returncode == 0, err
+    return next((line for line in out.splitlines() if line.startswith("TABLE")), "")
+
+
+def test_killed_and_resumed_in_two_processes_gives_the_same_table(tmp_path: Path) -> None:
+    """The table of an undisturbed run with one process; the same from one that was killed and went on with two."""
+    (tmp_path / "whole").mkdir()
+    (tmp_path / "cut").mkdir()
+    whole = points(tmp_path / "whole", 1)
+    points(tmp_path / "cut", 1, kill_after=2)
+    kept = {p: p.stat().st_mtime_ns for p in tmp_path.glob("cut/**/mnist_*.json")}
+    assert 2 <= len(kept) and all(json.loads(p.read_text(encoding="utf-8"))["result"] for p in kept)
+    assert not list(tmp_path.glob("whole/**/*.tmp"))
+    assert points(tmp_path / "cut", 2, "--resume") == whole != ""
+    assert all(p.stat().st_mtime_ns == t for p, t in kept.items()), "finished points were taken over"
+
+
+def test_a_changed_setting_is_not_taken_over(tmp_path: Path) -> None:
+    cfg = lesson.Config(smoke=True, num_hidden=16, num_steps=2, tune_images=100, device="cpu", out_dir=tmp_path)
+    from dataclasses import replace
+
+    from common.lesson import begin
+
+    run = begin(cfg, "lesson")
+    data, point = run.data(lesson.LOADERS["mnist"]), lesson.Point("mnist", "L1", 0.3, 0)
+    path = run.dir / "points" / f"{point}.json"
+    lesson.run_points(cfg, run, data, {point: None})
+    first = path.read_text(encoding="utf-8")
+    lesson.run_points(replace(cfg, resume=True, tolerance=0.3, jobs=2), run, data, {point: None})
+    assert path.read_text(encoding="utf-8") == first, "the knee's tolerance and the jobs decide no point"
+    lesson.run_points(replace(cfg, resume=True, num_steps=3), run, data, {point: None})
+    assert json.loads(path.read_text(encoding="utf-8"))["fingerprint"] != json.loads(first)["fingerprint"]
+
+
+# -------------------------------------------------------------------- learning
+
+
+def test_l1_takes_spikes_away() -> None:
+    cfg = lesson.Config(num_hidden=32, num_steps=4, tune_images=600, device="cpu")
+    how, data = lesson.plan(cfg, "mnist"), lesson.LOADERS["mnist"](None, source="stand-in")
+    spikes_left = []
+    for strength in (0.0, 0.3, 3.0):
+        torch.manual_seed(0)
+        net = how.build()
+        lesson.fine_tune(net, data, how, lesson.Point("mnist", "L1", strength, 0))
+        spikes_left.append(lesson.measure(net, data.x_val, data.y_val, how)["spikes"])
+    assert spikes_left[0] > 1.3 * spikes_left[1] > 1.3 * spikes_left[2]
