@@ -26,13 +26,12 @@ from common.results import meets
 lesson = load_script("19_akida_deployment")
 RESULT = ROOT / "docs" / "results" / "19_akida_deployment.json"
 
+# Loaded by the child at start: these packages are not found, as if they had never been installed.
 BLOCK = """
-import sys
-class Block:
-    def find_spec(self, name, path=None, target=None):
-        if name.split(".")[0] in {names}:
-            raise ModuleNotFoundError("No module named " + repr(name), name=name)
-sys.meta_path.insert(0, Block())
+from importlib.machinery import PathFinder
+find = PathFinder.find_spec
+PathFinder.find_spec = classmethod(
+    lambda cls, name, path=None, target=None: None if name.split(".")[0] in {names} else find(name, path, target))
 """
 
 
