@@ -41,8 +41,8 @@ class AkidaStatus:
         """What this state makes of the numbers: a sentence for the journal."""
         return f"Akida: {self.state} ({self.reason}). " + {
             "hardware": "Latency and power are the chip's own.",
-            "simulator": "Accuracy, mapping and sparsity are the simulator's, which computes what the chip computes; no "
-                         "power was measured, and its speed is this machine's.",
+            "simulator": "Accuracy, mapping and sparsity are the simulator's, which computes what the chip computes; "
+                         "no power was measured, and its speed is this machine's.",
             "absent": "Nothing was quantised or mapped here; hardware energy measurements were skipped, published "
                       "figures stand in their place."}[self.state]
 
@@ -147,6 +147,11 @@ def missing_packages() -> list[str]:
 WEIGHTED = ("Conv2D", "DepthwiseConv2D", "SeparableConv2D", "Dense")  # Keras layers that become an Akida layer each
 
 
+def channels_last(x: Any) -> np.ndarray:
+    """PyTorch's uint8 images ``(N, C, H, W)`` as Akida and Keras take them, ``(N, H, W, C)``."""
+    return np.ascontiguousarray(x.permute(0, 2, 3, 1).numpy())
+
+
 def check_samples(samples: np.ndarray, shape: tuple[int, ...]) -> np.ndarray:
     """Images for Akida: ``(N, H, W, C)`` of uint8, the layout and type of the chip's input.
 
@@ -222,6 +227,18 @@ def keras_outputs(model: Any, x: np.ndarray, batch_size: int = 500) -> np.ndarra
     with quiet():
         out = [np.asarray(model(x[i : i + batch_size], training=False)) for i in range(0, len(x), batch_size)]
     return np.concatenate(out).reshape(len(x), -1)
+
+
+def copy_weights(torch_net: Any, keras_net: Any) -> Any:
+    """The weights of PyTorch's layers into those Keras layers that have the same names.
+
+    PyTorch keeps (out, in, k, k) and (out, in), Keras (k, k, in, out) and (in, out).
+    """
+    for name, layer in torch_net.named_children():
+        weight = layer.weight.detach().cpu().numpy()
+        weight = weight.transpose(2, 3, 1, 0) if weight.ndim == 4 else weight.T
+        keras_net.get_layer(name).set_weights([weight, layer.bias.detach().cpu().numpy()])
+    return keras_net
 
 
 def check_complete(keras_model: Any, model: Any, bits: str = "") -> None:
@@ -392,9 +409,10 @@ def _np(n: Any) -> NP:
 
 
 def fallback_reasons(problem: str) -> dict[str, str]:
-    """akida's answer to ``hw_only`` has one line a layer, ``* Layer 'name': reason``: name → reason."""
+    """akida's answer to ``hw_only`` → name → reason. Two forms: a line a layer, ``* Layer 'name': reason``, or one
+    sentence, ``Cannot map layer 'name'. reason``."""
     found: dict[str, str] = {}
-    for name, reason in re.findall(r"^\s*\* Layer '([^']+)':\s*(.+)$", problem, re.MULTILINE):
+    for name, reason in re.findall(r"(?:\* Layer|Cannot map layer) '([^']+)'[:.][ \t]*(\S.*)$", problem, re.MULTILINE):
         found.setdefault(name, reason.strip())
     return found
 
