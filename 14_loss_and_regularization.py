@@ -446,6 +446,7 @@ def plot_dead(table: list[dict[str, Any]]) -> Figure:
         plots.label(ax, "strength λ", what, what.split(" (")[0].capitalize())
     axes[0].legend(loc="center left")
     axes[2].set_yscale("symlog", linthresh=1)
+    axes[2].set_ylim(bottom=-0.05)
     return fig
 
 
@@ -482,9 +483,9 @@ def plot_patterns(pair: list[dict[str, Any]], base: dict[str, Any]) -> Figure:
     left.set_yscale("log")
     left.legend()
     plots.label(left, "spikes per image r_i, mean of the test set", f"hidden neurons (of {len(a['r'])})",
-                "L1 spares the busiest and ends in silence, L2 evens out")
+                f"{len(a['each'])} networks each")
     plots.bars(right, {"no penalty": base["burst"], "L1": a["burst"], "L2": b["burst"]}, fmt="{:.2f}")
-    plots.label(right, "spikes of a neuron in an image in which it fires at all", "", "L2 shortens the bursts")
+    plots.label(right, "spikes of a neuron in an image in which it fires at all", "", "How long a burst lasts")
     return fig
 
 
