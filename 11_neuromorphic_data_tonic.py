@@ -15,18 +15,15 @@ Idea
         time bins     the same with Δ = (t_N − t_1) / T                 always T bins; speed is lost        (2b)
         event count   bin k holds the events k·n <= i < (k+1)·n         equal evidence; clock time is lost  (2c)
 
-    T = 1 is a long exposure: a picture without time. Before binning, a filter drops what looks like noise: an event
-    with no neighbour among the four pixels around it within τ_f (Tonic's Denoise; the principle of Delbruck 2008).
-
-    Tonic is to event data what torchvision is to pictures: data sets, transforms on structured arrays, caching, and a
-    collate function for recordings of unlike length. It has sounds too: SHD (spoken digits 0 to 9 in German and
-    English, 20 classes, 700 channels of a cochlea model) and SSC (35 words of Google's Speech Commands through the
-    same model, ten times as many). Their labels lie in time: Cramer et al. 2022 found that spike counts without time
-    are not enough. Channels take the place of pixels; the rest is (1).
+    T = 1 is a long exposure, a picture without time. Before binning, a filter drops what looks like noise: an event
+    with no event in the four pixels around it during the last τ_f (Tonic's Denoise, after Delbruck 2008).
+    Tonic is to event data what torchvision is to pictures: data sets, transforms on structured arrays, caching, padding
+    of recordings of unlike length. It has sounds too: SHD (spoken digits in German and English, 20 classes, 700
+    channels of a cochlea model) and SSC (35 spoken words through the same model). Their labels lie in time: spike
+    counts alone are not enough (Cramer et al. 2022). Channels take the place of pixels; the rest is (1).
 
     Two habits keep results honest. A recording is known by its content: train and test are asserted to share no hash.
-    And 100 test recordings decide little: two right more or less is chance. Five-fold cross-validation tests each of
-    the 1,100 recordings once, by a network that never saw it.
+    And 100 test recordings decide little, so five-fold cross-validation tests each of 1,100, by a net that never saw it.
 
 Read first
     Theory:   Gallego et al. 2020, section on event representations, https://arxiv.org/abs/1904.08405
@@ -35,13 +32,16 @@ Read first
               snnTorch tutorial 7, https://snntorch.readthedocs.io/en/latest/tutorials/tutorial_7.html
 
 Run
-    uv run 11_neuromorphic_data_tonic.py              minutes on two CPU cores
+    uv run 11_neuromorphic_data_tonic.py              about ten minutes on one busy CPU core, less on two
     uv run 11_neuromorphic_data_tonic.py --resume     go on after Ctrl-C: finished trainings are kept
     uv run 11_neuromorphic_data_tonic.py --smoke      seconds, on digits rendered through our DVS model
-    uv run 11_neuromorphic_data_tonic.py --full       DVS128 Gesture (3.1 GB, resumable download), four layers: a GPU
+    uv run 11_neuromorphic_data_tonic.py --full       DVS128 Gesture (3.1 GB) on a GPU; not run yet (CPU: ~5 h)
 
 You should see
-    (numbers follow) 0
+    93.0 % of 1,100 recordings right by five-fold cross-validation, 95 % interval 91.3 to 94.4; one exposure: 85 %.
+    Between six time windows, time bins or counts of events: less than the interval. Dropped tails: 7 and 8 % of events.
+    Denoise at 10 ms takes 74 % of injected noise and 7 % of the recordings' own events. Padding: 38 %, by length 8 %.
+    Rendered circles: their sense of turning is a coin toss in one frame (53 %), and 88 % right in sixteen.
 
 Builds on / leads to
     04 made events, 10 convolutions. 12 asks what hardware gains from empty frames, 13 what longer memory makes of time.

@@ -98,7 +98,7 @@ def five_folds(y: torch.Tensor, folds: int, seed: int) -> torch.Tensor:
 
 
 def inner_split(index: torch.Tensor, seed: int) -> tuple[torch.Tensor, torch.Tensor]:
-    """A tenth of the training recordings becomes the validation part: epoch and binning are chosen there."""
+    """A tenth of the training recordings becomes the validation part: what is to be chosen is chosen there."""
     index = index[torch.randperm(len(index), generator=torch.Generator().manual_seed(seed))]
     cut = max(1, len(index) // 10)
     return index[cut:], index[:cut]

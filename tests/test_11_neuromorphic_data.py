@@ -210,10 +210,10 @@ def test_training_refuses_a_recording_that_is_on_both_sides(tmp_path: Path) -> N
     run, data = begin(cfg, "test_11"), small()
     x = make_frames(data, lesson.binnings(data, 2)["time bins"]).padded()
     index = torch.arange(6)
-    lesson.train_one(cfg, run, data, x, (index[:3], index[3:4], index[4:]), pool=2, name="", epochs=1, seed=0)
+    lesson.train_one(cfg, run, data, x, (index[:3], index[3:4], index[4:]), pool=2, name="a", epochs=1, seed=0)
     data.hashes[5] = data.hashes[0]  # the same content under another number
     with pytest.raises(AssertionError, match="recording 5 of the test part is recording 0"):
-        lesson.train_one(cfg, run, data, x, (index[:3], index[3:4], index[4:]), pool=2, name="", epochs=1, seed=0)
+        lesson.train_one(cfg, run, data, x, (index[:3], index[3:4], index[4:]), pool=2, name="a", epochs=1, seed=0)
 
 
 @given(n=st.integers(1, 400), size=st.integers(1, 40), pool=st.sampled_from([1, 8]))
