@@ -23,7 +23,7 @@ Idea
     counts alone are not enough (Cramer et al. 2022). Channels take the place of pixels; the rest is (1).
 
     Two habits keep results honest. A recording is known by its content: train and test are asserted to share no hash.
-    And 100 test recordings decide little, so five-fold cross-validation tests each of 1,100, by a net that never saw it.
+    And 100 test recordings decide little: five-fold cross-validation tests each of 1,100 by a net that never saw it.
 
 Read first
     Theory:   Gallego et al. 2020, section on event representations, https://arxiv.org/abs/1904.08405
