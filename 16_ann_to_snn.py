@@ -212,9 +212,6 @@ class SpikingVGG(nn.Module):
         return spks[-1], out
 
 
-# ------------------------------------------------------------------------------------ the conversion
-
-
 @torch.no_grad()
 def fold(net: Any) -> Any:
     """A copy without BatchNorm: its scale and offset go into the convolution before it.   (5)"""
@@ -451,6 +448,8 @@ def experiment_akida(cfg: Config, data: ImageData, run: Run) -> dict[str, Any]:
     _, model = akida.quantize_and_convert(twin, x[:100])                          # 8/4/4
     found |= {"844": share(akida.simulate(model, x_test)), "mapping": akida.map_on_akd1000(model)}
     run.print(f"          float {found['float']:.3f}, 8/4/4 after training {found['844']:.3f}")
+    if cfg.smoke:  # each conversion takes many seconds
+        return found
     quantised, model = akida.quantize_and_convert(twin, x[:100], weight_bits=2, activation_bits=2)
     found["822"] = share(akida.simulate(model, x_test))
     cnn2snn = akida.load("cnn2snn")
@@ -585,12 +584,13 @@ def main(cfg: Config, run: Run) -> None:
         return
     for key, text in (("float", "float"), ("844", "8/4/4 (input/weight/activation bits), simulator"),
                       ("822", "8/2/2, simulator"), ("822_trained", "8/2/2 after an epoch of quantised training")):
-        run.claim(f"akida_{key}", f"Akida twin, {text}: test accuracy", found[key], n=found["n"], real=True)
+        if key in found:
+            run.claim(f"akida_{key}", f"Akida twin, {text}: test accuracy", found[key], n=found["n"], real=True)
     run.claim("akida_nps", "processors of the AKD1000's 78 that the 8/4/4 twin takes", found["mapping"].nps_used, "NPs")
     run.claim("akida_software", "its layers in software", len(found["mapping"].fallbacks), "layers")
-    run.claim("akida_cut", "layers left of five with mean pooling: no error there, caught by our check", found["cut"],
-              "layers", "<= 4")
-    run.print(f"          mean pooling: {found['caught']}")
+    if "cut" in found:
+        run.claim("akida_cut", "layers left of five with mean pooling, without an error", found["cut"], "layers", "<= 4")
+        run.print(f"          mean pooling: {found['caught']}")
 
 
 if __name__ == "__main__":
