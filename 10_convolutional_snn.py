@@ -39,18 +39,19 @@ Read first
     Practice: snnTorch tutorial 6, https://snntorch.readthedocs.io/en/latest/tutorials/tutorial_6.html
 
 Run
-    uv run 10_convolutional_snn.py              about ten minutes on two CPU cores
+    uv run 10_convolutional_snn.py              31 minutes on one thread of a busy machine, 21 of them the main training
     uv run 10_convolutional_snn.py --resume     go on after Ctrl-C from the last finished epoch
     uv run 10_convolutional_snn.py --smoke      seconds, stand-in data
     uv run 10_convolutional_snn.py --full       SEW-ResNet-18, 100 epochs, aims at 92 %: for a GPU. NOT RUN so far. Its
-        6·10^16 operations would take 50 minutes at 20 TFLOP/s, and weeks at the speed measured here on a CPU
+        6·10^16 operations would take 50 minutes at 20 TFLOP/s (assumed), 16 days at 3.2 images/s (one CPU thread here)
     torchrun --nproc-per-node 2 10_convolutional_snn.py        several processes or GPUs, every training
 
 You should see
     67.6 % of the 10,000 test images with T = 4; the same weights answer with T = 1 at 62 %.
     Through 20 plain blocks the error shrinks to 1/77,000 (flat surrogate) or grows 790,000-fold (steep); by SEW's ADD
     it changes 1.5- and 32-fold. Sixteen blocks, trained briefly: plain 18 %, ADD 34, IAND 26, AND 10 (chance).
-    Equation (4) is right to 0.12 %: 114,688 bytes a step and image; τ = 16 with scaled input falls from 34 to 10 %.
+    Equation (4) is right to 0.12 %: 114,688 bytes a step and image. τ = 16 in place of 2: 34 falls to 10 % (chance) if
+    the input is scaled by 1/τ, and stays at 39 to 40 % if not: the neurons were silent, not forgetful.
 
 Builds on / leads to
     07 gave the surrogate whose slope decides here, 09 the training loop (common.training.fit). 11 takes convolutions
