@@ -36,7 +36,7 @@ Read first
 
 Run
     uv run 12_hardware_deep_dive.py              about three minutes on two CPU cores
-    uv run 12_hardware_deep_dive.py --epochs 8   train the Akida twin anew (minutes), instead of its saved weights
+    uv run 12_hardware_deep_dive.py --epochs 5   train the Akida twin anew (minutes), instead of its saved weights
     uv run 12_hardware_deep_dive.py --smoke      a minute at most, most of it TensorFlow's start; stand-in data
 
 You should see
@@ -418,7 +418,7 @@ def plot_clock_against_event(r: dict[str, Any], rates: dict[str, float], inputs:
 
 
 def plot_mesh(mesh: dict[str, Any]) -> Figure:  # panel title → what Mapping.places makes
-    fig, axes = plots.figure(1, len(mesh), size=(5.2 * len(mesh), 6.2), title=(
+    fig, axes = plots.figure(1, len(mesh), size=(5.4 * len(mesh), 6.2), title=(
         "The twin on the AKD1000's mesh, as the mapper reports it (a square is a processor, a box a node)"))
     for ax, (title, facts) in zip(np.atleast_1d(axes), mesh.items(), strict=True):
         plots.npu_mesh(ax, facts["mesh"], facts["layers"])
