@@ -371,7 +371,7 @@ def plot_devices(rows: list[dict[str, Any]], title: str) -> Figure:
     fig, (a, b, c) = plots.figure(1, 3, size=(14, 4), title=title)
     first = [r for r in rows if r["batch"] == 1]
     plots.bars(a, {f"{r['device']}: {r['name']}": r["p50"] for r in first}, fmt="{:.2f}")
-    a.plot([r["p95"] for r in first], range(len(first)), "|", color=plots.RED, markersize=16, label="95th percentile")
+    a.plot([r["p95"] for r in first], np.arange(len(first)) + 0.2, "|", color=plots.RED, markersize=10, label="p95")
     a.legend(loc="lower right")
     plots.label(a, "ms a picture, batch of 1 (median)", "", "Latency")
     for i, key in enumerate(dict.fromkeys((r["device"], r["name"]) for r in rows)):
@@ -389,7 +389,7 @@ def plot_clock_against_event(r: dict[str, Any], rates: dict[str, float], inputs:
     small, large = r["sizes"][0], r["sizes"][-1]
     star = {B: 100 * r["crossing"][B]["a"] for B in r["sizes"]}
     fig, ((a, b), (c, d)) = plots.figure(2, 2, size=(12, 8), title=(
-        f"Counting operations, events always win; by the clock they win below {star[small]:.0f} % activity for one "
+        f"Counting operations, events never lose; by the clock they win below {star[small]:.0f} % activity for one "
         f"sample,\nbelow {star[large]:.1f} % for a batch of {large}"))
     percent = [100 * a for a in r["activity"]]
     ways = {"clock": ("clock-driven (1)", "o-", plots.BLUE), "event": ("event-driven (2)", "s--", plots.RED),
@@ -433,7 +433,7 @@ def plot_layers(spread: akida.Mapping, minimal: akida.Mapping, twin: Twin,
     needed = {n: m.weight.numel() * (1 if n == "conv1" else 0.5) / 1024 for n, m in twin.named_children()}
     few, many = (sum(v.values()) for v in kib.values())
     fig, (a, b) = plots.figure(1, 2, size=(13, 4.2), title=(
-        f"Over {spread.nps_used} processors the layers reserve {many:.0f} KiB, on {minimal.nps_used} {few:.0f} KiB"))
+        f"Over {spread.nps_used} NPs the layers reserve {many:.0f} KiB; {minimal.nps_used} would do with {few:.0f}"))
     plots.grouped_bars(a, {"weights at 8 and 4 bits": needed, **kib})
     plots.label(a, "layer", "KiB", "Memory: weights and input buffers")
     plots.grouped_bars(b, {k: {n: 100 * x for n, x in v.items()} for k, v in rates.items()})

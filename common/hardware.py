@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import random
 import time
 from collections.abc import Callable, Sequence
 from pathlib import Path
@@ -20,10 +21,16 @@ from common.results import UserError
 
 def timed(contenders: dict[Any, Callable[[], object]], repeats: int,
           device: torch.device | str) -> dict[Any, np.ndarray]:
-    """Milliseconds of each call, ``(repeats,)`` by name. In turn, so that a busy machine is busy for all of them."""
+    """Milliseconds of each call, ``(repeats,)`` by name.
+
+    In turn, so that a busy machine is busy for all of them, and in a new order each round, so that none always finds
+    the caches as the same other one left them.
+    """
     times: dict[Any, list[float]] = {name: [] for name in contenders}
+    rng, names = random.Random(0), list(contenders)
     for i in range(repeats + 2):
-        for name, call in contenders.items():
+        for name in rng.sample(names, len(names)):
+            call = contenders[name]
             begun = time.perf_counter()
             call()
             synchronize(device)

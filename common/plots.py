@@ -157,12 +157,12 @@ def npu_mesh(ax: Axes, mesh: Sequence[Sequence[int]], layers: Mapping[str, Seque
         face = {"facecolor": COLOURS[i % 7]} if nps else {"facecolor": "white", "edgecolor": "0.4", "hatch": "////"}
         handles.append(plt.Rectangle((0, 0), 1, 1, label=f"{name}: {where}", **face))
     handles.append(plt.Rectangle((0, 0), 1, 1, facecolor="0.9", label=f"free: {len(places - set(owner))}"))
-    ax.legend(handles=handles, loc="upper center", bbox_to_anchor=(0.5, -0.1), ncols=3, fontsize=8.5)
+    ax.legend(handles=handles, loc="lower center", ncols=2, fontsize=8.5)
     ax.set_xticks(sorted({c for c, _ in nodes}))
     ax.set_yticks(sorted({r for _, r in nodes}))
     columns, rows = zip(*(p[:2] for p in places | set(owner)), strict=True)
     ax.set_xlim(min(columns) - 0.6, max(columns) + 0.6)
-    ax.set_ylim(min(rows) - 0.6, max(rows) + 0.6)
+    ax.set_ylim(min(rows) - 0.7 - 0.17 * len(handles), max(rows) + 0.6)  # the legend's place is below the lowest row
     ax.set_aspect("equal")
     ax.grid(False)
     label(ax, "column of the mesh", "row of the mesh")

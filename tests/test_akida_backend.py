@@ -187,11 +187,9 @@ def test_inputs_of_each_layer() -> None:
     x = np.random.default_rng(1).integers(0, 256, (3, 8, 8, 3)).astype(np.uint8)
     inputs = list(B.layer_inputs(model, x))
     assert len(inputs) == 3 and inputs[0] is x and inputs[1].shape == (3, 8, 8, 4)
-    weights = model.layers[2].get_variable("weights").reshape(-1, 5).astype(int)  # (H·W·C, K)
-    flat = inputs[2].reshape(3, -1).astype(int)
-    orders = [flat, inputs[2].transpose(0, 3, 1, 2).reshape(3, -1).astype(int),
-              inputs[2].transpose(0, 2, 1, 3).reshape(3, -1).astype(int)]
-    assert any(np.array_equal(o @ weights, model.forward(x).reshape(3, -1)) for o in orders)
+    weights = model.layers[2].get_variable("weights").reshape(-1, 5).astype(int)
+    flat = inputs[2].transpose(0, 3, 2, 1).reshape(3, -1).astype(int)  # akida flattens channel, column, row
+    assert np.array_equal(flat @ weights, model.forward(x).reshape(3, -1))
 
 
 CONVERT = """
