@@ -127,7 +127,6 @@ CHECKPOINT = ROOT / "checkpoints" / "cifar10_cnn.safetensors"
 
 # ------------------------------------------------------------------------------------ the equations as code
 
-
 def penalty(kind: str, strength: float, hidden: Sequence[torch.Tensor], fans: Sequence[torch.Tensor]) -> torch.Tensor:
     """λ·R from the spikes ``(T, B, …)`` of every hidden layer and the fan-outs f_i of its neurons."""
     n = torch.cat([spk.sum(0).flatten(1) for spk in hidden], dim=1)  # n_i = Σ_t S_i[t]     (B, N)      (1)
@@ -242,7 +241,6 @@ def run_open(net: nn.Module, x: torch.Tensor) -> tuple[Any, ...]:
 
 
 # ------------------------------------------------------------------------------------ one point of the sweep
-
 
 @dataclass(frozen=True)
 class Point:
@@ -378,7 +376,6 @@ def chosen(table: list[dict[str, Any]], tolerance: float) -> tuple[list[dict[str
 
 # ------------------------------------------------------------------------------------ experiments
 
-
 def experiment_mnist(cfg: Config, data: ImageData, run: Run) -> list[dict[str, Any]]:
     """A trained network a seed; from each, five ways to pay for spikes. And L1 from random weights."""
     how, bases = plan(cfg, "mnist"), {}
@@ -428,7 +425,6 @@ def experiment_silence(cfg: Config, data: ImageData, run: Run) -> dict[tuple[str
 
 
 # ------------------------------------------------------------------------------------ figures
-
 
 def plot_dead(table: list[dict[str, Any]]) -> Figure:
     base, worst = pick(table, "none"), pick(table, "L1", FROM_START[-1], scratch=True)
@@ -511,7 +507,6 @@ def plot_silence(found: dict[tuple[str, str], dict[str, np.ndarray]]) -> Figure:
 
 
 # ------------------------------------------------------------------------------------ the lesson
-
 
 def claim_knee(run: Run, table: list[dict[str, Any]], cfg: Config, data: str, n: int) -> None:
     """What the knee saves and costs; of the CNN, whose sweep is tested on some images, accuracy on the whole set."""
