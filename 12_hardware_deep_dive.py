@@ -40,7 +40,9 @@ Run
     uv run 12_hardware_deep_dive.py --smoke      a minute at most, most of it TensorFlow's start; stand-in data
 
 You should see
-    100 measured facts
+    The crossing a*: events are faster below 57 % activity for one sample, below 25 % in the largest batch.
+    The twin takes 66 of the 78 processors, all on the chip; with max pooling last one layer falls to software.
+    Estimated for arithmetic: event-driven 12 times below clock-driven, 3.5 times below the ReLU twin's dense pass.
 
 Builds on / leads to
     10 trained the network. 14 makes it sparser, 17 counts energy by layer, 16 and 19 take the road to Akida with
@@ -110,7 +112,6 @@ ACTIVITIES = (0.001, 0.002, 0.005, 0.01, 0.02, 0.05, 0.1, 0.2, 0.35, 0.5, 0.75, 
 
 
 # ------------------------------------------------------------------------------------ the networks
-
 
 # same as lesson 10
 class SmallCNN(nn.Module):
@@ -215,7 +216,6 @@ def bare_model(channels: Sequence[int] = (32, 64, 128), pool_last: bool = False)
 
 # ------------------------------------------------------------------------------------ the equations as code
 
-
 def clock_driven(spk: torch.Tensor, weight: torch.Tensor) -> torch.Tensor:
     """Equation (1): ``spk (B, N)`` of zeros and ones, ``weight (N, M)`` → ``(B, M)``."""
     return spk @ weight  # y_j = Σ_i W_ji·s_i, zeros included
@@ -236,7 +236,6 @@ def crossing(activity: Sequence[float], clock: Sequence[float], event: Sequence[
 
 
 # ------------------------------------------------------------------------------------ experiments
-
 
 def step_by_step(net: SmallCNN, x: torch.Tensor) -> torch.Tensor:
     """The clock made visible: every layer at every step. ``x (T, B, …)`` → mean membrane ``(B, 10)``."""
@@ -366,7 +365,6 @@ def experiment_energy(cfg: Config, net: SmallCNN, twin: Twin, bench: dict[str, A
 
 # ------------------------------------------------------------------------------------ figures
 
-
 def plot_devices(rows: list[dict[str, Any]], title: str) -> Figure:
     fig, (a, b, c) = plots.figure(1, 3, size=(14, 4), title=title)
     first = [r for r in rows if r["batch"] == 1]
@@ -454,7 +452,6 @@ def plot_energy(rows: list[tuple[str, str, float, str]]) -> Figure:
 
 
 # ------------------------------------------------------------------------------------ the lesson
-
 
 def on_akida(cfg: Config, run: Run, twin: Twin, data: ImageData) -> dict[str, Any] | None:
     """Part 3 where the Akida packages are; otherwise our committed run's mesh, and the published figures."""

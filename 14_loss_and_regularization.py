@@ -245,7 +245,6 @@ def run_open(net: nn.Module, x: torch.Tensor) -> tuple[Any, ...]:
 @dataclass(frozen=True)
 class Point:
     """One network of the sweep; ``scratch``: from random weights, not from a trained network. Its files are ``str``."""
-
     data: str
     penalty: str
     strength: float
@@ -350,10 +349,10 @@ def run_points(cfg: Config, run: Run, data: ImageData, bases: dict[Point, Path |
         table.append(row | {"energy": estimated_energy_nj(row["synops"], macs),                           # (3)
                             "energy_spikes": estimated_energy_nj(row["synops"], 0)})
     run.table(f"{data.name}, {table[0]['n']:,} test images, means of {len(table[0]['each'])} seeds", (
-        "penalty", "λ or b", "val", "test", "± seeds", "spikes", "SynOps", "dead", "burst", "nJ est."), [
-            (r["penalty"] + " at once" * r["scratch"], r["strength"], r["val_accuracy"], r["accuracy"],
-             f"{np.ptp(r['each']) / 2:.4f}", f"{r['spikes']:,.0f}", f"{r['synops']:,.0f}", f"{r['dead']:.3f}",
-             f"{r['burst']:.2f}", f"{r['energy']:,.0f}") for r in table])
+        "penalty", "λ or b", "val", "test", "spikes", "SynOps", "dead", "burst", "nJ est."), [
+            (r["penalty"] + " at once" * r["scratch"], r["strength"], f"{r['val_accuracy']:.4f}", f"{r['accuracy']:.4f}",
+             f"{r['spikes']:,.0f}", f"{r['synops']:,.0f}", f"{r['dead']:.3f}", f"{r['burst']:.2f}",
+             f"{r['energy']:,.0f}") for r in table])
     return table
 
 
@@ -441,8 +440,7 @@ def plot_dead(table: list[dict[str, Any]]) -> Figure:
         ax.set_xscale("log")
         plots.label(ax, "strength λ", what, what.split(" (")[0].capitalize())
     axes[0].legend(loc="center left")
-    axes[2].set_yscale("symlog", linthresh=1)
-    axes[2].set_ylim(bottom=-0.05)
+    axes[2].set(yscale="symlog", ylim=(-0.05, None))
     return fig
 
 
@@ -462,8 +460,7 @@ def plot_pareto(table: list[dict[str, Any]], tolerance: float, data: str) -> Fig
         plots.label(ax, x, "test accuracy (%)", f"{base[key] / max(best[key], 1e-9):.1f} times less at the knee")
         if key != "spikes":
             ax.get_legend().remove()
-    axes[2].set_xscale("linear")
-    axes[2].set_xlim(left=0)
+    axes[2].set(xscale="linear", xlim=(0, None))
     return fig
 
 
@@ -579,8 +576,8 @@ def main(cfg: Config, run: Run) -> None:
     run.figure(plot_pareto(cnn, cfg.tolerance, "CIFAR-10"), "pareto_cifar10")
     claim_knee(run, cnn, cfg, "CIFAR-10", len(pictures.y_test))
     if pick(cnn, "none")["synops"] < 3 * chosen(cnn, cfg.tolerance)[1]["synops"] and run.scale == "default":
-        run.note("CIFAR-10 saves less at its knee than the target of 3: the CNN is far from its best accuracy, uses the "
-                 "spikes it has, and one pass over some thousand images is too short to learn to do with fewer.")
+        run.note("CIFAR-10 saves less at its knee than the target of 3: the CNN is far from its best accuracy, uses "
+                 "the spikes it has, and one pass over some thousand images is too short to learn to do with fewer.")
     for kind in ("L1", "SynOps"):
         row = pick(cnn, kind, CIFAR_SWEEP[kind][-1])
         run.claim(f"per_spike_{kind}", f"CNN: operations per spike, L1 on {'spikes' if kind == 'L1' else kind}",

@@ -13,6 +13,7 @@ import matplotlib.pyplot as plt
 import numpy as np
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
+from matplotlib.ticker import LogLocator, NullFormatter, StrMethodFormatter
 
 BLACK, ORANGE, SKY, GREEN, YELLOW, BLUE, RED, PINK = (
     "#000000", "#E69F00", "#56B4E9", "#009E73", "#F0E442", "#0072B2", "#D55E00", "#CC79A7")
@@ -125,6 +126,9 @@ def pareto(ax: Axes, families: Mapping[str, tuple[Sequence[float], Sequence[floa
     ax.plot(*front, color="0.4", linewidth=1.2, zorder=1, label="Pareto front")
     ax.plot(*knee, "*", color=BLACK, markersize=17, markerfacecolor=YELLOW, zorder=5, label="knee")
     ax.set_xscale("log")
+    ax.xaxis.set_major_locator(LogLocator(subs=(1, 2, 5)))
+    ax.xaxis.set_major_formatter(StrMethodFormatter("{x:,.0f}"))
+    ax.xaxis.set_minor_formatter(NullFormatter())
     ax.legend()
 
 
