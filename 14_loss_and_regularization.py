@@ -350,9 +350,9 @@ def run_points(cfg: Config, run: Run, data: ImageData, bases: dict[Point, Path |
                             "energy_spikes": estimated_energy_nj(row["synops"], 0)})
     run.table(f"{data.name}, {table[0]['n']:,} test images, means of {len(table[0]['each'])} seeds", (
         "penalty", "λ or b", "val", "test", "spikes", "SynOps", "dead", "burst", "nJ est."), [
-            (r["penalty"] + " at once" * r["scratch"], r["strength"], f"{r['val_accuracy']:.4f}", f"{r['accuracy']:.4f}",
-             f"{r['spikes']:,.0f}", f"{r['synops']:,.0f}", f"{r['dead']:.3f}", f"{r['burst']:.2f}",
-             f"{r['energy']:,.0f}") for r in table])
+            (r["penalty"] + " at once" * r["scratch"], r["strength"], f"{r['val_accuracy']:.4f}",
+             f"{r['accuracy']:.4f}", f"{r['spikes']:,.0f}", f"{r['synops']:,.0f}", f"{r['dead']:.3f}",
+             f"{r['burst']:.2f}", f"{r['energy']:,.0f}") for r in table])
     return table
 
 
