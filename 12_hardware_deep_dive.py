@@ -323,8 +323,8 @@ def experiment_akida(cfg: Config, twin: Twin, data: ImageData) -> dict[str, Any]
     calibration = akida.channels_last(data.x_train[:512])
     test = akida.channels_last(data.x_test[: cfg.simulated])
     quantised, model = akida.quantize_and_convert(keras_twin(twin), calibration)
-    answer, few = akida.simulate(model, test).argmax(1), test[:500]
-    same = (akida.keras_outputs(quantised, few).argmax(1) == answer[: len(few)]).mean()
+    answer = akida.simulate(model, test).argmax(1)
+    same = (akida.keras_outputs(quantised, test).argmax(1) == answer).mean()
     rates, operations = {}, {}
     for layer, x in zip(model.layers, akida.layer_inputs(model, test[:200]), strict=True):
         events = torch.from_numpy(np.ascontiguousarray(x)).permute(0, 3, 1, 2)  # (B, C, H, W)
@@ -332,7 +332,7 @@ def experiment_akida(cfg: Config, twin: Twin, data: ImageData) -> dict[str, Any]
         events = events.flatten(1) if layer.name == "fc" else events
         operations[layer.name] = effective_operations(events, getattr(twin, layer.name))
     return {"accuracy": float((answer == data.y_test[: len(test)].numpy()).mean()), "n": len(test),
-            "same": float(same), "n_same": len(few), "rates": rates, "operations": operations,
+            "same": float(same), "rates": rates, "operations": operations,
             "spread": akida.map_on_akd1000(model), "minimal": akida.map_on_akd1000(model, mode="Minimal"),
             "variants": {"max pooling in the last convolution": akida.map_on_akd1000(bare_model(pool_last=True)),
                          "128 filters in the first": akida.map_on_akd1000(bare_model((128, 64, 128)))},
@@ -567,7 +567,7 @@ def main(cfg: Config, run: Run) -> None:
         show_mapping(run, twin, chip, bench["rates"])
         run.claim("akida_accuracy", "twin at 8/4/4 bits, test accuracy", chip["accuracy"], n=chip["n"], real=True)
         run.claim("akida_same", "test images on which Akida and the quantised Keras network agree", chip["same"],
-                  n=chip["n_same"], real=True)
+                  target=">= 0.95", n=chip["n"], real=True)
         spread = chip["spread"]
         run.ledger(model="ReLU twin of lesson 10 on Akida, 8/4/4", data=data.name, accuracy=chip["accuracy"],
                    n=chip["n"], num_steps=1, parameters=sum(p.numel() for p in twin.parameters()),

@@ -196,8 +196,10 @@ def quantize_and_convert(keras_model: Any, samples: np.ndarray, *, input_bits: i
     bits = f"{input_bits}/{weight_bits}/{activation_bits}"
     try:
         with quiet(), cnn2snn.set_akida_version(cnn2snn.AkidaVersion.v1):
+            # Akida 1.0 hands plain integers from layer to layer. quantizeml's default gives each channel a scale of its
+            # own, which the conversion drops without a word: one image in four then gets another class on the chip.
             params = quantizeml.models.QuantizationParams(input_weight_bits=input_bits, weight_bits=weight_bits,
-                                                          activation_bits=activation_bits)
+                                                          activation_bits=activation_bits, per_tensor_activations=True)
             quantised = quantizeml.models.quantize(keras_model, qparams=params, samples=samples,
                                                    num_samples=len(samples), batch_size=min(100, len(samples)))
             model = cnn2snn.convert(quantised)

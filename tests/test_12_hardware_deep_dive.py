@@ -235,7 +235,7 @@ def fake_chip(state: str) -> dict[str, Any]:
     minimal = replace(mapping, layers=tuple(replace(x, nps=x.nps if x.name != "fc" else ()) for x in mapping.layers))
     rates = dict.fromkeys(("conv1", "conv2", "conv3", "fc"), 0.5)
     chip = {"fps": 100.0, "power_mw": 5.0, "energy_mj": 0.05} if state == "hardware" else None
-    return {"accuracy": 0.5, "n": 8, "same": 1.0, "n_same": 8, "rates": rates, "operations": rates, "spread": mapping,
+    return {"accuracy": 0.5, "n": 8, "same": 1.0, "rates": rates, "operations": rates, "spread": mapping,
             "minimal": minimal, "variants": {"pool": mapping}, "chip": chip}
 
 
