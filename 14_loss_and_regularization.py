@@ -33,7 +33,7 @@ Read first
     Practice: https://snntorch.readthedocs.io/en/latest/snntorch.functional.html
 
 Run
-    uv run 14_loss_and_regularization.py            about ten minutes on two CPU cores
+    uv run 14_loss_and_regularization.py            about eight minutes on one core of two
     uv run 14_loss_and_regularization.py --jobs 2   two points of the sweep at a time, the same numbers
     uv run 14_loss_and_regularization.py --resume   go on after Ctrl-C: finished points are not trained again
     uv run 14_loss_and_regularization.py --smoke    seconds, stand-in data
@@ -119,7 +119,7 @@ SWEEP = {  # penalty: its strengths λ; of the budget, whose λ is 1, the bound 
     "none": (0.0,), "L1": (0.03, 0.1, 0.3, 1.0, 3.0, 10.0), "L2": (0.01, 0.03, 0.1, 0.3),
     "L1 with floor": (1.0, 3.0, 10.0), "budget": (1.0, 0.5, 0.25)}
 FROM_START = (1.0, 3.0, 10.0)  # λ of L1 in the wrong way, from random weights
-CIFAR_SWEEP = {"none": (0.0,), "L1": (1.0, 3.0, 10.0), "SynOps": (1.0, 3.0, 10.0)}
+CIFAR_SWEEP = {"none": (0.0,), "L1": (0.1, 0.3, 1.0, 3.0), "SynOps": (0.3, 1.0, 3.0)}
 CIFAR_STEPS = 4  # T of lesson 10
 LOADERS = {"mnist": cache(mnist), "cifar10": cache(cifar10)}  # each set once a process
 CHECKPOINT = ROOT / "checkpoints" / "cifar10_cnn.safetensors"
@@ -260,7 +260,7 @@ def plan(cfg: Config, data: str) -> SimpleNamespace:
     that its sums in float32 stay exact."""
     if data == "cifar10":
         return SimpleNamespace(build=SmallCNN, encode=lambda x: constant_current(4 * x - 2, CIFAR_STEPS),
-                               augment=flip_and_shift, images=cfg.cifar_images, epochs=1, lr=3e-3, batch=64,
+                               augment=flip_and_shift, images=cfg.cifar_images, epochs=1, lr=1e-3, batch=64,
                                measured=cfg.cifar_test, counted=min(50, cfg.cifar_test))
     return SimpleNamespace(build=partial(Net, num_hidden=cfg.num_hidden), augment=partial(jitter, shift=1),
                            encode=lambda x: constant_current(x.flatten(1), cfg.num_steps), images=cfg.tune_images,
@@ -576,8 +576,9 @@ def main(cfg: Config, run: Run) -> None:
     run.figure(plot_pareto(cnn, cfg.tolerance, "CIFAR-10"), "pareto_cifar10")
     claim_knee(run, cnn, cfg, "CIFAR-10", len(pictures.y_test))
     if pick(cnn, "none")["synops"] < 3 * chosen(cnn, cfg.tolerance)[1]["synops"] and run.scale == "default":
-        run.note("CIFAR-10 saves less at its knee than the target of 3: the CNN is far from its best accuracy, uses "
-                 "the spikes it has, and one pass over some thousand images is too short to learn to do with fewer.")
+        run.note("CIFAR-10 saves less at its knee than the target of 3. The CNN is far from saturated, so every spike "
+                 "taken away costs accuracy, and MNIST's 98 % leave room that 68 % do not. A learning rate of 3e-3 and "
+                 "one pass over all 45,000 images were tried: no better.")
     for kind in ("L1", "SynOps"):
         row = pick(cnn, kind, CIFAR_SWEEP[kind][-1])
         run.claim(f"per_spike_{kind}", f"CNN: operations per spike, L1 on {'spikes' if kind == 'L1' else kind}",
