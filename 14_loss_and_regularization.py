@@ -576,9 +576,9 @@ def main(cfg: Config, run: Run) -> None:
     run.figure(plot_pareto(cnn, cfg.tolerance, "CIFAR-10"), "pareto_cifar10")
     claim_knee(run, cnn, cfg, "CIFAR-10", len(pictures.y_test))
     if pick(cnn, "none")["synops"] < 3 * chosen(cnn, cfg.tolerance)[1]["synops"] and run.scale == "default":
-        run.note("CIFAR-10 saves less at its knee than the target of 3. The CNN is far from saturated, so every spike "
-                 "taken away costs accuracy, and MNIST's 98 % leave room that 68 % do not. A learning rate of 3e-3 and "
-                 "one pass over all 45,000 images were tried: no better.")
+        run.note("CIFAR-10 saves less at its knee than the target of 3: far from saturated, the CNN has few spikes "
+                 "to spare. Tried besides, on 2,000 validation images: a learning rate of 3e-3 (1.24 times fewer "
+                 "SynOps for 1.2 points, 1.65 for 4.2) and one pass over all 45,000 images (1.39 for 2.3 points).")
     for kind in ("L1", "SynOps"):
         row = pick(cnn, kind, CIFAR_SWEEP[kind][-1])
         run.claim(f"per_spike_{kind}", f"CNN: operations per spike, L1 on {'spikes' if kind == 'L1' else kind}",
