@@ -311,7 +311,7 @@ def experiment_clock_against_event(cfg: Config) -> dict[str, Any]:
             if B == 1:
                 result["activity"].append(K / N)
                 result["operations"].append(events.numel() * weight.shape[1])
-        ms = timed(calls, max(3, round(cfg.repeats / B**0.5)), "cpu")
+        ms = timed(calls, max(3, round(cfg.repeats / B**0.25)), "cpu")
         for way in ("clock", "event", "found"):
             result[way][B] = [float(np.median(ms[way, a])) for a in ACTIVITIES]
         result["crossing"][B] = crossing(result["activity"], result["clock"][B], result["event"][B])
