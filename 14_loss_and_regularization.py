@@ -349,9 +349,9 @@ def run_points(cfg: Config, run: Run, data: ImageData, bases: dict[Point, Path |
         table.append(row | {"energy": estimated_energy_nj(row["synops"], macs),                           # (3)
                             "energy_spikes": estimated_energy_nj(row["synops"], 0)})
     run.table(f"{data.name}, {table[0]['n']:,} test images, means of {len(table[0]['each'])} seeds", (
-        "penalty", "λ or b", "val", "test", "spikes", "SynOps", "dead", "burst", "nJ est."), [
+        "penalty", "λ or b", "val", "test", "spikes", "kSynOps", "dead", "burst", "nJ est."), [
             (r["penalty"] + " at once" * r["scratch"], r["strength"], f"{r['val_accuracy']:.4f}",
-             f"{r['accuracy']:.4f}", f"{r['spikes']:,.0f}", f"{r['synops']:,.0f}", f"{r['dead']:.3f}",
+             f"{r['accuracy']:.4f}", f"{r['spikes']:,.0f}", f"{r['synops'] / 1e3:,.2f}", f"{r['dead']:.3f}",
              f"{r['burst']:.2f}", f"{r['energy']:,.0f}") for r in table])
     return table
 
@@ -449,7 +449,7 @@ def plot_pareto(table: list[dict[str, Any]], tolerance: float, data: str) -> Fig
     base, tuned = pick(table, "none"), [r for r in table if not r["scratch"]]
     fig, axes = plots.figure(1, 3, size=(14, 4.5), sharey=True, title=(
         f"{data}: {base['synops'] / max(best['synops'], 1e-9):.1f} times fewer SynOps at the knee, "
-        f"{100 * (base['accuracy'] - best['accuracy']):.2f} points less of {100 * base['accuracy']:.1f} %"))
+        f"accuracy {100 * (best['accuracy'] - base['accuracy']):+.2f} points from {100 * base['accuracy']:.1f} %"))
     for ax, key, x in zip(axes, ("spikes", "synops", "energy"), (
             "hidden spikes per image", "SynOps per image", "estimated nJ per image, first layer in it"), strict=True):
         families = {{"none": "no penalty", "SynOps": "L1 on SynOps"}.get(k, k):
@@ -460,7 +460,7 @@ def plot_pareto(table: list[dict[str, Any]], tolerance: float, data: str) -> Fig
         plots.label(ax, x, "test accuracy (%)", f"{base[key] / max(best[key], 1e-9):.1f} times less at the knee")
         if key != "spikes":
             ax.get_legend().remove()
-    axes[2].set(xscale="linear", xlim=(0, None))
+    axes[2].set(xscale="linear", xlim=(0, 1.1 * base["energy"]))
     return fig
 
 

@@ -13,7 +13,7 @@ import matplotlib.pyplot as plt
 import numpy as np
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
-from matplotlib.ticker import LogLocator, NullFormatter, StrMethodFormatter
+from matplotlib.ticker import LogLocator, MaxNLocator, NullFormatter, StrMethodFormatter
 
 BLACK, ORANGE, SKY, GREEN, YELLOW, BLUE, RED, PINK = (
     "#000000", "#E69F00", "#56B4E9", "#009E73", "#F0E442", "#0072B2", "#D55E00", "#CC79A7")
@@ -125,10 +125,14 @@ def pareto(ax: Axes, families: Mapping[str, tuple[Sequence[float], Sequence[floa
         ax.plot(cost, value, MARKERS[i % 7], color=COLOURS[i % 7], markersize=6.5, label=name)
     ax.plot(*front, color="0.4", linewidth=1.2, zorder=1, label="Pareto front")
     ax.plot(*knee, "*", color=BLACK, markersize=17, markerfacecolor=YELLOW, zorder=5, label="knee")
-    ax.set_xscale("log")
-    ax.xaxis.set_major_locator(LogLocator(subs=(1, 2, 5)))
+    costs = [c for cost, _ in families.values() for c in cost if c > 0]
+    if costs and max(costs) > 4 * min(costs):  # else a logarithmic axis has hardly a number on it
+        ax.set_xscale("log")
+        ax.xaxis.set_major_locator(LogLocator(subs=(1, 2, 5)))
+        ax.xaxis.set_minor_formatter(NullFormatter())
+    else:
+        ax.xaxis.set_major_locator(MaxNLocator(5))
     ax.xaxis.set_major_formatter(StrMethodFormatter("{x:,.0f}"))
-    ax.xaxis.set_minor_formatter(NullFormatter())
     ax.legend()
 
 

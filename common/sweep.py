@@ -9,12 +9,14 @@ from __future__ import annotations
 import hashlib
 import inspect
 import json
+import os
 import signal
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from concurrent.futures import ProcessPoolExecutor, as_completed
 from concurrent.futures.process import BrokenProcessPool
-from multiprocessing import get_context
+from multiprocessing import get_context, parent_process
 from pathlib import Path
+from threading import Thread
 from typing import Any
 
 import torch
@@ -53,6 +55,14 @@ def _one(work: Callable[..., dict[str, Any]], args: tuple[Any, ...], path: Path,
     return result
 
 
+def _as_worker() -> None:
+    """Ctrl-C is for the parent alone; and a worker whose parent was killed does not wait for ever."""
+    signal.signal(signal.SIGINT, signal.SIG_IGN)
+    parent = parent_process()
+    assert parent is not None
+    Thread(target=lambda: (parent.join(), os._exit(1)), daemon=True).start()
+
+
 def sweep(work: Callable[..., dict[str, Any]], tasks: Mapping[str, tuple[Any, ...]], marks: Mapping[str, str],
           folder: Path, *, jobs: int = 1, resume: bool = False) -> Iterator[tuple[str, dict[str, Any]]]:
     """Yield ``(name, work(*tasks[name]))`` for every task as it gets ready; what is finished already comes first.
@@ -75,8 +85,7 @@ def sweep(work: Callable[..., dict[str, Any]], tasks: Mapping[str, tuple[Any, ..
         for name in todo:
             yield name, _one(work, tasks[name], paths[name], marks[name])
         return
-    pool = ProcessPoolExecutor(min(jobs, len(todo)), get_context("spawn"), signal.signal,
-                               (signal.SIGINT, signal.SIG_IGN))  # Ctrl-C is for the parent alone
+    pool = ProcessPoolExecutor(min(jobs, len(todo)), get_context("spawn"), _as_worker)
     try:
         futures = {pool.submit(_one, work, tasks[n], paths[n], marks[n]): n for n in todo}
         for future in as_completed(futures):
