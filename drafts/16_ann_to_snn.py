@@ -20,10 +20,8 @@ Idea
         quantisation  a rate has T + 1 values, θ/T apart                   (θ too large, T too small)
         unevenness    (3) holds for steady currents. What arrives late cannot be made up for at one spike a step, and a
                       spike set off by an early positive current is not taken back when the negative one comes
-    A start at V[0] = θ/2 turns the floor of (3) into rounding.
-
-    Balancing chooses one θ a layer from the activations λ that training images cause. Scaled weights and θ = 1 do the
-    same, and leave the ANN's function as it was:
+    A start at V[0] = θ/2 turns the floor of (3) into rounding. Balancing chooses one θ a layer from the activations λ
+    that training images cause. Scaled weights and θ = 1 do the same, and leave the ANN's function as it was:
 
         W_l ← W_l·λ_{l−1}/λ_l        b_l ← b_l/λ_l                                                   (4)
 
@@ -48,11 +46,10 @@ You should see
     TODO 1.
 
 Builds on / leads to
-    01 (reset), 07 and 09 (surrogate training, which the last experiment uses), 10 (convolutions). 17 counts operations
-    with a library and exports networks; 19 takes the Akida path to its end; capstone A converts a game player.
+    01 (reset), 07 and 09 (surrogate training), 10 (convolutions). 17 counts operations with a library and exports
+    networks, 19 takes the Akida path to its end, capstone A converts a game player.
 
-Predict: with --levels 2 the clipped network trains with three activation values. Will its spiking twin be better or
-    worse at T = 4? And at T = 64?
+Predict: with --levels 2 the clipped network has three activation values. Is its SNN better at T = 4? And at T = 64?
 Next: uv run 17_energy_and_export.py
 """
 
@@ -112,10 +109,10 @@ class Config(LessonConfig):
     """learning rate at the start; it falls to zero along a cosine"""
     levels: int = 8
     """steps L of the clipped activations"""
-    sweep_images: int = 400
+    sweep_images: int = 1_000
     """validation images in the sweeps over T; a quarter of them for T above 64"""
-    akida_images: int = 10_000
-    """training images of the Akida twin, seen three times"""
+    akida_images: int = 20_000
+    """training images for the Akida twin, seen once by each of its versions"""
     resume: bool = False
     """go on from the checkpoints of a run that was cut"""
 
@@ -225,14 +222,15 @@ def fold(net: Any) -> Any:
 
 
 @torch.no_grad()
-def balance(net: VGG, lam: Sequence[float]) -> VGG:
-    """A copy of a folded network whose activations are those of ``net`` divided by λ.   (4)"""
-    net, before = copy.deepcopy(net), 1.0
+def balance(net: VGG, lam: Sequence[Any]) -> VGG:
+    """A copy of a folded network with the activations of ``net`` over λ, a number or ``(C,)`` a layer.   (4)"""
+    net, before = copy.deepcopy(net), net.fc.weight.new_ones(3)
     for conv, lam_l in zip(net.convs, lam, strict=True):
-        conv.weight.mul_(before / lam_l)       # W_l·λ_{l−1}/λ_l
-        conv.bias.div_(lam_l)                  # b_l/λ_l
+        lam_l = torch.as_tensor(lam_l).to(before).expand(conv.out_channels)
+        conv.weight.mul_(before[:, None, None] / lam_l[:, None, None, None])       # W_l·λ_{l−1}/λ_l
+        conv.bias.div_(lam_l)                                                      # b_l/λ_l
         before = lam_l
-    net.fc.weight.mul_(before)
+    net.fc.weight.mul_(before.repeat_interleave(net.fc.in_features // len(before)))
     return net
 
 
@@ -262,16 +260,14 @@ def simulate(net: SpikingVGG, x: torch.Tensor, times: Sequence[int], batch: int 
     """Show ``x (N, 3, 32, 32)`` once, for times[-1] steps, and read the answer at each T of ``times``.
 
     A spike costs an accumulate in every neuron of the next layer that it reaches: 9·C, with the border counted as for
-    the ANN's MACs. Mean pooling spreads a spike's weight, it does not make it cheaper.
-
-    Returns ``logits`` (len(times), N, 10), ``spikes`` and ``synops`` per image (len(times), layers).
+    the ANN's MACs. Mean pooling spreads a spike's weight, it does not make it cheaper. (NeuroBench would take pooled
+    spikes for floats.) Returns ``logits`` (times, N, 10), ``spikes`` and ``synops`` per image (times, layers).
     """
     device = net.eval().fc.weight.device
     reach = [9 * conv.out_channels for conv in net.convs[1:]] + [net.fc.out_features]
     logits, spikes = [], np.zeros((len(times), len(reach)))
     for x_b in x.split(batch):
-        x_b, state, total, done, read = x_b.to(device).float() / 255, None, 0, 0, []
-        count = np.zeros(len(reach))
+        x_b, state, total, done, read, count = x_b.to(device).float() / 255, None, 0, 0, [], np.zeros(len(reach))
         for k, num_steps in enumerate(times):
             while done < num_steps:
                 n = min(CHUNK, num_steps - done)
@@ -282,9 +278,6 @@ def simulate(net: SpikingVGG, x: torch.Tensor, times: Sequence[int], batch: int 
             spikes[k] += count
         logits.append(torch.stack(read))
     return {"times": list(times), "logits": torch.cat(logits, 1), "spikes": spikes, "synops": spikes * reach}
-
-
-# ------------------------------------------------------------------------------------ experiments
 
 
 def experiment_train(cfg: Config, data: ImageData, run: Run) -> dict[str, Any]:
@@ -303,9 +296,9 @@ def experiment_train(cfg: Config, data: ImageData, run: Run) -> dict[str, Any]:
     net.acts = nn.ModuleList(Clipped(v, cfg.levels) for v in lam)
     fit(net, data, one_step, epochs=cfg.clip_epochs, lr=cfg.lr / 3, name="clipped", **options)
     clipped = fold(net)
-    test = {key: evaluate(n, data.x_test, data.y_test, one_step) for key, n in (("plain", plain), ("clipped", clipped))}
-    return {"plain": plain, "clipped": clipped, "lam": [a.lam.item() for a in clipped.acts], "fold": difference,
-            "test": test}
+    nets = {"plain": plain, "clipped": clipped}
+    return nets | {"test": {key: evaluate(n, data.x_test, data.y_test, one_step) for key, n in nets.items()},
+                   "lam": [a.lam.item() for a in clipped.acts], "fold": difference}
 
 
 def make_arms(trained: dict[str, Any], x: torch.Tensor) -> dict[str, dict[str, Any]]:
@@ -346,12 +339,11 @@ def experiment_balancing(cfg: Config, arms: dict[str, dict[str, Any]], data: Ima
             "n": len(x), "n_long": len(x) // 4}
 
 
-def split_error(a: torch.Tensor, z: torch.Tensor, rate: torch.Tensor, num_steps: int,
-                charge: float) -> dict[str, torch.Tensor]:
+def split_error(a: torch.Tensor, z: torch.Tensor, rate: torch.Tensor, num_steps: int, charge: float) -> dict[str, Any]:
     """What a layer of θ = 1 gets wrong, in four parts that add up to ``total`` for every neuron.
 
-    ``a`` is the ANN's activation, ``z`` the mean current that the layer receives *in the SNN*, ``rate`` what it makes
-    of it. Inherited is what the layers before did; the other three are this layer's own.
+    ``a`` is the ANN's ReLU activation, ``z`` the mean current that the layer receives *in the SNN*, ``rate`` what it
+    makes of it. Inherited is what the layers before did; the other three are this layer's own.
     """
     q = quantise(z, num_steps, charge)
     return {"inherited": z.relu() - a, "clipping": z.clamp(0, 1) - z.relu(), "quantisation": q - z.clamp(0, 1),
@@ -364,7 +356,7 @@ def experiment_errors(cfg: Config, arms: dict[str, dict[str, Any]], data: ImageD
     num_steps, g = 2 ** min(4, cfg.num_steps.bit_length() - 1), torch.Generator().manual_seed(cfg.seed)  # T = 16
     x, layers, whole, rates = data.x_val[:100].to(run.device).float() / 255, {}, {}, {}
     for name, arm in arms.items():
-        layers[name], rates[name], before = [], [], x
+        layers[name], rates[name], whole[name], before = [], [], {}, x
         spks, _, _ = arm["snn"].eval().steps(constant_current(x, num_steps))
         for a, spk, conv, pool in zip(activations(arm["balanced"], x)[0], spks, arm["snn"].convs, arm["snn"].pools,
                                       strict=True):
@@ -376,14 +368,13 @@ def experiment_errors(cfg: Config, arms: dict[str, dict[str, Any]], data: ImageD
             rates[name].append((torch.corrcoef(torch.stack([a.flatten(), rate.flatten()]))[0, 1].item(),
                                 a.flatten().cpu()[some].numpy(), rate.flatten().cpu()[some].numpy()))
             before = F.avg_pool2d(rate, 2) if pool else rate
-
         stairs = partial(quantise, num_steps=num_steps, charge=arm["charge"])
         ways = {"none (ReLU)": torch.relu, "clipping": lambda z: z.clamp(0, 1),
                 "quantisation": partial(stairs, ceiling=float("inf")), "both": stairs}
-        y = data.y_val[:cfg.sweep_images]
-        whole[name] = {way: (predictions(lambda x, f=act, arm=arm: activations(arm["balanced"], x, f)[1],
-                                         data.x_val[:cfg.sweep_images], run.device) == y).float().mean().item()
-                       for way, act in ways.items()}
+        for way, act in ways.items():
+            classes = predictions(lambda x, act=act, arm=arm: activations(arm["balanced"], x, act)[1],
+                                  data.x_val[:cfg.sweep_images], run.device)
+            whole[name][way] = (classes == data.y_val[:cfg.sweep_images]).float().mean().item()
     return {"layers": layers, "whole": whole, "rates": rates, "num_steps": num_steps}
 
 
@@ -402,10 +393,7 @@ def experiment_direct(cfg: Config, data: ImageData, run: Run) -> dict[str, Any]:
 @torch.no_grad()
 def costs(label: str, net: VGG | SpikingVGG, accuracy: float, macs: int, data: ImageData,
           found: dict[str, Any] | None = None, k: int = 0) -> dict[str, Any]:
-    """A row of the ledger. An ANN (no ``found``) multiplies everywhere; an SNN only in its first layer, once an image.
-
-    SynOps are counted from where the spikes fall (``fan_out``): NeuroBench would take pooled spikes for floats.
-    """
+    """A row of the ledger. An SNN (``found``) multiplies in its first layer only, once an image."""
     x = data.x_test[:1].to(net.fc.weight.device).float() / 255
     size = sum(p.numel() for p in net.parameters())
     row = {"model": label, "data": data.name, "accuracy": accuracy, "n": len(data.y_test), "parameters": size,
@@ -419,54 +407,65 @@ def costs(label: str, net: VGG | SpikingVGG, accuracy: float, macs: int, data: I
                   "energy_estimated_nj": estimated_energy_nj(row.get("synops", 0.0), row["macs"])}
 
 
-def keras_twin(second: str = "MaxPool2D") -> Any:
-    """The small network as Akida 1.0 takes it: bytes in, bounded ReLU after the pooling, none pooled at the end."""
-    layers = akida.keras().layers
+def keras_twin(net: VGG, second: str = "MaxPool2D") -> Any:
+    """A balanced network as Akida 1.0 takes it: bytes in, max pooling, activations clipped at θ = 1.
+
+    All is turned by 180°, so that TensorFlow's padding at stride 2 (1 and 2 pixels) falls where PyTorch's does. The
+    last mean pooling is linear and goes into the read-out: Akida wants none before a dense layer.
+    """
+    layers, weights = akida.keras().layers, []
     x = image = layers.Input((32, 32, 3), dtype="uint8")
     x = layers.Rescaling(1 / 255)(x)
-    for channels, kernel, pool in ((32, 5, "MaxPool2D"), (64, 3, ""), (64, 3, second), (128, 3, "")):
-        x = layers.Conv2D(channels, kernel, 1 if kernel == 3 else 2, padding="same", use_bias=False)(x)
+    for conv, pool in zip(net.convs, ("MaxPool2D", "", second, ""), strict=True):
+        x = layers.Conv2D(conv.out_channels, conv.kernel_size, conv.stride, padding="same")(x)
         x = getattr(layers, pool)(2, padding="same")(x) if pool else x
-        x = layers.ReLU(6.0)(layers.BatchNormalization()(x))
-    return akida.keras().Model(image, layers.Dense(10)(layers.Flatten()(x)))
+        x = layers.ReLU(1.0)(x)
+        weights += [conv.weight.flip(2, 3).permute(2, 3, 1, 0), conv.bias]          # (3, 3, C in, C out)
+    read = net.fc.weight.view(10, -1, 2, 2).flip(2, 3).repeat_interleave(2, 2).repeat_interleave(2, 3) / 4
+    read = read.permute(2, 3, 1, 0)                                                 # (10, C, 4, 4) → (4, 4, C, 10)
+    twin = akida.keras().Model(image, layers.Dense(10)(layers.Flatten()(x)))
+    twin.set_weights([w.detach().cpu().numpy() for w in (*weights, read.flatten(0, 2), net.fc.bias)])
+    return twin
 
 
-def experiment_akida(cfg: Config, data: ImageData, run: Run) -> dict[str, Any]:
-    """Train the twin briefly, quantise, convert, simulate; then lose most of it to mean pooling."""
+def experiment_akida(cfg: Config, net: VGG, data: ImageData, run: Run) -> dict[str, Any]:
+    """Move the ANN to tf_keras, get it used to max pooling, quantise, convert, simulate; then lose half of it."""
+    if cfg.network != "small":
+        raise UserError("the Akida twin has the shape of --network small")
     keras = akida.keras()
     keras.utils.set_random_seed(cfg.seed)
-    last = lambda x: np.ascontiguousarray(x.permute(0, 2, 3, 1).numpy())  # noqa: E731  # (N, H, W, C) of bytes
-    x, y = last(data.x_train[:cfg.akida_images]), data.y_train[:cfg.akida_images].numpy()
-    x_test, y_test = last(data.x_test[:1000]), data.y_test[:1000].numpy()
+    found_l, _ = activations(net, data.x_train[:200].to(run.device).float() / 255)
+    net = balance(net, [a.transpose(0, 1).flatten(1).quantile(0.999, 1).clamp(min=0.01) for a in found_l])  # (C,) each
+    turn = lambda x: np.ascontiguousarray(x.flip(2, 3).permute(0, 2, 3, 1).cpu().numpy())  # noqa: E731  # (N, H, W, C)
+    x, y = turn(data.x_train[:cfg.akida_images]), data.y_train[:cfg.akida_images].numpy()
+    x_test, y_test = turn(data.x_test[:2000]), data.y_test[:2000].numpy()
     share = lambda logits: float((logits.argmax(1) == y_test).mean())  # noqa: E731
-    loss, twin = keras.losses.SparseCategoricalCrossentropy(from_logits=True), keras_twin()
-    with akida.quiet():
-        rate = keras.optimizers.schedules.CosineDecay(cfg.lr, 3 * -(-len(x) // 100))
-        twin.compile(keras.optimizers.Adam(rate), loss)
-        twin.fit(x, y, batch_size=100, epochs=3, verbose=0)
-        found: dict[str, Any] = {"float": share(twin.predict(x_test, batch_size=500, verbose=0)), "n": len(y_test)}
-    _, model = akida.quantize_and_convert(twin, x[:100])                          # 8/4/4
-    found |= {"844": share(akida.simulate(model, x_test)), "mapping": akida.map_on_akd1000(model)}
-    run.print(f"          float {found['float']:.3f}, 8/4/4 after training {found['844']:.3f}")
-    if cfg.smoke:  # each conversion takes many seconds
-        return found
-    quantised, model = akida.quantize_and_convert(twin, x[:100], weight_bits=2, activation_bits=2)
-    found["822"] = share(akida.simulate(model, x_test))
-    cnn2snn = akida.load("cnn2snn")
-    with akida.quiet(), cnn2snn.set_akida_version(cnn2snn.AkidaVersion.v1):  # two bits: train through the rounding
-        quantised.compile(keras.optimizers.Adam(cfg.lr / 10), loss)
-        quantised.fit(x, y, batch_size=100, epochs=1, verbose=0)
-        model = cnn2snn.convert(quantised)
-    akida.check_complete(twin, model)
-    found["822_trained"] = share(akida.simulate(model, x_test))
-    run.print(f"          8/2/2 after training {found['822']:.3f}, after an epoch with it {found['822_trained']:.3f}")
-    mean = keras_twin("AveragePooling2D")
-    _, cut = akida.quantize_and_convert(mean, x[:100], check=False)
-    found |= {"cut": len(cut.layers), "caught": "nothing was lost"}
-    try:
-        akida.check_complete(mean, cut)
-    except UserError as e:
-        found["caught"] = str(e)
+
+    def train(model: Any, lr: float) -> None:  # one epoch
+        with akida.quiet():
+            model.compile(keras.optimizers.Adam(keras.optimizers.schedules.CosineDecay(lr, -(-len(x) // 100))),
+                          keras.losses.SparseCategoricalCrossentropy(from_logits=True))
+            model.fit(x, y, batch_size=100, verbose=0)
+
+    twin = keras_twin(net)
+    train(twin, cfg.lr / 3)
+    right = {"float": share(twin.predict(x_test, batch_size=500, verbose=0))}
+    for bits in (4, 2)[: 1 if cfg.smoke else 2]:  # each conversion takes many seconds
+        quantised, model = akida.quantize_and_convert(twin, x[:500], weight_bits=bits, activation_bits=bits)
+        right[f"8/{bits}/{bits}"] = share(akida.simulate(model, x_test))
+        if bits == 4:
+            found = {"accuracy": right, "n": len(y_test), "mapping": akida.map_on_akd1000(model)}
+        if not cfg.smoke:
+            train(quantised, cfg.lr / 3)  # through the rounding
+            cnn2snn = akida.load("cnn2snn")
+            with akida.quiet(), cnn2snn.set_akida_version(cnn2snn.AkidaVersion.v1):
+                model = cnn2snn.convert(quantised)
+            akida.check_complete(twin, model)
+            right[f"8/{bits}/{bits} trained"] = share(akida.simulate(model, x_test))
+        run.print("          " + ", ".join(f"{name} {value:.3f}" for name, value in right.items()))
+    if not cfg.smoke:
+        _, cut = akida.quantize_and_convert(keras_twin(net, "AveragePooling2D"), x[:100], check=False)
+        found |= {"cut": len(cut.layers), "shape": tuple(cut.output_shape)}
     return found
 
 
@@ -488,9 +487,9 @@ def plot_balancing(found: dict[str, Any]) -> Figure:
         f"At T = {found['times'][found['k']]} the choice of θ decides: {min(now):.1f} to {max(now):.1f} points lost"))
     plots.curves(ax, found["times"], lost)
     ax.hlines([1, 3], 1, found["times"][-1], color=plots.BLACK, linewidth=0.8, linestyle=":")
+    ax.set_xscale("log", base=2)
     ax.set_yscale("symlog", linthresh=5)
     ax.set_yticks([0, 1, 3, 10, 30, 60], ["0", "1", "3", "10", "30", "60"])
-    ax.set_xscale("log", base=2)
     ax.set_xticks(found["times"], [str(t) for t in found["times"]])
     plots.label(ax, "time steps T", "points of accuracy lost against its ANN",
                 f"{found['n']:,} validation images; {found['n_long']:,} for T > 64")
@@ -572,25 +571,23 @@ def main(cfg: Config, run: Run) -> None:
                 r["energy_estimated_nj"] / rows[0]["energy_estimated_nj"]) for r in rows])
     for r in rows:
         run.ledger(**r)
-        if "synops" in r:
-            key = "direct" if r is rows[-1] else r["num_steps"]
-            run.claim(f"energy_{key}", f"estimated energy / the ANN's: {r['model']}",
-                      r["energy_estimated_nj"] / rows[0]["energy_estimated_nj"], "×", n=n, real=True)
+    for key, r in zip([*(r["num_steps"] for r in rows[1:-1]), "direct"], rows[1:], strict=True):
+        run.claim(f"energy_{key}", f"estimated energy / the ANN's: {r['model']}",
+                  r["energy_estimated_nj"] / rows[0]["energy_estimated_nj"], "×", n=n, real=True)
     run.print("\n6  The Akida pipeline: a max-pooling twin through quantizeml and cnn2snn")
     try:
-        found = experiment_akida(cfg, data, run)
+        found = experiment_akida(cfg, trained["plain"], data, run)
     except UserError as e:
         run.note(f"The Akida part is left out. {e}.")
         return
-    for key, text in (("float", "float"), ("844", "8/4/4 (input/weight/activation bits), simulator"),
-                      ("822", "8/2/2, simulator"), ("822_trained", "8/2/2 after an epoch of quantised training")):
-        if key in found:
-            run.claim(f"akida_{key}", f"Akida twin, {text}: test accuracy", found[key], n=found["n"], real=True)
+    for name, value in found["accuracy"].items():  # bits of input weights, weights, activations
+        run.claim(f"akida_{name.replace('/', '').replace(' ', '_')}", f"Akida twin in the simulator, {name}: accuracy",
+                  value, n=found["n"], real=True)
     run.claim("akida_nps", "processors of the AKD1000's 78 that the 8/4/4 twin takes", found["mapping"].nps_used, "NPs")
     run.claim("akida_software", "its layers in software", len(found["mapping"].fallbacks), "layers")
     if "cut" in found:
         run.claim("akida_cut", "layers left of five with a mean pooling, no error", found["cut"], "layers", "<= 4")
-        run.print(f"          mean pooling: {found['caught']}")
+        run.print(f"          with mean pooling {found['cut']} layers of five are left, output {found['shape']}")
 
 
 if __name__ == "__main__":

@@ -89,6 +89,8 @@ def test_balancing_leaves_the_anns_answer(lam: list[float]) -> None:
     ours, theirs = lesson.activations(balanced, x)[0], lesson.activations(net, x)[0]
     for a, b, value in zip(ours, theirs, lam, strict=True):
         assert torch.allclose(a * value, b, atol=1e-4 * b.max().item())
+    each = [value * torch.linspace(0.5, 2, conv.out_channels) for value, conv in zip(lam, net.convs, strict=True)]
+    assert torch.equal(lesson.balance(net, each)(x).argmax(1), net(x).argmax(1)), "one λ a channel does it, too"
 
 
 @torch.no_grad()
@@ -186,23 +188,41 @@ def test_committed_weights_fit_the_network() -> None:
     assert path.stat().st_size < 1_000_000 and all(torch.isfinite(p).all() for p in net.parameters())
 
 
-def test_akida_cuts_mean_pooling_off_and_it_is_noticed() -> None:
+def akida_or_skip():
+    os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
     from common import akida_backend as akida
 
-    os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
     if akida.akida_status().state == "absent":
         pytest.skip(akida.akida_status().reason)
     pytest.importorskip("tf_keras")
+    return akida
+
+
+@torch.no_grad()
+def test_the_keras_twin_is_the_network_with_max_pooling(plain, images: torch.Tensor) -> None:
+    """Weights, padding and read-out moved exactly: the same logits as PyTorch with the one kind of pooling changed."""
+    akida_or_skip()
+    net = lesson.balance(plain, lesson.thresholds(plain, images, 95))  # so that some activations are clipped
+    x = (images * 255).round()
+    twin = lesson.keras_twin(net)
+    theirs = twin.predict(x.flip(2, 3).permute(0, 2, 3, 1).numpy().astype("uint8"), verbose=0)
+    z = x / 255
+    for i, (conv, pool) in enumerate(zip(net.convs, net.pools, strict=True)):
+        z = conv(z).clamp(0, 1)
+        if pool:
+            z = (F.avg_pool2d if i == 3 else F.max_pool2d)(z, 2)
+    assert (torch.from_numpy(theirs) - net.fc(z.flatten(1))).abs().max() <= 1e-4
+
+
+def test_akida_cuts_mean_pooling_off_and_it_is_noticed(plain) -> None:
+    akida = akida_or_skip()
     import numpy as np
 
     from common.results import UserError
 
     x = np.random.default_rng(0).integers(0, 256, (20, 32, 32, 3), dtype=np.uint8)
-    mean = lesson.keras_twin("AveragePooling2D")
+    mean = lesson.keras_twin(plain, "AveragePooling2D")
     _, cut = akida.quantize_and_convert(mean, x, check=False)
     assert len(cut.layers) < 5 and tuple(cut.output_shape)[-1] != 10
     with pytest.raises(UserError, match="lost a part of the network"):
         akida.check_complete(mean, cut)
-    twin = lesson.keras_twin()
-    _, whole = akida.quantize_and_convert(twin, x)
-    assert len(whole.layers) == 5 and tuple(whole.output_shape) == (1, 1, 10)
