@@ -37,13 +37,17 @@ Read first
     Practice: Akida's CNN2SNN toolkit, https://doc.brainchipinc.com/user_guide/cnn2snn.html
 
 Run
-    uv run 16_ann_to_snn.py              about TODO minutes on two CPU cores
+    uv run 16_ann_to_snn.py              about twenty minutes on one core; half of it is training
     uv run 16_ann_to_snn.py --resume     go on after Ctrl-C from the last finished epoch
     uv run 16_ann_to_snn.py --smoke      under a minute, stand-in data
     uv run 16_ann_to_snn.py --full       VGG-16, for a GPU (not run by us)
 
 You should see
-    TODO 1.
+    ANN 75.5 % of 10,000 test images; SNN (trained clipped) 75.2 % at T = 16, 75.4 % at 64, in 95 % its ANN's class.
+    At T = 16, 1,000 validation images: θ = 1 loses 19 points (clipping), the maximum 55 (quantisation, unevenness), the
+    99.9 percentile 14, with V[0] = θ/2 2.5, clipped training none against an ANN 0.8 points worse there (one seed).
+    Estimated energy: T = 4 a third of the ANN's, T = 16 the same, T = 64 3.5 times as much: there spiking loses.
+    Trained directly for 2 epochs, T = 4: 62 %; converted 68 %, with fewer operations. Akida 8/4/4: 72 %, 8/2/2: 31 %.
 
 Builds on / leads to
     01 (reset), 07 and 09 (surrogate training), 10 (convolutions). 17 counts operations with a library and exports
