@@ -171,7 +171,7 @@ def check_samples(samples: np.ndarray, shape: tuple[int, ...]) -> np.ndarray:
 
 
 def quantize_and_convert(keras_model: Any, samples: np.ndarray, *, input_bits: int = 8, weight_bits: int = 4,
-                         activation_bits: int = 4, check: bool = True) -> tuple[Any, Any]:
+                         activation_bits: int = 4, check: bool = True, per_channel: bool = False) -> tuple[Any, Any]:
     """Post-training quantisation and conversion by the rules of Akida 1.0 (the AKD1000).
 
     For the chip, a network starts with ``Input(dtype="uint8")`` and ``Rescaling``, then a convolution on 1 or 3
@@ -182,6 +182,7 @@ def quantize_and_convert(keras_model: Any, samples: np.ndarray, *, input_bits: i
         input_bits: bits of the *weights* of the first layer (its input has 8); 8/4/4, 4/4/4 and 8/2/2 work.
         check: stop if the end of the network was lost on the way, which the packages do with no more than a warning
             (average pooling, 1-bit weights). False returns the truncated model, to be looked at.
+        per_channel: quantizeml's default, which is wrong for this chip; lesson 19 shows what comes of it.
 
     Returns:
         The quantised Keras model and the ``akida.Model``, not mapped yet.
@@ -199,7 +200,8 @@ def quantize_and_convert(keras_model: Any, samples: np.ndarray, *, input_bits: i
             # Akida 1.0 hands plain integers from layer to layer. quantizeml's default gives each channel a scale of its
             # own, which the conversion drops without a word: one image in four then gets another class on the chip.
             params = quantizeml.models.QuantizationParams(input_weight_bits=input_bits, weight_bits=weight_bits,
-                                                          activation_bits=activation_bits, per_tensor_activations=True)
+                                                          activation_bits=activation_bits,
+                                                          per_tensor_activations=not per_channel)
             quantised = quantizeml.models.quantize(keras_model, qparams=params, samples=samples,
                                                    num_samples=len(samples), batch_size=min(100, len(samples)))
             model = cnn2snn.convert(quantised)

@@ -351,4 +351,5 @@ def test_committed_result_names_every_limit() -> None:
     assert found["8-bit weights in hidden layers"] == found["2-bit weights in the input layer"] == "refused"
     assert all(outcome != "whole on the chip" for change, outcome in found.items() if change != "as built")
     claims = {c["id"]: c for c in json.loads(RESULT.read_text(encoding="utf-8"))["claims"]}
+    assert claims["per_channel_agree"]["value"] < 0.95, "quantizeml's default is a trap that agreement uncovers"
     assert meets(claims["moved"]["value"], "<= 1e-4") and meets(claims["fbz_equal"]["value"], "== 1")
