@@ -33,15 +33,17 @@ Read first
     Practice: https://snntorch.readthedocs.io/en/latest/snntorch.functional.html
 
 Run
-    uv run 14_loss_and_regularization.py            about eight minutes on one core of two
+    uv run 14_loss_and_regularization.py            about six minutes on one CPU core
     uv run 14_loss_and_regularization.py --jobs 2   two points of the sweep at a time, the same numbers
     uv run 14_loss_and_regularization.py --resume   go on after Ctrl-C: finished points are not trained again
     uv run 14_loss_and_regularization.py --smoke    seconds, stand-in data
 
 You should see
-    L1 with λ = 10 from the first step on kills the hidden layer: accuracy at chance. After the training it does not.
-    About 5 times fewer SynOps on MNIST for half a point of accuracy.
-    At equal spikes L1 leaves several times as many neurons dead as L2; a lower bound leaves none.
+    L1 with λ = 10 from the first step on kills the hidden layer: 11.35 %, the share of the commonest digit. The same
+    penalty after the training leaves 85.5 % and 37 % dead neurons; with the lower bound 90.3 % and none.
+    MNIST: 4.3 times fewer SynOps at the knee for 0.57 points. But the first layer's multiplications take 164 of 172 nJ.
+    At equal spikes (about 200 an image) L1 leaves 8.6 % of the neurons dead, L2 2.0 %.
+    CIFAR-10: the CNN has little to spare. 1.4 times fewer SynOps cost 2.5 points, and the target of 3 is missed.
 
 Builds on / leads to
     07 (surrogates), 09 (network and loss), 10 (the CNN). 17 counts SynOps by layer; capstone A makes its player sparse.
