@@ -365,8 +365,8 @@ def main(bench: Bench) -> None:
                        "gradients of spikes and currents read and written once each.")
     if value["recompute_time"]["met"] is False:
         share = value["forward_share"]["value"]
-        bench.note += (f" Recomputing: four of five segments run forward twice, which alone makes {1 + 0.8 * share:.2f}×; "
-                       "the rest is joining the segments' outputs and colder caches.")
+        bench.note += (" Recomputing: four of five segments run forward twice, which alone makes "
+                       f"{1 + 0.8 * share:.2f}×; the rest is joining the segments' outputs and colder caches.")
 
 
 if __name__ == "__main__":
