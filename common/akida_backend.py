@@ -205,7 +205,7 @@ def quantize_and_convert(keras_model: Any, samples: np.ndarray, *, input_bits: i
             quantised = quantizeml.models.quantize(keras_model, qparams=params, samples=samples,
                                                    num_samples=len(samples), batch_size=min(100, len(samples)))
             model = cnn2snn.convert(quantised)
-    except (ValueError, RuntimeError, TypeError, NotImplementedError, AttributeError) as e:
+    except Exception as e:  # TensorFlow, quantizeml and akida each have errors of their own
         raise UserError(f"Akida: the network cannot be converted at {bits} (input/weight/activation bits): {e}; "
                         "known to work are 8/4/4, 4/4/4 and 8/2/2 on convolutions with max pooling and ReLU") from e
     if check:
