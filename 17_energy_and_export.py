@@ -33,7 +33,7 @@ Run
 You should see
     NeuroBench and the hand count agree to the last operation; a loop that snnTorch works out twice a step counts once.
     Dense MNIST network: estimated 5.4× cheaper than its ANN by synapses alone, 1.02× if the ANN skips black pixels too.
-    0 of 1.5 million spikes differ after file and import; read with reset by subtraction 12 % (dense), 92 % (recurrent).
+    0 of 1.5 million spikes differ after file and import; read with reset by subtraction 13 % (dense), 87 % (recurrent).
     Of eight ways to write forward, five come out as a wrong graph without a word; our check stops all five.
 
 Builds on / leads to
