@@ -1,0 +1,172 @@
+"""Lesson 18: SSA against loops and against its definition, order, counts, kinds of equal size, forward against run."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+import snntorch as snn
+import torch
+from helpers import load_script
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from torch import nn
+
+from common.lesson import start
+from common.metrics import ann_macs, workload
+from common.spiking import constant_current, reset_state, unroll
+
+lesson = load_script("18_spiking_transformers")
+SMALL = lesson.Config(dim=16, heads=2, blocks=2)
+
+
+def alive(kind: str, cfg: object = SMALL) -> nn.Module:
+    """A network whose BatchNorm has seen images, so that spikes flow, in evaluation mode."""
+    net = lesson.build(cfg, kind, 3)
+    for module in net.modules():
+        if isinstance(module, (nn.BatchNorm1d, nn.BatchNorm2d)):
+            module.momentum = None  # the mean over all batches
+    for _ in range(3):
+        net.run(constant_current(4 * torch.rand(6, 3, 32, 32) - 2, 3))
+    return net.eval()
+
+
+@settings(max_examples=40, deadline=None)
+@given(N=st.integers(1, 9), d=st.integers(1, 9), rate=st.floats(0, 1), seed=st.integers(0, 9999), keys=st.booleans())
+def test_loops_of_additions_are_the_matrix_products(N: int, d: int, rate: float, seed: int, keys: bool) -> None:
+    """Any N, d and rate, both orders: the integers and the number of additions."""
+    q, k, v = (torch.rand(3, N, d, generator=torch.Generator().manual_seed(seed)) < rate).float()
+    out, made = lesson.ssa_by_hand(q, k, v, keys)
+    defined = torch.einsum("ic,jc,je->ie", q, k, v)  # Σ_j Σ_c q_ic·k_jc·v_je
+    assert torch.equal(torch.tensor(out).float(), defined) and torch.equal(lesson.ssa(q, k, v), defined)
+    assert made == lesson.additions(q, k, v)["Q(KᵀV)" if keys else "(QKᵀ)V"]
+
+
+@given(N=st.integers(1, 40), d=st.integers(1, 40))
+def test_additions_stay_below_the_dense_products(N: int, d: int) -> None:
+    ones = torch.ones(N, d)
+    counted = lesson.additions(ones, ones, ones)  # every neuron fires: the bound of equation (4) is met
+    assert counted["(QKᵀ)V"] == 2 * N * N * d and counted["Q(KᵀV)"] == 2 * N * d * d
+    assert counted["SDSA"] == N * d and counted["softmax"] == N * N * d
+
+
+def test_the_scale_is_a_threshold() -> None:
+    """SN(s·z) with θ makes the spikes of SN(z) with θ/s: bit for bit, for s is a power of two."""
+    z = torch.randint(0, 30, (6, 4, 8, 5)).float()
+    scaled = unroll(snn.Leaky(beta=0.5), lesson.SCALE * z)[0]
+    assert 0 < scaled.mean() < 1
+    assert torch.equal(scaled, unroll(snn.Leaky(beta=0.5, threshold=1 / lesson.SCALE), z)[0])
+
+
+def test_softmax_is_pytorchs() -> None:
+    q, k, v = torch.randn(3, 2, 4, 10, 8)
+    theirs = nn.functional.scaled_dot_product_attention(q, k, v)
+    assert torch.allclose(lesson.vsa(q, k, v), theirs, atol=1e-6)
+
+
+def test_attention_is_equations_2_and_3_written_out() -> None:
+    """One head after the other, one step after the other, with an own LIF loop."""
+    net, cfg = alive("SSA"), SMALL
+    part = net.parts[0]
+    x = torch.randint(0, 3, (3, 2, 64, cfg.dim)).float()  # (T, B, N, D)
+
+    def neurons(cur: torch.Tensor) -> torch.Tensor:
+        mem, spk, out = torch.zeros_like(cur[0]), torch.zeros_like(cur[0]), []
+        for cur_t in cur:
+            mem = lesson.BETA * mem + cur_t - spk  # U[t] = β·U[t−1] + I[t] − θ·S[t−1]
+            spk = (mem > 1).float()
+            out.append(spk)
+        return torch.stack(out)
+
+    with torch.no_grad():
+        q, k, v = (neurons(f(x)) for f in (part.to_q, part.to_k, part.to_v))
+        d, heads = cfg.dim // cfg.heads, []
+        for h in range(cfg.heads):
+            q_h, k_h, v_h = (y[..., h * d:(h + 1) * d] for y in (q, k, v))
+            heads.append(neurons(torch.einsum("tbic,tbjc,tbje->tbie", q_h, k_h, v_h) * lesson.SCALE))
+        expected = part.out(torch.cat(heads, -1))
+        assert q.mean() > 0.02 and torch.cat(heads).mean() > 0.02
+        assert torch.allclose(part(x, lesson.whole), expected, atol=1e-5)
+
+
+@pytest.mark.parametrize("kind", lesson.KINDS)
+def test_stepped_is_run(kind: str) -> None:
+    net = alive(kind)
+    x = constant_current(4 * torch.rand(3, 3, 32, 32) - 2, 1 if kind == "ANN" else 4)
+    with torch.no_grad():
+        features, classes = net.run(x)
+        reset_state(net)
+        step = [net(x_t) for x_t in x]
+    assert features.std() > 0
+    assert torch.allclose(torch.stack([f for f, _ in step]), features, atol=1e-4)
+    assert torch.allclose(torch.stack([c for _, c in step]), classes, atol=1e-4)
+
+
+def test_kinds_have_the_same_weights_at_the_start() -> None:
+    nets = {kind: dict(lesson.build(SMALL, kind, 4).named_parameters()) for kind in lesson.KINDS}
+    for other in nets.values():
+        assert other.keys() == nets["SSA"].keys()
+        assert all(torch.equal(other[k], p) for k, p in nets["SSA"].items())
+
+
+def test_without_attention_tokens_do_not_meet() -> None:
+    """Behind the convolutions a change of one token moves no other; with SSA it does."""
+    for kind, meets in (("no attention", False), ("SSA", True), ("softmax", True)):
+        part = alive(kind).parts[0]
+        x = torch.randint(0, 3, (2, 1, 64, SMALL.dim)).float()
+        y = x.clone()
+        y[:, :, 5] = 2 - y[:, :, 5]
+        with torch.no_grad():
+            moved = (part(x, lesson.whole) - part(y, lesson.whole)).abs().amax((0, 1, 3)) > 1e-6
+        assert moved[5] and (moved.sum() > 1) == meets, kind
+
+
+def test_membrane_shortcut_hands_on_bits_and_sew_does_not() -> None:
+    x = constant_current(4 * torch.rand(4, 3, 32, 32) - 2, 3)
+    parts = {kind: lesson.experiment_shortcut(alive(kind), x) for kind in ("SSA", "SSA, membrane")}
+    assert parts["SSA, membrane"] == [0.0] * 4 and min(parts["SSA"]) > 0
+
+
+def test_operations_against_neurobench_and_arithmetic() -> None:
+    """Where all between layers is 0 or 1 NeuroBench counts the same additions; Q, K, V come on top."""
+    net, x = alive("SSA, membrane"), constant_current(4 * torch.rand(4, 3, 32, 32) - 2, 3)
+    found, theirs = lesson.operations(net, x), workload(net, x)
+    with torch.no_grad():
+        spikes = lesson.net_spikes(net, x)
+    counted = sum(min(c["(QKᵀ)V"], c["Q(KᵀV)"]) for c in (lesson.additions(*qkv) for qkv in spikes)) / 4
+    assert found["core_adds"] == pytest.approx(counted) and counted > 0
+    assert found["adds"] - found["core_adds"] == pytest.approx(theirs["acs"], rel=1e-5)
+    cfg = SMALL
+    products = 2 * cfg.blocks * 2 * 64 * 64 * cfg.dim  # two products a block, N²·D each
+    ann = lesson.operations(alive("ANN"), x[:1])["dense"]
+    border = ann_macs(net, x[0]) + products // 2 - ann
+    assert 0 <= border < 0.1 * ann  # what reaches over the edges
+
+
+def test_dssa_keeps_its_rate_where_ssa_saturates() -> None:
+    found = lesson.experiment_products(lesson.Config(num_steps=4, smoke=True))
+    at = found["scales"].index(lesson.SCALE)
+    assert found["rates"][64][0] > 0.9 and found["rates"][256][at] > 2 * found["rates"][16][at]
+    assert max(found["dssa"].values()) < 3 * min(found["dssa"].values())
+    assert all(row["difference"] == 0 for row in found["rows"])
+
+
+def test_the_full_network_is_spikformer_4_384() -> None:
+    cfg = lesson.Config(**lesson.FULL, full=True)
+    net = lesson.build(cfg, "SSA").eval()
+    assert 9.30e6 < sum(p.numel() for p in net.parameters()) < 9.34e6
+    assert len(net.parts) == 8 and net.parts[0].heads == 12
+    with torch.no_grad():
+        assert net.run(torch.rand(1, 1, 3, 32, 32))[0].shape == (1, 1, 384)
+
+
+@pytest.mark.parametrize("flags", [("--dim", "7"), ("--heads", "0"), ("--n-train", "5"), ("--seeds", "0"),
+                                   ("--lr", "nan"), ("--heads", "5"), ("--blocks", "two")])
+def test_bad_flags_end_in_one_line(flags: tuple[str, str], capsys: pytest.CaptureFixture[str], tmp_path: Path,
+                                   monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(tmp_path)
+    with pytest.raises(SystemExit) as stop:
+        start(lesson.main, lesson.Config, lesson.SMOKE, lesson.FULL, ["--smoke", *flags])
+    out, err = capsys.readouterr()
+    assert stop.value.code == 2 and out == "" and err.count("\n") == 1 and flags[0] in err
+    assert list(tmp_path.iterdir()) == []
