@@ -480,7 +480,7 @@ def plot_training(r: dict[str, Any], data: ImageData, cfg: Config) -> Figure:
                                                     "validation": [100 * h["val"] for h in history]})
     a.xaxis.get_major_locator().set_params(integer=True)
     plots.label(a, "epoch", "accuracy (%)", "The epoch is chosen on validation")
-    k, scaled = np.arange(1, len(kernels)), kernels[1:] / np.abs(kernels[1:]).max(0)  # K[0] has D in it
+    k, scaled = np.arange(1, len(kernels)), kernels[1:] / np.abs(kernels[1:]).max(0, initial=1e-9)  # K[0] has D in it
     plots.curves(b, k, {f"channel {c}": scaled[:, c] for c in np.linspace(0, scaled.shape[1] - 1, 4).astype(int)} | {
         "LIF, β = 0.5": 0.5 ** (k - 1.0)}, markers=False)
     plots.label(b, "steps after the input k", "K[k], scaled", "What a neuron remembers of one pixel (block 1)")
