@@ -91,9 +91,9 @@ class Config(LessonConfig):
         "tau_adapt": (1.0, 1e5), "train_images": (10, 55_000), "updates": (1, 100_000)}
     num_steps: int = 196
     """pixels of an image, one a step (T): 196 is 14×14, 784 is 28×28"""
-    epochs: int = 4
+    epochs: int = 2
     """passes over the training images; SLSTM, which has to be stepped, gets half as many, unless --full is given"""
-    num_hidden: int = 128
+    num_hidden: int = 64
     """neurons of one recurrent layer; the other networks get as many parameters as that makes"""
     tau: float = 20.0
     """time constant of every membrane, in steps"""
@@ -101,7 +101,7 @@ class Config(LessonConfig):
     """time constant of ALIF's threshold, in steps"""
     train_images: int = 10_000
     """training images"""
-    updates: int = 400
+    updates: int = 300
     """gradient steps of each store-and-recall network"""
     seeds: int = 2
     """seeds of every trained network"""
@@ -112,13 +112,12 @@ class Config(LessonConfig):
 SMOKE = {"num_steps": 16, "epochs": 1, "num_hidden": 8, "train_images": 64, "updates": 2, "seeds": 1}
 FULL = {"num_steps": 784, "epochs": 60, "num_hidden": 256, "tau_adapt": 700.0, "train_images": 55_000, "seeds": 3}
 
-BATCH, LR = 100, 3e-3  # images a gradient step; learning rate at the start, it falls to zero along a cosine
+BATCH, LR = 50, 5e-3  # images a gradient step; learning rate at the start, it falls to zero along a cosine
 KAPPA, TAU_SYN = 0.18, 10.0  # rise of ALIF's threshold with a spike, in units of θ; RSynaptic's synapse, in steps
 SLSTM_THRESHOLD = 0.1  # of the hidden state h, which lies between −1 and 1
 LOOP = {"RLeaky": 0.3, "RSynaptic": 0.1, "ALIF": 0.5}  # g of equation (5): scales V at the start
 SYMBOLS, CUE, NOISE, READ = 4, 5, 0.05, 5  # store and recall: symbols, steps shown, noise, steps read
-LONGEST = 200  # delay up to which it is trained, in steps
-DELAYS = (5, 10, 20, 40, 80, 160, 320, 640, 1280)  # delays at which it is tested
+LONGEST, DELAYS = 200, (5, 10, 20, 40, 80, 160, 320, 640, 1280)  # delays in steps: longest trained, and those tested
 
 
 def decay(tau: float) -> float:
@@ -249,7 +248,8 @@ class SequenceNet(nn.Module):
         self.kind, self.path = kind, nn.ModuleList()
         for n_in, n_out in zip((num_inputs, *widths), widths, strict=False):
             self.path += [nn.Linear(n_in, n_out), layer(kind, n_out, cfg, longest)]
-            nn.init.normal_(self.path[-2].weight, std=n_in ** -0.5)  # currents as large as θ, from few inputs
+            nn.init.normal_(self.path[-2].weight, std=0.5 * n_in ** -0.5)
+            nn.init.normal_(self.path[-2].bias, std=1 - decay(cfg.tau))  # alone it takes U to about θ: b/(1 − β)
         self.fc_out = nn.Linear(widths[-1], num_outputs)
         self.out = snn.Leaky(beta=0.9, reset_mechanism="none", init_hidden=True, output=True)
         for p in self.parameters():  # loops make single batches explode: no gradient is longer than 1
@@ -393,7 +393,7 @@ def experiment_recall(cfg: Config, run: Run) -> dict[str, dict[str, Any]]:
 def train_recall(net: SequenceNet, updates: int, longest: int, seed: int) -> None:
     """One delay a batch, drawn log-uniformly up to a limit that grows to ``longest`` within 60 % of the updates."""
     g, device = torch.Generator().manual_seed(seed), next(net.parameters()).device
-    optimizer = torch.optim.Adam(net.parameters(), LR)
+    optimizer = torch.optim.Adam(net.parameters(), 3e-3)
     schedule = torch.optim.lr_scheduler.CosineAnnealingLR(optimizer, updates)
     for i in range(updates):
         limit = max(5.0, longest * min(1.0, 0.1 + 1.5 * i / updates))
