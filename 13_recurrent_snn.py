@@ -113,7 +113,7 @@ SMOKE = {"num_steps": 16, "epochs": 1, "num_hidden": 8, "train_images": 64, "upd
 FULL = {"num_steps": 784, "epochs": 60, "num_hidden": 256, "tau_adapt": 700.0, "train_images": 55_000, "seeds": 3}
 
 BATCH, LR = 50, 5e-3  # images a gradient step; learning rate at the start, it falls to zero along a cosine
-KAPPA, TAU_SYN = 0.18, 10.0  # rise of ALIF's threshold with a spike, in units of θ; RSynaptic's synapse, in steps
+KAPPA, TAU_SYN = 0.6, 10.0  # rise of ALIF's threshold with a spike, in units of θ; RSynaptic's synapse, in steps
 SLSTM_THRESHOLD = 0.1  # of the hidden state h, which lies between −1 and 1
 LOOP = {"RLeaky": 0.3, "RSynaptic": 0.1, "ALIF": 0.5}  # g of equation (5): scales V at the start
 SYMBOLS, CUE, NOISE, READ = 4, 5, 0.05, 5  # store and recall: symbols, steps shown, noise, steps read
@@ -393,7 +393,7 @@ def experiment_recall(cfg: Config, run: Run) -> dict[str, dict[str, Any]]:
 def train_recall(net: SequenceNet, updates: int, longest: int, seed: int) -> None:
     """One delay a batch, drawn log-uniformly up to a limit that grows to ``longest`` within 60 % of the updates."""
     g, device = torch.Generator().manual_seed(seed), next(net.parameters()).device
-    optimizer = torch.optim.Adam(net.parameters(), 3e-3)
+    optimizer = torch.optim.Adam(net.parameters(), 2 * LR)
     schedule = torch.optim.lr_scheduler.CosineAnnealingLR(optimizer, updates)
     for i in range(updates):
         limit = max(5.0, longest * min(1.0, 0.1 + 1.5 * i / updates))
