@@ -111,7 +111,7 @@ class Config(LessonConfig):
     """recurrent neurons in the cue task"""
     wait: int = 240
     """steps of 5 ms from the last cue to the end of the cue task, the last 30 of them for the answer"""
-    iterations: int = 120
+    iterations: int = 100
     """weight updates in the cue task"""
     seeds: int = 2
     """seeds in the cue task"""
