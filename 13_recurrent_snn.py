@@ -101,7 +101,7 @@ class Config(LessonConfig):
     """time constant of ALIF's threshold, in steps"""
     train_images: int = 10_000
     """training images"""
-    updates: int = 300
+    updates: int = 200
     """gradient steps of each store-and-recall network"""
     seeds: int = 2
     """seeds of every trained network"""
