@@ -90,7 +90,7 @@ class Config(LessonConfig):
         "sweep_train": (10, 55_000), "sweep_epochs": (1, 100), "seeds": (1, 20)}
     num_steps: int = 196
     """length of the sequence (T): 196 = 14×14 pixels, 784 = all of them"""
-    epochs: int = 3
+    epochs: int = 2
     """passes over the training images in the main training"""
     batch_size: int = 50
     """images per gradient step"""
@@ -104,7 +104,7 @@ class Config(LessonConfig):
     """complex numbers of state a channel (N)"""
     dt_max: float = 0.2
     """largest Δ at the start; the smallest is a fiftieth of it, and memories last about 2/Δ steps"""
-    sweep_train: int = 5_000
+    sweep_train: int = 4_000
     """training images in the comparisons"""
     sweep_epochs: int = 2
     """epochs in the comparisons"""
