@@ -55,12 +55,15 @@ Read first
     Practice: Frenkel, e-prop in PyTorch, https://github.com/ChFrenkel/eprop-PyTorch
 
 Run
-    uv run 15_stdp_online_learning.py            about five minutes on one CPU core
+    uv run 15_stdp_online_learning.py            about seven minutes on one CPU core
     uv run 15_stdp_online_learning.py --smoke    seconds, stand-in data
     uv run 15_stdp_online_learning.py --full     400 neurons, three passes, five seeds of e-prop: a CPU will do
 
 You should see
-    TO BE MEASURED 0
+    STDP lifts inputs that fire together by 0.56 of the largest weight; its mirror image lowers them by 0.27.
+    100 neurons: 83.5 % of the test images after half a minute of learning; without inhibition 18 % (validation).
+    Cue task: e-prop 97.4 %, random feedback 95.4 %, BPTT 98.8 %. LIF of 20 ms: 51.8 %. LIF of 2 s: 91.6 %, although its
+    gradient has a cosine of 0.05 to BPTT's (ALIF: 0.90). BPTT keeps 560 bytes a step, e-prop 55 KiB at any length.
 
 Builds on / leads to
     09 (BPTT by hand), 13 (ALIF). snnTorch's own STDP learner is not exported; here the rule is written out.
@@ -253,10 +256,7 @@ class RecurrentALIF(nn.Module):
 
 
 class EProp:
-    """A network that runs forward with its eligibility traces ``(B, n, n_in + n)`` beside it; no step is stored.
-
-    LIF neurons under a read-out that does not leak need none: ē_ji = ψ_j·z̄_i is what two neurons know.
-    """
+    """A network that runs forward with its eligibility traces ``(B, n, n_in + n)`` beside it; no step is stored."""
 
     def __init__(self, net: RecurrentALIF, B: int, feedback: Tensor) -> None:
         self.net, self.feedback, self.now, (n, n_in) = net, feedback, net.state(B), net.w_in.shape
@@ -286,7 +286,7 @@ class EProp:
         signal = error @ self.feedback                                 # L_j[t] = Σ_k B_jk·(π_k[t] − π*_k[t])  [4]
         if self.synaptic:
             self.grad += torch.einsum("bj,bji->ji", signal, self.elig)  # Σ_t L_j[t]·ē_ji[t]                   [28]
-        else:
+        else:  # LIF, no leak at the read-out: ē_ji = ψ_j·z̄_i is made of what two neurons know, no trace is kept
             self.grad += (signal * self.psi).T @ self.pre
         self.grad_out += error.T @ self.out
 
@@ -354,9 +354,8 @@ def experiment_synapse(cfg: Config) -> dict[str, Any]:
     rules = {name: stdp_traces(pre, post, s, 0.8 * s, 20, 30) for name, s in (("Hebbian", 1), ("anti-Hebbian", -1))}
     error = (rules["Hebbian"] - stdp_window(dts.double(), 1, 0.8, 20, 30)).abs().max()
     signs = {"additive (μ = 0)": (0, 1.05, 1), "multiplicative (μ = 1)": (1, 1.05, 1), "anti-Hebbian": (0, 1.05, -1)}
-    steps = 2_000 if cfg.smoke else 500_000
     return {"dt": dts, "rules": {"counts only": 0.5 * pre.sum(0) * post.sum(0), **rules}, "error": float(error),
-            "weights": {name: stdp_neuron(steps, *s, 40, cfg.seed) for name, s in signs.items()}}
+            "weights": {k: stdp_neuron(2_000 if cfg.smoke else 500_000, *s, 40, cfg.seed) for k, s in signs.items()}}
 
 
 def experiment_features(cfg: Config, data: ImageData) -> dict[str, Any]:
@@ -433,15 +432,18 @@ def experiment_cues(cfg: Config, device: torch.device) -> dict[str, dict[str, An
     return arms
 
 
-def experiment_traces(cfg: Config) -> dict[str, np.ndarray]:
+def experiment_traces(cfg: Config) -> dict[str, list[float]]:
     """Mean |ē| of the synapses of ten inputs that fire in the first 100 ms only: how long a cue is remembered."""
-    out = {}
-    for name, (_, beta, tau) in list(ARMS.items())[:4]:
+    out: dict[str, list[float]] = {}
+    for name, (_, beta, tau) in list(ARMS.items())[:3]:
         g = torch.Generator().manual_seed(cfg.seed)
         net = RecurrentALIF(40, cfg.num_hidden, 2, g, beta=beta, alpha=float(np.exp(-1 / tau)))
         rule, (x, _) = EProp(net, 32, net.w_out), cue_trials(32, g, cfg.wait)
         x[:, :, :20], x[:20, :, :10] = 0.0, (torch.rand(20, 32, 10, generator=g) < 0.2).float()
-        out[name[8:]] = np.asarray([(rule.step(x_t), rule.elig[:, :, :10].abs().mean())[1] for x_t in x])
+        curve = out.setdefault(name.split(", ")[1], [])
+        for x_t in x:
+            rule.step(x_t)
+            curve.append(float(rule.elig[:, :, :10].abs().mean()))
     return out
 
 
@@ -489,6 +491,7 @@ def plot_synapse(found: dict[str, Any]) -> Figure:
     fig, axes = plots.figure(1, 4, size=(14, 3.4), title=(
         f"Order in time decides the sign: inputs that fire together gain {gain[0]:+.2f}, by the mirror {gain[2]:+.2f}"))
     plots.curves(axes[0], found["dt"], found["rules"], markers=False)
+    axes[0].set_ylim(-1.1, 2.2)  # room for the legend
     plots.label(axes[0], "Δt = t_post − t_pre (ms)", "Δw (in A₊)", "One pair of spikes")
     for ax, (name, w) in zip(axes[1:], found["weights"].items(), strict=True):
         ax.hist([w[:40], w[40:]], 20, range=(0, 1), stacked=True, color=[plots.RED, plots.SKY], label=["group", "rest"])
@@ -502,31 +505,30 @@ def plot_features(found: dict[str, Any], n: int) -> Figure:
     fig, (a, b) = plots.figure(1, 2, size=(11.5, 5.6), width_ratios=(1.25, 1), title=(
         f"{n} neurons find the digits without labels; once named, {100 * found['test']:.1f} % of the test is right"))
     wall = np.zeros((side * side, 29, 29))
-    wall[:n, :28, :28] = layer.w.T[np.argsort(layer.labels, kind="stable")].reshape(-1, 28, 28)
-    a.imshow(wall.reshape(side, side, 29, 29).swapaxes(1, 2).reshape(29 * side, 29 * side), cmap="gray_r")
-    a.axis("off")
-    a.set_title("Weights of each neuron, sorted by the class that names it")
+    wall[:n, :28, :28] = layer.w.T[np.argsort(layer.labels)].reshape(-1, 28, 28)
+    wall = wall.reshape(side, side, 29, 29).swapaxes(1, 2).reshape(29 * side, -1)
+    a.imshow(wall, cmap="gray_r", vmax=np.quantile(wall, 0.995))
+    a.set(xticks=[], yticks=[], title="Weights of each neuron, sorted by the class that names it")
     plots.bars(b, {k: 100 * v for k, v in found["accuracy"].items()}, fmt="{:.1f}")
     plots.label(b, "validation accuracy (%)", "", "10,000 images, and all of them")
     return fig
 
 
-def plot_eprop(cfg: Config, arms: dict[str, Any], traces: dict[str, np.ndarray], memory: dict[str, Any]) -> Figure:
+def plot_eprop(cfg: Config, arms: dict[str, Any], traces: dict[str, list[float]], memory: dict[str, Any]) -> Figure:
     good, bad = (100 * arms[k]["test"].mean() for k in ("e-prop, ALIF, symmetric", "e-prop, LIF of 20 ms"))
     fig, (a, b, c) = plots.figure(1, 3, size=(15, 4.4), title=(
         f"A trace that outlasts the wait learns: {good:.1f} % with adaptation, {bad:.1f} % with a membrane of 20 ms"))
     seconds, w = 5e-3 * np.arange(210 + cfg.wait), max(1, cfg.iterations // 10)
-    plots.curves(a, seconds, {k: e / e.max() for k, e in traces.items()}, markers=False)
+    plots.curves(a, seconds, {k: np.asarray(e) / max(e) for k, e in traces.items()}, markers=False)
     a.set(yscale="log", ylim=(1e-4, 2))
     a.axvspan(0, 0.1, color="0.85")
     a.axvspan(seconds[-RECALL], seconds[-1], color=plots.YELLOW, alpha=0.4)
-    plots.label(a, "time (s)", "mean |ē|, peak = 1", "Eligibility after one cue (grey), until the answer (yellow)")
+    plots.label(a, "time (s)", "mean |ē|, peak = 1", "Trace of a cue (grey) until the answer (yellow)")
     plots.curves(b, range(w, cfg.iterations + 1), {
         k: [100 * np.convolve(r, np.ones(w) / w, "valid") for r in v["curve"]] for k, v in arms.items()}, markers=False)
     plots.label(b, f"updates ({BATCH} fresh trials each)", "accuracy (%)", f"Cue task of {len(seconds)} steps")
     plots.curves(c, memory["steps"], {k: np.asarray(v) / 2**10 for k, v in memory["kept"].items()})
-    plots.label(c, "time steps T", "kept from step to step (KiB)", "One sample: BPTT keeps more from "
-                f"{memory['crossing']:.0f} steps on")
+    plots.label(c, "time steps T", "kept, one sample (KiB)", f"BPTT keeps more from {memory['crossing']:.0f} steps on")
     return fig
 
 
