@@ -35,13 +35,15 @@ Read first
     Practice: S4D, how to choose A, Gu et al. 2022, https://arxiv.org/abs/2206.11893
 
 Run
-    uv run 20_spiking_mamba_ssm.py              about fifteen minutes on one CPU core
+    uv run 20_spiking_mamba_ssm.py              about ten minutes on one CPU core
     uv run 20_spiking_mamba_ssm.py --resume     go on after Ctrl-C with the main training
     uv run 20_spiking_mamba_ssm.py --smoke      seconds, stand-in data
     uv run 20_spiking_mamba_ssm.py --full       784 steps, 128 channels, 4 blocks, 30 epochs: for a GPU
 
 You should see
-    98 % on sequential MNIST of 196 steps.
+    Steps, scan and convolution agree to 8e-7 on up to 16,384 steps; the scan takes about 1/25 of the loop's time.
+    8,704 bytes of state at every token, where attention's cache grows to 1,928 times as many at token 16,384.
+    Euler's step explodes in 7 of 8 states (5·10¹⁸ times the truth after 50 steps), zero-order hold is right to 4e-7.
 
 Builds on / leads to
     01 and 06 gave e^(−Δ/τ), 13 this task, 18 the attention that this replaces. Open in the field: states multiply at
@@ -184,9 +186,8 @@ class SSM(nn.Module):
     A starts as S4D-Lin, A_n = −1/2 + iπn; B = 1, for a state's scale is in C as well.
     """
 
-    def __init__(self, num_hidden: int, num_state: int, dt_max: float, delta: str = "learnt") -> None:
+    def __init__(self, H: int, N: int, dt_max: float, delta: str = "learnt") -> None:
         super().__init__()
-        H, N = num_hidden, num_state
         self.a = nn.Parameter(torch.full((H, N), math.log(0.5)))
         self.omega = nn.Parameter(math.pi * torch.arange(N).float().repeat(H, 1))
         self.C = nn.Parameter(torch.randn(H, N, 2))                     # real and imaginary part
@@ -529,9 +530,8 @@ def plot_comparisons(kinds: dict[str, dict[str, Any]], rows: dict[str, dict[str,
 def main(cfg: Config, run: Run) -> None:
     data = run.data(mnist, n_train=200 if cfg.smoke else None)
     n, m, T = len(data.y_test), min(3000, len(data.y_test)), cfg.num_steps
-    few = replace(data, x_train=data.x_train[: cfg.sweep_train], y_train=data.y_train[: cfg.sweep_train],
-                  x_val=data.x_val[:1000], y_val=data.y_val[:1000],
-                  x_test=data.x_test[:3000], y_test=data.y_test[:3000])
+    sizes = {"train": cfg.sweep_train, "val": 1000, "test": m}
+    few = replace(data, **{f"{v}_{part}": getattr(data, f"{v}_{part}")[:k] for part, k in sizes.items() for v in "xy"})
 
     run.print("\n1  From the differential equation to a step")
     d = experiment_discretise(cfg)
