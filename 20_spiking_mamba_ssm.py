@@ -35,7 +35,7 @@ Read first
     Practice: S4D, how to choose A, Gu et al. 2022, https://arxiv.org/abs/2206.11893
 
 Run
-    uv run 20_spiking_mamba_ssm.py              about ten minutes on one CPU core
+    uv run 20_spiking_mamba_ssm.py              some ten minutes on a CPU core (estimated)
     uv run 20_spiking_mamba_ssm.py --resume     go on after Ctrl-C with the main training
     uv run 20_spiking_mamba_ssm.py --smoke      seconds, stand-in data
     uv run 20_spiking_mamba_ssm.py --full       784 steps, 128 channels, 4 blocks, 30 epochs: for a GPU
