@@ -51,8 +51,8 @@ You should see
     Test accuracy, 88,170 weights each, 3 seeds: SSA 42.9 %, softmax in its place 43.2 % (+0.9 to −0.1 by seed), an ANN
     44.7 % (+0.2 to +2.7), no attention 41.3 %: the little that is lost, spikes lose, and not the missing softmax.
     SSA's products are 34,400 additions an image and no multiplication, where softmax has 1.05 million multiply-
-    accumulates: 1/156 of the energy (estimated). But they are 0.7 % of all it computes, and all takes 1/5.5 of the ANN's
-    energy (estimated). On a CPU, which works out every zero, the ANN trains 2.5 times as fast with half the memory.
+    accumulates: 1/156 of the energy (estimated). But they are 0.7 % of all it computes; all takes 1/5.5 of the ANN's
+    energy. On a CPU, which works out every zero, the ANN trains 2.5 times as fast with half the memory.
     Up to 43 % of the inputs ≠ 0 that SEW hands on are 2 or more; with the membrane shortcut none, here for 3.8 points.
     What this scale cannot show: after one pass over 12,000 images nothing is known of 95 %. Spikformer reports 95.19 %,
     94.97 % with softmax, and a ViT 96.73 %. Learning rates of 1.5 or 6·10⁻³ help none (validation, one seed).
