@@ -120,9 +120,8 @@ class Config(LessonConfig):
     """seeds in the cue task"""
 
 
-SMOKE = {"neurons": 20, "train_images": 60, "num_hidden": 8, "wait": 30, "iterations": 2, "seeds": 1}
+SMOKE = {"neurons": 20, "train_images": 60, "num_hidden": 8, "wait": 30, "iterations": 1, "seeds": 1}
 FULL = {"neurons": 400, "epochs": 3, "iterations": 400, "seeds": 5}
-
 FADE = np.float32(1 - 1 / 15_000)  # of the thresholds that have risen, an image: without it all neurons fall silent
 RECALL, BATCH, LR = 30, 32, 1e-2  # cue task: last steps, in which the error is known; trials per update; of Adam
 
@@ -449,7 +448,7 @@ def experiment_traces(cfg: Config) -> dict[str, list[float]]:
 
 def experiment_memory(cfg: Config) -> dict[str, Any]:
     """Bytes kept from step to step until the weights can change, one sample, against the length T."""
-    steps = (40, 80, 160) if cfg.smoke else (100, 200, 500, 1000, 1500, 2000)
+    steps = (40, 60, 80) if cfg.smoke else (100, 200, 500, 1000, 1500, 2000)
     net, y = RecurrentALIF(40, cfg.num_hidden, 2, torch.Generator().manual_seed(cfg.seed)), torch.zeros(1).long()
     kept: dict[str, list[int]] = {"BPTT": [], "e-prop": []}
     for T in steps:
@@ -508,7 +507,8 @@ def plot_features(found: dict[str, Any], n: int) -> Figure:
     wall[:n, :28, :28] = layer.w.T[np.argsort(layer.labels)].reshape(-1, 28, 28)
     wall = wall.reshape(side, side, 29, 29).swapaxes(1, 2).reshape(29 * side, -1)
     a.imshow(wall, cmap="gray_r", vmax=np.quantile(wall, 0.995))
-    a.set(xticks=[], yticks=[], title="Weights of each neuron, sorted by the class that names it")
+    a.axis("off")
+    a.set_title("Weights of each neuron, sorted by the class that names it")
     plots.bars(b, {k: 100 * v for k, v in found["accuracy"].items()}, fmt="{:.1f}")
     plots.label(b, "validation accuracy (%)", "", "10,000 images, and all of them")
     return fig
