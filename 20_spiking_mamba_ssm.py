@@ -579,7 +579,7 @@ def main(cfg: Config, run: Run) -> None:
         run.claim(key, f"{name}: at token {rows[-1][0]:,} / at {rows[0][0]:,}", rows[-1][i] / rows[0][i], "×", goal)
     run.claim("cache", f"attention's cache / the SSM's state at {rows[-1][0]:,}", rows[-1][4] / rows[-1][2], "×")
 
-    how = f"{cfg.num_hidden // 2} channels, {len(few.x_train):,} images, {cfg.sweep_epochs} epochs, {m:,} test images"
+    how = f"{cfg.num_hidden // 2} channels, {len(few.x_train):,} images, {cfg.sweep_epochs} epochs"
     run.print(f"\n5  How y becomes a spike: {how}, {cfg.seeds} seeds")
     kinds, again = experiment_kinds(cfg, few, run)
     for kind, row in kinds.items():
