@@ -13,7 +13,7 @@ Idea
         a[t] = ρ·a[t−1] + S[t−1]                             A[t] = θ + κ·a[t]                             (1)
         U[t] = β·U[t−1] + I[t] + V·S[t−1] − θ·S[t−1]         S[t] = H(X[t]),   X[t] = U[t] − A[t]          (2)
 
-    as in Bellec et al. 2020 (Methods, "Network models"); in 2018, equations (1) and (2), they weigh the new spike by
+    as in Bellec et al. 2020 (Methods, "Network models"); in their paper of 2018 they weigh the new spike by
     1 − ρ, which only rescales κ. A neuron that fired stays quieter: a memory that costs no spikes.
 
     BPTT for (1) and (2), from the last step to the first; the reset counts as a constant, as in snnTorch:
