@@ -92,7 +92,7 @@ class Config(LessonConfig):
         "tau_adapt": (1.0, 1e5), "train_images": (10, 55_000), "updates": (1, 100_000)}
     num_steps: int = 196
     """pixels of an image, one a step (T): 196 is 14×14, 784 is 28×28"""
-    epochs: int = 2
+    epochs: int = 8
     """passes over the training images; SLSTM, which has to be stepped, gets half as many, unless --full is given"""
     num_hidden: int = 64
     """neurons of one recurrent layer; the other networks get as many parameters as that makes"""
@@ -102,7 +102,7 @@ class Config(LessonConfig):
     """time constant of ALIF's threshold, in steps"""
     train_images: int = 10_000
     """training images"""
-    updates: int = 200
+    updates: int = 400
     """gradient steps of each store-and-recall network"""
     seeds: int = 2
     """seeds of every trained network"""
