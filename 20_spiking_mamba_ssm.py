@@ -35,15 +35,15 @@ Read first
     Practice: S4D, how to choose A, Gu et al. 2022, https://arxiv.org/abs/2206.11893
 
 Run
-    uv run 20_spiking_mamba_ssm.py              some ten minutes on a CPU core (estimated)
+    uv run 20_spiking_mamba_ssm.py              eleven minutes on one CPU core
     uv run 20_spiking_mamba_ssm.py --resume     go on after Ctrl-C with the main training
     uv run 20_spiking_mamba_ssm.py --smoke      seconds, stand-in data
     uv run 20_spiking_mamba_ssm.py --full       784 steps, 128 channels, 4 blocks, 30 epochs: for a GPU
 
 You should see
-    Steps, scan and convolution agree to 8e-7 on up to 16,384 steps; the scan takes about 1/25 of the loop's time.
-    8,704 bytes of state at every token, where attention's cache grows to 1,928 times as many at token 16,384.
-    Euler's step explodes in 7 of 8 states (5·10¹⁸ times the truth after 50 steps), zero-order hold is right to 4e-7.
+    97.93 % on MNIST's test images, a pixel a step. With few images: by chance 1.8 points below LIF, GELU 5.0 above.
+    Steps, scan and convolution agree to 8e-7 on up to 16,384 steps; the scan takes 1/26 of the loop's time.
+    8,704 bytes of state at every token (attention's cache: 1,928 times as many). Δ by input loses to a fixed Δ here.
 
 Builds on / leads to
     01 and 06 gave e^(−Δ/τ), 13 this task, 18 the attention that this replaces. Open in the field: states multiply at
