@@ -228,12 +228,12 @@ class Run:
 
     def checkpoint(self, net: torch.nn.Module, name: str = "model") -> Path:
         """Save the weights as ``<name>.safetensors``."""
-        from safetensors.torch import save_file
+        from safetensors.torch import save
 
         weights = {k: v.detach().cpu().contiguous().clone() for k, v in net.state_dict().items()}
         path = self.dir / f"{name}.safetensors"
         if is_rank_zero():
-            write_atomic(path, lambda tmp: save_file(weights, tmp))
+            write_atomic(path, lambda tmp: tmp.write_bytes(save(weights)))
             self.saved.append(path)
         return path
 

@@ -99,7 +99,7 @@ def sweep(work: Callable[..., dict[str, Any]], tasks: Mapping[str, tuple[Any, ..
 
 def save_weights(net: torch.nn.Module, path: Path) -> Path:
     """A network's weights as safetensors, whole or not at all."""
-    from safetensors.torch import save_file
+    from safetensors.torch import save
 
     weights = {k: v.detach().cpu().contiguous().clone() for k, v in net.state_dict().items()}
-    return write_atomic(path, lambda tmp: save_file(weights, tmp))
+    return write_atomic(path, lambda tmp: tmp.write_bytes(save(weights)))
