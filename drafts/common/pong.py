@@ -1,0 +1,318 @@
+"""Atari Pong for capstone A: the game, what its agents see of it, and the memory of a Q-learner.
+
+Levels of a DVS pixel and the three event maps are equation (2) of ``capstone_pong.py``.
+"""
+
+from __future__ import annotations
+
+import csv
+import io
+import time
+from collections.abc import Callable
+from dataclasses import dataclass
+from functools import cache
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+from torch import nn
+
+from common.events import DVS, Pixel, lin_log
+from common.results import UserError, write_atomic
+
+ACTIONS = (0, 2, 3)  # of ALE's six for Pong: stay, up, down; the three others are the same with the fire button
+SIZE = 84
+TOP = 13        # the score stands above this row
+THETA = 0.3     # threshold of a DVS pixel, in units of ln intensity
+STEP = 51       # grey levels of a map for each event: five events fill a byte
+
+LEVEL = np.floor(lin_log(np.arange(256)) / THETA).astype(np.uint8)
+"""ℓ of equation (2) for each grey level: how often an ideal DVS pixel has fired on its way there from black."""
+
+
+class Pong:
+    """``num`` games of ALE/Pong-v5 side by side.
+
+    ALE does the work in C++: an action lasts four frames, the brighter of the last two counts, grey, 84 × 84, up to 30
+    no-ops at the start.
+
+    Args:
+        seed: of the first game; the others count on from there.
+        sticky: probability with which a frame repeats the action before it: 0.25 in ALE/Pong-v5.
+
+    Raises:
+        UserError: the Atari packages are missing.
+    """
+
+    def __init__(self, num: int, seed: int, sticky: float = 0.0) -> None:
+        try:
+            from ale_py import Action  # noqa: F401  (the emulator itself)
+            from ale_py.vector_env import AtariVectorEnv
+        except ImportError as e:
+            raise UserError(f"the Atari games are missing ({e}); install them with 'uv sync', or with "
+                            "'uv pip install ale-py==0.12.1 gymnasium==1.4.0'") from e
+        self.env = AtariVectorEnv("pong", num, stack_num=4, repeat_action_probability=sticky, num_threads=1)
+        self.stack = stand_still(self.env.reset(seed=seed)[0])  # (N, 4, 84, 84) grey, the newest last
+        self.ended = np.zeros(num, bool)
+
+    @property
+    def level(self) -> np.ndarray:
+        """The newest picture as thresholds below each pixel, ``(N, 84, 84)`` uint8."""
+        return to_level(self.stack[:, -1])
+
+    def step(self, action: np.ndarray) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+        """Play ``action (N,)``, 0 to 2: points won or lost ``(N,)``, games that ended now, games that only restarted.
+
+        A game that has ended ignores its next action and starts again: that step is no transition.
+        """
+        restarted = self.ended
+        stack, reward, over, cut, _ = self.env.step(np.asarray(ACTIONS)[action])
+        self.stack, self.ended = stand_still(stack), over | cut
+        return reward.astype(np.float32), self.ended, restarted
+
+
+def stand_still(stack: np.ndarray) -> np.ndarray:
+    """ALE leaves the pictures before a game's first one black, which would look like a flash: repeat the first one."""
+    for k in range(stack.shape[1] - 2, -1, -1):
+        black = ~stack[:, k].any((1, 2))
+        stack[black, k] = stack[black, k + 1]
+    return stack
+
+
+def to_level(grey: np.ndarray) -> np.ndarray:
+    """ℓ of equation (2), without the score at the top: ``(…, 84, 84)`` uint8."""
+    level = LEVEL[grey]
+    level[..., :TOP, :] = 0
+    return level
+
+
+@cache
+def board() -> torch.Tensor:
+    """ℓ of the board without paddles and ball, ``(84, 84)``: the median of some moments of a game."""
+    game, seen, rng = Pong(1, seed=0), [], np.random.default_rng(0)
+    for _ in range(100):
+        game.step(rng.integers(0, 3, 1))
+        seen.append(game.level[0])
+    return torch.from_numpy(np.median(seen, axis=0).astype(np.uint8))
+
+
+def events(before: torch.Tensor, now: torch.Tensor) -> torch.Tensor:
+    """Equation (2) on levels ``(B, 84, 84)``: ``(B, 3, 84, 84)`` uint8, 51 for each event, five at most."""
+    b, n = before.to(torch.int16), now.to(torch.int16)
+    maps = torch.stack((n - board().to(torch.int16), n - b, b - n), 1)
+    maps[:, 0].abs_()
+    return maps.clamp_(0, 5).mul_(STEP).to(torch.uint8)
+
+
+def see_events(grey: np.ndarray) -> torch.Tensor:
+    """Pictures ``(B, n, 84, 84)``, the newest last → place, ON and OFF, ``(B, 3, 84, 84)`` uint8: equation (2)."""
+    level = torch.from_numpy(to_level(grey[:, -2:]))
+    return events(level[:, 0], level[:, 1])
+
+
+def see_places(grey: np.ndarray) -> torch.Tensor:
+    """Only where things are; ON and OFF, that is motion, left out."""
+    maps = see_events(grey)
+    maps[:, 1:] = 0
+    return maps
+
+
+def see_frames(grey: np.ndarray) -> torch.Tensor:
+    """The last three pictures as they are."""
+    return torch.from_numpy(np.ascontiguousarray(grey[:, -3:]))
+
+
+def see_deltas(grey: np.ndarray) -> torch.Tensor:
+    """The picture, and by how much each pixel became brighter and darker since the last one, in grey levels."""
+    before, now = (torch.from_numpy(grey[:, k].astype(np.int16)) for k in (-2, -1))
+    return torch.stack((now, now - before, before - now), 1).clamp_(0, 255).to(torch.uint8)
+
+
+def see_by_sensor(grey: np.ndarray, pixel: Pixel, integrate: bool, fps: float = 15.0) -> torch.Tensor:
+    """A whole game ``(n, 84, 84)`` through the DVS model of lesson 04: ``(n, 3, 84, 84)`` uint8.
+
+    Args:
+        integrate: place is the sum of all events since the start, as a chip that gets nothing but events has to make
+            it; otherwise it is taken from the picture.
+    """
+    dvs, maps, level = DVS(pixel), np.zeros((len(grey), 3, SIZE, SIZE), np.int64), to_level(grey).astype(np.int64)
+    total = level[0] - board().numpy()
+    for k, picture in enumerate(grey):
+        e = dvs.step(picture, 1e6 * k / fps)
+        for i, on in ((1, True), (2, False)):
+            where = (e["y"][e["p"] == on].astype(np.int64), e["x"][e["p"] == on].astype(np.int64))
+            np.add.at(maps[k, i], where, 1)
+        maps[k, 1:, :TOP] = 0
+        total = total + maps[k, 1] - maps[k, 2]
+        maps[k, 0] = np.abs(total if integrate else level[k] - board().numpy())
+    return torch.from_numpy((maps.clip(0, 5) * STEP).astype(np.uint8))
+
+
+Eyes = Callable[[np.ndarray], torch.Tensor]
+Policy = Callable[[torch.Tensor], np.ndarray]
+
+
+def play(policy: Policy, games: int, seed: int, sticky: float, eyes: Eyes = see_events,
+         watch: Callable[[Pong, torch.Tensor, np.ndarray], None] | None = None, limit: int = 0) -> np.ndarray:
+    """One full game for each seed from ``seed`` on: the points ``(games,)``, −21 to 21.
+
+    Args:
+        watch: is shown every decision: the games, the maps of those still going on, their actions.
+        limit: stop after so many decisions (smoke runs); 0: play to the end.
+    """
+    env = Pong(games, seed, sticky)
+    points, running, decisions = np.zeros(games), np.ones(games, bool), 0
+    while running.any() and not 0 < limit <= decisions:
+        decisions += 1
+        which, action = np.flatnonzero(running), np.zeros(games, np.int64)
+        maps = eyes(env.stack[which])
+        action[which] = policy(maps)
+        if watch:
+            watch(env, maps, action[which])
+        reward, ended, _ = env.step(action)
+        points += reward * running
+        running &= ~ended
+    return points
+
+
+class Replay:
+    """The last transitions of every environment: single pictures, one byte a pixel, joined when they are drawn."""
+
+    def __init__(self, size: int, envs: int, seed: int) -> None:
+        self.rows = size // envs
+        self.level = np.zeros((self.rows, envs, SIZE, SIZE), np.uint8)
+        self.action = np.zeros((self.rows, envs), np.int64)
+        self.reward = np.zeros((self.rows, envs), np.float32)
+        self.valid = np.zeros((self.rows, envs), bool)   # False: a restart, no transition
+        self.first = np.zeros((self.rows, envs), bool)   # the picture before belongs to another game
+        self.count, self.rng = 0, np.random.default_rng(seed)
+
+    def add(self, level: np.ndarray, first: np.ndarray, action: np.ndarray, reward: np.ndarray,
+            restarted: np.ndarray) -> None:
+        """What was seen, whether a game had just begun, what was done, what it brought, whether it was a restart."""
+        i = self.count % self.rows
+        self.level[i], self.first[i], self.action[i] = level, first, action
+        self.reward[i], self.valid[i] = reward, ~restarted
+        self.count += 1
+
+    @property
+    def bytes(self) -> int:
+        """Memory of all arrays; it does not grow."""
+        return sum(a.nbytes for a in (self.level, self.action, self.reward, self.valid, self.first))
+
+    def draw(self, batch: int, n: int, gamma: float) -> dict[str, Any]:
+        """``batch`` transitions over ``n`` steps: ``s`` and ``s2`` (pictures before and now), ``a``, ``r`` = Σ γᵏ·r_k,
+        and ``go``: γⁿ, or 0 if a point was made on the way."""
+        oldest, newest = max(1, self.count - self.rows + 1), self.count - 1 - n  # those that are still whole
+        t, e = np.empty(0, np.int64), np.empty(0, np.int64)
+        while len(t) < batch:
+            t_, e_ = self.rng.integers(oldest, newest + 1, batch), self.rng.integers(0, self.level.shape[1], batch)
+            ok = self.valid[t_ % self.rows, e_]
+            t, e = np.concatenate((t, t_[ok])), np.concatenate((e, e_[ok]))
+        t, e = t[:batch], e[:batch]
+        total, alive, discount = np.zeros(batch, np.float32), np.ones(batch, np.float32), 1.0
+        for k in range(n):
+            r = self.reward[(t + k) % self.rows, e]
+            total += discount * alive * r
+            alive *= r == 0
+            discount *= gamma
+
+        def seen(s: np.ndarray) -> tuple[torch.Tensor, torch.Tensor]:
+            before = np.where(self.first[s % self.rows, e], s, s - 1)
+            return tuple(torch.from_numpy(self.level[i % self.rows, e]) for i in (before, s))  # type: ignore[return-value]
+
+        return {"s": seen(t), "s2": seen(t + n), "a": torch.from_numpy(self.action[t % self.rows, e]),
+                "r": torch.from_numpy(total), "go": torch.from_numpy(alive * discount)}
+
+
+def read_state(path: Path) -> dict[str, Any]:
+    """A training's checkpoint.
+
+    Raises:
+        UserError: it is damaged.
+    """
+    try:
+        state = torch.load(path, weights_only=True)
+        missing = {"net", "target", "optimizer", "done", "best", "log"} - state.keys()
+    except Exception as e:
+        raise UserError(f"{path} is damaged ({type(e).__name__}); remove it and start without --resume") from e
+    if missing:
+        raise UserError(f"{path} holds no training: {', '.join(sorted(missing))} missing; remove it and start without "
+                        "--resume")
+    return state
+
+
+def write_state(path: Path, state: dict[str, Any]) -> Path:
+    """A training's checkpoint, whole or not at all: a full disk is met before the old one is replaced."""
+    data = io.BytesIO()
+    torch.save(state, data)
+    return write_atomic(path, lambda tmp: tmp.write_bytes(data.getvalue()))
+
+
+def write_csv(path: Path, rows: list[dict[str, float]]) -> Path:
+    """A training's log, one line an entry."""
+    text = io.StringIO()
+    writer = csv.DictWriter(text, list(dict.fromkeys(k for row in rows for k in row)))
+    writer.writeheader()
+    writer.writerows(rows)
+    return write_atomic(path, lambda tmp: tmp.write_text(text.getvalue(), encoding="utf-8"))
+
+
+@dataclass
+class Seen:
+    """States that an actor came through: pictures ``grey (n, 3, 84, 84)`` uint8, the newest last, and the teacher's
+    Q-values ``q (n, 3)``."""
+
+    grey: np.ndarray
+    q: torch.Tensor
+
+    def __add__(self, other: Seen) -> Seen:
+        return Seen(np.concatenate((self.grey, other.grey)), torch.cat((self.q, other.q)))
+
+
+def rollouts(teacher: nn.Module, n: int, seed: int, actor: Policy | None = None, eyes: Eyes = see_events,
+             noise: float = 0.05) -> Seen:
+    """``n`` states of 16 games, half of them with sticky actions; ``actor`` plays, or the teacher, with some noise."""
+    worlds, rng = [Pong(8, seed, 0.0), Pong(8, seed + 8, 0.25)], np.random.default_rng(seed)
+    grey, q = np.empty((n, 3, SIZE, SIZE), np.uint8), torch.empty(n, len(ACTIONS))
+    for i in range(0, n, 16):
+        stack = np.concatenate([w.stack for w in worlds])[:, 1:]
+        with torch.no_grad():
+            values = teacher(see_events(stack).float() / 255)
+        grey[i : i + 16], q[i : i + 16] = stack[: n - i], values[: n - i]
+        action = values.argmax(1).numpy() if actor is None else actor(eyes(stack))
+        action = np.where(rng.random(16) < noise, rng.integers(0, len(ACTIONS), 16), action)
+        for w, a in zip(worlds, np.split(action, 2), strict=True):
+            w.step(a)
+    return Seen(grey, q)
+
+
+def one_game(teacher: nn.Module, n: int, seed: int) -> tuple[np.ndarray, torch.Tensor]:
+    """The first ``n`` pictures of a game that the teacher plays ``(n, 84, 84)``, and its Q-values ``(n, 3)``."""
+    env, grey, q = Pong(1, seed), [], []
+    while len(grey) < n:
+        with torch.no_grad():
+            q.append(teacher(see_events(env.stack).float() / 255)[0])
+        grey.append(env.stack[0, -1].copy())
+        env.step(q[-1].argmax(0, keepdim=True).numpy())
+    return np.stack(grey), torch.stack(q)
+
+
+def stages(policy: Callable[[torch.Tensor], Any], repeats: int, seed: int) -> dict[str, np.ndarray]:
+    """Milliseconds of each stage of ``repeats`` decisions in one game: frame, perception, policy, action."""
+    env, found = Pong(1, seed), {k: [] for k in ("frame", "perception", "policy", "action")}
+    for i in range(repeats + 20):
+        t0 = time.perf_counter()
+        maps = see_events(env.stack)
+        t1 = time.perf_counter()
+        values = policy(maps)
+        t2 = time.perf_counter()
+        action = np.asarray(values).argmax(1)
+        t3 = time.perf_counter()
+        env.step(action)  # the emulator makes the next frame: that is its time, not ours
+        t4 = time.perf_counter()
+        if i >= 20:
+            for key, dt in zip(found, (t4 - t3, t1 - t0, t2 - t1, t3 - t2), strict=True):
+                found[key].append(1000 * dt)
+    return {k: np.array(v) for k, v in found.items()}

@@ -1,0 +1,189 @@
+"""The figures of capstone A, and its film."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from matplotlib.figure import Figure
+
+from common import plots
+from common.metrics import pareto_front
+from common.pong import SIZE, see_deltas, see_events, see_frames
+from common.results import write_atomic
+
+BAR_MS = 50.0  # from frame to action, at most
+
+def plot_learning(logs: dict[str, list[dict[str, float]]], found: dict[str, Any]) -> Figure:
+    first = next(iter(logs))
+    fig, (a, b) = plots.figure(1, 2, size=(10, 3.8), title=(
+        f"{first[0].upper() + first[1:]}: {found['plain']:+.1f} points a game, {found['sticky']:+.1f} with sticky "
+        "actions"))
+    for i, (name, log) in enumerate(logs.items()):
+        if not log:
+            continue
+        x = [r["decisions"] / 1000 for r in log]
+        look = {"color": plots.COLOURS[i], "linestyle": plots.DASHES[i]}
+        a.plot(x, [r["return"] for r in log], label=f"{name}, training games", **look)
+        tested = [r for r in log if "val" in r]
+        a.plot([r["decisions"] / 1000 for r in tested], [r["val"] for r in tested], plots.MARKERS[i],
+               color=plots.COLOURS[i], label=f"{name}, validation games")
+        b.plot(x, [r["q"] for r in log], label=name, **look)
+    a.set_ylim(-22, 22)
+    for ax in (a, b):
+        ax.legend()
+    plots.label(a, "decisions (thousands)", "points a game", "Reward")
+    plots.label(b, "decisions (thousands)", "mean target y (points)", "What it expects of a rally")
+    return fig
+
+
+def plot_perception(found: dict[str, Any], grey: np.ndarray) -> Figure:
+    fig, axes = plots.figure(2, 3, size=(11, 6.4), title=(
+        f"Events leave {found['events']['inputs']:.0f} of {3 * SIZE * SIZE:,} inputs and play "
+        f"{found['events']['plain']:+.1f}; frames {found['frames']['plain']:+.1f}"))
+    eyes = {"frames: the last three": see_frames, "deltas: picture, brighter, darker": see_deltas,
+            "events: place, ON, OFF": see_events}
+    moving = int(np.argmax([(see_events(g[None])[0, 1:] > 0).sum().item() for g in grey[:200]]))
+    for ax, (name, see) in zip(axes[0], eyes.items(), strict=True):
+        ax.imshow(see(grey[moving][None])[0].permute(1, 2, 0).numpy())
+        plots.label(ax, "x (pixels)", "y (pixels)", name)
+        ax.grid(False)
+    plots.bars(axes[1, 0], {k: v["plain"] for k, v in found.items()}, fmt="{:+.1f}")
+    plots.label(axes[1, 0], "points a game", "", "Reward of equal students")
+    plots.bars(axes[1, 1], {k: v["inputs"] for k, v in found.items()}, fmt="{:,.0f}")
+    plots.label(axes[1, 1], "non-zero inputs a decision", "", "What goes in")
+    plots.bars(axes[1, 2], {k: v["by_layer"][0] / 1000 for k, v in found.items()}, fmt="{:,.0f}")
+    plots.label(axes[1, 2], "operations (thousands)", "", "What the first layer then does")
+    for ax in axes[1, :2]:
+        ax.margins(x=0.25)
+    return fig
+
+
+def plot_conversion(times: Sequence[int], found: dict[str, list[tuple[float, float]]], tried: dict[int, float],
+                    ann: float) -> Figure:
+    best = max(tried, key=lambda t: tried[t])
+    fig, (a, b) = plots.figure(1, 2, size=(10, 3.9), title=(
+        f"Converted: {tried[best]:+.1f} points at T = {best}, {min(tried.values()):+.1f} at the worst T"))
+    plots.curves(a, times, {k: [100 * agree for agree, _ in rows] for k, rows in found.items()})
+    plots.label(a, "time steps T", "same action as the teacher (%)", "Agreement on the teacher's states")
+    b.plot(list(tried), list(tried.values()), "o-", color=plots.BLUE, label="IF neurons, trained clipped")
+    b.axhline(ann, color=plots.BLACK, linestyle="--", linewidth=1.2, label=f"teacher ({ann:+.1f})")
+    b.set_ylim(-22, 22)
+    b.legend()
+    plots.label(b, "time steps T", "points a game", "Reward in the validation games (sticky actions)")
+    for ax in (a, b):
+        ax.set_xscale("log", base=2)
+        ax.set_xticks(times, times)
+    return fig
+
+
+def plot_inside(spks: dict[str, Any]) -> Figure:
+    """Rates by layer, and the raster of the dense layer over some decisions; spikes ``(T, B, …)`` by layer."""
+    rates = {name: 100 * s.mean().item() for name, s in spks.items()}
+    last = spks["fc1"]
+    fig, (a, b) = plots.figure(1, 2, size=(11, 4), width_ratios=(1, 2), title=(
+        f"Inside the clone: the dense layer fires in {rates['fc1']:.1f} % of its steps"))
+    plots.bars(a, rates, fmt="{:.1f}")
+    plots.label(a, "spikes per neuron and step (%)", "", "Rates by layer")
+    few = last.transpose(0, 1).flatten(0, 1)  # (B · T, N): decisions one after the other
+    plots.raster(b, few[:, few.sum(0).topk(min(60, few.shape[1])).indices])
+    plots.label(b, f"time step ({len(last)} a decision)", "neuron",
+                f"The busiest dense neurons, {last.shape[1]} decisions")
+    return fig
+
+
+def plot_pareto(points: list[dict[str, Any]], chosen: dict[str, Any]) -> Figure:
+    costs, rewards = [p["synops"] / 1000 for p in points], [p["plain"] for p in points]
+    front = pareto_front(costs, rewards)
+    fig, ax = plots.figure(size=(7.5, 4.2), title=(
+        f"{points[0]['synops'] / max(1.0, chosen['synops']):.1f} times fewer operations at "
+        f"{chosen['plain']:+.1f} points"))
+    plots.pareto(ax, {"without sticky actions": (costs, rewards), "with": (costs, [p["sticky"] for p in points])},
+                 front=([costs[i] for i in front], [rewards[i] for i in front]),
+                 knee=(chosen["synops"] / 1000, chosen["plain"]))
+    for p in points:
+        ax.annotate(f"μ = {p['mu']:g}", (p["synops"] / 1000, p["plain"]), xytext=(4, 6), textcoords="offset points",
+                    fontsize=8)
+    ax.margins(y=0.2)
+    plots.label(ax, "SynOps a decision (thousands)", "points a game", "The star was chosen on validation games")
+    return fig
+
+
+def plot_akida(rows: dict[str, dict[str, Any]], mapping: Any) -> Figure:
+    fig, (a, b) = plots.figure(1, 2, size=(11.5, 4.6), title=(
+        f"Four bits on the chip: {rows['8/4/4']['plain']:+.1f} points, {mapping.nps_used} of {mapping.nps_total} "
+        "processors"))
+    plots.grouped_bars(a, {"rounded after training": {k: r["ptq"] for k, r in rows.items()},
+                           "trained with rounding": {k: r["plain"] for k, r in rows.items()},
+                           "the same, sticky actions": {k: r["sticky"] for k, r in rows.items()}}, fmt="{:+.1f}")
+    a.set_ylim(-24, 30)
+    plots.label(a, "bits of input weights / weights / activations", "points a game", "Reward")
+    places = mapping.places()
+    plots.npu_mesh(b, places["mesh"], places["layers"])
+    b.set_title("Where the layers sit on the AKD1000")
+    return fig
+
+
+def plot_latency(times: dict[str, dict[str, np.ndarray]], whole: dict[str, Any]) -> Figure:
+    slow = max(whole, key=lambda k: np.percentile(whole[k], 95))
+    fig, ax = plots.figure(size=(10, 1.6 + 0.5 * len(times)), title=(
+        f"Frame to action within {np.percentile(whole[slow], 95):.1f} ms on every backend (p95); the bar is "
+        f"{BAR_MS:g} ms"))
+    names, left = list(times), np.zeros(len(times))
+    for i, stage in enumerate(next(iter(times.values()))):
+        median = np.array([np.median(times[k][stage]) for k in names])
+        ax.barh(names, median, 0.6, left=left, color=plots.COLOURS[i], label=stage)
+        left += median
+    for i, k in enumerate(names):
+        ax.annotate(f"p50 {np.percentile(whole[k], 50):.2f}, p95 {np.percentile(whole[k], 95):.2f}", (left[i], i),
+                    xytext=(5, 0), textcoords="offset points", va="center", fontsize=9)
+    ax.margins(x=0.3)
+    ax.invert_yaxis()
+    ax.legend(ncols=4, loc="upper center", bbox_to_anchor=(0.5, -0.18))
+    ax.grid(False, axis="y")
+    plots.label(ax, "median time (ms)", "")
+    return fig
+
+
+def plot_play(film: list[tuple[np.ndarray, np.ndarray, np.ndarray]], agent: str) -> Figure:
+    raster = np.concatenate([fired for *_, fired in film])
+    steps = len(film[0][2])
+    fig, (a, b, c) = plots.figure(1, 3, size=(12.5, 4), width_ratios=(1, 1, 2), title=(
+        f"{agent}: {len(film)} decisions, {(film[-1][1] > 0).sum():,} of {3 * SIZE * SIZE:,} inputs are not zero"))
+    a.imshow(film[-1][0], cmap="gray")
+    b.imshow(film[-1][1].transpose(1, 2, 0))
+    for ax, name in ((a, "the game"), (b, "place (red), ON, OFF")):
+        plots.label(ax, "x (pixels)", "y (pixels)", name)
+        ax.grid(False)
+    last = raster[-40 * steps:]
+    alive = np.argsort(-last.sum(0))[:60]
+    plots.raster(c, last[:, alive])
+    plots.label(c, f"time step ({steps} a decision)", "neuron", "dense layer, last decisions")
+    return fig
+
+
+def record(film: list[tuple[np.ndarray, np.ndarray, np.ndarray]], path: Path) -> Path:
+    """The game beside the spikes of the last decisions, as a GIF of 15 pictures a second (the game's own pace)."""
+    from PIL import Image, ImageDraw
+
+    pictures, raster = [], np.concatenate([fired for *_, fired in film]).T > 0       # (N, decisions · T)
+    steps = len(film[0][2])
+    alive = np.flatnonzero(raster.any(1))[:84] if raster.any() else np.arange(min(84, len(raster)))
+    for i, (grey, maps, _) in enumerate(film):
+        game = np.repeat(np.repeat(grey, 3, 0), 3, 1)                                # (252, 252)
+        seen = np.repeat(np.repeat(maps.transpose(1, 2, 0), 3, 0), 3, 1)             # place red, ON green, OFF blue
+        page = Image.new("RGB", (3 * 252 + 20, 272), "white")
+        page.paste(Image.fromarray(game).convert("RGB"), (0, 20))
+        page.paste(Image.fromarray(seen), (262, 20))
+        window = raster[alive, max(0, (i + 1) * steps - 126) : (i + 1) * steps]
+        spikes = np.full((84, 126), 255, np.uint8)
+        spikes[: len(alive), 126 - window.shape[1] :][window] = 0
+        page.paste(Image.fromarray(np.repeat(np.repeat(spikes, 3, 0), 2, 1)), (524, 20))
+        draw = ImageDraw.Draw(page)
+        for x, text in ((4, "the game"), (266, "events: place, ON, OFF"), (528, "spikes of the dense layer")):
+            draw.text((x, 4), text, fill="black")
+        pictures.append(page.quantize(32))
+    return write_atomic(path, lambda tmp: pictures[0].save(tmp, "GIF", save_all=True, append_images=pictures[1:],
+                                                           duration=67, loop=0, optimize=True))

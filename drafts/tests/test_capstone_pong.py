@@ -1,0 +1,754 @@
+"""Capstone A: event maps against the DVS model, the replay against a second one, operations counted twice."""
+
+from __future__ import annotations
+
+import errno
+import re
+import sys
+from collections.abc import Iterator
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+import torch
+import torch.nn.functional as F
+from helpers import load_script
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from common import akida_backend as akd
+from common import pong, pong_figures
+from common.events import DVS, Pixel
+from common.lesson import begin, parse
+from common.metrics import ann_macs
+from common.results import Run, UserError
+from common.sweep import save_weights
+
+m = load_script("capstone_pong")
+TINY = {"steps": 200, "envs": 2, "batch_size": 4, "every": 20, "replay": 1000, "games": 1, "n_step": 3}
+
+
+def config(out: Path, **other: Any) -> Any:
+    return m.Config(**{**m.SMOKE, **TINY, "out_dir": out, "device": "cpu", "smoke": True, **other})
+
+
+def start(out: Path, **other: Any) -> tuple[Any, Run]:
+    cfg = config(out, **other)
+    return cfg, begin(cfg, "capstone_pong")
+
+
+def made(width: int = 4, hidden: int = 32, seed: int = 0) -> Any:
+    torch.manual_seed(seed)
+    return m.PongNet(width, hidden)
+
+
+def sparse_maps(n: int, seed: int = 0) -> torch.Tensor:
+    g = torch.Generator().manual_seed(seed)
+    return torch.randint(0, 6, (n, 3, 84, 84), generator=g).mul(51) * (torch.rand(n, 3, 84, 84, generator=g) < 0.1)
+
+
+def uint8_maps(n: int, seed: int = 0) -> torch.Tensor:
+    return sparse_maps(n, seed).to(torch.uint8)
+
+
+@pytest.fixture(scope="module")
+def game() -> np.ndarray:
+    """Stacks ``(n, 4, 84, 84)`` of a short real game, played at random."""
+    env, rng, seen = pong.Pong(1, seed=5), np.random.default_rng(0), []
+    for _ in range(60):
+        seen.append(env.stack[0].copy())
+        env.step(rng.integers(0, 3, 1))
+    return np.array(seen)
+
+
+# ------------------------------------------------------------------------------------ what the agents see
+
+
+def on_minus_off(events: np.ndarray, shape: tuple[int, int]) -> tuple[np.ndarray, np.ndarray]:
+    """ON and OFF events of each pixel."""
+    counts = np.zeros((2, *shape), int)
+    np.add.at(counts, (1 - events["p"].astype(int), events["y"], events["x"]), 1)
+    return counts[0], counts[1]
+
+
+def test_level_is_how_often_a_dvs_pixel_fires_on_its_way_from_black() -> None:
+    sensor, grey = DVS(Pixel.ideal(pong.THETA)), np.arange(256.0).reshape(16, 16)
+    sensor.step(np.zeros((16, 16)), 0)
+    on, off = on_minus_off(sensor.step(grey, 1000), (16, 16))
+    np.testing.assert_array_equal(on.ravel(), pong.LEVEL)
+    assert not off.any() and pong.LEVEL[255] > 10
+
+
+def test_maps_are_the_counts_of_ideal_dvs_pixels(game: np.ndarray) -> None:
+    """A pixel of a sensor has a memory, so it may be one event behind or ahead; never two."""
+    sensor, shape = DVS(Pixel.ideal(pong.THETA)), (84 - pong.TOP, 84)
+    pictures = game[:, -1, pong.TOP :].astype(np.float32)
+    sensor.step(np.zeros(shape), 0)
+    on, off = on_minus_off(sensor.step(pictures[0], 1000), shape)
+    level, moved = on - off, 0
+    for i, picture in enumerate(pictures[1:], 1):
+        on, off = on_minus_off(sensor.step(picture, 1000 * (i + 1)), shape)
+        level += on - off
+        place, ours_on, ours_off = pong.see_events(game[i][None])[0, :, pong.TOP :].numpy().astype(int) // pong.STEP
+        assert np.abs(ours_on - np.minimum(on, 5)).max() <= 1 and np.abs(ours_off - np.minimum(off, 5)).max() <= 1
+        theirs = np.abs(level - pong.board()[pong.TOP :].numpy().astype(int))
+        assert np.abs(place - np.minimum(theirs, 5)).max() <= 1
+        moved += (ours_on > 1).sum() + (ours_off > 1).sum()
+    assert moved > 50, "nothing moved: the comparison would prove nothing"
+
+
+@pytest.mark.parametrize("seed", range(3))
+def test_place_is_the_sum_of_all_events_since_the_board_was_empty(seed: int) -> None:
+    board = pong.board().numpy().astype(int)
+    rng, total = np.random.default_rng(seed), np.zeros_like(board)
+    low = -np.minimum(board, 2)
+    before = board
+    for _ in range(10):
+        now = board + rng.integers(low, 3)
+        maps = pong.events(*(torch.from_numpy(x.astype(np.uint8))[None] for x in (before, now)))[0].numpy().astype(int)
+        assert not (maps % pong.STEP).any()
+        place, on, off = maps // pong.STEP
+        assert not (on * off).any(), "a pixel became both brighter and darker"
+        total += on - off
+        np.testing.assert_array_equal(place, np.abs(total))
+        before = now
+
+
+def test_more_than_five_events_fill_a_byte() -> None:
+    board = pong.board()
+    maps = pong.events(torch.zeros_like(board)[None], board[None])[0]
+    assert maps.dtype == torch.uint8 and maps.max() == 255
+    assert not maps[0].any(), "the board itself is no event"
+    np.testing.assert_array_equal((maps[1] == 255).numpy(), board.numpy() >= 5)
+
+
+def test_eyes(game: np.ndarray) -> None:
+    assert [tuple(see(game[:2]).shape) for see in (pong.see_events, pong.see_frames, pong.see_deltas)] == [
+        (2, 3, 84, 84)] * 3
+    frames, deltas = pong.see_frames(game).int(), pong.see_deltas(game).int()
+    torch.testing.assert_close(deltas[:, 0], frames[:, 2])
+    torch.testing.assert_close(deltas[:, 1] - deltas[:, 2], frames[:, 2] - frames[:, 1])
+    assert not pong.see_places(game)[:, 1:].any()
+    assert not pong.see_events(game)[..., : pong.TOP, :].any(), "the score"
+
+
+def first_pictures_are_still(stack: np.ndarray) -> None:
+    assert not pong.see_events(stack)[:, 1:].any(), "a game begins with a flash of ON events"
+    assert stack.reshape(*stack.shape[:2], -1).any(-1).all(), "a game begins with black pictures"
+
+
+def test_a_game_begins_without_a_flash() -> None:
+    """The emulator leaves the pictures before the first one black; a replay joins a first picture with itself, and
+    what an agent sees when it plays has to be the same."""
+    env = pong.Pong(2, seed=0)
+    first_pictures_are_still(env.stack)
+    for _ in range(5):
+        env.step(np.array([0, 1]))
+        assert env.stack.reshape(2, 4, -1).any(-1).all()
+
+
+def test_a_game_restarts_without_a_flash_and_the_restart_is_told() -> None:
+    env, sums, ended = pong.Pong(1, seed=0), 0.0, np.array([False])
+    for _ in range(3000):
+        reward, ended, restarted = env.step(np.array([0]))
+        assert not restarted
+        sums += reward[0]
+        if ended[0]:
+            break
+    assert ended[0] and sums == -21, "who stays loses every rally"
+    reward, ended, restarted = env.step(np.array([1]))
+    assert restarted[0] and not ended[0] and reward[0] == 0
+    first_pictures_are_still(env.stack)
+    assert not env.step(np.array([1]))[2].any()
+
+
+# ------------------------------------------------------------------------------------ the replay
+
+
+@settings(max_examples=40, deadline=None)
+@given(st.integers(1, 5), st.integers(8, 14), st.integers(0, 40), st.integers(1, 3), st.integers(0, 2**16),
+       st.sampled_from([1.0, 0.9, 0.5]))
+def test_replay_against_a_second_one(n: int, rows: int, more: int, envs: int, seed: int, gamma: float) -> None:
+    """``more`` rows beyond the first overwrite the ring. The second one keeps everything and goes step by step."""
+    rng = np.random.default_rng(seed)
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(pong, "SIZE", 2)
+        replay = pong.Replay(rows * envs + envs - 1, envs, seed)
+    assert replay.rows == rows
+    held, history = replay.bytes, []
+    restarted, first = np.zeros(envs, bool), np.ones(envs, bool)
+    for t in range(n + 3 + more):
+        level = np.empty((envs, 2, 2), np.uint8)
+        level[:, 0, 0], level[:, 0, 1], level[:, 1] = t, np.arange(envs), rng.integers(0, 255, (envs, 2))
+        reward = rng.choice([0.0, 0.0, 0.0, 1.0, -1.0], envs).astype(np.float32) * ~restarted
+        ended = (rng.random(envs) < 0.15) & (reward != 0)
+        action = rng.integers(0, 3, envs)
+        replay.add(level, first, action, reward, restarted)
+        history.append((level, first, action, reward, restarted))
+        first, restarted = restarted, ended
+    now = len(history)
+    whole = [(t, e) for t in range(max(1, now - rows + 1), now - n) for e in range(envs) if not history[t][4][e]]
+    if not whole:
+        return
+    b = replay.draw(400, n, gamma)
+    drawn = set()
+    for i in range(400):
+        t, e = int(b["s"][1][i, 0, 0]), int(b["s"][1][i, 0, 1])
+        if (t, e) in drawn:
+            continue
+        drawn.add((t, e))
+        assert not history[t][4][e], "a restart was drawn"
+        total, go = 0.0, gamma**n
+        for k in range(n):
+            total += gamma**k * float(history[t + k][3][e])
+            if history[t + k][3][e]:
+                go = 0.0
+                break
+        assert b["r"][i].item() == pytest.approx(total, abs=1e-6) and b["go"][i].item() == pytest.approx(go, abs=1e-6)
+        assert b["a"][i] == history[t][2][e]
+        for key, at in (("s", t), ("s2", t + n)):
+            before = at if history[at][1][e] else at - 1
+            assert before > now - rows - 1, "overwritten already"
+            np.testing.assert_array_equal(b[key][0][i], history[before][0][e])
+            np.testing.assert_array_equal(b[key][1][i], history[at][0][e])
+    assert drawn == set(whole), "some transitions are never drawn"
+    assert replay.bytes == held
+
+
+# ------------------------------------------------------------------------------------ the network, as ReLU and as IF
+
+
+def test_step_is_run_and_reset_forgets() -> None:
+    x = sparse_maps(3).float() / 255
+    agent = m.SpikingPong(m.balance(made(), sparse_maps(8, 1)), 6)
+    with torch.no_grad():
+        spks, out = agent.run(m.constant_current(x, 6))
+        agent.reset()
+        steps = torch.stack([agent.step(x) for _ in range(6)])
+        going_on = agent.step(x)
+        agent.reset()
+        again = agent.step(x)
+    assert all(0 < s.mean() < 1 and set(s.unique().tolist()) == {0.0, 1.0} for s in spks), "a silent layer"
+    torch.testing.assert_close(steps, out, atol=1e-5, rtol=1e-5)
+    torch.testing.assert_close(agent(x), out.mean(0))
+    torch.testing.assert_close(again, steps[0])
+    assert not torch.allclose(going_on, steps[0]), "without reset the last decision is still in the membranes"
+
+
+def test_written_out_input_is_the_same_as_a_held_one() -> None:
+    x, agent = sparse_maps(2).float() / 255, m.SpikingPong(m.balance(made(), sparse_maps(8, 1)), 4)
+    with torch.no_grad():
+        a, b = agent.run(m.constant_current(x, 4))[1], agent.run(x.repeat(4, 1, 1, 1, 1))[1]
+    torch.testing.assert_close(a, b, atol=1e-5, rtol=1e-5)
+
+
+def test_balance_keeps_q_and_brings_activations_to_one() -> None:
+    net, maps = made(), sparse_maps(12)
+    x = maps.float() / 255
+    with torch.no_grad():
+        q = net(x)
+        for percentile in (100.0, 99.0):
+            balanced = m.balance(net, maps, percentile)
+            assert (balanced(x) - q).abs().max() <= 1e-5 * q.abs().max()
+            for a in balanced.activations(x):
+                assert a.min() >= 0
+                if percentile == 100:
+                    assert a.max().item() == pytest.approx(1, rel=1e-5)
+                else:
+                    assert a.max() > 1.01 and (a > 1 + 1e-5).float().mean() <= 0.011
+        torch.testing.assert_close(net(x), q)  # the network that was given is left alone
+
+
+def test_converted_network_comes_nearer_with_more_steps() -> None:
+    net, maps = made(), sparse_maps(4)
+    with torch.no_grad():
+        q = net(maps.float() / 255)
+        balanced = m.balance(net, maps, 100.0)
+        far, near = ((m.SpikingPong(balanced, t)(maps.float() / 255) - q).abs().max() for t in (4, 128))
+    assert near < far / 5 and near < 0.05 * q.abs().max()
+
+
+def test_a_dead_layer_does_not_divide_by_zero() -> None:
+    net = made()
+    with torch.no_grad():
+        net.conv2.bias.fill_(-100.0)
+    assert all(p.isfinite().all() for p in m.balance(net, sparse_maps(2)).parameters())
+
+
+def test_sharpen_keeps_the_order_of_actions() -> None:
+    net, x = made(), sparse_maps(4).float() / 255
+    with torch.no_grad():
+        torch.testing.assert_close(m.sharpen(net, 0.02)(x), net(x) / 0.02)
+
+
+# ------------------------------------------------------------------------------------ operations
+
+
+def counting(net: Any) -> Any:
+    """The same network with all weights one and no bias: its currents count the inputs that reach each output."""
+    net = m.copy.deepcopy(net)
+    with torch.no_grad():
+        for name, p in net.named_parameters():
+            p.fill_(float(name.endswith("weight")))
+    return net
+
+
+SHAPES = {"conv1": (3, 84, 84), "conv2": (4, 28, 28), "conv3": (8, 14, 14), "fc1": (8, 7, 7), "fc2": (32,)}
+
+
+@pytest.mark.parametrize("name", SHAPES)
+def test_reach_is_the_number_of_outputs_that_a_position_goes_to(name: str) -> None:
+    x = torch.zeros(1, *SHAPES[name], requires_grad=True)
+    (reads,) = torch.autograd.grad(counting(made()).current(name, x).sum(), x)
+    expected = m.reach(name, 4, 32)
+    if name.startswith("conv"):
+        assert expected.shape == SHAPES[name][1:]
+    torch.testing.assert_close(reads[0], expected.expand(SHAPES[name]))
+
+
+def test_operations_by_convolving_where_something_is() -> None:
+    net, g = made(), torch.Generator().manual_seed(3)
+    inputs = [(torch.rand(2, *shape, generator=g) < 0.05) * torch.rand(2, *shape, generator=g) for shape in
+              SHAPES.values()]
+    for x in inputs[:4]:
+        x[..., 0, 0] = x[..., -1, -1] = 0.5  # corners, where fewer outputs are reached
+    ones = counting(net)
+    with torch.no_grad():
+        expected = [ones.current(name, (x != 0).float()).sum() for name, x in zip(SHAPES, inputs, strict=True)]
+    for got, want in zip(m.operations(net, inputs), expected, strict=True):
+        torch.testing.assert_close(got, want)
+
+
+def test_operations_of_spikes_over_time_have_a_gradient() -> None:
+    """The penalty of equation (3): ∂SynOps/∂spike is what the spike reaches."""
+    spk = (torch.rand(3, 2, 4, 28, 28, generator=torch.Generator().manual_seed(0)) < 0.1).float().requires_grad_()
+    rest = [torch.zeros(2, *s) for s in SHAPES.values()]
+    ops = m.operations(made(), [rest[0], spk, *rest[2:]])[1]
+    (grad,) = torch.autograd.grad(ops, spk)
+    torch.testing.assert_close(grad, m.reach("conv2", 4, 32).expand_as(spk))
+    assert ops.item() == pytest.approx(m.operations(made(), [rest[0], spk.detach(), *rest[2:]])[1].item())
+
+
+@pytest.mark.parametrize(("width", "hidden"), [(16, 256), (8, 128), (4, 32)])
+def test_dense_macs(width: int, hidden: int) -> None:
+    net = m.PongNet(width, hidden)
+    assert m.dense_macs(net) == ann_macs(net, torch.zeros(1, 3, 84, 84))
+
+
+def test_cost_counts_a_decision() -> None:
+    net, maps = m.balance(made(), sparse_maps(8, 1)), uint8_maps(4)
+    ann, snn = m.cost(net, maps), m.cost(m.SpikingPong(net, 3), maps)
+    assert ann["inputs"] == snn["inputs"] == (maps != 0).sum().item() / 4
+    assert ann["by_layer"][0] == snn["by_layer"][0] == snn["macs"], "the maps are shown T times, and multiplied once"
+    assert ann["macs"] == pytest.approx(sum(ann["by_layer"])) and ann["macs"] < ann["dense"] == m.dense_macs(net)
+    hidden = m.SpikingPong(net, 3).run(m.constant_current(maps.float() / 255, 3))[0]
+    assert snn["spikes"] == pytest.approx(sum(h.sum().item() for h in hidden) / 4)
+    assert snn["synops"] == pytest.approx(sum(snn["by_layer"][1:])) and 0 < snn["energy_nj"]
+    one_by_one = [m.cost(m.SpikingPong(net, 3), maps[i : i + 1])["synops"] for i in range(4)]
+    assert snn["synops"] == pytest.approx(np.mean(one_by_one), rel=1e-5)
+
+
+def test_keras_twin_is_the_same_network() -> None:
+    try:
+        akd.keras()
+    except UserError as e:
+        pytest.skip(f"no TensorFlow here: {e}")
+    net, maps = m.balance(made(), uint8_maps(8, 1), 95.0), uint8_maps(4)
+    net.clipped = True
+    with torch.no_grad():
+        want = net(maps.float() / 255)
+        uncut = m.balance(made(), uint8_maps(8, 1), 95.0)(maps.float() / 255)
+    got = torch.from_numpy(akd.keras_outputs(m.keras_twin(net), akd.channels_last(maps)))
+    assert (got - want).abs().max() <= 1e-4 * want.abs().max()
+    assert not torch.allclose(want, uncut), "clipping cuts nothing off: it would not be compared"
+
+
+# ------------------------------------------------------------------------------------ games
+
+
+class Scripted:
+    """Two games: one of three decisions and 2 points lost, whose next game would win; one of six and 1 point won."""
+
+    def __init__(self, num: int, seed: int, sticky: float = 0.0) -> None:
+        assert num == 2
+        self.stack, self.t = np.zeros((2, 4, 84, 84), np.uint8), 0
+
+    def step(self, action: np.ndarray) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+        assert action.shape == (2,)
+        self.t += 1
+        reward = np.array([[-1, 0], [0, 0], [-1, 0], [0, 1], [5, 0], [5, 0]][self.t - 1], np.float32)
+        return reward, np.array([self.t in (3, 6), self.t == 6]), np.array([self.t == 4, False])
+
+
+def test_only_the_first_game_of_a_seed_counts(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(pong, "Pong", Scripted)
+    asked = []
+
+    def policy(maps: torch.Tensor) -> np.ndarray:
+        asked.append(len(maps))
+        return np.zeros(len(maps), int)
+
+    assert pong.play(policy, 2, 0, 0.0).tolist() == [-2, 1]
+    assert asked == [2, 2, 2, 1, 1, 1], "a game that is over is no longer asked"
+    assert pong.play(policy, 2, 0, 0.0, limit=4).tolist() == [-2, 1]
+    assert pong.play(policy, 2, 0, 0.0, limit=1).tolist() == [-1, 0]
+
+
+def test_same_seed_same_points_and_the_limit_stops() -> None:
+    def films(seed: int, sticky: float) -> tuple[list[float], np.ndarray]:
+        film = []
+        policy = lambda maps: maps.flatten(1).sum(1).numpy() // pong.STEP % 3  # noqa: E731  (as good as any: it depends on the maps)
+        points = pong.play(policy, 2, seed, sticky, limit=120,
+                           watch=lambda env, maps, action: film.append((env.stack[:, -1].copy(), action.copy())))
+        assert len(film) == 120
+        return points.tolist(), np.array([f for f, _ in film])
+
+    for sticky in (0.0, 0.25):
+        (a, seen_a), (b, seen_b) = films(3, sticky), films(3, sticky)
+        assert a == b and -5 < sum(a) < 0
+        np.testing.assert_array_equal(seen_a, seen_b)
+    assert not np.array_equal(seen_a, films(3, 0.0)[1]), "sticky actions change nothing"
+    np.testing.assert_array_equal(seen_a[0, 1], pong.Pong(1, 4).stack[0, -1])  # the second game has the next seed
+
+
+def test_missing_atari_is_one_clear_line(monkeypatch: pytest.MonkeyPatch) -> None:
+    pong.Pong(1, 0)  # the package itself stays whole for the tests after this one
+    monkeypatch.setitem(sys.modules, "ale_py.vector_env", None)
+    with pytest.raises(UserError, match="Atari games are missing.*uv sync"):
+        pong.Pong(1, 0)
+
+
+def test_seeds_of_training_validation_test_and_students_do_not_overlap(
+        tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    used: list[int] = []
+
+    class Spy(pong.Pong):
+        def __init__(self, num: int, seed: int, sticky: float = 0.0) -> None:
+            used.extend(range(seed, seed + num))
+            super().__init__(num, seed, sticky)
+
+    def taken() -> set[int]:
+        seeds = set(used)
+        used.clear()
+        return seeds
+
+    monkeypatch.setattr(pong, "Pong", Spy)
+    monkeypatch.setattr(m, "Pong", Spy)
+    pong.board()  # may play, once
+    taken()
+    monkeypatch.setattr(m, "play", lambda *_, **__: np.zeros(1))
+    cfg, run = start(tmp_path, every=1000)
+    m.q_learning(m.PongNet(), cfg, run, "teacher", 8)
+    assert taken() == {0, 1}
+    monkeypatch.undo()
+
+    offsets = {"TEST": {0}, "VAL": set(), "STUDENT": set()}
+    source = Path(m.__file__).read_text(encoding="utf-8")
+    for name, more in re.findall(r"(TEST|VAL|STUDENT)_SEED(?: \+ (\d+))?(?= *[,)])", source):
+        offsets[name].add(int(more or 0))
+    assert len(offsets["STUDENT"]) >= 3, "the rounds of students start from the same games"
+    games = {"training": set(range(m.Config.LIMITS["envs"][1])),
+             "TEST": set(range(m.TEST_SEED, m.TEST_SEED + int(m.Config.LIMITS["games"][1])))}
+    for name, base in (("VAL", m.VAL_SEED), ("STUDENT", m.STUDENT_SEED)):
+        games[name] = {base + o + i for o in offsets[name] for i in range(16)}
+    assert sum(map(len, games.values())) == len(set.union(*games.values()))
+    for a in sorted(offsets["STUDENT"]):
+        assert all(a == b or abs(a - b) >= 16 for b in offsets["STUDENT"]), "two rounds share games"
+
+    for first in (m.TEST_SEED, m.VAL_SEED, m.STUDENT_SEED - 3):  # --seed must not lead training into them
+        with pytest.raises(UserError, match="--seed"):
+            parse(m.Config, ["--seed", str(first)], m.SMOKE, m.FULL, "capstone_pong.py")
+
+
+# ------------------------------------------------------------------------------------ Q-learning, cut and resumed
+
+
+@pytest.fixture
+def scores(monkeypatch: pytest.MonkeyPatch) -> list[float]:
+    """What the validation games bring, one after the other."""
+    coming = [5.0, 3.0, 7.0]
+    monkeypatch.setattr(m, "play", lambda *_, **__: np.array([coming.pop(0)]))
+    return coming
+
+
+def weights(run: Run, name: str = "teacher") -> dict[str, torch.Tensor]:
+    return m.fetch(run, name).state_dict()
+
+
+def same(a: dict[str, torch.Tensor], b: dict[str, torch.Tensor]) -> bool:
+    return all(torch.equal(a[k], b[k]) for k in a)
+
+
+def test_a_cut_training_goes_on_where_it_was(tmp_path: Path, scores: list[float],
+                                             capsys: pytest.CaptureFixture[str]) -> None:
+    cfg, run = start(tmp_path)
+    torch.manual_seed(0)
+    first = m.q_learning(m.PongNet(), cfg, run, "teacher", 200)
+    saved, kept = m.read_state(run.dir / "teacher.pt"), weights(run)
+    assert first[-1]["decisions"] == saved["done"] == 200 and saved["best"] == 5.0
+    made_steps = next(iter(saved["optimizer"]["state"].values()))["step"].item()
+    assert made_steps > 0
+
+    fresh = m.PongNet()  # nothing left to do: weights and log are those of the checkpoint
+    assert m.q_learning(fresh, replace(cfg, resume=True), run, "teacher", 200) == first
+    assert same(fresh.state_dict(), saved["net"])
+
+    capsys.readouterr()
+    second = m.q_learning(m.PongNet(), replace(cfg, resume=True), run, "teacher", 800)
+    assert "resume    at decision 200 of 800" in capsys.readouterr().out
+    assert second[: len(first)] == first and second[-1]["decisions"] == 800
+    assert second[-1]["seconds"] >= first[-1]["seconds"]
+    again = m.read_state(run.dir / "teacher.pt")
+    assert next(iter(again["optimizer"]["state"].values()))["step"].item() > made_steps
+    assert not same(again["net"], saved["net"]), "it did not go on learning"
+    assert again["best"] == 5.0 and same(weights(run), kept), "3 points are no reason to give up the weights of 5"
+    assert [r["decisions"] for r in m.read_log(run, "teacher")] == [200, 800]
+
+    m.q_learning(m.PongNet(), replace(cfg, resume=True), run, "teacher", 1000)  # 7 points
+    assert not same(weights(run), kept)
+
+    scores.append(0.0)
+    third = m.q_learning(m.PongNet(), cfg, run, "teacher", 40)
+    assert [r["decisions"] for r in third] == [40], "without --resume it starts anew"
+
+
+def test_a_spiking_network_is_trained_and_resumed_as_well(tmp_path: Path, scores: list[float]) -> None:
+    cfg, run = start(tmp_path)
+    agent = m.SpikingPong(m.balance(m.PongNet(), uint8_maps(4)), 2)
+    before = m.copy.deepcopy(agent.net.state_dict())
+    m.q_learning(agent, cfg, run, "spiking_dqn", 200)
+    assert not same(agent.net.state_dict(), before)
+    other = m.SpikingPong(m.PongNet(), 2)
+    m.q_learning(other, replace(cfg, resume=True), run, "spiking_dqn", 200)
+    assert same(other.net.state_dict(), agent.net.state_dict())
+    assert weights(run, "spiking_dqn").keys() == m.PongNet().state_dict().keys()
+
+
+@pytest.mark.parametrize("content", ["cut", "empty", "of something else"])
+def test_damaged_checkpoint(tmp_path: Path, content: str) -> None:
+    cfg, run = start(tmp_path, resume=True)
+    path = run.dir / "teacher.pt"
+    torch.save({"net": {}} if content == "of something else" else {"net": torch.zeros(5000)}, path)
+    if content != "of something else":
+        path.write_bytes(path.read_bytes()[: 3000 if content == "cut" else 0])
+    with pytest.raises(UserError, match=r"teacher\.pt.*without --resume"):
+        m.q_learning(m.PongNet(), cfg, run, "teacher", 400)
+
+
+def full_disk(*_: Any, **__: Any) -> None:
+    raise OSError(errno.ENOSPC, "No space left on device")
+
+
+@pytest.fixture
+def small_files() -> Iterator[None]:
+    """No file may grow beyond 50 kB, as on a disk that is full: the system itself says no."""
+    resource = pytest.importorskip("resource", reason="this system has no limits to set")
+    soft, hard = resource.getrlimit(resource.RLIMIT_FSIZE)
+    resource.setrlimit(resource.RLIMIT_FSIZE, (50_000, hard))
+    yield
+    resource.setrlimit(resource.RLIMIT_FSIZE, (soft, hard))
+
+
+def test_full_disk_keeps_the_last_good_checkpoint(tmp_path: Path, scores: list[float],
+                                                  monkeypatch: pytest.MonkeyPatch) -> None:
+    cfg, run = start(tmp_path)
+    m.q_learning(m.PongNet(), cfg, run, "teacher", 200)
+    files = sorted(p.name for p in run.dir.iterdir())
+    monkeypatch.setattr(Path, "write_bytes", full_disk)
+    with pytest.raises(UserError, match=r"cannot write .*teacher\.pt.*free the disk"):
+        m.q_learning(m.PongNet(), replace(cfg, resume=True), run, "teacher", 400)
+    assert m.read_state(run.dir / "teacher.pt")["done"] == 200
+    assert sorted(p.name for p in run.dir.iterdir()) == files, "half a file was left behind"
+
+
+def test_real_full_disk(tmp_path: Path, scores: list[float], request: pytest.FixtureRequest) -> None:
+    """PyTorch and safetensors have errors of their own for it."""
+    cfg, run = start(tmp_path)
+    m.q_learning(m.PongNet(), cfg, run, "teacher", 200)
+    kept = weights(run)
+    request.getfixturevalue("small_files")
+    scores[:] = [1.0, 9.0]
+    for _ in range(2):  # without and with better weights to keep
+        with pytest.raises(UserError, match=r"cannot write .*teacher.*free the disk"):
+            m.q_learning(m.PongNet(), replace(cfg, resume=True), run, "teacher", 400)
+        assert m.read_state(run.dir / "teacher.pt")["done"] == 200
+        assert same(weights(run), kept)
+    assert not list(run.dir.glob("*.tmp")), "half a file was left behind"
+
+
+@pytest.mark.parametrize("change", [{"envs": 256, "replay": 1000}, {"n_step": 50, "envs": 64, "replay": 1000}])
+def test_a_replay_that_holds_no_return_is_refused(change: dict[str, int]) -> None:
+    flags = [x for k, v in change.items() for x in (f"--{k.replace('_', '-')}", str(v))]
+    with pytest.raises(UserError, match="--replay"):
+        parse(m.Config, flags, m.SMOKE, m.FULL, "capstone_pong.py")
+
+
+def test_learning_waits_for_the_first_whole_return(tmp_path: Path, scores: list[float]) -> None:
+    cfg, run = start(tmp_path, n_step=50, every=2)
+    assert m.q_learning(m.PongNet(), cfg, run, "teacher", 60)[-1]["decisions"] == 60  # fewer steps than n
+
+
+# ------------------------------------------------------------------------------------ weights
+
+
+@pytest.mark.parametrize("name", ["teacher", "clone", "sparse", "spiking_dqn"])
+def test_missing_weights_name_the_command(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, name: str) -> None:
+    monkeypatch.setattr(m, "CHECKPOINTS", tmp_path / "nothing")
+    _, run = start(tmp_path)
+    with pytest.raises(UserError, match=f"no weights '{name}'") as caught:
+        m.fetch(run, name)
+    command = re.search(r"uv run capstone_pong.py ([\w-]+)", str(caught.value))
+    assert command and command[1] in m.COMMANDS
+    if name == "teacher":
+        with pytest.raises(UserError, match="quantize"):
+            m.load_fbz(run)
+
+
+def test_wrong_or_damaged_weights(tmp_path: Path) -> None:
+    _, run = start(tmp_path)
+    save_weights(m.PongNet(width=8), run.dir / "teacher.safetensors")
+    with pytest.raises(UserError, match=r"teacher\.safetensors holds another architecture"):
+        m.fetch(run, "teacher")
+    (run.dir / "teacher.safetensors").write_bytes(b"\x00" * 40)
+    with pytest.raises(UserError, match=r"teacher\.safetensors is damaged"):
+        m.fetch(run, "teacher")
+
+
+def test_what_is_kept_is_what_is_measured(tmp_path: Path) -> None:
+    """16 bits in the file, and the network goes on with what they hold."""
+    _, run = start(tmp_path)
+    agent = m.SpikingPong(m.PongNet(), 2)
+    exact = m.copy.deepcopy(agent.net.state_dict())
+    m.keep(agent, run, "clone")
+    assert same(weights(run, "clone"), agent.net.state_dict()) and not same(exact, agent.net.state_dict())
+    assert (run.dir / "clone.safetensors").stat().st_size < 2.1 * sum(p.numel() for p in agent.net.parameters())
+    assert next(agent.net.parameters()).dtype == torch.float32
+
+
+# ------------------------------------------------------------------------------------ distillation
+
+
+def test_rollouts_label_what_the_actor_comes_through() -> None:
+    teacher, asked = made(), []
+
+    def actor(maps: torch.Tensor) -> np.ndarray:
+        asked.append(tuple(maps.shape))
+        return np.ones(len(maps), int)
+
+    seen = m.rollouts(teacher, 40, m.STUDENT_SEED, actor)
+    assert seen.grey.shape == (40, 3, 84, 84) and asked == [(16, 3, 84, 84)] * 3
+    with torch.no_grad():
+        torch.testing.assert_close(seen.q, teacher(m.see_events(seen.grey).float() / 255))
+    both = seen + seen
+    assert both.grey.shape[0] == len(both.q) == 80
+    np.testing.assert_array_equal(both.grey[40:], seen.grey)
+
+
+def test_distillation_lowers_the_loss_and_the_penalty_lowers_synops(tmp_path: Path) -> None:
+    cfg, run = start(tmp_path, tau=0.1)
+    maps = uint8_maps(96)
+    with torch.no_grad():
+        q = made(seed=5)(maps.float() / 255)
+        q = 0.2 * (q - q.mean(0)) / q.std(0)
+    begin_with = m.sharpen(m.balance(made(), maps), 0.1)
+
+    def loss(net: Any) -> float:
+        with torch.no_grad():
+            return -(F.softmax(q / 0.1, 1) * F.log_softmax(net(maps.float() / 255), 1)).sum(1).mean().item()
+
+    free, priced = m.SpikingPong(begin_with, 2), m.SpikingPong(begin_with, 2)
+    before, cost = loss(free), m.cost(free, maps)["synops"]
+    m.distil(free, maps, q, cfg, run, name="free", lr=1e-3, epochs=4)
+    m.distil(priced, maps, q, cfg, run, name="priced", lr=1e-3, epochs=4, penalty=0.3)
+    assert loss(free) < 0.95 * before
+    assert m.cost(priced, maps)["synops"] < 0.95 * min(cost, m.cost(free, maps)["synops"])
+    relu = made()
+    before = loss(relu)
+    m.distil(relu, maps, q, cfg, run, name="ReLU", lr=1e-3, epochs=4)
+    assert loss(relu) < before and not relu.training
+
+
+# ------------------------------------------------------------------------------------ what the commands leave
+
+
+def test_commands_files_are_merged_in_order(tmp_path: Path) -> None:
+    """Measured in any order, on any day; the newest of each command counts."""
+    for name, value in (("benchmark", 1.0), ("train", 2.0), ("clone", 3.0), ("train", 4.0)):
+        _, run = start(tmp_path)
+        run.claim(f"{name}_x", name, value, n=3)
+        run.table(f"table of {name}", ("a",), [(1,)])
+        run.ledger(model=name, accuracy=value)
+        m.remember(run, name, 1.0)
+        assert not run.claims and not run.ledger_rows and not run.extra, "the next command starts afresh"
+    m.gather(run, m.DO, ["train"])
+    assert [(c.id, c.value) for c in run.claims] == [("train_x", 4.0), ("clone_x", 3.0), ("benchmark_x", 1.0)]
+    assert [r["model"] for r in run.ledger_rows] == ["train", "clone", "benchmark"]
+    *tables, commands = run.extra["tables"]
+    assert [t["title"] for t in tables] == ["table of train", "table of clone", "table of benchmark"]
+    assert [r[-1] for r in commands["rows"]] == ["now", "before", "before"]
+    assert run.finish().is_file()
+
+
+def test_notes_of_commands_run_on_different_days_all_stay(tmp_path: Path) -> None:
+    for name in ("quantize", "benchmark"):
+        _, run = start(tmp_path)
+        run.note(f"said by {name}.")
+        m.remember(run, name, 1.0)
+    m.gather(run, m.DO, ["benchmark"])
+    assert run.extra["note"].count("said by quantize.") == run.extra["note"].count("said by benchmark.") == 1
+
+
+def test_a_damaged_file_of_a_command_is_one_clear_line(tmp_path: Path) -> None:
+    _, run = start(tmp_path)
+    (run.dir / "commands").mkdir()
+    (run.dir / "commands" / "train.json").write_text('{"claims": [', encoding="utf-8")
+    with pytest.raises(UserError, match=r"train\.json"):
+        m.gather(run, m.DO, ["clone"])
+
+
+def test_write_up_says_only_what_was_measured(tmp_path: Path) -> None:
+    _, run = start(tmp_path)
+    for id, value in (("teacher", 20.5), ("teacher_sticky", 19.0), ("teacher_decisions", 5e5), ("clone", 3.0)):
+        run.claim(id, id, value)
+    text = m.analysis({c.id: c for c in run.claims})
+    assert "+20.50 points after 500,000 decisions" in text and "Cloned" not in text and "Akida" not in text
+    run.claims[-1] = replace(run.claims[-1], met=False)
+    assert "Missed: clone" in m.analysis({c.id: c for c in run.claims})
+
+
+def test_write_up_names_claims_that_commands_make() -> None:
+    source = Path(m.__file__).read_text(encoding="utf-8")
+    body = source[source.index("def analysis("):source.index("DO: dict")]
+    named = set(re.findall(r'"([a-z][a-z0-9_]+)"', body)) - {"claims"}
+    claimed = set(re.findall(r'\.claim\(f?"([^"]+)"', source))
+    patterns = [re.sub(r"\\\{\w+\\\}", r"\\w+", re.escape(c)) for c in claimed]
+    unknown = {n for n in named if not n.startswith("sees_") and not any(re.fullmatch(p, n) for p in patterns)}
+    assert len(named) > 20 and not unknown
+    sees = {"sees_" + k.replace(", ", "_").replace(" ", "_") for k in m.PERCEPTIONS}
+    assert {n for n in named if n.startswith("sees_")} <= sees
+
+
+@pytest.mark.parametrize("fired", [(4, 40), (1, 1)], ids=["spiking", "teacher"])
+def test_film_is_a_readable_gif(tmp_path: Path, game: np.ndarray, fired: tuple[int, int]) -> None:
+    from PIL import Image, ImageSequence
+
+    rng = np.random.default_rng(0)
+    spikes = lambda: np.zeros((1, 1)) if fired == (1, 1) else (rng.random(fired) < 0.3).astype(np.float32)  # noqa: E731
+    film = [(s[-1], pong.see_events(s[None])[0].numpy(), spikes()) for s in game[30:38]]
+    path = pong_figures.record(film, tmp_path / "new" / "film.gif")
+    with Image.open(path) as gif:
+        assert gif.format == "GIF" and gif.info["loop"] == 0
+        frames = [np.asarray(f.convert("L")) for f in ImageSequence.Iterator(gif)]
+    assert 2 <= len(frames) <= 8 and len({f.shape for f in frames}) == 1
+    assert all(f.std() > 10 for f in frames) and not np.array_equal(frames[0], frames[-1])
+    if fired != (1, 1):
+        dark = [(f[20:272, 524:] < 128).sum() for f in frames]
+        assert len(frames) == 8 and dark[-1] > 4 * dark[0] > 0, "the raster grows as spikes come in"
+
+
+def test_headline_keeps_capitals() -> None:
+    log = [{"decisions": 1000, "return": -21.0, "q": 0.0, "val": -20.0}]
+    fig = pong_figures.plot_learning({"spiking DQN": log}, {"plain": 1.0, "sticky": 0.0})
+    assert "Spiking DQN" in fig.get_suptitle()
