@@ -74,9 +74,9 @@ from common.data import ImageData, batches, jitter, mnist
 from common.device import pick_device
 from common.lesson import LessonConfig, start
 from common.metrics import estimated_energy_nj, knee, ledger_row, pareto_front, workload
-from common.results import ROOT, Run
+from common.results import ROOT, Run, save_weights
 from common.spiking import constant_current, over_time, spiking_layers, unroll
-from common.sweep import fingerprint, save_weights, sweep
+from common.sweep import fingerprint, sweep
 from common.training import evaluate, fit, load_weights, membrane_loss
 
 

@@ -87,9 +87,9 @@ from common.data import ImageData, batches
 from common.device import saved_for_backward, synchronize
 from common.lesson import LessonConfig, start
 from common.metrics import calls, estimated_energy_nj, latency, ledger_row
-from common.results import Run, UserError
+from common.results import Run, UserError, save_weights
 from common.spiking import constant_current, over_time, unroll
-from common.sweep import fingerprint, save_weights, sweep
+from common.sweep import fingerprint, sweep
 from common.training import evaluate, fit, load_weights, membrane_loss
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 import shutil
 import sys
 from collections.abc import Sequence
@@ -27,6 +28,16 @@ def publish(name: str, out_dir: Path, full: bool = False) -> Path:
         raise UserError(f"{name}: this run is a smoke run or used stand-in data; only real runs are published")
     target = ROOT / "docs" / "results" / f"{name}{'.full' if full else ''}.json"
     return write_atomic(target, lambda tmp: shutil.copyfile(source, tmp))
+
+
+def enter(metrics: dict[str, Any], journal: Path) -> None:
+    """Write the entry of a published run to the reference journal, in the place of that lesson's older one."""
+    if journal.is_file():
+        head, *entries = re.split(r"(?m)^(?=## )", journal.read_text(encoding="utf-8"))
+        old = lambda e: e.startswith(f"## {metrics['lesson']}\n") and f"- Scale: {metrics['scale']}\n" in e  # noqa: E731
+        text = head + "".join(e for e in entries if not old(e))
+        write_atomic(journal, lambda tmp: tmp.write_text(text, encoding="utf-8"))
+    write_entry(metrics, journal)
 
 
 def results_table(folder: Path) -> str:
@@ -103,7 +114,7 @@ def main(argv: list[str]) -> None:
                 raise UserError(f"got {' '.join(sorted(flags))}, allowed is --full")
             for name in (a for a in argv[1:] if a not in flags):
                 path = publish(name.removesuffix(".py"), Path("results"), "--full" in flags)
-                write_entry(json.loads(path.read_text(encoding="utf-8")), ROOT / "docs" / "reference_journal.md")
+                enter(json.loads(path.read_text(encoding="utf-8")), ROOT / "docs" / "reference_journal.md")
                 print(path.relative_to(ROOT))
         elif argv:
             raise UserError("usage: python -m common.results [publish LESSON … [--full]]")

@@ -73,6 +73,14 @@ def write_json(path: Path, value: Any) -> Path:
     return write_atomic(path, lambda tmp: tmp.write_text(text + "\n", encoding="utf-8"))
 
 
+def save_weights(net: torch.nn.Module, path: Path) -> Path:
+    """A network's weights as safetensors, whole or not at all."""
+    from safetensors.torch import save
+
+    weights = {k: v.detach().cpu().contiguous().clone() for k, v in net.state_dict().items()}
+    return write_atomic(path, lambda tmp: tmp.write_bytes(save(weights)))
+
+
 def _plain(value: Any) -> Any:
     """Turn tensors, NumPy scalars, paths and dataclasses into what JSON has."""
     if is_dataclass(value) and not isinstance(value, type):
@@ -228,13 +236,9 @@ class Run:
 
     def checkpoint(self, net: torch.nn.Module, name: str = "model") -> Path:
         """Save the weights as ``<name>.safetensors``."""
-        from safetensors.torch import save
-
-        weights = {k: v.detach().cpu().contiguous().clone() for k, v in net.state_dict().items()}
         path = self.dir / f"{name}.safetensors"
         if is_rank_zero():
-            write_atomic(path, lambda tmp: tmp.write_bytes(save(weights)))
-            self.saved.append(path)
+            self.saved.append(save_weights(net, path))
         return path
 
     # ---------------------------------------------------------------- the end of a run

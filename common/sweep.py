@@ -21,7 +21,7 @@ from typing import Any
 
 import torch
 
-from common.results import UserError, write_atomic, write_json
+from common.results import UserError, write_json
 
 
 def fingerprint(*settings: Any, code: Sequence[Any] = ()) -> str:
@@ -95,11 +95,3 @@ def sweep(work: Callable[..., dict[str, Any]], tasks: Mapping[str, tuple[Any, ..
                         "--resume") from e
     finally:
         pool.shutdown(wait=True, cancel_futures=True)  # what is under way is finished and kept
-
-
-def save_weights(net: torch.nn.Module, path: Path) -> Path:
-    """A network's weights as safetensors, whole or not at all."""
-    from safetensors.torch import save
-
-    weights = {k: v.detach().cpu().contiguous().clone() for k, v in net.state_dict().items()}
-    return write_atomic(path, lambda tmp: tmp.write_bytes(save(weights)))

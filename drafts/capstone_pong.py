@@ -102,9 +102,8 @@ from common.pong import (
     write_state,
 )
 from common.pong_figures import BAR_MS
-from common.results import ROOT, Claim, Run, UserError, write_atomic
+from common.results import ROOT, Claim, Run, UserError, save_weights, write_atomic
 from common.spiking import constant_current, over_time
-from common.sweep import save_weights
 from common.training import load_weights
 from common.unroll import unroll
 

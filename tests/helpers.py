@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+import contextlib
 import importlib.util
 import sys
 from functools import cache
 from pathlib import Path
 from types import ModuleType
+
+import pytest
 
 ROOT = Path(__file__).resolve().parent.parent
 PATTERNS = ("[0-9][0-9]_*.py", "milestone_*.py", "capstone_*.py")
@@ -22,3 +25,14 @@ def load_script(name: str) -> ModuleType:
     sys.modules[spec.name] = module
     spec.loader.exec_module(module)
     return module
+
+
+def check_refused(lesson: ModuleType, flags: tuple[str, ...], capsys: pytest.CaptureFixture[str], folder: Path) -> None:
+    """Bad flags end a lesson with code 2 and one line that names the first of them; ``folder`` stays empty."""
+    from common.lesson import start
+
+    with contextlib.chdir(folder), pytest.raises(SystemExit) as stop:
+        start(lesson.main, lesson.Config, lesson.SMOKE, lesson.FULL, ["--smoke", *flags])
+    out, err = capsys.readouterr()
+    assert stop.value.code == 2 and out == "" and err.count("\n") == 1 and flags[0] in err
+    assert list(folder.iterdir()) == []

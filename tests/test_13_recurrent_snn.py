@@ -9,11 +9,9 @@ import numpy as np
 import pytest
 import snntorch as snn
 import torch
-from helpers import load_script
-from hypothesis import given, settings
+from helpers import check_refused, load_script
+from hypothesis import assume, given, settings
 from hypothesis import strategies as st
-
-from common.lesson import start
 
 lesson = load_script("13_recurrent_snn")
 CFG = lesson.Config()
@@ -40,9 +38,9 @@ def test_hand_written_alif_is_autograds(T: int, B: int, H: int, loop: bool, beta
         spk = way(neuron, x)
         (spk * w).sum().backward()
         found.append([spk.detach(), x.grad, *(p.grad.clone() for p in neuron.parameters() if p.grad is not None)])
-    if not torch.equal(found[0][0], found[1][0]):  # a sum in another order may tip a spike that hung on the last bit
-        return
-    for a, b in zip(*found, strict=False):
+    # a sum in another order may tip a spike that hung on the last bit: rarely, or hypothesis finds no example and fails
+    assume(torch.equal(found[0][0], found[1][0]))
+    for a, b in zip(*found, strict=True):
         assert torch.allclose(a, b, rtol=1e-3, atol=1e-3 * max(1.0, b.abs().max().item()))
 
 
@@ -210,11 +208,5 @@ def test_a_loop_learns_to_remember() -> None:
 
 @pytest.mark.parametrize("flags", [("--tau", "0"), ("--tau-adapt", "nan"), ("--num-steps", "785"), ("--seeds", "0"),
                                    ("--updates", "0"), ("--num-hidden", "1"), ("--train-images", "5")])
-def test_bad_flags_end_in_one_line(flags: tuple[str, str], capsys: pytest.CaptureFixture[str], tmp_path: Path,
-                                   monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.chdir(tmp_path)
-    with pytest.raises(SystemExit) as stop:
-        start(lesson.main, lesson.Config, lesson.SMOKE, lesson.FULL, ["--smoke", *flags])
-    out, err = capsys.readouterr()
-    assert stop.value.code == 2 and out == "" and err.count("\n") == 1 and flags[0] in err
-    assert list(tmp_path.iterdir()) == []
+def test_bad_flags_end_in_one_line(flags: tuple[str, str], capsys: pytest.CaptureFixture[str], tmp_path: Path) -> None:
+    check_refused(lesson, flags, capsys, tmp_path)

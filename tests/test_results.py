@@ -12,8 +12,8 @@ from hypothesis import strategies as st
 
 from common import results
 from common.lesson import LessonConfig, begin
-from common.report import publish, results_table
-from common.results import LEDGER, UserError, meets, show_target, show_value, write_atomic, write_json
+from common.report import enter, publish, results_table
+from common.results import LEDGER, UserError, meets, save_weights, show_target, show_value, write_atomic, write_json
 
 
 def make_run(tmp_path: Path, **flags) -> results.Run:
@@ -149,3 +149,29 @@ def test_paths_of_the_machine_stay_out_of_the_command(tmp_path: Path) -> None:
 def test_ledger_has_the_columns_of_the_design() -> None:
     assert {"model", "data", "accuracy", "n", "num_steps", "parameters", "bytes", "spikes", "synops", "ann_macs",
             "energy_estimated_nj", "nps"} <= set(LEDGER)
+
+
+def test_weights_on_a_full_disk_are_one_clear_line_and_the_old_file_stays(tmp_path: Path) -> None:
+    """No file may grow beyond 1 kB: the system itself says no, and safetensors' own error is no OSError."""
+    resource = pytest.importorskip("resource", reason="this system has no limits to set")
+    path = save_weights(torch.nn.Linear(2, 2), tmp_path / "net.safetensors")
+    old = path.read_bytes()
+    soft, hard = resource.getrlimit(resource.RLIMIT_FSIZE)
+    resource.setrlimit(resource.RLIMIT_FSIZE, (1000, hard))
+    try:
+        with pytest.raises(UserError, match="free the disk"):
+            save_weights(torch.nn.Linear(100, 100), path)
+    finally:
+        resource.setrlimit(resource.RLIMIT_FSIZE, (soft, hard))
+    assert path.read_bytes() == old and [p.name for p in tmp_path.iterdir()] == ["net.safetensors"]
+
+
+def test_reference_journal_has_one_entry_a_lesson_and_scale(tmp_path: Path) -> None:
+    journal = tmp_path / "reference.md"
+    journal.write_text("# Reference\n\nwords\n", encoding="utf-8")
+    for lesson, scale, seconds in (("01_a", "default", 1.0), ("02_b", "default", 2.0), ("01_a", "full", 3.0),
+                                   ("01_a", "default", 4.0)):
+        enter({"lesson": lesson, "scale": scale, "wall_seconds": seconds, "claims": []}, journal)
+    text = journal.read_text(encoding="utf-8")
+    assert text.startswith("# Reference\n\nwords\n") and text.count("\n## ") == 3
+    assert "Time: 1.0 s" not in text and all(f"Time: {t}.0 s" in text for t in (2, 3, 4))
