@@ -75,7 +75,8 @@ def _only(x: torch.Tensor, mine: slice) -> torch.Tensor:
 def fit(net: nn.Module, data: ImageData, encode: Encode, *, run: Run, epochs: int, lr: float = 1e-3,
         batch_size: int = 128, loss_fn: Loss = membrane_loss, predict: Predict = membrane_predict,
         augment: Callable[[torch.Tensor], torch.Tensor] | None = None, weight_decay: float = 0.0,
-        name: str = "", resume: bool = False, seed: int | None = None, quiet: bool = False) -> list[dict[str, float]]:
+        name: str = "", resume: bool = False, seed: int | None = None, quiet: bool = False,
+        groups: list[dict[str, Any]] | None = None) -> list[dict[str, float]]:
     """Train with Adam and a cosine-falling learning rate; leave the epoch that was best on the validation images.
 
     Args:
@@ -84,6 +85,7 @@ def fit(net: nn.Module, data: ImageData, encode: Encode, *, run: Run, epochs: in
         augment: applied to training images before ``encode``.
         name: of the checkpoint, for lessons that train several networks and want to resume; empty: no checkpoint.
         resume: go on from that checkpoint if there is one.
+        groups: of the parameters, where some have a learning rate of their own; None: all with ``lr``.
         quiet: print nothing (sweeps). Otherwise the network check of lesson 03 speaks up after the first epoch and
             at the end, if it finds something wrong.
 
@@ -98,7 +100,7 @@ def fit(net: nn.Module, data: ImageData, encode: Encode, *, run: Run, epochs: in
     device, path = run.device, run.dir / f"checkpoint_{name}.pt"
     net.to(device)
     join(device)
-    optimizer = torch.optim.AdamW(net.parameters(), lr=lr, weight_decay=weight_decay)
+    optimizer = torch.optim.AdamW(groups or net.parameters(), lr=lr, weight_decay=weight_decay)
     steps = epochs * -(-len(data.x_train) // batch_size)
     schedule = torch.optim.lr_scheduler.CosineAnnealingLR(optimizer, max(1, steps))
     generator = torch.Generator().manual_seed(run.cfg.seed if seed is None else seed)

@@ -133,7 +133,7 @@ class Config(LessonConfig):
     """who plays, for `play`"""
     record: Path | None = None
     """`play`: write the first points of one game, with the spikes of the agent, to this GIF"""
-    steps: int = 500_000
+    steps: int = 1_000_000
     """decisions of the teacher's training, over all environments"""
     enough: float = 20.0
     """points in the validation games at which a training ends early"""
@@ -378,7 +378,7 @@ def q_learning(net: nn.Module, cfg: Config, run: Run, name: str, steps: int) -> 
     run.print(f"replay    {cfg.replay:,} transitions, {replay.bytes / 2**20:,.0f} MiB")
     level = np.concatenate([w.level for w in worlds])
     before, first = level, np.ones(cfg.envs, bool)
-    returns, current = deque([], 20), np.zeros(cfg.envs)
+    returns, current = deque([row["return"] for row in log[-1:]], 20), np.zeros(cfg.envs)
     losses, values = deque([], 2500), deque([], 2500)
     began, resumed_at, owed, updates, logged, tested = time.perf_counter(), done, 0.0, 0, done, done
     while done < steps and best < cfg.enough:
