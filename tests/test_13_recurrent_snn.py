@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -57,10 +58,12 @@ def test_alif_by_hand() -> None:
     assert lesson.run_layer(neuron, torch.full((12, 1, 1), 1.2)).flatten().tolist() == spk
 
 
-def test_alif_without_adaptation_is_rleaky() -> None:
-    """κ = 0: equation (2) is snn.RLeaky's, spikes and gradients."""
+@pytest.mark.parametrize(("slope", "spike_grad"), [(lesson.triangle, lesson.TRIANGLE), (lesson.arctan, None)])
+def test_alif_without_adaptation_is_rleaky(slope: Any, spike_grad: Any) -> None:
+    """κ = 0: equation (2) is snn.RLeaky's, spikes and gradients, with the same surrogate."""
     torch.manual_seed(0)
-    alif, rleaky = lesson.ALIF(0.9, 0.99, 0.0, 8), snn.RLeaky(beta=0.9, linear_features=8)
+    alif = lesson.ALIF(0.9, 0.99, 0.0, 8, slope=slope)
+    rleaky = snn.RLeaky(beta=0.9, linear_features=8, spike_grad=spike_grad)
     rleaky.recurrent.load_state_dict(alif.recurrent.state_dict())
     cur, grads = torch.randn(25, 3, 8), []
     for neuron in (alif, rleaky):
@@ -92,6 +95,13 @@ def test_leaky_gradient_fades_by_beta_and_slow_start_by_half() -> None:
     lag = np.arange(norms["Leaky"].shape[1])
     assert np.allclose(norms["Leaky"][0], math.exp(-1 / CFG.tau) ** lag, rtol=1e-4)
     assert norms["LSTM, PyTorch's start"][0, 4] < 0.2
+
+
+def test_long_tails_forget_what_the_threshold_keeps(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Back through a threshold the error shrinks by ρ − κ·σ′ a step: an arctan's σ′ is never 0, equation (5)'s is."""
+    monkeypatch.setattr(lesson, "LAGS", {k: v for k, v in lesson.LAGS.items() if "ALIF, no loop" in k})
+    norms = lesson.experiment_lags(lesson.Config(seeds=1), torch.device("cpu"))["norms"]
+    assert norms["ALIF, no loop"][0, 150] > 3 * norms["ALIF, no loop, arctan"][0, 150]
 
 
 def test_chrono_gates() -> None:
@@ -178,8 +188,8 @@ def test_images_become_sequences_row_by_row() -> None:
 def test_the_answer_is_read_at_the_end_or_over_all_steps() -> None:
     mem = torch.zeros(20, 1, 2)
     mem[:-lesson.READ, :, 0], mem[-lesson.READ:, :, 1] = 1.0, 2.0
-    assert lesson.at_the_end((mem, mem)).tolist() == [[0.0, 2.0]]
-    assert lesson.over_all_steps((mem, mem)).tolist() == [[0.75, 0.5]]
+    assert lesson.read_out((mem, mem)).tolist() == [[0.0, 2.0]]
+    assert lesson.read_out((mem, mem), last=0).tolist() == [[0.75, 0.5]]
 
 
 def test_costs_by_hand() -> None:
@@ -203,7 +213,7 @@ def test_a_loop_learns_to_remember() -> None:
     lesson.train_recall(net, 120, 60, 0)
     x, y = lesson.recall_batch(60, 300, torch.Generator().manual_seed(5))
     with torch.no_grad():
-        assert (lesson.at_the_end(net.run(x)).argmax(1) == y).float().mean() > 0.6
+        assert (lesson.read_out(net.run(x)).argmax(1) == y).float().mean() > 0.6
 
 
 @pytest.mark.parametrize("flags", [("--tau", "0"), ("--tau-adapt", "nan"), ("--num-steps", "785"), ("--seeds", "0"),
