@@ -60,7 +60,6 @@ Next: uv run capstone_gameworld.py
 from __future__ import annotations
 
 import copy
-import csv
 import time
 from collections import deque
 from collections.abc import Callable, Sequence
@@ -95,6 +94,7 @@ from common.pong import (
     events,
     one_game,
     play,
+    read_csv,
     read_state,
     rollouts,
     see_by_sensor,
@@ -472,15 +472,6 @@ MADE_BY = {"teacher": "train", "clipped": "convert", "sparse": "sparsify", "akid
            "spiking_dqn": "spiking-dqn"}
 
 
-def read_log(run: Run, name: str) -> list[dict[str, float]]:
-    """The log of this results folder, or else the one that the course ships; empty if there is none."""
-    for path in (run.dir / f"{name}.csv", CHECKPOINTS / f"pong_{name}.csv"):
-        if path.is_file():
-            with path.open(encoding="utf-8", newline="") as f:
-                return [{k: float(v) for k, v in row.items() if v} for row in csv.DictReader(f)]
-    return []
-
-
 # ------------------------------------------------------------------------------------ distillation
 
 
@@ -688,7 +679,7 @@ def spiking_dqn(cfg: Config, run: Run) -> None:
               found["plain"], "points", n=cfg.games)
     run.claim("spiking_dqn_gain", "return of its last 20 training games over that of the first ones",
               log[-1]["return"] - log[0]["return"], "points", ">= 1")
-    logs = {"spiking DQN": log, "teacher": read_log(run, "teacher")}
+    logs = {"spiking DQN": log, "teacher": read_csv(run.dir / "teacher.csv", CHECKPOINTS / "pong_teacher.csv")}
     run.figure(figures.plot_learning(logs, found), "spiking_learning")
 
 
@@ -939,7 +930,6 @@ def play_games(cfg: Config, run: Run) -> None:
     run.figure(figures.plot_play(film, cfg.agent), "play")
     if cfg.record is not None:
         run.saved.append(figures.record(film, cfg.record))
-
 
 
 # ------------------------------------------------------------------------------------ putting it together

@@ -107,8 +107,8 @@ def events(before: torch.Tensor, now: torch.Tensor) -> torch.Tensor:
 
 def see_events(grey: np.ndarray) -> torch.Tensor:
     """Pictures ``(B, n, 84, 84)``, the newest last → place, ON and OFF, ``(B, 3, 84, 84)`` uint8: equation (2)."""
-    level = torch.from_numpy(to_level(grey[:, -2:]))
-    return events(level[:, 0], level[:, 1])
+    parts = (torch.from_numpy(to_level(part)) for part in np.array_split(grey[:, -2:], -(-len(grey) // 1000)))
+    return torch.cat([events(level[:, 0], level[:, 1]) for level in parts])  # in parts, to save memory
 
 
 def see_places(grey: np.ndarray) -> torch.Tensor:
@@ -257,6 +257,14 @@ def write_csv(path: Path, rows: list[dict[str, float]]) -> Path:
     writer.writeheader()
     writer.writerows(rows)
     return write_atomic(path, lambda tmp: tmp.write_text(text.getvalue(), encoding="utf-8"))
+
+
+def read_csv(*paths: Path) -> list[dict[str, float]]:
+    """The log in the first of these files that is there; empty if none is."""
+    for path in filter(Path.is_file, paths):
+        with path.open(encoding="utf-8", newline="") as f:
+            return [{k: float(v) for k, v in row.items() if v} for row in csv.DictReader(f)]
+    return []
 
 
 @dataclass

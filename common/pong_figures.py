@@ -65,7 +65,8 @@ def plot_conversion(times: Sequence[int], found: dict[str, list[tuple[float, flo
                     ann: float) -> Figure:
     best = max(tried, key=lambda t: tried[t])
     fig, (a, b) = plots.figure(1, 2, size=(10, 3.9), title=(
-        f"Converted: {tried[best]:+.1f} points at T = {best}, {min(tried.values()):+.1f} at the worst T"))
+        f"Converted: {tried[best]:+.1f} points in the validation games at T = {best} (teacher {ann:+.1f}), "
+        f"{min(tried.values()):+.1f} at the worst T"))
     plots.curves(a, times, {k: [100 * agree for agree, _ in rows] for k, rows in found.items()})
     plots.label(a, "time steps T", "same action as the teacher (%)", "Agreement on the teacher's states")
     b.plot(list(tried), list(tried.values()), "o-", color=plots.BLUE, label="IF neurons, trained clipped")

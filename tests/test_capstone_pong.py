@@ -504,7 +504,7 @@ def test_a_cut_training_goes_on_where_it_was(tmp_path: Path, scores: list[float]
     assert next(iter(again["optimizer"]["state"].values()))["step"].item() > made_steps
     assert not same(again["net"], saved["net"]), "it did not go on learning"
     assert again["best"] == 5.0 and same(weights(run), kept), "3 points are no reason to give up the weights of 5"
-    assert [r["decisions"] for r in m.read_log(run, "teacher")] == [200, 800]
+    assert [r["decisions"] for r in m.read_csv(run.dir / "teacher.csv")] == [200, 800]
 
     m.q_learning(m.PongNet(), replace(cfg, resume=True), run, "teacher", 1000)  # 7 points
     assert not same(weights(run), kept)
