@@ -45,7 +45,8 @@ def plot_perception(found: dict[str, Any], grey: np.ndarray) -> Figure:
         f"{found['events']['plain']:+.1f}; frames {found['frames']['plain']:+.1f}"))
     eyes = {"frames: the last three": see_frames, "deltas: picture, brighter, darker": see_deltas,
             "events: place, ON, OFF": see_events}
-    moving = int(np.argmax([(see_events(g[None])[0, 1:] > 0).sum().item() for g in grey[:200]]))
+    events = np.array([(see_events(g[None])[0, 1:] > 0).sum().item() for g in grey[:200]])
+    moving = int(np.argmax(np.where(events < 300, events, 0)))  # a game that has just begun flashes as a whole
     for ax, (name, see) in zip(axes[0], eyes.items(), strict=True):
         ax.imshow(see(grey[moving][None])[0].permute(1, 2, 0).numpy())
         plots.label(ax, "x (pixels)", "y (pixels)", name)
@@ -55,7 +56,7 @@ def plot_perception(found: dict[str, Any], grey: np.ndarray) -> Figure:
     plots.bars(axes[1, 1], {k: v["inputs"] for k, v in found.items()}, fmt="{:,.0f}")
     plots.label(axes[1, 1], "non-zero inputs a decision", "", "What goes in")
     plots.bars(axes[1, 2], {k: v["by_layer"][0] / 1000 for k, v in found.items()}, fmt="{:,.0f}")
-    plots.label(axes[1, 2], "operations (thousands)", "", "What the first layer then does")
+    plots.label(axes[1, 2], "operations (thousands)", "", "The first layer's work")
     for ax in axes[1, :2]:
         ax.margins(x=0.25)
     return fig
