@@ -48,12 +48,15 @@ Run
     uv run capstone_pong.py report --journal          all that was measured, and the write-up for your journal
 
 You should see
-    TODO
+    30 games each, in brackets with sticky actions. Teacher +20.2 (+11.3). Of 21,168 inputs events leave 104. Balanced
+    IF neurons act as the teacher on 56 % of the states at T = 32; trained clipped, on 88 %: +20.2 (+11.0). Trained at
+    T = 4: +19.9 (+9.3). Akida with four bits +19.9 (+11.6), all on the mesh. Students of 30,000 states (10 games):
+    events +20.8, deltas +12.1, frames −21. A sensor's noise and mismatch would leave the teacher 42 % of its actions.
 
 Builds on / leads to
     04, 07, 09, 10, 14, 16, 17, 19. What you measure goes to your journal: `report --journal`.
 
-Predict: TODO
+Predict: with --num-steps 1 each neuron may speak once. How many points does `clone` still make, and how many SynOps?
 Next: uv run capstone_gameworld.py
 """
 
@@ -723,14 +726,22 @@ def sparsify(cfg: Config, run: Run) -> None:
 # ------------------------------------------------------------------------------------ Akida
 
 
-def keras_twin(net: PongNet) -> Any:
-    """``net``, whose activations lie in 0..1, in tf_keras: ``(B, 84, 84, 3)`` uint8 → logits ``(B, 3)``."""
+def keras_twin(net: PongNet, within: float = 0.0) -> Any:
+    """``net``, whose activations lie in 0..1, in tf_keras: ``(B, 84, 84, 3)`` uint8 → logits ``(B, 3)``.
+
+    With ``within``, weights after the first layer are cut to so many standard deviations of their output's: two bits
+    leave −1, 0 and 1 times a scale that the largest weight sets, so one outlier rounds all others to 0.
+    """
     akd.keras()
     from tf_keras import Input, Sequential, layers
 
     relu = partial(layers.ReLU, max_value=1.0)
     conv = partial(layers.Conv2D, padding="same")
-    width, hidden = net.conv1.out_channels, net.fc1.out_features
+    net, width, hidden = copy.deepcopy(net), net.conv1.out_channels, net.fc1.out_features
+    for name in (*HIDDEN[1:], "fc2") if within else ():
+        w = getattr(net, name).weight.data
+        s = within * w.flatten(1).std(1).view(-1, *[1] * (w.ndim - 1))
+        w.copy_(w.clamp(-s, s))
     twin = Sequential([
         Input((SIZE, SIZE, 3), dtype="uint8"), layers.Rescaling(1 / 255),
         conv(width, 7, strides=3, name="conv1"), relu(), conv(2 * width, 3, strides=2, name="conv2"), relu(),
@@ -778,9 +789,10 @@ def quantize(cfg: Config, run: Run) -> None:
     difference = float(np.abs(akd.keras_outputs(twin, x_test) - reference).max() / np.abs(reference).max())
     x, p = akd.channels_last(see_events(seen.grey)), F.softmax(seen.q / cfg.tau, 1).numpy()
     rows, models = {}, {}
-    for bits in ((8, 4, 4), (8, 2, 2))[: 1 if cfg.smoke else None]:
+    for bits in ((8, 4, 4), (8, 2, 4))[: 1 if cfg.smoke else None]:
         name, began = "/".join(map(str, bits)), time.perf_counter()
         names = dict(zip(("input_bits", "weight_bits", "activation_bits"), bits, strict=True))
+        twin = keras_twin(net, 0.0 if bits[1] > 2 else 1.2)
         quantised, ptq = akd.quantize_and_convert(twin, x[:1000], **names)
         akd.keras().utils.set_random_seed(cfg.seed)
         passes = cfg.epochs if bits[1] > 2 else 2 * cfg.epochs
@@ -885,14 +897,10 @@ def benchmark(cfg: Config, run: Run) -> None:
     run.table(f"Milliseconds, p50 / p95 of {repeats} decisions", ("backend", *next(iter(times.values())), "all"),
               [(k, *(f"{np.percentile(x, 50):.3f} / {np.percentile(x, 95):.3f}" for x in [*v.values(), whole[k]]))
                for k, v in times.items()])
-    for key, name in (("ann", "teacher, ReLU, cpu"), ("spiking", f"{spiking}, cpu")):
+    told = ("teacher, ReLU, cpu", f"{spiking}, cpu", *(k for k in times if k.startswith("Akida")))
+    for key, name in zip(("ann", "spiking", "akida"), told, strict=False):  # a simulator's speed is its host's
         run.claim(f"latency_{key}_p50", f"frame to action, {name}: median", np.percentile(whole[name], 50), "ms")
         run.claim(f"latency_{key}_p95", "its 95th percentile", np.percentile(whole[name], 95), "ms", f"<= {BAR_MS:g}")
-    for name in times:
-        if name.startswith("Akida"):
-            run.claim("latency_akida_p50", f"frame to action, {name}: median", np.percentile(whole[name], 50), "ms")
-            run.claim("latency_akida_p95", "its 95th percentile (a simulator's speed is the host's)",
-                      np.percentile(whole[name], 95), "ms", f"<= {BAR_MS:g}")
     run.claim("spiking_energy", f"estimated energy of a decision, arithmetic only: {spiking}",
               costs[spiking]["energy_nj"], "nJ")
     run.claim("dense_energy", "the same for the teacher with nothing skipped",
@@ -959,7 +967,7 @@ def analysis(claims: dict[str, Claim]) -> str:
         "sparse_synops", "sparse_saved")
     say("Akida at 8/4/4: {0:+.2f} ({1:+.2f} sticky), {2:.0f} layers in software, {3:.0f} processors.", "akida_844",
         "akida_844_sticky", "akida_software", "akida_nps")
-    say("Akida at 8/2/2: {0:+.2f}.", "akida_822")
+    say("Akida at 8/2/4: {0:+.2f} ({1:+.2f} sticky).", "akida_824", "akida_824_sticky")
     say("Frame to action: {0:.2f} ms p50, {1:.2f} ms p95 for the spiking policy in PyTorch.", "latency_spiking_p50",
         "latency_spiking_p95")
     missed = [c.text for c in claims.values() if c.met is False]

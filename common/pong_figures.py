@@ -16,12 +16,15 @@ from common.results import write_atomic
 
 BAR_MS = 50.0  # from frame to action, at most
 
+
 def plot_learning(logs: dict[str, list[dict[str, float]]], found: dict[str, Any]) -> Figure:
     first = next(iter(logs))
+    end = 2 * logs[first][-1]["decisions"]  # of a longer log only the beginning, to compare
     fig, (a, b) = plots.figure(1, 2, size=(10, 3.8), title=(
         f"{first[0].upper() + first[1:]}: {found['plain']:+.1f} points a game, {found['sticky']:+.1f} with sticky "
         "actions"))
     for i, (name, log) in enumerate(logs.items()):
+        log = [r for r in log if r["decisions"] <= end]
         if not log:
             continue
         x = [r["decisions"] / 1000 for r in log]
@@ -32,8 +35,8 @@ def plot_learning(logs: dict[str, list[dict[str, float]]], found: dict[str, Any]
                color=plots.COLOURS[i], label=f"{name}, validation games")
         b.plot(x, [r["q"] for r in log], label=name, **look)
     a.set_ylim(-22, 22)
-    for ax in (a, b):
-        ax.legend()
+    a.legend(loc="upper left" if len(logs) > 1 else "lower right")
+    b.legend()
     plots.label(a, "decisions (thousands)", "points a game", "Reward")
     plots.label(b, "decisions (thousands)", "mean target y (points)", "What it expects of a rally")
     return fig

@@ -23,8 +23,7 @@ from common import pong, pong_figures
 from common.events import DVS, Pixel
 from common.lesson import begin, parse
 from common.metrics import ann_macs
-from common.results import Run, UserError
-from common.sweep import save_weights
+from common.results import Run, UserError, save_weights
 
 m = load_script("capstone_pong")
 TINY = {"steps": 200, "envs": 2, "batch_size": 4, "every": 20, "replay": 1000, "games": 1, "n_step": 3}
