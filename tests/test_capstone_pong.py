@@ -364,6 +364,26 @@ def test_keras_twin_is_the_same_network() -> None:
     assert not torch.allclose(want, uncut), "clipping cuts nothing off: it would not be compared"
 
 
+def test_outliers_do_not_set_the_scale_of_two_bits() -> None:
+    """One weight 100 times the others': uncut it is the scale, and all others of its output round to 0."""
+    try:
+        akd.keras()
+    except UserError as e:
+        pytest.skip(f"no TensorFlow here: {e}")
+    net = made()
+    with torch.no_grad():
+        net.fc1.weight[:, 0] = 100 * net.fc1.weight.std()
+        sd = net.fc1.weight.std(1)
+    first, before = net.conv1.weight.detach().clone(), net.fc1.weight.detach().clone()
+    cut = m.keras_twin(net, 1.2).get_layer("fc1").get_weights()[0]  # (inputs, outputs)
+    assert np.allclose(np.abs(cut).max(0), 1.2 * sd.numpy(), rtol=1e-5)
+    assert torch.equal(net.fc1.weight, before), "the network itself was cut"
+    kept = m.keras_twin(net, 1.2).get_layer("conv1").get_weights()[0]
+    assert np.allclose(kept, first.permute(2, 3, 1, 0).numpy())
+    whole = lambda w: np.mean(np.abs(np.round(w / np.abs(w).max(0))) > 0)  # noqa: E731  (−1, 0, 1 times the largest)
+    assert whole(cut) > 10 * whole(m.keras_twin(net).get_layer("fc1").get_weights()[0])
+
+
 # ------------------------------------------------------------------------------------ games
 
 
