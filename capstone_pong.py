@@ -50,8 +50,9 @@ Run
 You should see
     30 games each, in brackets with sticky actions. Teacher +20.2 (+11.3). Of 21,168 inputs events leave 104. Balanced
     IF neurons act as the teacher on 56 % of the states at T = 32; trained clipped, on 88 %: +20.2 (+11.0). Trained at
-    T = 4: +19.9 (+9.3). Akida with four bits +19.9 (+11.6), all on the mesh. Students of 30,000 states (10 games):
-    events +20.8, deltas +12.1, frames −21. A sensor's noise and mismatch would leave the teacher 42 % of its actions.
+    T = 4: +19.9 (+9.3), 400,027 SynOps; sparse 325,648. Akida, all on the mesh: 4 bits +19.9 (+11.6), 2-bit weights
+    +20.0 (+9.8). Students of 30,000 states (10 games): events +20.8, deltas +12.1, frames −21. Frame to action 2.6 ms
+    (p95). A sensor's noise and mismatch would leave the teacher 42 % of its actions.
 
 Builds on / leads to
     04, 07, 09, 10, 14, 16, 17, 19. What you measure goes to your journal: `report --journal`.
@@ -119,6 +120,7 @@ CHECKPOINTS = ROOT / "checkpoints"
 COMMANDS = ("train", "perception", "convert", "clone", "spiking-dqn", "sparsify", "quantize", "benchmark", "play",
             "report", "all")
 AGENTS = ("teacher", "converted", "clone", "sparse", "akida")
+CONVERTED = 32  # time steps of the converted network: what `convert` chose
 HIDDEN = ("conv1", "conv2", "conv3", "fc1")
 TEST_SEED, VAL_SEED, STUDENT_SEED = 10_000, 20_000, 30_000  # first seed of the games that each use plays; training: 0
 
@@ -815,7 +817,6 @@ def quantize(cfg: Config, run: Run) -> None:
     write_checksum(path)
     run.saved.append(path)
     mapping = akd.map_on_akd1000(model)
-    minimal = akd.map_on_akd1000(model, mode="Minimal")
     where = akd.akida_status()
     run.table(f"Akida: {where.state}", ("bits (input weights/weights/activations)", "rounded after training*",
                                         "trained with rounding", "sticky", "as the teacher", "as quantised Keras"),
@@ -836,7 +837,7 @@ def quantize(cfg: Config, run: Run) -> None:
     run.claim("akida_software", "layers of it that the AKD1000 leaves to software", len(mapping.fallbacks), "layers",
               "== 0")
     run.claim("akida_nps", "neural processors of 78 that it takes", mapping.nps_used, "NPs")
-    run.claim("akida_nps_minimal", "as few as possible", minimal.nps_used, "NPs")
+    run.claim("akida_nps_minimal", "as few as possible", akd.map_on_akd1000(model, mode="Minimal").nps_used, "NPs")
     run.claim("akida_bytes", "size of the .fbz", path.stat().st_size, "bytes")
     run.extra["akida"] = {"state": where.state, "reason": where.reason, **mapping.places()}
     run.figure(figures.plot_akida(rows, mapping), "akida")
@@ -850,7 +851,7 @@ def benchmark(cfg: Config, run: Run) -> None:
     teacher, t = fetch(run, "teacher"), cfg.num_steps
     maps = see_events(rollouts(teacher, cfg.states // 30 + 16, VAL_SEED).grey)
     agents: dict[str, nn.Module] = {"teacher, ReLU": teacher}
-    for name, file, steps in (("converted", "clipped", 16), ("clone", "clone", t), ("sparse", "sparse", t)):
+    for name, file, steps in (("converted", "clipped", CONVERTED), ("clone", "clone", t), ("sparse", "sparse", t)):
         try:
             agents[f"{name}, T = {steps}"] = SpikingPong(fetch(run, file), steps)
         except UserError as e:
@@ -913,7 +914,7 @@ def make_agent(cfg: Config, run: Run, name: str) -> tuple[Policy, nn.Module | No
     if name == "akida":
         return akida_policy(load_fbz(run)), None
     net = fetch(run, "clipped" if name == "converted" else name)
-    agent = net if name == "teacher" else SpikingPong(net, 16 if name == "converted" else cfg.num_steps)
+    agent = net if name == "teacher" else SpikingPong(net, CONVERTED if name == "converted" else cfg.num_steps)
     return greedy(agent), agent
 
 
