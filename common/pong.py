@@ -281,16 +281,18 @@ class Seen:
 
 def rollouts(teacher: nn.Module, n: int, seed: int, actor: Policy | None = None, eyes: Eyes = see_events,
              noise: float = 0.05) -> Seen:
-    """``n`` states of 16 games, half of them with sticky actions; ``actor`` plays, or the teacher, with some noise."""
-    worlds, rng = [Pong(8, seed, 0.0), Pong(8, seed + 8, 0.25)], np.random.default_rng(seed)
+    """``n`` states of 16 games (2 for fewer than 256 states: a game takes 0.2 s to begin), half of them with sticky
+    actions; ``actor`` plays, or the teacher, with some noise."""
+    half = 8 if n >= 256 else 1
+    worlds, rng = [Pong(half, seed, 0.0), Pong(half, seed + 8, 0.25)], np.random.default_rng(seed)
     grey, q = np.empty((n, 3, SIZE, SIZE), np.uint8), torch.empty(n, len(ACTIONS))
-    for i in range(0, n, 16):
+    for i in range(0, n, 2 * half):
         stack = np.concatenate([w.stack for w in worlds])[:, 1:]
         with torch.no_grad():
             values = teacher(see_events(stack).float() / 255)
-        grey[i : i + 16], q[i : i + 16] = stack[: n - i], values[: n - i]
+        grey[i : i + 2 * half], q[i : i + 2 * half] = stack[: n - i], values[: n - i]
         action = values.argmax(1).numpy() if actor is None else actor(eyes(stack))
-        action = np.where(rng.random(16) < noise, rng.integers(0, len(ACTIONS), 16), action)
+        action = np.where(rng.random(2 * half) < noise, rng.integers(0, len(ACTIONS), 2 * half), action)
         for w, a in zip(worlds, np.split(action, 2), strict=True):
             w.step(a)
     return Seen(grey, q)

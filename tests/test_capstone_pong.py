@@ -657,7 +657,7 @@ def test_rollouts_label_what_the_actor_comes_through() -> None:
         return np.ones(len(maps), int)
 
     seen = m.rollouts(teacher, 40, m.STUDENT_SEED, actor)
-    assert seen.grey.shape == (40, 3, 84, 84) and asked == [(16, 3, 84, 84)] * 3
+    assert seen.grey.shape == (40, 3, 84, 84) and asked == [(2, 3, 84, 84)] * 20
     with torch.no_grad():
         torch.testing.assert_close(seen.q, teacher(m.see_events(seen.grey).float() / 255))
     both = seen + seen
