@@ -346,13 +346,13 @@ def dense_macs(net: PongNet) -> int:
 @torch.no_grad()
 def cost(agent: nn.Module, maps: torch.Tensor) -> dict[str, float]:
     """Per decision on ``maps (B, 3, 84, 84)``: ``macs`` of the first layer, ``synops`` after it, ``spikes``, energy."""
-    x, b = maps.float() / 255, len(maps)
-    if isinstance(agent, SpikingPong):
-        hidden, net = agent.run(constant_current(x, agent.num_steps))[0], agent.net
-    else:
-        hidden, net = agent.activations(x), agent
+    if (b := len(maps)) > 100:  # in parts, to save memory
+        parts = [(cost(agent, m), len(m)) for m in maps.split(100)]
+        return {k: np.average([c[k] for c, _ in parts], 0, [n for _, n in parts]).tolist() for k in parts[0][0]}
+    x, spiking = maps.float() / 255, isinstance(agent, SpikingPong)
+    hidden = agent.run(constant_current(x, agent.num_steps))[0] if spiking else agent.activations(x)
+    net = agent.net if spiking else agent
     first, *rest = (n.item() / b for n in operations(net, [x, *hidden]))
-    spiking = isinstance(agent, SpikingPong)
     synops, macs = sum(rest), first + (0 if spiking else sum(rest))
     return {"inputs": (maps != 0).sum().item() / b, "macs": macs, "synops": synops, "by_layer": [first, *rest],
             "spikes": sum((h != 0).sum().item() for h in hidden) / b, "dense": dense_macs(net),

@@ -771,3 +771,13 @@ def test_headline_keeps_capitals() -> None:
     log = [{"decisions": 1000, "return": -21.0, "q": 0.0, "val": -20.0}]
     fig = pong_figures.plot_learning({"spiking DQN": log}, {"plain": 1.0, "sticky": 0.0})
     assert "Spiking DQN" in fig.get_suptitle()
+
+
+def test_cost_in_parts_is_the_cost_of_all() -> None:
+    agent, maps = m.SpikingPong(made(), 2), uint8_maps(130)
+    a, b = m.cost(agent, maps[:100]), m.cost(agent, maps[100:])
+    whole = m.cost(agent, maps)
+    assert whole["synops"] == pytest.approx((100 * a["synops"] + 30 * b["synops"]) / 130)
+    assert whole["by_layer"] == pytest.approx([(100 * x + 30 * y) / 130 for x, y in zip(a["by_layer"], b["by_layer"],
+                                                                                      strict=True)])
+    assert whole["dense"] == a["dense"]
