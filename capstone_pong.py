@@ -16,7 +16,7 @@ Idea
         place = |ℓ_t − ℓ_board|        ON = max(ℓ_t − ℓ_{t−1}, 0)        OFF = max(ℓ_{t−1} − ℓ_t, 0)        (2)
 
     (place is the sum of all events since the board was empty). Its ReLU layers become integrate-and-fire neurons by
-    lesson 16's equation (4): W_l·λ_{l−1}/λ_l, b_l/λ_l, with λ the 99.9 percentile of each layer's activations. The
+    lesson 16's equation (4): W_l·λ_{l−1}/λ_l, b_l/λ_l, with λ a high percentile of each layer's activations. The
     output does not spike: Q is the mean current of the last layer, as in Chen et al., so near ties are not lost to
     rounding. Policies with few steps, few spikes or few bits are then trained on by distillation (Rusu et al. 2016),
     on states that teacher and student visit (DAgger, Ross et al. 2011):
@@ -42,16 +42,16 @@ Read first
 Run
     uv run capstone_pong.py                           `benchmark`, with the agents that the course ships: a minute
     uv run capstone_pong.py play --agent sparse --record pong.gif      watch one; teacher, converted, clone, akida too
-    uv run capstone_pong.py train --resume            1,000,000 decisions: two hours on one thread; may be cut
+    uv run capstone_pong.py train --resume            1,000,000 decisions: two to three hours on one thread; may be cut
     uv run capstone_pong.py convert                   then clone, sparsify, quantize, perception, spiking-dqn: each on
                                                       what was made before, or on what the course ships
     uv run capstone_pong.py report --journal          all that was measured, and the write-up for your journal
 
 You should see
     30 games each, in brackets with sticky actions. Teacher +20.2 (+11.3). Of 21,168 inputs events leave 104. Balanced
-    IF neurons act as the teacher on 56 % of the states at T = 32; trained clipped, on 88 %: +20.2 (+11.0). Trained at
+    IF neurons act as the teacher on 76 % of the states at best, T = 32; trained clipped, on 88 %: +20.2 (+11.0). At
     T = 4: +19.9 (+9.3), 400,027 SynOps; sparse 325,648. Akida, all on the mesh: 4 bits +19.9 (+11.6), 2-bit weights
-    +20.0 (+9.8). Students of 30,000 states (10 games): events +20.8, deltas +12.1, frames −21. Frame to action 2.6 ms
+    +20.0 (+9.8). Students of 30,000 states (10 games): events +20.8, deltas +12.1, frames −21. Frame to action 2.5 ms
     (p95). A sensor's noise and mismatch would leave the teacher 42 % of its actions.
 
 Builds on / leads to
