@@ -21,7 +21,7 @@ Idea
         δ[t] = ε[t] + β·δ[t+1]            δa[t] = ρ·δa[t+1] − κ·ε[t]            ∂L/∂V = Σ δ[t]·S[t−1]ᵀ      (4)
 
     How far back does an error reach? Through a threshold alone, ρ − κ·σ′ of δa is left a step. An arctan's σ′ is 0.09
-    even at X = −θ: there the error fades within 1/(0.09·κ) steps, while the neuron remembers for τ_a. So, as Bellec et al.:
+    even at X = −θ: there it fades in 1/(0.09·κ) steps, while the neuron remembers for τ_a. So, as Bellec et al.:
                                   σ′(X) = 0.3·max(0, 1 − |X|/θ)                                             (5)
     A membrane alone leaves δ[t−n] = βⁿ·δ[t]. With a loop each step back multiplies by Jᵀ, J = β·1 + V·diag(σ′). If V's
     entries are independent with variance g²/(3H), as nn.Linear's are for g = 1, the eigenvalues of V·diag(σ′) fill a

@@ -128,7 +128,7 @@ TEST_SEED, VAL_SEED, STUDENT_SEED = 10_000, 20_000, 30_000  # first seed of the 
 @dataclass
 class Config(LessonConfig):
     """One command at a time; `all` runs them in order. `--num-steps` is T of the spiking policies, not of `convert`,
-    which tries several."""
+    which tries several. `--device`: only `benchmark` times a GPU, all else runs on the CPU as the emulator does."""
 
     LIMITS = LessonConfig.LIMITS | {
         "steps": (100, 1e8), "spiking_steps": (100, 1e8), "enough": (-21, 22), "envs": (2, 256), "n_step": (1, 50),
