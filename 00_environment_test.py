@@ -197,21 +197,22 @@ def say_core_is_broken(error: Exception) -> int:
 
 
 try:
+    from akd1000.backend import akida_status
+    from common import plots
+    from common.cost import latency
+    from common.data import search_path
+    from common.device import describe, device_names, ram_bytes, saved_for_backward
+    from common.lesson import LessonConfig, bounded, start
+    from common.run import Run
+    from common.spiking import over_time, reset_state
+    from multistep import unroll
+
     import numpy as np
     import snntorch as snn
     import torch
     import tyro  # noqa: F401  # every script reads its flags with it
     from matplotlib.figure import Figure
     from torch import nn
-
-    from common import plots
-    from common.akida_backend import akida_status
-    from common.data import search_path
-    from common.device import describe, device_names, ram_bytes, saved_for_backward
-    from common.lesson import LessonConfig, start
-    from common.metrics import latency
-    from common.results import Run
-    from common.spiking import over_time, reset_state, unroll
 except Exception as error:  # an absent package raises ImportError, a damaged one whatever it likes
     if __name__ != "__main__":
         raise
@@ -222,12 +223,11 @@ except Exception as error:  # an absent package raises ImportError, a damaged on
 class Config(LessonConfig):
     """num_steps is the length of the forward pass that is timed; memory is measured at 1 to 5 fifths of it."""
 
-    LIMITS = LessonConfig.LIMITS | {"batch_size": (1, 10_000), "repeats": (1, 10_000)}
-    num_steps: int = 50
+    num_steps: int = bounded(50, 1, 100_000)
     """time steps of the small network"""
-    batch_size: int = 128
+    batch_size: int = bounded(128, 1, 10_000)
     """images at once in the measurements of memory and of zeros"""
-    repeats: int = 30
+    repeats: int = bounded(30, 1, 10_000)
     """forward passes timed for each device and batch size; the median counts"""
     deep: bool = False
     """import every library in a process of its own, TensorFlow too (minutes)"""

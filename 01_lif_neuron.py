@@ -68,14 +68,14 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
 
+from common import plots
+from common.lesson import LessonConfig, bounded, start
+from common.run import Run
+
 import numpy as np
 import snntorch as snn
 import torch
 from matplotlib.figure import Figure
-
-from common import plots
-from common.lesson import LessonConfig, start
-from common.results import Run
 
 Tensor = torch.Tensor
 RESETS = ("subtract", "zero", "none")
@@ -86,21 +86,19 @@ LEAK_LATER, LAND_ON_0 = "guess: subtract, then leak", "guess: the step ends at 0
 class Config(LessonConfig):
     """Only section 3, by hand beside snn.Leaky, runs on --device: the rest is too little work for a GPU."""
 
-    LIMITS = LessonConfig.LIMITS | {"beta": (0.05, 0.999), "threshold": (0.01, 100.0), "long_steps": (100, 20_000),
-                                    "neurons": (1, 10_000), "refractory": (1, 50), "grid": (2, 100)}
-    num_steps: int = 200
+    num_steps: int = bounded(200, 1, 100_000)
     """time steps in the traces that are drawn, at 1 ms each"""
-    beta: float = 0.9
+    beta: float = bounded(0.9, 0.05, 0.999)
     """share of the potential that one step leaves; 0.9 at 1 ms is a time constant of 9.5 ms"""
-    threshold: float = 1.0
+    threshold: float = bounded(1.0, 0.01, 100.0)
     """potential θ above which the neuron fires"""
-    long_steps: int = 1000
+    long_steps: int = bounded(1000, 100, 20_000)
     """time steps of the runs that are only measured"""
-    neurons: int = 64
+    neurons: int = bounded(64, 1, 10_000)
     """neurons, each with noise of its own, in the comparison with snn.Leaky"""
-    refractory: int = 5
+    refractory: int = bounded(5, 1, 50)
     """steps for which a neuron sits out after a spike (section 6)"""
-    grid: int = 40
+    grid: int = bounded(40, 2, 100)
     """values of β, and of θ, in the sweep of section 7"""
 
     @property

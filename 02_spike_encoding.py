@@ -73,6 +73,13 @@ from collections.abc import Iterator
 from dataclasses import dataclass, replace
 from typing import Any
 
+from common import plots
+from common.data import ImageData, mnist
+from common.io import write_atomic
+from common.lesson import LessonConfig, bounded, start
+from common.run import Run
+from common.training import fit
+
 import numpy as np
 import torch
 import torch.nn.functional as F
@@ -80,12 +87,6 @@ from matplotlib.figure import Figure
 from PIL import Image, ImageDraw, ImageFont
 from snntorch import spikegen
 from torch import nn
-
-from common import plots
-from common.data import ImageData, mnist
-from common.lesson import LessonConfig, start
-from common.results import Run, write_atomic
-from common.training import fit
 
 Tensor = torch.Tensor
 RATE, SPARSE, LATENCY, DELTA = "rate", "sparse rate", "latency", "delta"
@@ -99,22 +100,19 @@ SIGMAS = (0.0, 2.0, 4.0, 8.0, 16.0)  # jitter, steps
 class Config(LessonConfig):
     """num_steps is the window T in which each code has to say everything it has to say."""
 
-    LIMITS = LessonConfig.LIMITS | {"num_steps": (1, 250), "gain": (0.001, 1), "pixel_threshold": (0.001, 0.5),
-                                    "delta_threshold": (0.01, 1), "trace_beta": (0.1, 1), "n_train": (100, 60_000),
-                                    "epochs": (1, 100)}
-    num_steps: int = 25
+    num_steps: int = bounded(25, 1, 250)
     """time steps T of the window; one step stands for 1 ms"""
-    gain: float = 0.1
+    gain: float = bounded(0.1, 0.001, 1)
     """spikes per step of a white pixel in the sparse rate code (0.1 at 1 ms: 100 Hz, a busy cell of the cortex)"""
-    pixel_threshold: float = 0.01
+    pixel_threshold: float = bounded(0.01, 0.001, 0.5)
     """pixels below this intensity stay silent in the latency code"""
-    delta_threshold: float = 0.1
+    delta_threshold: float = bounded(0.1, 0.01, 1)
     """change of intensity that makes a spike in the delta code"""
-    trace_beta: float = 0.95
+    trace_beta: float = bounded(0.95, 0.1, 1)
     """share of the receiver's trace that one step leaves; 0.95 is a memory of 20 steps"""
-    n_train: int = 10_000
+    n_train: int = bounded(10_000, 100, 60_000)
     """training images for the read-outs; the test set is always whole"""
-    epochs: int = 5
+    epochs: int = bounded(5, 1, 100)
     """passes over the training images for each read-out"""
 
 

@@ -69,6 +69,15 @@ from dataclasses import dataclass
 from functools import partial
 from typing import Any, NamedTuple
 
+from common import plots
+from common.data import ImageData, mnist
+from common.lesson import LessonConfig, bounded, start
+from common.run import Run
+from common.spiking import constant_current, over_time, reset_state
+from common.training import evaluate, fit
+from multistep import unroll
+from tutor.network_check import complaints, diagnose
+
 import numpy as np
 import snntorch as snn
 import torch
@@ -78,39 +87,129 @@ from scipy.stats import spearmanr
 from snntorch import spikegen, surrogate
 from torch import nn
 
-from common import plots
-from common.data import ImageData, mnist
-from common.diagnosis import diagnose
-from common.lesson import LessonConfig, start
-from common.populations import KINDS, RANGES, THETA, lif, noisy_current, other_mechanism, population, renewal
-from common.results import Run
-from common.spiking import constant_current, over_time, reset_state, unroll
-from common.training import evaluate, fit
-
 
 @dataclass
 class Config(LessonConfig):
     """num_steps: length of the recordings in sections 1 to 3, and four times that of the codes in section 5; the
     populations of section 4 have lengths of their own, the networks of section 6 run for 15 steps."""
 
-    LIMITS = LessonConfig.LIMITS | {"neurons": (2, 10_000), "beta": (0.01, 0.999), "train": (32, 55_000),
-                                    "populations": (1, 10_000), "networks": (1, 50)}
-    num_steps: int = 200
+    num_steps: int = bounded(200, 1, 100_000)
     """time steps of a recording (T)"""
-    neurons: int = 60
+    neurons: int = bounded(60, 2, 10_000)
     """neurons of a recording (N)"""
-    beta: float = 0.9
+    beta: float = bounded(0.9, 0.01, 0.999)
     """membrane decay per step"""
-    populations: int = 100
+    populations: int = bounded(100, 1, 10_000)
     """populations of each kind that diagnose_raster has to name"""
-    train: int = 3000
+    train: int = bounded(3000, 32, 55_000)
     """training images of the networks that are broken afterwards"""
-    networks: int = 3
+    networks: int = bounded(3, 1, 50)
     """networks (seeds) that are broken in four ways each"""
 
 
 SMOKE = {"num_steps": 60, "populations": 8, "train": 300, "networks": 1}
 FULL = {"populations": 1000, "train": 20_000, "networks": 10}
+
+# ---------------------------------------------------------------- populations that are what they are by their making
+
+KINDS = ("silence", "saturation", "synchronous bursting", "healthy firing")
+THETA = 1.0
+
+
+def lif(cur: np.ndarray, beta: float, mem0: np.ndarray | None = None) -> tuple[np.ndarray, np.ndarray]:
+    """Spikes and membranes, ``(T, N)`` each, of LIF neurons with reset to zero under ``cur (T, N)``."""
+    neuron = snn.Leaky(beta=beta, threshold=THETA, reset_mechanism="zero")
+    state = None if mem0 is None else (torch.tensor(mem0, dtype=torch.float32)[None],)
+    with torch.no_grad():
+        spk, mem, _ = unroll(neuron, torch.tensor(cur, dtype=torch.float32)[:, None], state, record_mem=True)
+    return spk[:, 0].numpy(), mem[:, 0].numpy()
+
+
+def noisy_current(rng: np.random.Generator, mean: np.ndarray, T: int, beta: float, noise: float) -> np.ndarray:
+    """``mean (N,)`` or ``(T, N)`` plus white noise that alone would spread the membrane by ``noise``·θ."""
+    sigma = noise * THETA * np.sqrt(1 - beta**2)  # the variance of an AR(1) process is σ²/(1 − β²)
+    return mean + sigma * rng.standard_normal((T, mean.shape[-1]))
+
+
+# For each parameter: the range that sets the limits, then the ranges of the test, which lie outside it. A population
+# is what its noise-free membrane says: it never reaches θ; at each step; only in pulses that all share; by itself.
+RANGES: dict[str, tuple[tuple[float, float], ...]] = {
+    "N": ((40, 80), (15, 39), (81, 200)),
+    "T": ((120, 200), (60, 119), (201, 400)),
+    "β": ((0.85, 0.93), (0.75, 0.84), (0.94, 0.97)),
+    "spread of the drive": ((0.10, 0.15), (0.0, 0.09), (0.16, 0.30)),
+    "silence: drive / rheobase": ((0.2, 0.5), (0.0, 0.19), (0.51, 0.6)),
+    "silence: noise / θ": ((0.05, 0.12), (0.0, 0.04), (0.13, 0.18)),
+    "saturation: drive / θ": ((1.5, 3.0), (1.2, 1.49), (3.01, 6.0)),
+    "saturation: noise / θ": ((0.05, 0.20), (0.0, 0.04), (0.21, 0.40)),
+    "bursting: drive / rheobase": ((0.4, 0.6), (0.0, 0.39), (0.61, 0.95)),
+    "bursting: noise / θ": ((0.05, 0.12), (0.0, 0.04), (0.13, 0.25)),
+    "bursting: period": ((15, 25), (8, 14), (26, 40)),
+    "bursting: pulse / period": ((0.10, 0.20), (0.02, 0.09), (0.21, 0.30)),
+    "bursting: peak / θ": ((1.4, 2.0), (1.2, 1.39), (2.01, 4.0)),
+    "healthy: drive, 0 = rheobase, 1 = θ": ((0.05, 0.20), (0.01, 0.049), (0.21, 0.50)),
+    "healthy: noise / θ": ((0.15, 0.30), (0.05, 0.14), (0.31, 0.45)),
+}
+
+
+def population(kind: str, rng: np.random.Generator, unseen: bool) -> np.ndarray:
+    """A LIF population ``(T, N)`` that is ``kind`` by its making, with parameters from ``RANGES``."""
+
+    def draw(name: str) -> float:
+        low, high = RANGES[name][rng.integers(1, 3) if unseen else 0]
+        return int(rng.integers(low, high + 1)) if isinstance(low, int) else float(rng.uniform(low, high))
+
+    word = kind.split()[-1 if kind.startswith("sync") else 0]
+    N, T, beta = int(draw("N")), int(draw("T")), draw("β")
+    rheobase, noise = (1 - beta) * THETA, draw(f"{word}: noise / θ")
+    if word == "healthy":
+        drive = rheobase + draw("healthy: drive, 0 = rheobase, 1 = θ") * (THETA - rheobase)
+    elif word == "saturation":
+        drive = draw("saturation: drive / θ") * THETA
+    else:
+        drive = draw(f"{word}: drive / rheobase") * rheobase
+    spread = 1 + draw("spread of the drive") * rng.uniform(0 if word == "healthy" else -1, 1, N)  # none below rheobase
+    cur = noisy_current(rng, drive * spread, T, beta, noise)
+    if word == "bursting":
+        period = int(draw("bursting: period"))
+        width = max(1, round(draw("bursting: pulse / period") * period))
+        rise = draw("bursting: peak / θ") * THETA - drive / (1 - beta)  # from the resting level to the peak
+        cur[(np.arange(T) + rng.integers(period)) % period < width] += rise * (1 - beta) / (1 - beta**width)
+    return lif(cur, beta, rng.uniform(0, THETA, N))[0]  # not from rest: a common start is a common burst
+
+
+def other_mechanism(kind: str, rng: np.random.Generator) -> np.ndarray:
+    """The same four patterns ``(T, N)`` made without what made the others: coins, dice, and mutual excitation."""
+    N, T = int(rng.integers(15, 201)), int(rng.integers(60, 401))
+    if kind == "silence":
+        return (rng.random((T, N)) < rng.uniform(0, 0.004)).astype(np.float32)
+    if kind == "saturation":
+        return (rng.random((T, N)) < rng.uniform(0.8, 1.0)).astype(np.float32)
+    if kind == "healthy firing":
+        return renewal(rng, T, N, k=int(rng.integers(1, 5)), mean_isi=float(rng.uniform(5, 25)))
+    return coupled(rng, T, N, coupling=float(rng.uniform(1.5, 3.0)))
+
+
+def renewal(rng: np.random.Generator, T: int, N: int, k: int, mean_isi: float) -> np.ndarray:
+    """Spikes ``(T, N)`` whose intervals are the sum of k geometric ones: CV = √((1−q)/k) with q = k/⟨ISI⟩."""
+    q = min(1.0, k / mean_isi)
+    spk = np.zeros((T, N), np.float32)
+    for i in range(N):
+        times = np.cumsum(rng.geometric(q, (2 * int(T / mean_isi) + 40, k)).sum(1)) - int(20 * mean_isi)
+        spk[times[(times >= 0) & (times < T)], i] = 1
+    return spk
+
+
+def coupled(rng: np.random.Generator, T: int, N: int, coupling: float, beta: float = 0.9) -> np.ndarray:
+    """Spikes ``(T, N)`` of LIF neurons, refractory for 5 steps, each spike of which lifts all by coupling·θ/N."""
+    cur = noisy_current(rng, np.full(N, 1.1 * (1 - beta) * THETA), T, beta, 0.12)
+    spk_rec, mem, spk = np.zeros((T, N), np.float32), rng.uniform(0, THETA, N), np.zeros(N)
+    rest = np.zeros(N)  # refractory steps still to come
+    for t in range(T):
+        rest = np.where(spk > 0, 5, np.maximum(rest - 1, 0))
+        mem = np.where(rest > 0, 0, beta * mem + cur[t] + coupling * THETA * spk.mean())
+        spk_rec[t] = spk = (mem > THETA).astype(np.float32)
+    return spk_rec
 
 BIN = 5  # steps; see equation (4)
 TRIALS = 2000  # repetitions of the stimulus from which the true PSTH is taken
@@ -370,7 +469,7 @@ def experiment_check_in_fit(cfg: Config, data: ImageData, run: Run) -> float:
     """Accuracy of a network whose surrogate is too steep from the start; fit prints the diagnosis by itself."""
     torch.manual_seed(cfg.seed)
     net = spoil(Net(), "surrogate too steep", 0)
-    fit(net, data, encode, run=run, epochs=2, lr=4e-3, batch_size=64)
+    fit(net, data, encode, run=run, epochs=2, lr=4e-3, batch_size=64, check=complaints)
     return evaluate(net, data.x_test, data.y_test, encode)
 
 

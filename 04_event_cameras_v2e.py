@@ -70,16 +70,26 @@ from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
 
+from common import plots
+from common.io import UserError
+from common.lesson import LessonConfig, bounded, start
+from common.run import Run
+from eventcam.events import (
+    DVS,
+    Pixel,
+    accumulate,
+    aer_bits,
+    aer_decode,
+    aer_encode,
+    frames_to_events,
+    v2e_events,
+)
+from eventcam.files import read_events, read_video
+
 import matplotlib.pyplot as plt
 import numpy as np
 from matplotlib.figure import Figure
 from PIL import Image
-
-from common import plots
-from common.event_files import read_events, read_video
-from common.events import DVS, Pixel, accumulate, aer_bits, aer_decode, aer_encode, frames_to_events, v2e_events
-from common.lesson import LessonConfig, start
-from common.results import Run, UserError
 
 FRAME_RATE = 30.0  # of the frame camera that the latency is compared with, Hz
 CAMERA_RATE = 60.0  # of the frame camera whose bytes are counted, Hz
@@ -90,28 +100,25 @@ EVENT_BYTES = 5  # a 40-bit address-event
 class Config(LessonConfig):
     """num_steps is the number of frames of the clip; the other experiments make their own input."""
 
-    LIMITS = LessonConfig.LIMITS | {"theta": (0.02, 0.6), "sigma": (0, 0.2), "cutoff_hz": (0, 1e5), "leak_hz": (0, 100),
-                                    "shot_hz": (0, 1000), "refractory_us": (0, 1e6), "fps": (1, 1e5),
-                                    "size": (16, 1024), "static_s": (0.1, 1000)}
-    num_steps: int = 240
+    num_steps: int = bounded(240, 1, 100_000)
     """frames of the clip that are converted"""
-    theta: float = 0.2
+    theta: float = bounded(0.2, 0.02, 0.6)
     """threshold θ of both polarities, as a step of ln(intensity): 0.2 is a change by 22 %"""
-    sigma: float = 0.03
+    sigma: float = bounded(0.03, 0, 0.2)
     """mismatch: standard deviation of θ from pixel to pixel"""
-    cutoff_hz: float = 300.0
+    cutoff_hz: float = bounded(300.0, 0, 1e5)
     """bandwidth of a pixel in full light, in Hz (0: infinitely fast)"""
-    leak_hz: float = 0.1
+    leak_hz: float = bounded(0.1, 0, 100)
     """leak events per pixel and second"""
-    shot_hz: float = 1.0
+    shot_hz: float = bounded(1.0, 0, 1000)
     """shot noise events per pixel and second in the dark"""
-    refractory_us: float = 500.0
+    refractory_us: float = bounded(500.0, 0, 1e6)
     """pause of a pixel after an event, in microseconds"""
-    fps: float = 500.0
+    fps: float = bounded(500.0, 1, 1e5)
     """frames per second of the rendered clip"""
-    size: int = 96
+    size: int = bounded(96, 16, 1024)
     """height of the rendered clip in pixels; it is 4/3 as wide"""
-    static_s: float = 10.0
+    static_s: float = bounded(10.0, 0.1, 1000)
     """seconds for which the motionless scene is watched"""
     engine: str = "auto"
     """what turns frames into events: builtin, v2e, or auto (v2e if it can be imported)"""

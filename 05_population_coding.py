@@ -68,20 +68,21 @@ from dataclasses import dataclass
 from functools import partial
 from typing import Any
 
+from common import plots
+from common.cost import ledger_row
+from common.data import ImageData, batches, mnist
+from common.lesson import LessonConfig, bounded, start
+from common.run import Run
+from common.spiking import constant_current, over_time
+from common.training import fit
+from multistep import unroll
+
 import numpy as np
 import snntorch as snn
 import snntorch.functional as SF
 import torch
 from matplotlib.figure import Figure
 from torch import nn
-
-from common import plots
-from common.data import ImageData, batches, mnist
-from common.lesson import LessonConfig, start
-from common.metrics import ledger_row
-from common.results import Run
-from common.spiking import constant_current, over_time, unroll
-from common.training import fit
 
 Array = np.ndarray
 SIZES = (16, 32, 64, 128, 256, 512, 1024)  # neurons in the sweeps
@@ -94,31 +95,27 @@ SHAPES = ("Gaussian", "cosine")
 class Config(LessonConfig):
     """``num_steps`` belongs to the MNIST experiment; the spike counts before it are taken over ``window``."""
 
-    LIMITS = LessonConfig.LIMITS | {
-        "num_steps": (1, 1000), "trials": (20, 1_000_000), "window": (0.01, 100.0), "sigma": (5.0, 90.0),
-        "dead": (0.0, 0.9), "shared": (0.0, 30.0), "num_hidden": (1, 10_000), "epochs": (1, 100), "seeds": (1, 20),
-        "n_train": (10, 55_000), "lr": (1e-6, 1.0)}
-    num_steps: int = 10
+    num_steps: int = bounded(10, 1, 1000)
     """most time steps of the MNIST network; 1, 2 and 5 are tried too if they are fewer"""
-    trials: int = 2000
+    trials: int = bounded(2000, 20, 1_000_000)
     """stimuli decoded per population"""
-    window: float = 0.5
+    window: float = bounded(0.5, 0.01, 100.0)
     """time for which spikes are counted, in seconds"""
-    sigma: float = 25.0
+    sigma: float = bounded(25.0, 5.0, 90.0)
     """width of the Gaussian tuning curves, in degrees"""
-    dead: float = 0.3
+    dead: float = bounded(0.3, 0.0, 0.9)
     """share of neurons that die in experiment 3"""
-    shared: float = 0.0
+    shared: float = bounded(0.0, 0.0, 30.0)
     """noise of the stimulus that all neurons see alike, in degrees; 0 makes all noise independent"""
-    num_hidden: int = 64
+    num_hidden: int = bounded(64, 1, 10_000)
     """hidden neurons of the MNIST network"""
-    n_train: int = 10_000
+    n_train: int = bounded(10_000, 10, 55_000)
     """training images"""
-    epochs: int = 2
+    epochs: int = bounded(2, 1, 100)
     """passes over the training images"""
-    seeds: int = 3
+    seeds: int = bounded(3, 1, 20)
     """networks trained per setting"""
-    lr: float = 5e-3
+    lr: float = bounded(5e-3, 1e-6, 1.0)
     """learning rate at the start"""
 
 

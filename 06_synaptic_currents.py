@@ -73,15 +73,16 @@ import time
 from dataclasses import dataclass
 from typing import Any
 
+from common import plots
+from common.device import synchronize
+from common.io import UserError
+from common.lesson import LessonConfig, bounded, start
+from common.run import Run
+
 import numpy as np
 import snntorch as snn
 import torch
 from matplotlib.figure import Figure
-
-from common import plots
-from common.device import synchronize
-from common.lesson import LessonConfig, start
-from common.results import Run, UserError
 
 Tensor = torch.Tensor
 MODELS = {"Leaky": snn.Leaky, "Synaptic": snn.Synaptic, "Alpha": snn.Alpha}
@@ -94,21 +95,19 @@ SUBTHRESHOLD = {"threshold": 1e9, "reset_mechanism": "none"}  # the linear filte
 class Config(LessonConfig):
     """The threshold is 1 throughout. Only the cost (section 6) is measured on --device: the rest is too little work."""
 
-    LIMITS = LessonConfig.LIMITS | {"alpha": (0.05, 0.99), "beta": (0.01, 0.98), "trials": (10, 100_000),
-                                    "neurons": (10, 10_000_000), "grid": (3, 100), "frequencies": (4, 200)}
-    num_steps: int = 60
+    num_steps: int = bounded(60, 1, 100_000)
     """time steps of the impulse responses"""
-    alpha: float = 0.9
+    alpha: float = bounded(0.9, 0.05, 0.99)
     """share of the synaptic current that one step leaves; has to be larger than beta (snn.Alpha asks for it)"""
-    beta: float = 0.8
+    beta: float = bounded(0.8, 0.01, 0.98)
     """share of the membrane potential that one step leaves"""
-    trials: int = 2000
+    trials: int = bounded(2000, 10, 100_000)
     """noisy trials behind each point of the jitter and coincidence curves"""
-    neurons: int = 100_000
+    neurons: int = bounded(100_000, 10, 10_000_000)
     """neurons of the layer whose cost is measured"""
-    grid: int = 20
+    grid: int = bounded(20, 3, 100)
     """time constants each way in the α/β grid"""
-    frequencies: int = 36
+    frequencies: int = bounded(36, 4, 200)
     """sines in the frequency response"""
 
     def validate(self) -> None:

@@ -65,6 +65,14 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Any
 
+from common import plots
+from common.data import ImageData, batches, mnist
+from common.lesson import LessonConfig, bounded, start
+from common.run import Run
+from common.spiking import constant_current, over_time
+from common.training import evaluate, membrane_loss
+from multistep import unroll
+
 import numpy as np
 import snntorch as snn
 import torch
@@ -73,13 +81,6 @@ from snntorch import surrogate as snn_surrogate
 from torch import nn
 from torch.nn.utils import parameters_to_vector
 
-from common import plots
-from common.data import ImageData, batches, mnist
-from common.lesson import LessonConfig, start
-from common.results import Run
-from common.spiking import constant_current, over_time, unroll
-from common.training import evaluate, membrane_loss
-
 Slope = Callable[[torch.Tensor], torch.Tensor]
 
 
@@ -87,30 +88,27 @@ Slope = Callable[[torch.Tensor], torch.Tensor]
 class Config(LessonConfig):
     """num_steps is the number of time steps for which each image is shown, as a constant current."""
 
-    LIMITS = LessonConfig.LIMITS | {"n_train": (1, 60_000), "hidden": (1, 10_000), "epochs": (1, 1000),
-                                    "seeds": (1, 100), "lr": (1e-9, 10), "beta": (0, 1), "width": (1e-3, 1e3),
-                                    "widths": (1e-6, 1e6), "sweep_train": (1, 60_000), "sweep_seeds": (1, 100)}
-    num_steps: int = 10
+    num_steps: int = bounded(10, 1, 100_000)
     """time steps per image (T)"""
-    n_train: int = 10_000
+    n_train: int = bounded(10_000, 1, 60_000)
     """training images of the comparison of shapes"""
-    hidden: int = 100
+    hidden: int = bounded(100, 1, 10_000)
     """neurons of each hidden layer"""
-    epochs: int = 2
+    epochs: int = bounded(2, 1, 1000)
     """passes through the training images"""
-    seeds: int = 3
+    seeds: int = bounded(3, 1, 100)
     """networks per shape: seed, seed + 1, …"""
-    lr: float = 5e-3
+    lr: float = bounded(5e-3, 1e-9, 10)
     """Adam's learning rate at the start; falls to 0 along a cosine"""
-    beta: float = 0.9
+    beta: float = bounded(0.9, 0, 1)
     """membrane decay per step"""
-    width: float = 1.0
+    width: float = bounded(1.0, 1e-3, 1e3)
     """full width at half maximum that every shape is given in the comparison, in units of θ"""
-    widths: tuple[float, ...] = (32, 4, 1, 0.25, 0.06, 0.01)
+    widths: tuple[float, ...] = bounded((32, 4, 1, 0.25, 0.06, 0.01), 1e-6, 1e6)
     """full widths at half maximum of the slope sweep, flat to steep"""
-    sweep_train: int = 5_000
+    sweep_train: int = bounded(5_000, 1, 60_000)
     """training images of the slope sweep"""
-    sweep_seeds: int = 2
+    sweep_seeds: int = bounded(2, 1, 100)
     """networks per point of the slope sweep"""
 
 

@@ -67,6 +67,22 @@ from dataclasses import dataclass
 from functools import partial
 from typing import Any
 
+from common import plots
+from common.cost import latency
+from common.data import ImageData, batches, mnist
+from common.io import UserError
+from common.lesson import LessonConfig, bounded, start
+from common.run import Run
+from common.spiking import (
+    check_time_first,
+    constant_current,
+    over_time,
+    reset_state,
+    spiking_layers,
+)
+from common.training import fit
+from multistep import unroll
+
 import numpy as np
 import snntorch as snn
 import torch
@@ -75,14 +91,6 @@ from matplotlib.figure import Figure
 from snntorch import utils
 from torch import nn
 
-from common import plots
-from common.data import ImageData, batches, mnist
-from common.lesson import LessonConfig, start
-from common.metrics import latency
-from common.results import Run, UserError
-from common.spiking import check_time_first, constant_current, over_time, reset_state, spiking_layers, unroll
-from common.training import fit
-
 Tensor = torch.Tensor
 
 
@@ -90,24 +98,21 @@ Tensor = torch.Tensor
 class Config(LessonConfig):
     """num_steps is the number of steps for which an image is shown."""
 
-    LIMITS = LessonConfig.LIMITS | {
-        "beta": (0.0, 1.0), "num_hidden": (1, 100_000), "train_images": (10, 55_000), "epochs": (1, 100),
-        "test_images": (20, 10_000), "batch_size": (2, 10_000), "networks": (2, 10_000)}
-    num_steps: int = 25
+    num_steps: int = bounded(25, 1, 100_000)
     """time steps per image (T)"""
-    beta: float = 0.9
+    beta: float = bounded(0.9, 0.0, 1.0)
     """membrane decay per step"""
-    num_hidden: int = 256
+    num_hidden: int = bounded(256, 1, 100_000)
     """hidden neurons"""
-    train_images: int = 10_000
+    train_images: int = bounded(10_000, 10, 55_000)
     """images for the short training that gives sections 1 to 4 a network worth asking"""
-    epochs: int = 3
+    epochs: int = bounded(3, 1, 100)
     """passes over them"""
-    test_images: int = 2_000
+    test_images: int = bounded(2_000, 20, 10_000)
     """test images asked in sections 2 and 6"""
-    batch_size: int = 100
+    batch_size: int = bounded(100, 2, 10_000)
     """images shown at once (B)"""
-    networks: int = 40
+    networks: int = bounded(40, 2, 10_000)
     """untrained networks in section 6, each from a seed of its own"""
 
 

@@ -58,6 +58,25 @@ from dataclasses import dataclass, replace
 from functools import partial
 from typing import Any
 
+from common import plots
+from common.cost import ledger_row
+from common.data import ImageData, batches, jitter, mnist
+from common.device import saved_for_backward
+from common.lesson import LessonConfig, bounded, start
+from common.run import Run
+from common.spiking import constant_current, over_time, reset_state
+from common.training import (
+    Encode,
+    Loss,
+    count_predict,
+    evaluate,
+    fit,
+    membrane_loss,
+    membrane_predict,
+)
+from multistep import unroll
+from tutor.network_check import complaints
+
 import numpy as np
 import snntorch as snn
 import snntorch.functional as SF
@@ -66,15 +85,6 @@ import torch.nn.functional as F
 from matplotlib.figure import Figure
 from torch import nn
 
-from common import plots
-from common.data import ImageData, batches, jitter, mnist
-from common.device import saved_for_backward
-from common.lesson import LessonConfig, start
-from common.metrics import ledger_row
-from common.results import Run
-from common.spiking import constant_current, over_time, reset_state, unroll
-from common.training import Encode, Loss, count_predict, evaluate, fit, membrane_loss, membrane_predict
-
 Out = tuple[torch.Tensor, torch.Tensor]  # spk_rec and mem_rec of the output layer, each (T, B, K)
 
 
@@ -82,29 +92,25 @@ Out = tuple[torch.Tensor, torch.Tensor]  # spk_rec and mem_rec of the output lay
 class Config(LessonConfig):
     """The main training runs through ``fit``; the experiments after it train on fewer images, several seeds each."""
 
-    LIMITS = LessonConfig.LIMITS | {
-        "epochs": (1, 1000), "batch_size": (1, 60_000), "lr": (1e-7, 10.0), "beta": (0.0, 1.0),
-        "num_hidden": (1, 100_000), "shift": (0, 14), "sweep_train": (10, 55_000), "sweep_epochs": (1, 100),
-        "seeds": (1, 20)}
-    num_steps: int = 10
+    num_steps: int = bounded(10, 1, 100_000)
     """time steps per image (T)"""
-    epochs: int = 12
+    epochs: int = bounded(12, 1, 1000)
     """passes over the training images in the main training"""
-    batch_size: int = 256
+    batch_size: int = bounded(256, 1, 60_000)
     """images per gradient step"""
-    lr: float = 4e-3
+    lr: float = bounded(4e-3, 1e-7, 10.0)
     """learning rate at the start; it falls to zero along a cosine"""
-    beta: float = 0.9
+    beta: float = bounded(0.9, 0.0, 1.0)
     """membrane decay per step"""
-    num_hidden: int = 256
+    num_hidden: int = bounded(256, 1, 100_000)
     """hidden neurons"""
-    shift: int = 1
+    shift: int = bounded(1, 0, 14)
     """training images are moved by up to this many pixels"""
-    sweep_train: int = 10_000
+    sweep_train: int = bounded(10_000, 10, 55_000)
     """training images in the experiments after the main training"""
-    sweep_epochs: int = 3
+    sweep_epochs: int = bounded(3, 1, 100)
     """epochs in those experiments"""
-    seeds: int = 2
+    seeds: int = bounded(2, 1, 20)
     """seeds in those experiments"""
     resume: bool = False
     """go on from the checkpoint of a run that was cut"""
@@ -260,7 +266,7 @@ def train(net: nn.Module, data: ImageData, cfg: Config, seed: int, enc: Encode, 
 def experiment_train(cfg: Config, data: ImageData, run: Run) -> dict[str, Any]:
     """Train 784–256–10 on MNIST; read the same network by its membrane and by its spike counts."""
     net, enc = make_net(cfg, cfg.seed), partial(encode, num_steps=cfg.num_steps)
-    history = fit(net, data, enc, run=run, epochs=cfg.epochs, lr=cfg.lr, batch_size=cfg.batch_size,
+    history = fit(net, data, enc, run=run, check=complaints, epochs=cfg.epochs, lr=cfg.lr, batch_size=cfg.batch_size,
                   augment=partial(jitter, shift=cfg.shift), name="main", resume=cfg.resume)
     test = {"membrane": evaluate(net, data.x_test, data.y_test, enc),
             "count": evaluate(net, data.x_test, data.y_test, enc, predict=count_predict)}

@@ -69,6 +69,18 @@ from dataclasses import dataclass, replace
 from functools import partial
 from typing import Any
 
+from common import plots
+from common.cifar import cifar10, flip_and_shift
+from common.cost import ann_macs, ledger_row
+from common.data import ImageData, batches
+from common.device import saved_for_backward
+from common.lesson import LessonConfig, bounded, start
+from common.run import Run
+from common.spiking import constant_current, over_time, reset_state
+from common.training import evaluate, fit, membrane_loss
+from multistep import unroll
+from tutor.network_check import complaints
+
 import numpy as np
 import snntorch as snn
 import torch
@@ -76,41 +88,28 @@ from matplotlib.figure import Figure
 from snntorch import surrogate
 from torch import nn
 
-from common import plots
-from common.cifar import cifar10, flip_and_shift
-from common.data import ImageData, batches
-from common.device import saved_for_backward
-from common.lesson import LessonConfig, start
-from common.metrics import ann_macs, ledger_row
-from common.results import Run
-from common.spiking import constant_current, over_time, reset_state, unroll
-from common.training import evaluate, fit, membrane_loss
-
 
 @dataclass
 class Config(LessonConfig):
     """The main training takes all images; the experiments after it a few thousand of them, several seeds each."""
 
-    LIMITS = LessonConfig.LIMITS | {
-        "epochs": (1, 1000), "batch_size": (2, 45_000), "lr": (1e-7, 10.0), "beta": (0.0, 1.0),
-        "depth": (2, 100), "sweep_train": (10, 45_000), "sweep_epochs": (1, 1000), "seeds": (1, 20)}
-    num_steps: int = 4
+    num_steps: int = bounded(4, 1, 100_000)
     """time steps per image (T)"""
-    epochs: int = 6
+    epochs: int = bounded(6, 1, 1000)
     """passes over the training images in the main training"""
-    batch_size: int = 64
+    batch_size: int = bounded(64, 2, 45_000)
     """images per gradient step"""
-    lr: float = 2e-3
+    lr: float = bounded(2e-3, 1e-7, 10.0)
     """learning rate at the start; it falls to zero along a cosine"""
-    beta: float = 0.5
+    beta: float = bounded(0.5, 0.0, 1.0)
     """membrane decay per step"""
-    depth: int = 16
+    depth: int = bounded(16, 2, 100)
     """blocks of the deep stacks that are trained"""
-    sweep_train: int = 3_000
+    sweep_train: int = bounded(3_000, 10, 45_000)
     """training images in the experiments after the main training"""
-    sweep_epochs: int = 3
+    sweep_epochs: int = bounded(3, 1, 1000)
     """epochs in those experiments"""
-    seeds: int = 2
+    seeds: int = bounded(2, 1, 20)
     """seeds in those experiments"""
     resume: bool = False
     """go on from the checkpoint of a run that was cut"""
@@ -290,7 +289,7 @@ def experiment_train(cfg: Config, data: ImageData, run: Run) -> dict[str, Any]:
     torch.manual_seed(cfg.seed)
     net = sew_resnet18(beta=cfg.beta) if cfg.full else SmallCNN(beta=cfg.beta)
     enc = partial(encode, num_steps=cfg.num_steps)
-    history = fit(net, data, enc, run=run, epochs=cfg.epochs, lr=cfg.lr, batch_size=cfg.batch_size,
+    history = fit(net, data, enc, run=run, check=complaints, epochs=cfg.epochs, lr=cfg.lr, batch_size=cfg.batch_size,
                   augment=partial(flip_and_shift, shift=4 if cfg.full else 2), weight_decay=5e-2 if cfg.full else 0.0,
                   name="main", resume=cfg.resume)
     steps = sorted({1, 2, cfg.num_steps, 2 * cfg.num_steps})

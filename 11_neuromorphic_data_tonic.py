@@ -60,6 +60,27 @@ from functools import partial
 from pathlib import Path
 from typing import Any
 
+from common import plots
+from common.cost import ledger_row
+from common.data import ImageData
+from common.intervals import mcnemar, paired_interval, wilson
+from common.lesson import LessonConfig, bounded, start
+from common.run import Run
+from common.spiking import over_time
+from common.training import fit, membrane_predict
+from eventcam import recordings as event_data
+from eventcam.events import Pixel, frames_to_events
+from eventcam.recordings import (
+    EventData,
+    Frames,
+    assert_disjoint,
+    five_folds,
+    inner_split,
+    make_frames,
+)
+from eventcam.scenes import saccade_digits, uniform_noise, with_noise
+from multistep import unroll
+
 import numpy as np
 import snntorch as snn
 import torch
@@ -67,50 +88,34 @@ import torch.nn.functional as F
 from matplotlib.figure import Figure
 from torch import nn
 
-from common import event_data, plots
-from common.data import ImageData
-from common.event_data import EventData, Frames, assert_disjoint, five_folds, inner_split, make_frames
-from common.event_scenes import saccade_digits, uniform_noise, with_noise
-from common.events import Pixel, frames_to_events
-from common.intervals import mcnemar, paired_interval, wilson
-from common.lesson import LessonConfig, start
-from common.metrics import ledger_row
-from common.results import Run
-from common.spiking import over_time, unroll
-from common.training import fit, membrane_predict
-
 
 @dataclass
 class Config(LessonConfig):
     """One network and one training for every way of binning; the folds are the same for all of them."""
 
-    LIMITS = LessonConfig.LIMITS | {
-        "epochs": (1, 1000), "batch_size": (1, 10_000), "lr": (1e-6, 1.0), "beta": (0.0, 1.0), "folds": (2, 20),
-        "shift": (0, 8), "channels": (1, 1024), "gesture_steps": (1, 1000), "gesture_epochs": (1, 1000),
-        "per_class": (3, 1000), "seeds": (1, 20)}
-    num_steps: int = 6
+    num_steps: int = bounded(6, 1, 100_000)
     """time steps per recording (T): bins, or on average so many, where the binning decides"""
-    epochs: int = 10
+    epochs: int = bounded(10, 1, 1000)
     """passes over the training recordings"""
-    batch_size: int = 32
+    batch_size: int = bounded(32, 1, 10_000)
     """recordings per gradient step"""
-    lr: float = 5e-3
+    lr: float = bounded(5e-3, 1e-6, 1.0)
     """learning rate at the start; it falls to zero along a cosine"""
-    beta: float = 0.9
+    beta: float = bounded(0.9, 0.0, 1.0)
     """membrane decay per step"""
-    channels: tuple[int, ...] = (16, 32)
+    channels: tuple[int, ...] = bounded((16, 32), 1, 1024)
     """channels of the convolutions, each of which halves the picture"""
-    folds: int = 5
+    folds: int = bounded(5, 2, 20)
     """parts of the cross-validation"""
-    shift: int = 2
+    shift: int = bounded(2, 0, 8)
     """training recordings are moved by up to this many pixels"""
-    gesture_steps: int = 16
+    gesture_steps: int = bounded(16, 1, 1000)
     """time bins of a gesture"""
-    gesture_epochs: int = 30
+    gesture_epochs: int = bounded(30, 1, 1000)
     """passes over the training gestures"""
-    per_class: int = 36
+    per_class: int = bounded(36, 3, 1000)
     """rendered clips of each gesture; a third of them are for testing"""
-    seeds: int = 2
+    seeds: int = bounded(2, 1, 20)
     """trainings on the gestures"""
     resume: bool = False
     """go on with the trainings of a run that was cut"""

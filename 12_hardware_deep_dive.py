@@ -63,24 +63,26 @@ from dataclasses import asdict, dataclass
 from functools import partial
 from typing import Any
 
+from akd1000 import backend as akida
+from common import plots
+from common.cifar import cifar10, flip_and_shift
+from common.cost import PJ_PER_AC, PJ_PER_MAC, ann_macs, estimated_energy_nj, workload
+from common.data import ImageData
+from common.device import describe, device_names
+from common.hardware import LiveBytes, effective_operations, load_weights, measured_energy, timed
+from common.io import ROOT, UserError
+from common.lesson import LessonConfig, bounded, start
+from common.run import Run
+from common.spiking import constant_current, over_time, reset_state, spiking_layers
+from common.training import evaluate, fit
+from multistep import unroll
+
 import numpy as np
 import snntorch as snn
 import torch
 import torch.nn.functional as F
 from matplotlib.figure import Figure
 from torch import nn
-
-from common import akida_backend as akida
-from common import plots
-from common.cifar import cifar10, flip_and_shift
-from common.data import ImageData
-from common.device import describe, device_names
-from common.hardware import LiveBytes, effective_operations, load_weights, measured_energy, timed
-from common.lesson import LessonConfig, start
-from common.metrics import PJ_PER_AC, PJ_PER_MAC, ann_macs, estimated_energy_nj, workload
-from common.results import ROOT, Run, UserError
-from common.spiking import constant_current, over_time, reset_state, spiking_layers, unroll
-from common.training import evaluate, fit
 
 CNN, TWIN = (ROOT / "checkpoints" / f"{name}.safetensors" for name in ("cifar10_cnn", "cifar10_akida_twin"))
 
@@ -89,21 +91,19 @@ CNN, TWIN = (ROOT / "checkpoints" / f"{name}.safetensors" for name in ("cifar10_
 class Config(LessonConfig):
     """Trained weights come from checkpoints/, so that the run measures and hardly trains."""
 
-    LIMITS = LessonConfig.LIMITS | {"epochs": (0, 1000), "repeats": (3, 10_000), "batch": (1, 4096),
-                                    "images": (8, 10_000), "simulated": (8, 10_000), "inputs": (64, 65_536)}
-    num_steps: int = 4
+    num_steps: int = bounded(4, 1, 100_000)
     """time steps per image (T), as lesson 10 trained"""
-    epochs: int = 0
+    epochs: int = bounded(0, 0, 1000)
     """train the Akida twin for so many epochs; 0: take the saved weights"""
-    repeats: int = 40
+    repeats: int = bounded(40, 3, 10_000)
     """timings behind each median"""
-    batch: int = 256
+    batch: int = bounded(256, 1, 4096)
     """largest batch in the throughput measurement"""
-    images: int = 1000
+    images: int = bounded(1000, 8, 10_000)
     """test images that NeuroBench counts operations on"""
-    simulated: int = 2000
+    simulated: int = bounded(2000, 8, 10_000)
     """test images that go through the quantised network in Akida's simulator"""
-    inputs: int = 2048
+    inputs: int = bounded(2048, 64, 65_536)
     """inputs, and outputs, of the layer that is run clock-driven and event-driven"""
 
 

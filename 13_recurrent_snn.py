@@ -64,21 +64,22 @@ from dataclasses import dataclass, replace
 from functools import partial
 from typing import Any
 
+from common import plots
+from common.cost import estimated_energy_nj, latency
+from common.data import ImageData, mnist
+from common.device import synchronize
+from common.lesson import LessonConfig, bounded, start
+from common.run import Run
+from common.spiking import over_time
+from common.training import evaluate, fit
+from multistep import unroll
+
 import numpy as np
 import snntorch as snn
 import torch
 import torch.nn.functional as F
 from matplotlib.figure import Figure
 from torch import nn
-
-from common import plots
-from common.data import ImageData, mnist
-from common.device import synchronize
-from common.lesson import LessonConfig, start
-from common.metrics import estimated_energy_nj, latency
-from common.results import Run
-from common.spiking import over_time, unroll
-from common.training import evaluate, fit
 
 Out = tuple[torch.Tensor, torch.Tensor]  # spk_rec and mem_rec of the read-out, each (T, B, K)
 
@@ -87,24 +88,21 @@ Out = tuple[torch.Tensor, torch.Tensor]  # spk_rec and mem_rec of the read-out, 
 class Config(LessonConfig):
     """``num_steps`` is the length of an image's sequence: it is shrunk to the largest square of so many pixels."""
 
-    LIMITS = LessonConfig.LIMITS | {
-        "num_steps": (1, 784), "epochs": (1, 1000), "num_hidden": (2, 10_000), "tau": (1.0, 1e4), "seeds": (1, 20),
-        "tau_adapt": (1.0, 1e5), "train_images": (10, 55_000), "updates": (1, 100_000)}
-    num_steps: int = 196
+    num_steps: int = bounded(196, 1, 784)
     """pixels of an image, one a step (T): 196 is 14×14, 784 is 28×28"""
-    epochs: int = 8
+    epochs: int = bounded(8, 1, 1000)
     """passes over the training images; SLSTM, which has to be stepped, gets half as many, unless --full is given"""
-    num_hidden: int = 64
+    num_hidden: int = bounded(64, 2, 10_000)
     """neurons of one recurrent layer; the other networks get as many parameters as that makes"""
-    tau: float = 20.0
+    tau: float = bounded(20.0, 1.0, 1e4)
     """time constant of every membrane, in steps"""
-    tau_adapt: float = 200.0
+    tau_adapt: float = bounded(200.0, 1.0, 1e5)
     """time constant of ALIF's threshold, in steps"""
-    train_images: int = 10_000
+    train_images: int = bounded(10_000, 10, 55_000)
     """training images"""
-    updates: int = 1000
+    updates: int = bounded(1000, 1, 100_000)
     """gradient steps of each store-and-recall network"""
-    seeds: int = 2
+    seeds: int = bounded(2, 1, 20)
     """seeds of every trained network"""
     resume: bool = False
     """go on from the checkpoints of a run that was cut"""

@@ -61,6 +61,19 @@ from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
 
+from common import plots
+from common.cifar import cifar10, flip_and_shift
+from common.cost import estimated_energy_nj, knee, ledger_row, pareto_front, workload
+from common.data import ImageData, batches, jitter, mnist
+from common.device import pick_device
+from common.io import ROOT, save_weights
+from common.lesson import LessonConfig, bounded, start
+from common.run import Run
+from common.spiking import constant_current, over_time, spiking_layers
+from common.sweep import fingerprint, sweep
+from common.training import evaluate, fit, load_weights, membrane_loss
+from multistep import unroll
+
 import numpy as np
 import snntorch as snn
 import torch
@@ -68,45 +81,30 @@ from matplotlib.figure import Figure
 from snntorch import surrogate
 from torch import nn
 
-from common import plots
-from common.cifar import cifar10, flip_and_shift
-from common.data import ImageData, batches, jitter, mnist
-from common.device import pick_device
-from common.lesson import LessonConfig, start
-from common.metrics import estimated_energy_nj, knee, ledger_row, pareto_front, workload
-from common.results import ROOT, Run, save_weights
-from common.spiking import constant_current, over_time, spiking_layers, unroll
-from common.sweep import fingerprint, sweep
-from common.training import evaluate, fit, load_weights, membrane_loss
-
 
 @dataclass
 class Config(LessonConfig):
     """Each point of the sweep goes on from a trained network. ``num_steps`` is MNIST's; the CNN keeps lesson 10's."""
 
-    LIMITS = LessonConfig.LIMITS | {
-        "epochs": (1, 1000), "num_hidden": (1, 100_000), "lr": (1e-7, 10.0), "seeds": (1, 20),
-        "tune_images": (10, 55_000), "cifar_images": (10, 45_000),
-        "cifar_test": (10, 10_000), "tolerance": (0.0, 1.0), "jobs": (1, 256)}
-    num_steps: int = 10
+    num_steps: int = bounded(10, 1, 100_000)
     """time steps per MNIST image (T)"""
-    epochs: int = 5
+    epochs: int = bounded(5, 1, 1000)
     """passes over all MNIST images in the training that the sweep goes on from"""
-    num_hidden: int = 256
+    num_hidden: int = bounded(256, 1, 100_000)
     """hidden neurons of the MNIST network"""
-    lr: float = 4e-3
+    lr: float = bounded(4e-3, 1e-7, 10.0)
     """learning rate of that training at the start; fine-tuning begins at half of it"""
-    seeds: int = 2
+    seeds: int = bounded(2, 1, 20)
     """trained networks on MNIST, each with a sweep of its own"""
-    tune_images: int = 15_000
+    tune_images: int = bounded(15_000, 10, 55_000)
     """MNIST images that each point is fine-tuned on, twice"""
-    cifar_images: int = 8_000
+    cifar_images: int = bounded(8_000, 10, 45_000)
     """CIFAR-10 images that each point of the CNN is fine-tuned on, once"""
-    cifar_test: int = 2_000
+    cifar_test: int = bounded(2_000, 10, 10_000)
     """CIFAR-10 images to validate and as many to test each point; the baseline and the knee see the whole test set"""
-    tolerance: float = 0.005
+    tolerance: float = bounded(0.005, 0.0, 1.0)
     """validation accuracy that the knee may lose against the best point"""
-    jobs: int = 1
+    jobs: int = bounded(1, 1, 256)
     """points that are trained at a time, each in a process of its own with one thread"""
     resume: bool = False
     """take over the finished points of a run that was cut, as far as their settings are the same"""

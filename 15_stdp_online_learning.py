@@ -79,18 +79,18 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
 
+from common import plots
+from common.data import ImageData, batches, mnist
+from common.device import saved_for_backward
+from common.lesson import LessonConfig, bounded, start
+from common.run import Run
+
 import numpy as np
 import torch
 import torch.nn.functional as F
 from matplotlib.figure import Figure
 from numba import njit
 from torch import Tensor, nn
-
-from common import plots
-from common.data import ImageData, batches, mnist
-from common.device import saved_for_backward
-from common.lesson import LessonConfig, start
-from common.results import Run
 
 Outcome = tuple[tuple[Tensor, ...], Tensor, Tensor]  # gradients of W_in, W_rec, W_out; class shares (B, K); mean rate
 
@@ -99,24 +99,21 @@ Outcome = tuple[tuple[Tensor, ...], Tensor, Tensor]  # gradients of W_in, W_rec,
 class Config(LessonConfig):
     """``num_steps`` is the time an MNIST image is shown to the STDP layer, in steps of 1 ms."""
 
-    LIMITS = LessonConfig.LIMITS | {
-        "neurons": (10, 10_000), "train_images": (20, 55_000), "epochs": (1, 80), "num_hidden": (2, 1000),
-        "wait": (30, 5000), "iterations": (1, 10_000), "seeds": (1, 20)}
-    num_steps: int = 100
+    num_steps: int = bounded(100, 1, 100_000)
     """time steps per image in the STDP layer (T)"""
-    neurons: int = 100
+    neurons: int = bounded(100, 10, 10_000)
     """neurons of the STDP layer, and hidden neurons of the supervised networks beside it"""
-    train_images: int = 55_000
+    train_images: int = bounded(55_000, 20, 55_000)
     """MNIST images to learn from"""
-    epochs: int = 1
+    epochs: int = bounded(1, 1, 80)
     """the STDP layer's passes over them"""
-    num_hidden: int = 50
+    num_hidden: int = bounded(50, 2, 1000)
     """recurrent neurons in the cue task"""
-    wait: int = 240
+    wait: int = bounded(240, 30, 5000)
     """steps of 5 ms from the last cue to the end of the cue task, the last 30 of them for the answer"""
-    iterations: int = 100
+    iterations: int = bounded(100, 1, 10_000)
     """weight updates in the cue task"""
-    seeds: int = 2
+    seeds: int = bounded(2, 1, 20)
     """seeds in the cue task"""
 
 

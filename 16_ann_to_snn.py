@@ -65,22 +65,24 @@ from dataclasses import dataclass
 from functools import partial
 from typing import Any, Literal
 
+from akd1000 import backend as akida
+from common import plots
+from common.cifar import cifar10, flip_and_shift
+from common.cost import ann_macs, estimated_energy_nj, latency
+from common.data import ImageData
+from common.io import UserError
+from common.lesson import LessonConfig, bounded, start
+from common.run import Run
+from common.spiking import constant_current, over_time
+from common.training import evaluate, fit
+from multistep import unroll
+
 import numpy as np
 import snntorch as snn
 import torch
 import torch.nn.functional as F
 from matplotlib.figure import Figure
 from torch import nn
-
-from common import akida_backend as akida
-from common import plots
-from common.cifar import cifar10, flip_and_shift
-from common.data import ImageData
-from common.lesson import LessonConfig, start
-from common.metrics import ann_macs, estimated_energy_nj, latency
-from common.results import Run, UserError
-from common.spiking import constant_current, over_time, unroll
-from common.training import evaluate, fit
 
 PLANS = {"small": (32, "M", 64, 64, "M", 128, "M"),
          "vgg16": (64, 64, "M", 128, 128, "M", 256, 256, 256, "M", 512, 512, 512, "M", 512, 512, 512, "M")}
@@ -91,31 +93,27 @@ PLANS = {"small": (32, "M", 64, 64, "M", 128, "M"),
 class Config(LessonConfig):
     """``num_steps`` is the longest presentation T of the sweep; the network trained directly has ``direct_steps``."""
 
-    LIMITS = LessonConfig.LIMITS | {
-        "epochs": (1, 1000), "clip_epochs": (1, 1000), "direct_epochs": (1, 1000), "direct_steps": (1, 1000),
-        "batch_size": (2, 45_000), "lr": (1e-7, 10.0), "levels": (1, 1024), "sweep_images": (4, 5_000),
-        "akida_images": (10, 45_000)}
-    num_steps: int = 256
+    num_steps: int = bounded(256, 1, 100_000)
     """longest presentation of an image in time steps (T)"""
     network: Literal["small", "vgg16"] = "small"
     """small (four convolutions) or vgg16"""
-    epochs: int = 6
+    epochs: int = bounded(6, 1, 1000)
     """passes over the training images for the ReLU network"""
-    clip_epochs: int = 1
+    clip_epochs: int = bounded(1, 1, 1000)
     """further passes with clipped activations in place of the ReLUs"""
-    direct_epochs: int = 2
+    direct_epochs: int = bounded(2, 1, 1000)
     """passes for the spiking network that is trained directly"""
-    direct_steps: int = 4
+    direct_steps: int = bounded(4, 1, 1000)
     """its time steps per image"""
-    batch_size: int = 100
+    batch_size: int = bounded(100, 2, 45_000)
     """images per gradient step"""
-    lr: float = 3e-3
+    lr: float = bounded(3e-3, 1e-7, 10.0)
     """learning rate at the start; it falls to zero along a cosine"""
-    levels: int = 8
+    levels: int = bounded(8, 1, 1024)
     """steps L of the clipped activations"""
-    sweep_images: int = 1_000
+    sweep_images: int = bounded(1_000, 4, 5_000)
     """validation images in the sweeps over T; a quarter of them for T above 64"""
-    akida_images: int = 20_000
+    akida_images: int = bounded(20_000, 10, 45_000)
     """training images for the Akida twin, seen once by each of its versions"""
     resume: bool = False
     """go on from the checkpoints of a run that was cut"""

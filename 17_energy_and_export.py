@@ -53,6 +53,18 @@ from functools import partial
 from pathlib import Path
 from typing import Any
 
+from common import plots
+from common.cifar import cifar10
+from common.cost import PJ_PER_AC, PJ_PER_MAC, calls, ledger_row, workload
+from common.data import ImageData, jitter, mnist
+from common.io import ROOT, UserError, write_atomic
+from common.lesson import LessonConfig, bounded, start
+from common.run import Run
+from common.spiking import constant_current, over_time
+from common.training import count_predict, evaluate, fit, membrane_predict
+from exchange import nir as exchange
+from multistep import unroll
+
 import nir
 import nirtorch
 import numpy as np
@@ -66,17 +78,7 @@ from snntorch.export_nir import export_to_nir
 from snntorch.import_nir import import_from_nir
 from torch import nn
 
-from common import nir_exchange as exchange
-from common import plots
-from common.cifar import cifar10
-from common.data import ImageData, jitter, mnist
-from common.lesson import LessonConfig, start
-from common.metrics import PJ_PER_AC, PJ_PER_MAC, calls, ledger_row, workload
-from common.results import ROOT, Run, UserError, write_atomic
-from common.spiking import constant_current, over_time, unroll
-from common.training import count_predict, evaluate, fit, membrane_predict
-
-# Horowitz 2014 (see common.metrics): 45 nm, 32-bit floating point; all that is made of these is *estimated*
+# Horowitz 2014 (see common.cost): 45 nm, 32-bit floating point; all that is made of these is *estimated*
 PJ_PER_UPDATE = PJ_PER_MAC + PJ_PER_AC  # β·U + I is a multiply-accumulate, the comparison with θ an addition
 PJ_PER_WORD = 5.0  # 32 bits of a memory of 8 kB (10 pJ for 64 bits); a larger one costs more, so this is a lower bound
 
@@ -86,16 +88,15 @@ class Config(LessonConfig):
     """Two networks are this lesson's own (see ``--train``), the third is lesson 10's. ``num_steps`` is the dense one's
     T: the recurrent one takes an image in 28 rows, the convolutional one keeps lesson 10's 4 steps."""
 
-    LIMITS = LessonConfig.LIMITS | {"epochs": (1, 1000), "num_images": (1, 10_000), "conv_images": (1, 10_000)}
-    num_steps: int = 10
+    num_steps: int = bounded(10, 1, 100_000)
     """time steps for which the dense network sees an image (T)"""
     train: bool = False
     """train the two MNIST networks anew instead of reading them from checkpoints/"""
-    epochs: int = 8
+    epochs: int = bounded(8, 1, 1000)
     """epochs of that training"""
-    num_images: int = 500
+    num_images: int = bounded(500, 1, 10_000)
     """MNIST test images on which operations are counted and spikes compared"""
-    conv_images: int = 100
+    conv_images: int = bounded(100, 1, 10_000)
     """CIFAR-10 test images for the same purpose"""
 
 

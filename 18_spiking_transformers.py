@@ -75,48 +75,47 @@ from functools import partial, reduce
 from itertools import product
 from typing import Any
 
+from common import plots
+from common.cifar import cifar10, flip_and_shift
+from common.cost import calls, estimated_energy_nj, latency, ledger_row
+from common.data import ImageData, batches
+from common.device import saved_for_backward, synchronize
+from common.io import UserError, save_weights
+from common.lesson import LessonConfig, bounded, start
+from common.run import Run
+from common.spiking import constant_current, over_time
+from common.sweep import fingerprint, sweep
+from common.training import evaluate, fit, load_weights, membrane_loss
+from multistep import unroll
+
 import numpy as np
 import snntorch as snn
 import torch
 from matplotlib.figure import Figure
 from torch import nn
 
-from common import plots
-from common.cifar import cifar10, flip_and_shift
-from common.data import ImageData, batches
-from common.device import saved_for_backward, synchronize
-from common.lesson import LessonConfig, start
-from common.metrics import calls, estimated_energy_nj, latency, ledger_row
-from common.results import Run, UserError, save_weights
-from common.spiking import constant_current, over_time, unroll
-from common.sweep import fingerprint, sweep
-from common.training import evaluate, fit, load_weights, membrane_loss
-
 
 @dataclass
 class Config(LessonConfig):
     """All networks take the same images in the same order, so many times, with the same learning rate."""
 
-    LIMITS = LessonConfig.LIMITS | {
-        "n_train": (10, 45_000), "epochs": (1, 1000), "batch_size": (2, 45_000), "lr": (1e-7, 10.0), "dim": (8, 1024),
-        "blocks": (1, 48), "heads": (1, 64), "seeds": (1, 20)}
-    num_steps: int = 2
+    num_steps: int = bounded(2, 1, 100_000)
     """time steps per image (T)"""
-    n_train: int = 12_000
+    n_train: int = bounded(12_000, 10, 45_000)
     """training images"""
-    epochs: int = 1
+    epochs: int = bounded(1, 1, 1000)
     """passes over them"""
-    batch_size: int = 64
+    batch_size: int = bounded(64, 2, 45_000)
     """images per gradient step"""
-    lr: float = 3e-3
+    lr: float = bounded(3e-3, 1e-7, 10.0)
     """learning rate at the start; it falls to zero along a cosine"""
-    dim: int = 64
+    dim: int = bounded(64, 8, 1024)
     """channels of a token (D)"""
-    blocks: int = 2
+    blocks: int = bounded(2, 1, 48)
     """transformer blocks"""
-    heads: int = 4
+    heads: int = bounded(4, 1, 64)
     """attention heads (d = D / heads)"""
-    seeds: int = 3
+    seeds: int = bounded(3, 1, 20)
     """seeds of every network"""
     resume: bool = False
     """take over the networks that an earlier run has finished"""
@@ -349,7 +348,7 @@ def train_one(cfg: Config, kind: str, seed: int, data: ImageData, run: Run) -> d
 def experiment_train(cfg: Config, data: ImageData, run: Run) -> dict[str, dict[str, Any]]:
     """Every kind with every seed: the same images in the same order, the same weights at the start."""
     kinds = tuple(KINDS)[: 2 if cfg.full else None]
-    settings = {k: v for k, v in asdict(cfg).items() if k in (*Config.LIMITS, "smoke", "full")}
+    settings = {k: v for k, v in asdict(cfg).items() if k in (*Config.limits(), "smoke", "full")}
     code = (SpikingViT, Attention, LinearNorm, build, train_one)
     tasks = {f"{slug(kind)}_{seed}": (cfg, kind, seed, data, run) for seed in range(cfg.seed, cfg.seed + cfg.seeds)
              for kind in kinds}

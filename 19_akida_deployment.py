@@ -63,24 +63,27 @@ from pathlib import Path
 from typing import Any
 
 if __name__ == "__main__" and any(arg.split("=")[0] == "--fbz" for arg in sys.argv[1:]):
-    from common.akida_device import run_fbz  # before all else: a Pi need have neither PyTorch nor TensorFlow
+    from akd1000.device import (
+        run_fbz,  # before all else: a Pi need have neither PyTorch nor TensorFlow
+    )
 
     sys.exit(run_fbz(sys.argv[1:]))
+
+from akd1000 import backend as akd
+from akd1000.device import describe_measurement, measure_akida, pi_commands, write_checksum
+from common import plots
+from common.cost import ann_macs, estimated_energy_nj, latency
+from common.data import ImageData, jitter, mnist
+from common.io import ROOT, UserError, write_atomic
+from common.lesson import LessonConfig, bounded, start
+from common.run import Run
+from common.training import evaluate, fit
 
 import numpy as np
 import torch
 import torch.nn.functional as F
 from matplotlib.figure import Figure
 from torch import nn
-
-from common import akida_backend as akd
-from common import plots
-from common.akida_device import describe_measurement, measure_akida, pi_commands, write_checksum
-from common.data import ImageData, jitter, mnist
-from common.lesson import LessonConfig, start
-from common.metrics import ann_macs, estimated_energy_nj, latency
-from common.results import ROOT, Run, UserError, write_atomic
-from common.training import evaluate, fit
 
 DEPLOYED = ROOT / "checkpoints" / "mnist_akida.fbz"
 
@@ -89,26 +92,23 @@ DEPLOYED = ROOT / "checkpoints" / "mnist_akida.fbz"
 class Config(LessonConfig):
     """The float network trains through ``fit``; quantisation-aware training goes on from it with fewer images."""
 
-    LIMITS = LessonConfig.LIMITS | {
-        "epochs": (1, 1000), "batch_size": (1, 60_000), "lr": (1e-7, 10.0), "activation_clip": (0.1, 1000.0),
-        "calibration": (8, 55_000), "qat_images": (8, 55_000), "qat_epochs": (1, 100), "qat_lr": (1e-7, 1.0)}
-    num_steps: int = 1
+    num_steps: int = bounded(1, 1, 100_000)
     """accepted, without meaning here: Akida runs a network once per image"""
-    epochs: int = 4
+    epochs: int = bounded(4, 1, 1000)
     """passes over the training images for the float network"""
-    batch_size: int = 128
+    batch_size: int = bounded(128, 1, 60_000)
     """images per gradient step"""
-    lr: float = 3e-3
+    lr: float = bounded(3e-3, 1e-7, 10.0)
     """learning rate of the float network at the start; it falls to zero along a cosine"""
-    activation_clip: float = 6.0
+    activation_clip: float = bounded(6.0, 0.1, 1000.0)
     """activations are cut off here, so that few bits need not cover rare large values"""
-    calibration: int = 1000
+    calibration: int = bounded(1000, 8, 55_000)
     """training images from which the range of each activation is read"""
-    qat_images: int = 12_800
+    qat_images: int = bounded(12_800, 8, 55_000)
     """training images in quantisation-aware training"""
-    qat_epochs: int = 4
+    qat_epochs: int = bounded(4, 1, 100)
     """passes over them, at each bit width"""
-    qat_lr: float = 2e-3
+    qat_lr: float = bounded(2e-3, 1e-7, 1.0)
     """learning rate of quantisation-aware training at the start; it falls to zero along a cosine"""
     fbz: Path | None = None
     """run this deployed network instead, with akida and numpy alone: what the Pi does (with --data-dir if need be)"""

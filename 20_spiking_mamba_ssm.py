@@ -64,6 +64,16 @@ from dataclasses import dataclass, replace
 from functools import partial
 from typing import Any
 
+from common import plots
+from common.cost import PJ_PER_AC, PJ_PER_MAC, latency
+from common.data import ImageData, mnist
+from common.device import synchronize
+from common.lesson import LessonConfig, bounded, start
+from common.run import Run
+from common.spiking import over_time, reset_state
+from common.training import evaluate, fit
+from multistep import unroll
+
 import numpy as np
 import snntorch as snn
 import torch
@@ -71,46 +81,33 @@ import torch.nn.functional as F
 from matplotlib.figure import Figure
 from torch import nn
 
-from common import plots
-from common.data import ImageData, mnist
-from common.device import synchronize
-from common.lesson import LessonConfig, start
-from common.metrics import PJ_PER_AC, PJ_PER_MAC, latency
-from common.results import Run
-from common.spiking import over_time, reset_state, unroll
-from common.training import evaluate, fit
-
 
 @dataclass
 class Config(LessonConfig):
     """``num_steps`` is the length of the sequence: the image is shrunk to ⌈√T⌉ × ⌈√T⌉ and read pixel by pixel. The
     experiments after the main training use half the channels, two blocks, ``sweep_train`` images and several seeds."""
 
-    LIMITS = LessonConfig.LIMITS | {
-        "num_steps": (1, 784), "epochs": (1, 1000), "batch_size": (2, 10_000), "lr": (1e-7, 1.0),
-        "num_hidden": (4, 4096), "num_blocks": (1, 64), "num_state": (1, 256), "dt_max": (1e-4, 10.0),
-        "sweep_train": (10, 55_000), "sweep_epochs": (1, 100), "seeds": (1, 20)}
-    num_steps: int = 196
+    num_steps: int = bounded(196, 1, 784)
     """length of the sequence (T): 196 = 14×14 pixels, 784 = all of them"""
-    epochs: int = 3
+    epochs: int = bounded(3, 1, 1000)
     """passes over the training images in the main training"""
-    batch_size: int = 50
+    batch_size: int = bounded(50, 2, 10_000)
     """images per gradient step"""
-    lr: float = 2e-2
+    lr: float = bounded(2e-2, 1e-7, 1.0)
     """learning rate at the start; it falls to zero along a cosine"""
-    num_hidden: int = 64
+    num_hidden: int = bounded(64, 4, 4096)
     """channels: each is one spiking neuron with a state of its own (H)"""
-    num_blocks: int = 2
+    num_blocks: int = bounded(2, 1, 64)
     """blocks of SSM, neuron and mixing matrix"""
-    num_state: int = 8
+    num_state: int = bounded(8, 1, 256)
     """complex numbers of state a channel (N)"""
-    dt_max: float = 0.2
+    dt_max: float = bounded(0.2, 1e-4, 10.0)
     """largest Δ at the start; the smallest is a fiftieth of it, and memories last about 2/Δ steps"""
-    sweep_train: int = 5_000
+    sweep_train: int = bounded(5_000, 10, 55_000)
     """training images in the comparisons"""
-    sweep_epochs: int = 2
+    sweep_epochs: int = bounded(2, 1, 100)
     """epochs in the comparisons"""
-    seeds: int = 3
+    seeds: int = bounded(3, 1, 20)
     """seeds in the comparisons"""
     resume: bool = False
     """go on with the main training from its checkpoint"""

@@ -73,20 +73,17 @@ from functools import cache, partial
 from pathlib import Path
 from typing import Any, Literal
 
-import numpy as np
-import snntorch as snn
-import torch
-import torch.nn.functional as F
-import tyro
-from torch import nn
-
-from common import akida_backend as akd
-from common import pong_report as show
-from common.commands import carry_out, gather, once, part_file, parts, trained
-from common.events import Pixel
-from common.lesson import LessonConfig, start
-from common.metrics import estimated_energy_nj, latency
-from common.pong import (
+from akd1000 import backend as akd
+from common.cost import estimated_energy_nj, latency
+from common.io import ROOT, UserError, save_weights
+from common.lesson import LessonConfig, bounded, start
+from common.run import Run
+from common.spiking import constant_current, over_time
+from common.training import load_weights
+from eventcam.events import Pixel
+from games.commands import carry_out, gather, once, part_file, parts, trained
+from games.pong import report as show
+from games.pong.env import (
     ACTIONS,
     SIZE,
     THETA,
@@ -105,12 +102,16 @@ from common.pong import (
     see_places,
     stages,
 )
-from common.pong_report import BAR_MS
-from common.replay import Replay, read_csv, read_state, write_csv, write_state
-from common.results import ROOT, Run, UserError, save_weights
-from common.spiking import constant_current, over_time
-from common.training import load_weights
-from common.unroll import unroll
+from games.pong.replay import Replay, read_csv, read_state, write_csv, write_state
+from games.pong.report import BAR_MS
+from multistep.engine import unroll
+
+import numpy as np
+import snntorch as snn
+import torch
+import torch.nn.functional as F
+import tyro
+from torch import nn
 
 CHECKPOINTS = ROOT / "checkpoints"
 COMMANDS = ("train", "perception", "convert", "clone", "spiking-dqn", "sparsify", "quantize", "benchmark", "play",
@@ -126,46 +127,43 @@ class Config(LessonConfig):
     """One command at a time; `all` runs them in order. `--num-steps` is T of the spiking policies, not of `convert`,
     which tries several. `--device`: only `benchmark` times a GPU, all else runs on the CPU as the emulator does."""
 
-    LIMITS = LessonConfig.LIMITS | {
-        "steps": (100, 1e8), "spiking_steps": (100, 1e8), "enough": (-21, 22), "envs": (2, 256), "n_step": (1, 50),
-        "replay": (1000, 1e7), "batch_size": (1, 4096), "every": (1, 1000), "lr": (1e-7, 1.0), "gamma": (0.0, 1.0),
-        "seed": (0, TEST_SEED - 1000), "games": (1, 1000), "states": (64, 1e7), "epochs": (1, 1000),
-        "tau": (1e-4, 10.0)}
     command: tyro.conf.Positional[Literal[COMMANDS]] = "benchmark"  # type: ignore[valid-type]
     """what to do"""
-    num_steps: int = 4
+    num_steps: int = bounded(4, 1, 100_000)
     """time steps a decision of the spiking policies (T)"""
+    seed: int = bounded(0, 0, TEST_SEED - 1000)
+    """seed of every random number in the script; its games start with seeds below the test games'"""
     agent: Literal[AGENTS] = "sparse"  # type: ignore[valid-type]
     """who plays, for `play`"""
     record: Path | None = None
     """`play`: write the first points of one game, with the spikes of the agent, to this GIF"""
-    steps: int = 1_000_000
+    steps: int = bounded(1_000_000, 100, 1e8)
     """decisions of the teacher's training, over all environments"""
-    enough: float = 20.0
+    enough: float = bounded(20.0, -21, 22)
     """points in the validation games at which a training ends early"""
-    spiking_steps: int = 60_000
+    spiking_steps: int = bounded(60_000, 100, 1e8)
     """decisions of the spiking DQN's training"""
-    envs: int = 8
+    envs: int = bounded(8, 2, 256)
     """environments at once; half of them with sticky actions"""
-    replay: int = 150_000
+    replay: int = bounded(150_000, 1000, 1e7)
     """transitions that the replay holds, 7 kB each"""
-    batch_size: int = 32
+    batch_size: int = bounded(32, 1, 4096)
     """transitions a gradient step of the DQN"""
-    every: int = 4
+    every: int = bounded(4, 1, 1000)
     """decisions a gradient step of the DQN"""
-    n_step: int = 4
+    n_step: int = bounded(4, 1, 50)
     """rewards that a return adds up before it trusts the network (n)"""
-    gamma: float = 0.99
+    gamma: float = bounded(0.99, 0.0, 1.0)
     """discount a decision (γ)"""
-    lr: float = 3e-4
+    lr: float = bounded(3e-4, 1e-7, 1.0)
     """learning rate at the start; it falls along a line"""
-    tau: float = 0.02
+    tau: float = bounded(0.02, 1e-4, 10.0)
     """temperature of the teacher's Q-values in distillation (τ)"""
-    states: int = 30_000
+    states: int = bounded(30_000, 64, 1e7)
     """states of a round of distillation"""
-    epochs: int = 3
+    epochs: int = bounded(3, 1, 1000)
     """passes over them"""
-    games: int = 30
+    games: int = bounded(30, 1, 1000)
     """full games of an evaluation, with and without sticky actions each"""
     resume: bool = False
     """go on where the last call of the command was cut: a training from its checkpoint (the replay is filled anew by

@@ -66,19 +66,21 @@ from dataclasses import dataclass, replace
 from functools import partial
 from typing import Any
 
+from common import plots
+from common.cost import ledger_row, workload
+from common.data import ImageData, batches, fashion_mnist, jitter
+from common.lesson import LessonConfig, bounded, start
+from common.run import Run
+from common.spiking import constant_current, over_time
+from common.training import Encode, count_predict, evaluate, fit, membrane_loss, membrane_predict
+from multistep import unroll
+from tutor.network_check import complaints
+
 import numpy as np
 import snntorch as snn
 import torch
 from matplotlib.figure import Figure
 from torch import nn
-
-from common import plots
-from common.data import ImageData, batches, fashion_mnist, jitter
-from common.lesson import LessonConfig, start
-from common.metrics import ledger_row, workload
-from common.results import Run
-from common.spiking import constant_current, over_time, unroll
-from common.training import Encode, count_predict, evaluate, fit, membrane_loss, membrane_predict
 
 Out = tuple[torch.Tensor, torch.Tensor, tuple[torch.Tensor, ...]]
 """spk_rec and mem_rec of the output layer, each (T, B, K); spk_rec (T, B, …) of every hidden layer"""
@@ -88,31 +90,27 @@ Out = tuple[torch.Tensor, torch.Tensor, tuple[torch.Tensor, ...]]
 class Config(LessonConfig):
     """The main training, then short trainings: of other choices from scratch, of the penalty by fine-tuning."""
 
-    LIMITS = LessonConfig.LIMITS | {
-        "epochs": (1, 1000), "batch_size": (2, 55_000), "lr": (1e-7, 10.0), "beta": (0.0, 1.0), "channels": (1, 4096),
-        "num_hidden": (1, 100_000), "shift": (0, 14), "train_images": (10, 55_000), "sweep_train": (10, 55_000),
-        "seeds": (1, 20)}
-    num_steps: int = 5
+    num_steps: int = bounded(5, 1, 100_000)
     """time steps per image (T)"""
-    channels: tuple[int, ...] = (16, 32)
+    channels: tuple[int, ...] = bounded((16, 32), 1, 4096)
     """channels of the convolutions; each halves the size, of four or more only every second one"""
-    num_hidden: int = 128
+    num_hidden: int = bounded(128, 1, 100_000)
     """neurons of the dense hidden layer"""
-    beta: float = 0.9
+    beta: float = bounded(0.9, 0.0, 1.0)
     """membrane decay per step"""
-    epochs: int = 8
+    epochs: int = bounded(8, 1, 1000)
     """passes over the training images in the main training"""
-    batch_size: int = 128
+    batch_size: int = bounded(128, 2, 55_000)
     """images per gradient step"""
-    lr: float = 3e-3
+    lr: float = bounded(3e-3, 1e-7, 10.0)
     """learning rate at the start; it falls to zero along a cosine"""
-    shift: int = 1
+    shift: int = bounded(1, 0, 14)
     """training images are moved by up to this many pixels"""
-    train_images: int = 55_000
+    train_images: int = bounded(55_000, 10, 55_000)
     """training images of the main training (fewer: to try things out)"""
-    sweep_train: int = 8_000
+    sweep_train: int = bounded(8_000, 10, 55_000)
     """training images in the short trainings"""
-    seeds: int = 2
+    seeds: int = bounded(2, 1, 20)
     """seeds of each short training"""
     resume: bool = False
     """go on from the checkpoint of a run that was cut"""
@@ -224,7 +222,7 @@ def answers(net: Net, x: torch.Tensor, encode: Encode) -> tuple[torch.Tensor, to
 def experiment_train(cfg: Config, data: ImageData, run: Run) -> dict[str, Any]:
     """The main training, and what it gives on the whole test set."""
     net, encode = make_net(cfg, cfg.seed), partial(constant_current, num_steps=cfg.num_steps)
-    history = fit(net, data, encode, run=run, epochs=cfg.epochs, lr=cfg.lr, batch_size=cfg.batch_size,
+    history = fit(net, data, encode, run=run, check=complaints, epochs=cfg.epochs, lr=cfg.lr, batch_size=cfg.batch_size,
                   augment=partial(jitter, shift=cfg.shift), weight_decay=1e-3, name="main", resume=cfg.resume)
     membrane, count = answers(net, data.x_test, encode)
     y, K = data.y_test, len(data.classes)

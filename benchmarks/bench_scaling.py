@@ -13,15 +13,16 @@ import tempfile
 import time
 from pathlib import Path
 
+from common.device import keep_freed_memory
+from common.distributed import join, part, replicated, world
+from common.io import UserError
+from common.spiking import over_time
+from multistep import unroll
+
 import snntorch as snn
 import torch
 from side_by_side import ROOT, Bench, kept_bytes, race, start
 from torch import nn
-
-from common.device import keep_freed_memory
-from common.distributed import join, part, replicated, world
-from common.results import UserError
-from common.spiking import over_time, unroll
 
 
 class Net(nn.Module):

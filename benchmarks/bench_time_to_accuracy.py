@@ -15,17 +15,18 @@ import time
 from collections.abc import Callable, Iterator
 from typing import Any
 
+from common.data import ImageData, batches, mnist
+from common.device import synchronize
+from common.io import UserError, console
+from common.spiking import constant_current, over_time
+from multistep import unroll
+
 import snntorch as snn
 import torch
 import torch.nn.functional as F
 from side_by_side import Bench, start
 from torch import nn
 from torch.utils.data import DataLoader, Dataset
-
-from common.data import ImageData, batches, mnist
-from common.device import synchronize
-from common.results import UserError, console
-from common.spiking import constant_current, over_time, unroll
 
 Out = tuple[torch.Tensor, torch.Tensor]
 

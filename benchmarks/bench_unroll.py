@@ -13,13 +13,14 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import Any
 
+from common.spiking import constant_current, over_time
+from multistep import over_segments, unroll
+from multistep.engine import step_through
+
 import snntorch as snn
 import torch
 from side_by_side import Bench, kept_bytes, peer_versions, peers, race, start
 from torch import nn
-
-from common.spiking import constant_current, over_segments, over_time, unroll
-from common.unroll import step_through
 
 BETA = 0.9
 Forward = Callable[[], torch.Tensor]

@@ -14,12 +14,12 @@ import tarfile
 from collections.abc import Iterator
 from pathlib import Path
 
+from common.data import ImageData, alone, check_source, digits, search_path, short, split
+from common.io import UserError, console, progress_allowed, write_atomic
+
 import numpy as np
 import torch
 from rich.progress import track
-
-from common.data import ImageData, alone, check_source, digits, search_path, short, split
-from common.results import UserError, console, progress_allowed, write_atomic
 
 CLASSES = ("airplane", "automobile", "bird", "cat", "deer", "dog", "frog", "horse", "ship", "truck")
 SIZES = {"train": 50_000, "test": 10_000}

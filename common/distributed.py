@@ -15,12 +15,12 @@ from datetime import timedelta
 from threading import current_thread, main_thread
 from typing import Any
 
+from common.io import UserError
+
 import torch
 import torch.distributed as dist
 from torch import nn
 from torch.nn.parallel import DistributedDataParallel
-
-from common.results import UserError
 
 PATIENCE = timedelta(minutes=10)
 """How long a process waits for the others before it gives up."""

@@ -8,15 +8,15 @@ from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
 
+from common.device import synchronize
+from common.io import UserError
+
 import numpy as np
 import torch
 import torch.nn.functional as F
 from torch import nn
 from torch.utils._python_dispatch import TorchDispatchMode
 from torch.utils._pytree import tree_leaves
-
-from common.device import synchronize
-from common.results import UserError
 
 
 def timed(contenders: dict[Any, Callable[[], object]], repeats: int,

@@ -21,7 +21,9 @@ def paired_interval(differences: np.ndarray) -> tuple[float, float, float]:
     Two of k training sets share most of their recordings, so the folds are no k independent trials and the plain
     t interval is too narrow. Nadeau & Bengio 2003: variance × (1/k + n_test/n_train), here n_test/n_train = 1/(k − 1).
     """
-    from scipy.special import stdtrit  # the quantile of Student's t; scipy.stats takes seconds to import
+    from scipy.special import (
+        stdtrit,  # the quantile of Student's t; scipy.stats takes seconds to import
+    )
 
     k = len(differences)
     half = stdtrit(k - 1, 0.975) * np.sqrt(differences.var(ddof=1) * (1 / k + 1 / (k - 1)))

@@ -1,41 +1,50 @@
-"""What every lesson script shares: its flags, its start, and what happens when something goes wrong.
+"""What every lesson script shares: its flags, its sections, its start and its endings.
 
-A script ends with
+A script is a ``Config``, some sections and
+
+    def main(cfg: Config, run: Run) -> None:
+        section_trace(cfg, run)
+        section_resets(cfg, run)
 
     if __name__ == "__main__":
         start(main, Config, SMOKE, FULL)
-
-``start`` reads the flags, seeds, picks the device, prints the header, calls ``main(cfg, run)`` and lets the
-run write its results.
 """
 
 from __future__ import annotations
 
 import contextlib
 import dataclasses
+import functools
+import importlib
 import io
 import re
 import sys
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any, ClassVar, TypeVar
+from typing import Any, TypeVar
 
-from common.results import ROOT, Run, UserError, is_rank_zero
+from common.io import ROOT, UserError, is_rank_zero
+from common.run import Run
+
+import torch
 
 C = TypeVar("C", bound="LessonConfig")
+T = TypeVar("T")
+
+
+def bounded(default: T, low: float, high: float) -> T:
+    """A field of a ``Config`` with the smallest and largest value that its flag accepts."""
+    return field(default=default, metadata={"bounds": (low, high)})
 
 
 @dataclass
 class LessonConfig:
-    """The flags every script has. A lesson adds its own fields, and their bounds to ``LIMITS``."""
+    """The flags every script has; a lesson adds its own fields."""
 
-    LIMITS: ClassVar[dict[str, tuple[float, float]]] = {"num_steps": (1, 100_000), "seed": (0, 2**31 - 1)}
-    """Smallest and largest value allowed, by field."""
-
-    num_steps: int = 25
+    num_steps: int = bounded(25, 1, 100_000)
     """time steps per sample (T)"""
-    seed: int = 0
+    seed: int = bounded(0, 0, 2**31 - 1)
     """seed of every random number in the script"""
     device: str = "auto"
     """auto, cpu, cuda (also an AMD GPU under ROCm) or mps"""
@@ -47,6 +56,10 @@ class LessonConfig:
     """a run of seconds on stand-in data: only to see that everything works"""
     full: bool = False
     """the paper's scale; wants a GPU"""
+    only: int | None = None
+    """run only the section of this number, and what it needs"""
+    predict: bool = False
+    """ask for your prediction before each section, and set it beside what was measured"""
     stand_in: bool = True
     """go on with stand-in data when the real set cannot be had (--no-stand-in: stop instead)"""
     show: bool = False
@@ -56,35 +69,100 @@ class LessonConfig:
     journal: bool = False
     """append what was measured to journal.md"""
 
+    @classmethod
+    def limits(cls) -> dict[str, tuple[float, float]]:
+        """Smallest and largest value of every bounded field."""
+        fields = dataclasses.fields(cls)
+        return {f.name: f.metadata["bounds"] for f in fields if "bounds" in f.metadata}
+
     def validate(self) -> None:
-        """Check every bounded field, the device and the data folder. Lessons may extend it.
+        """Check the bounded fields, the device and the data folder. A lesson may extend it.
 
         Raises:
             UserError: with the flag, what was got and what is allowed.
         """
         from common.device import pick_device
 
-        for name, (low, high) in self.LIMITS.items():
+        for name, (low, high) in self.limits().items():
             value = getattr(self, name)
             for v in value if isinstance(value, (tuple, list)) else (value,):
                 if v is not None and not low <= v <= high:
-                    raise UserError(f"{_flag(name)}: got {v}, allowed is {low:g} to {high:g}")
+                    flag = "--" + name.replace("_", "-")
+                    raise UserError(f"{flag}: got {v}, allowed is {low:g} to {high:g}")
         if self.smoke and self.full:
             raise UserError("got --smoke and --full together, allowed is one of them")
         if self.data_dir is not None and not self.data_dir.is_dir():
-            raise UserError(f"--data-dir: got {self.data_dir}, which is no folder; create it or name another")
+            raise UserError(
+                f"--data-dir: got {self.data_dir}, which is no folder; create it or name another"
+            )
         try:
             pick_device(self.device)
         except ValueError as e:
             raise UserError(f"--device: {e}") from e
 
 
-def _flag(name: str) -> str:
-    return "--" + name.replace("_", "-")
+# -------------------------------------------------------------------- sections
 
 
-def parse(config: type[C], argv: Sequence[str], smoke: Mapping[str, Any], full: Mapping[str, Any],
-          prog: str, description: str = "") -> C:
+class Section:
+    """One section of a lesson: a function whose docstring starts with its number and question."""
+
+    def __init__(self, function: Callable[..., Any]) -> None:
+        functools.update_wrapper(self, function)
+        headline = (function.__doc__ or "").strip().split("\n")[0]
+        match = re.fullmatch(r"(\d+)\s+(\S.*)", headline)
+        if not match:
+            raise ValueError(f"{function.__name__}: the docstring starts with {headline!r}, "
+                             "expected a number and the section's question")
+        self.number, self.question = int(match[1]), match[2]
+        self.function = function
+
+    def __call__(self, cfg: LessonConfig, run: Run) -> Any:
+        """Run the section, unless ``--only`` names another; return what it returns."""
+        if cfg.only in (None, self.number) and self.number not in run.results:
+            self.run(cfg, run)
+        return run.results.get(self.number)
+
+    def run(self, cfg: LessonConfig, run: Run) -> None:
+        """Run the section whatever ``--only`` says, seeded alike in a whole and in a partial run."""
+        from common.device import seed_everything
+
+        around, run.section = run.section, self.number
+        run.print(f"\n{self.number}  {self.question}")
+        seed_everything(cfg.seed)
+        run.results[self.number] = self.function(cfg, run)
+        run.section = around
+
+
+def section(function: Callable[..., Any]) -> Section:
+    """Mark a function ``(cfg, run)`` as a section of its lesson."""
+    return Section(function)
+
+
+def scripts() -> list[str]:
+    """All lesson scripts in the order of the course, without ``.py``: the only list there is."""
+    names = [p.stem for p in ROOT.glob("*.py") if re.match(r"\d\d_|milestone_|capstone_", p.stem)]
+    return sorted(names, key=_place)
+
+
+def _place(name: str) -> str:
+    """The milestone stands between 09 and 10; capstone A, Pong, before capstone B."""
+    if name.startswith("milestone"):
+        return "09_z"
+    return name.replace("capstone_pong", "98").replace("capstone_gameworld", "99")
+
+
+# -------------------------------------------------------------------- from flags to a run
+
+
+def parse(
+    config: type[C],
+    argv: Sequence[str],
+    smoke: Mapping[str, Any],
+    full: Mapping[str, Any],
+    prog: str,
+    description: str = "",
+) -> C:
     """Flags → config. A scale changes the defaults; a flag given by hand wins over both.
 
     Raises:
@@ -97,8 +175,14 @@ def parse(config: type[C], argv: Sequence[str], smoke: Mapping[str, Any], full: 
     out, err = io.StringIO(), io.StringIO()
     try:
         with contextlib.redirect_stderr(err), contextlib.redirect_stdout(out):
-            cfg = tyro.cli(config, args=list(argv), default=config(**scale), prog=prog, description=description,
-                           config=(tyro.conf.FlagCreatePairsOff,))
+            cfg = tyro.cli(
+                config,
+                args=list(argv),
+                default=config(**scale),
+                prog=prog,
+                description=description,
+                config=(tyro.conf.FlagCreatePairsOff,),
+            )
     except SystemExit as e:
         if e.code in (0, None):
             print(out.getvalue(), end="")
@@ -116,53 +200,8 @@ def _one_line(box: str, prog: str) -> str:
     return text.rstrip(".") + f"; 'python {prog} --help' lists what is allowed"
 
 
-def start(main: Callable[[Any, Run], None], config: type[LessonConfig], smoke: Mapping[str, Any],
-          full: Mapping[str, Any], argv: Sequence[str] | None = None) -> None:
-    """Run a lesson from the command line; never returns a traceback for what the user can put right.
-
-    Exit codes: 0 done; 2 bad input; 130 stopped by Ctrl-C; 1 with a traceback for a fault of ours.
-    """
-    module = sys.modules[main.__module__]
-    script = Path(module.__file__ or "lesson.py")
-    argv = list(sys.argv[1:] if argv is None else argv)
-    for stream in (sys.stdout, sys.stderr):  # a Windows console may not be UTF-8
-        if hasattr(stream, "reconfigure"):
-            stream.reconfigure(encoding="utf-8", errors="replace")
-    try:
-        cfg = parse(config, argv, smoke, full, script.name, _headline(module.__doc__))
-        if cfg.quiz:
-            from common.quiz import ask
-
-            ask(script.stem, results_dir=cfg.out_dir, journal=_journal_path(cfg))
-            return
-        run = begin(cfg, script.stem, module.__doc__ or "", argv)
-        main(cfg, run)
-        run.finish()
-        if cfg.journal and is_rank_zero():
-            from common.journal import write_entry
-
-            write_entry(run.metrics(), _journal_path(cfg))
-            run.print(f"journal   {_journal_path(cfg).name}: entry added")
-        if cfg.show:
-            import matplotlib.pyplot as plt
-
-            plt.show()
-    except UserError as e:
-        print(f"error: {' '.join(str(e).split())}", file=sys.stderr)
-        sys.exit(2)
-    except ModuleNotFoundError as e:  # imported where it is needed, so it may be missed in mid-lesson
-        if (e.name or "common").split(".")[0] == "common":
-            raise
-        print(f"error: the package '{e.name}' is missing; install the course's packages with 'uv sync', or with "
-              "'uv pip install -r requirements-pc.txt', and run again", file=sys.stderr)
-        sys.exit(2)
-    except KeyboardInterrupt:
-        print("\nstopped by Ctrl-C; what was saved stays (a lesson that trains goes on with --resume)", file=sys.stderr)
-        sys.exit(130)
-
-
 def begin(cfg: LessonConfig, name: str, doc: str = "", argv: Sequence[str] = ()) -> Run:
-    """Seed, pick the device, print the header; the part of ``start`` that tests and notebooks can use."""
+    """Seed, pick the device, print the header; what tests and notebooks need of ``start``."""
     import matplotlib
 
     if not cfg.show:
@@ -174,15 +213,100 @@ def begin(cfg: LessonConfig, name: str, doc: str = "", argv: Sequence[str] = ())
     keep_freed_memory()
     seed_everything(cfg.seed)
     device = pick_device(cfg.device)
-    run = Run(name, cfg, device, title=_headline(doc), **_ending(doc))
+    run = Run(name, cfg, device, title=_headline(doc))
     run.command = " ".join([f"{name}.py", *_shown_flags(argv)])
-    run.print(f"\n{run.title}\ndevice    {describe(device)}\nscale     {run.scale}, seed {cfg.seed}")
-    settings = {f.name: getattr(cfg, f.name) for f in dataclasses.fields(cfg) if f.name not in _COMMON}
-    run.print("config    " + ", ".join(f"{k} {v}" for k, v in settings.items()))
+    run.print(f"\n{run.title}\n\ndevice  {describe(device)}\nscale   {run.scale}, seed {cfg.seed}")
     return run
 
 
-_COMMON = {f.name for f in dataclasses.fields(LessonConfig)} - {"num_steps"}
+def start(
+    main: Callable[[Any, Run], None],
+    config: type[LessonConfig],
+    smoke: Mapping[str, Any],
+    full: Mapping[str, Any],
+    argv: Sequence[str] | None = None,
+) -> None:
+    """Run a lesson from the command line; what the user can put right ends in one line.
+
+    Exit codes: 0 done; 2 bad input or out of memory; 130 stopped by Ctrl-C; 1 with a traceback
+    for a fault of ours.
+    """
+    module = sys.modules[main.__module__]
+    script = Path(module.__file__ or "lesson.py")
+    argv = list(sys.argv[1:] if argv is None else argv)
+    for stream in (sys.stdout, sys.stderr):  # a Windows console may not be UTF-8
+        if hasattr(stream, "reconfigure"):
+            stream.reconfigure(encoding="utf-8", errors="replace")
+    try:
+        cfg = parse(config, argv, smoke, full, script.name, _headline(module.__doc__))
+        numbers = [s.number for s in vars(module).values() if isinstance(s, Section)]
+        if cfg.only is not None and cfg.only not in numbers:
+            allowed = ", ".join(map(str, numbers)) or "nothing: this script has no sections"
+            raise UserError(f"--only: got {cfg.only}, allowed is {allowed}")
+        if cfg.quiz:
+            _tutor("quiz").ask(script.stem, results_dir=cfg.out_dir, journal=_journal_path(cfg))
+            return
+        run = begin(cfg, script.stem, module.__doc__ or "", argv)
+        main(cfg, run)
+        run.finish()
+        if is_rank_zero():
+            _ending(cfg, run)
+        if cfg.show:
+            import matplotlib.pyplot as plt
+
+            plt.show()
+    except UserError as e:
+        _fail(" ".join(str(e).split()))
+    except ModuleNotFoundError as e:  # imported where it is needed, so it may be missed in mid-lesson
+        if (ROOT / (e.name or "common").split(".")[0]).is_dir():
+            raise  # one of our own packages: a fault of ours
+        _fail(
+            f"the package '{e.name}' is missing; install the course's packages with 'uv sync', or with "
+            "'uv pip install -r requirements-pc.txt', and run again"
+        )
+    except (MemoryError, RuntimeError) as e:
+        if not _is_out_of_memory(e):
+            raise
+        sizes = [f.name for f in dataclasses.fields(config) if f.name in ("num_steps", "batch_size")]
+        flags = " or ".join("--" + s.replace("_", "-") for s in sizes)
+        _fail(f"out of memory: what is kept for learning grows with time steps and batch; lower {flags}")
+    except KeyboardInterrupt:
+        print(
+            "\nstopped by Ctrl-C; what was saved stays (a lesson that trains goes on with --resume)",
+            file=sys.stderr,
+        )
+        sys.exit(130)
+
+
+def _fail(text: str) -> None:
+    print(f"error: {text}", file=sys.stderr)
+    sys.exit(2)
+
+
+def _is_out_of_memory(e: BaseException) -> bool:
+    kinds = (MemoryError, torch.OutOfMemoryError)
+    words = ("can't allocate memory", "out of memory", "not enough memory", "invalid buffer size")
+    return isinstance(e, kinds) or any(w in str(e).lower() for w in words)
+
+
+def _ending(cfg: LessonConfig, run: Run) -> None:
+    """What to do now: the journal entry, the exercises, the quiz, the next script."""
+    if cfg.journal:
+        _tutor("journal").write_entry(run.metrics(), _journal_path(cfg))
+        run.print(f"journal    {_journal_path(cfg).name}: entry added; the findings are yours to write")
+    exercises = sorted((ROOT / "exercises").glob(f"{run.name[:2]}[a-z]_*.py"))
+    for i, path in enumerate(exercises):
+        run.print(f"{'' if i else 'exercises':10} uv run exercises/{path.name}")
+    if (ROOT / "quizzes" / f"{run.name}.toml").is_file():
+        run.print(f"quiz       uv run {run.name}.py --quiz")
+    order = scripts()
+    if run.name in order[:-1]:
+        run.print(f"next       uv run {order[order.index(run.name) + 1]}.py")
+
+
+def _tutor(part: str) -> Any:
+    """A part of the tutor, which stands above this package and is therefore looked up by name."""
+    return importlib.import_module(f"tutor.{part}")
 
 
 def _shown_flags(argv: Sequence[str]) -> list[str]:
@@ -193,22 +317,13 @@ def _shown_flags(argv: Sequence[str]) -> list[str]:
             skip = False
         elif arg.split("=")[0].replace("_", "-") in ("--data-dir", "--out-dir"):
             skip = "=" not in arg
-        elif arg not in ("--show", "--journal", "--resume"):
+        elif arg not in ("--show", "--journal", "--resume", "--predict"):
             kept.append(arg)
     return kept
 
 
 def _headline(doc: str | None) -> str:
     return (doc or "").strip().split("\n")[0]
-
-
-def _ending(doc: str) -> dict[str, str]:
-    """The lines ``Predict: …`` and ``Next: …`` of a lesson's docstring, printed when it ends."""
-    found = {}
-    for key, word in (("predict", "Predict"), ("following", "Next")):
-        if m := re.search(rf"^{word}: (.+(?:\n[ \t]+\S.*)*)", doc, re.MULTILINE):
-            found[key] = " ".join(m[1].split())
-    return found
 
 
 def _journal_path(cfg: LessonConfig) -> Path:

@@ -2,17 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from common.io import UserError
 
 import snntorch as snn
 import torch
 from torch import nn
-
-from common.results import UserError
-from common.unroll import hold, over_segments, unroll
-
-__all__ = ["check_time_first", "constant_current", "over_segments", "over_time", "reset_state", "spike_statistics",
-           "spiking_layers", "unroll"]
 
 
 def spiking_layers(net: nn.Module) -> dict[str, snn.SpikingNeuron]:
@@ -46,6 +40,16 @@ def check_time_first(x: torch.Tensor, num_steps: int, what: str = "x") -> torch.
     return x
 
 
+def hold(y: torch.Tensor, num_steps: int) -> torch.Tensor:
+    """Show ``y (B, …)`` at every step: ``(T, B, …)``, a view that takes no memory.
+
+    The view remembers ``y``, so that ``multistep.unroll`` can sum the gradient over time as it goes.
+    """
+    held = y.unsqueeze(0).expand(num_steps, *y.shape)
+    held.held = y  # type: ignore[attr-defined]
+    return held
+
+
 def over_time(layer: nn.Module, x: torch.Tensor) -> torch.Tensor:
     """Apply a layer without state to all steps in one call: ``(T, B, …) → (T, B, …)``.
 
@@ -61,16 +65,3 @@ def over_time(layer: nn.Module, x: torch.Tensor) -> torch.Tensor:
 def constant_current(x: torch.Tensor, num_steps: int) -> torch.Tensor:
     """Show the same input at every step: ``(B, …) → (T, B, …)``, a view that takes no memory."""
     return hold(x, num_steps)
-
-
-def spike_statistics(spk_recs: Sequence[torch.Tensor]) -> list[dict[str, float]]:
-    """For each layer's ``spk_rec (T, B, …)``: mean rate per step, spikes per sample, share of silent neurons.
-
-    A neuron counts as silent if it fires for no sample of the batch.
-    """
-    rows = []
-    for spk in spk_recs:
-        per_neuron = spk.flatten(2).sum((0, 1))  # (N,)
-        rows.append({"rate": spk.mean().item(), "spikes_per_sample": spk.sum().item() / spk.shape[1],
-                     "silent": (per_neuron == 0).float().mean().item()})
-    return rows

@@ -19,9 +19,9 @@ from pathlib import Path
 from threading import Thread
 from typing import Any
 
-import torch
+from common.io import UserError, write_json
 
-from common.results import UserError, write_json
+import torch
 
 
 def fingerprint(*settings: Any, code: Sequence[Any] = ()) -> str:

@@ -11,9 +11,23 @@ a single process would take, encoded alike, and every process runs its part of i
 from __future__ import annotations
 
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from pathlib import Path
 from typing import Any
+
+from common.data import ImageData, batches
+from common.distributed import (
+    from_rank_zero,
+    join,
+    losing_a_process,
+    part,
+    replicated,
+    same_buffers,
+    total,
+    world,
+)
+from common.io import UserError, console, is_rank_zero, progress_allowed, write_atomic
+from common.run import Run
 
 import torch
 import torch.nn.functional as F
@@ -21,14 +35,10 @@ from rich.progress import BarColumn, Progress, TextColumn, TimeRemainingColumn
 from torch import nn
 from torch.utils._pytree import tree_map
 
-from common.data import ImageData, batches
-from common.diagnosis import diagnose
-from common.distributed import from_rank_zero, join, losing_a_process, part, replicated, same_buffers, total, world
-from common.results import Run, UserError, console, is_rank_zero, progress_allowed, write_atomic
-
 Encode = Callable[[torch.Tensor], torch.Tensor]
 Loss = Callable[[Any, torch.Tensor], torch.Tensor]
 Predict = Callable[[Any], torch.Tensor]
+Check = Callable[[nn.Module, torch.Tensor, torch.Tensor, Loss], Iterable[str]]
 
 
 def membrane_loss(out: tuple[torch.Tensor, torch.Tensor], y: torch.Tensor) -> torch.Tensor:
@@ -76,7 +86,7 @@ def fit(net: nn.Module, data: ImageData, encode: Encode, *, run: Run, epochs: in
         batch_size: int = 128, loss_fn: Loss = membrane_loss, predict: Predict = membrane_predict,
         augment: Callable[[torch.Tensor], torch.Tensor] | None = None, weight_decay: float = 0.0,
         name: str = "", resume: bool = False, seed: int | None = None, quiet: bool = False,
-        groups: list[dict[str, Any]] | None = None) -> list[dict[str, float]]:
+        groups: list[dict[str, Any]] | None = None, check: Check | None = None) -> list[dict[str, float]]:
     """Train with Adam and a cosine-falling learning rate; leave the epoch that was best on the validation images.
 
     Args:
@@ -86,8 +96,9 @@ def fit(net: nn.Module, data: ImageData, encode: Encode, *, run: Run, epochs: in
         name: of the checkpoint, for lessons that train several networks and want to resume; empty: no checkpoint.
         resume: go on from that checkpoint if there is one.
         groups: of the parameters, where some have a learning rate of their own; None: all with ``lr``.
-        quiet: print nothing (sweeps). Otherwise the network check of lesson 03 speaks up after the first epoch and
-            at the end, if it finds something wrong.
+        quiet: print nothing (sweeps).
+        check: a look into the network after the first epoch and at the end, on 32 training images; each line that
+            ``check(net, spikes, y, loss_fn)`` yields is printed (``tutor.network_check.complaints``).
 
     Returns:
         One dict an epoch: ``epoch, loss, train, val, seconds``; accuracies are shares, ``train`` is the
@@ -150,16 +161,16 @@ def fit(net: nn.Module, data: ImageData, encode: Encode, *, run: Run, epochs: in
         if not quiet:
             run.print(f"epoch {epoch:3d}/{epochs}  loss {row['loss']:.4f}  training {row['train']:.4f}  "
                       f"validation {row['val']:.4f}  {row['seconds']:.1f} s")
-            if epoch == 1 < epochs:
-                _print_diagnosis(net, data, encode, loss_fn, run)
+            if check and epoch == 1 < epochs:
+                _look_into(net, data, encode, loss_fn, check, run)
         if name and is_rank_zero():
             state = {"model": net.state_dict(), "best": best, "optimizer": optimizer.state_dict(),
                      "schedule": schedule.state_dict(), "generator": generator.get_state(),
                      "rng": torch.get_rng_state(), "history": history}
             write_atomic(path, lambda tmp, state=state: torch.save(state, tmp))
     net.load_state_dict(best)
-    if not quiet:
-        _print_diagnosis(net, data, encode, loss_fn, run)
+    if check and not quiet:
+        _look_into(net, data, encode, loss_fn, check, run)
     return history
 
 
@@ -180,15 +191,15 @@ def _read_checkpoint(path: Path, net: nn.Module) -> dict[str, Any] | None:
     return saved
 
 
-def _print_diagnosis(net: nn.Module, data: ImageData, encode: Encode, loss_fn: Loss, run: Run) -> None:
-    """Say what the network check of lesson 03 finds wrong, on 32 training images; nothing if all is well."""
+def _look_into(net: nn.Module, data: ImageData, encode: Encode, loss_fn: Loss, check: Check, run: Run) -> None:
+    """Print what ``check`` says of the network on 32 training images."""
     if not is_rank_zero():
         return
     x, y = next(batches(data.x_train[:32], data.y_train[:32], 32, device=run.device))
     with torch.random.fork_rng([run.device] if run.device.type == "cuda" else []):  # encode may draw random numbers
         spikes = encode(x)
-    for line in diagnose(net, spikes, y, loss_fn).lines():
-        run.print(f"check     {line}")
+    for line in check(net, spikes, y, loss_fn):
+        run.print(f"   check  {line}")
 
 
 def load_checkpoint(path: Path, net: nn.Module) -> dict[str, Any]:

@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
+from common.data import ImageData
+from common.spiking import over_time
+from multistep import unroll
+
 import snntorch as snn
 import torch
 from torch import nn
-
-from common.data import ImageData
-from common.spiking import over_time, unroll
 
 
 class TinyNet(nn.Module):

@@ -17,9 +17,9 @@ ROOT = Path(__file__).resolve().parent.parent
 if str(ROOT) not in sys.path:
     sys.path.insert(0, str(ROOT))
 
-from common import runner  # noqa: E402
-from common.browser import Page, served  # noqa: E402
-from common.results import write_atomic  # noqa: E402
+from common.io import write_atomic  # noqa: E402
+from games.gameworld.browser import Page, served  # noqa: E402
+from games.runner import twin as runner  # noqa: E402
 
 TRACE = runner.FOLDER / "trace.json"
 EVERY = 25  # ticks between the rows of a trace

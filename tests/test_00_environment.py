@@ -210,7 +210,7 @@ def test_part() -> None:
     (("absent", "the akida package is broken: x", "", 0), "broken", 0),
 ])
 def test_akida_states(monkeypatch: pytest.MonkeyPatch, status: tuple, state: str, chips: int) -> None:
-    from common.akida_backend import AkidaStatus
+    from akd1000.backend import AkidaStatus
 
     monkeypatch.setattr(m, "akida_status", lambda: AkidaStatus(*status))
     found, remark, version, devices = m.akida_part()

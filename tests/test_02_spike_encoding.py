@@ -5,13 +5,13 @@ from __future__ import annotations
 import math
 from types import SimpleNamespace
 
+from common.data import mnist
+
 import numpy as np
 import pytest
 import snntorch as snn
 import torch
 from helpers import load_script
-
-from common.data import mnist
 
 L = load_script("02_spike_encoding")
 CFG = L.Config(num_steps=12, n_train=100, epochs=1)
@@ -195,7 +195,7 @@ def test_gif_has_a_frame_a_step(x):
 
 
 def test_quiz_numbers():
-    from common.questions import load
+    from tutor.questions import load
 
     questions = {q.question[:20]: q for q in load("02_spike_encoding")}
     assert questions["How many steps does "].answer == 20 * 9

@@ -7,6 +7,11 @@ import sys
 import types
 from pathlib import Path
 
+from common.lesson import LessonConfig, begin
+from common.spiking import constant_current, reset_state, spiking_layers
+from common.training import fit, membrane_loss
+from tutor.network_check import diagnose
+
 import numpy as np
 import pytest
 import snntorch as snn
@@ -16,12 +21,6 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from nets import TinyNet, three_classes
 from snntorch import surrogate
-
-from common import populations
-from common.diagnosis import diagnose
-from common.lesson import LessonConfig, begin
-from common.spiking import constant_current, reset_state, spiking_layers
-from common.training import fit, membrane_loss
 
 lesson = load_script("03_spike_visualization")
 
@@ -85,7 +84,7 @@ def test_bins(T: int, width: int, bins: int) -> None:
 def test_lif_is_the_hand_recurrence_with_reset_to_zero() -> None:
     rng = np.random.default_rng(0)
     cur, mem, spk = rng.uniform(0, 0.5, (60, 4)), np.full(4, 0.3), np.zeros(4)
-    ours, _ = populations.lif(cur, 0.9, mem)
+    ours, _ = lesson.lif(cur, 0.9, mem)
     for t in range(60):
         mem = 0.9 * mem * (1 - spk) + cur[t]
         spk = (mem > 1).astype(float)
@@ -93,7 +92,7 @@ def test_lif_is_the_hand_recurrence_with_reset_to_zero() -> None:
 
 
 def test_ranges_of_the_test_lie_outside_those_that_set_the_limits() -> None:
-    for name, (seen, *unseen) in populations.RANGES.items():
+    for name, (seen, *unseen) in lesson.RANGES.items():
         for low, high in [seen, *unseen]:
             assert low <= high, name
         for low, high in unseen:
@@ -101,7 +100,7 @@ def test_ranges_of_the_test_lie_outside_those_that_set_the_limits() -> None:
 
 
 def test_white_noise_has_the_spread_it_says() -> None:
-    cur = populations.noisy_current(np.random.default_rng(0), np.zeros(200), 2000, 0.9, 0.2)
+    cur = lesson.noisy_current(np.random.default_rng(0), np.zeros(200), 2000, 0.9, 0.2)
     mem, u = [], np.zeros(200)
     for c in cur:
         u = 0.9 * u + c

@@ -6,12 +6,12 @@ import json
 import math
 from pathlib import Path
 
+from common.lesson import start
+from eventcam.events import EVENT, event_array
+
 import numpy as np
 import pytest
 from helpers import load_script
-
-from common.events import EVENT, event_array
-from common.lesson import start
 
 L = load_script("04_event_cameras_v2e")
 

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from common.spiking import constant_current, reset_state
+
 import numpy as np
 import pytest
 import snntorch.functional as SF
@@ -11,8 +13,6 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from scipy.optimize import minimize_scalar
 from scipy.stats import poisson
-
-from common.spiking import constant_current, reset_state
 
 lesson = load_script("05_population_coding")
 SHAPES = ("Gaussian", "cosine")

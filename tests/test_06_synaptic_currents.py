@@ -4,6 +4,9 @@ from __future__ import annotations
 
 import dataclasses
 
+from common.io import UserError
+from tutor.questions import load
+
 import numpy as np
 import pytest
 import snntorch as snn
@@ -11,9 +14,6 @@ import torch
 from helpers import load_script
 from hypothesis import assume, given, settings
 from hypothesis import strategies as st
-
-from common.questions import load
-from common.results import UserError
 
 lesson = load_script("06_synaptic_currents")
 DECAY = st.floats(0.05, 0.97)

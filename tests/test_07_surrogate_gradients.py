@@ -5,15 +5,15 @@ from __future__ import annotations
 import math
 from types import SimpleNamespace
 
+from common.data import mnist
+from common.spiking import constant_current, reset_state
+from tutor.quiz import load
+
 import pytest
 import snntorch as snn
 import torch
 from helpers import load_script
 from snntorch import surrogate as snn_surrogate
-
-from common.data import mnist
-from common.quiz import load
-from common.spiking import constant_current, reset_state
 
 L = load_script("07_surrogate_gradients")
 RUN = SimpleNamespace(device=torch.device("cpu"), print=lambda *_: None)

@@ -2,6 +2,10 @@
 
 from __future__ import annotations
 
+from common.data import ImageData, digits
+from common.io import UserError
+from common.spiking import check_time_first, reset_state, spiking_layers
+
 import matplotlib.pyplot as plt
 import numpy as np
 import pytest
@@ -9,10 +13,6 @@ import snntorch as snn
 import torch
 from helpers import load_script
 from snntorch import utils
-
-from common.data import ImageData, digits
-from common.results import UserError
-from common.spiking import check_time_first, reset_state, spiking_layers
 
 m = load_script("08_feedforward_snn")
 CPU = torch.device("cpu")

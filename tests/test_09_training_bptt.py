@@ -5,6 +5,9 @@ from __future__ import annotations
 import os
 from pathlib import Path
 
+from common.lesson import parse, start
+from common.spiking import check_time_first, constant_current, reset_state
+
 import pytest
 import snntorch as snn
 import snntorch.functional as SF
@@ -12,9 +15,6 @@ import torch
 from helpers import ROOT, load_script
 from hypothesis import given, settings
 from hypothesis import strategies as st
-
-from common.lesson import parse, start
-from common.spiking import check_time_first, constant_current, reset_state
 
 lesson = load_script("09_training_bptt")
 

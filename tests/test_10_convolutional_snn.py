@@ -6,6 +6,13 @@ import math
 import os
 from pathlib import Path
 
+from common.cost import ann_macs
+from common.device import saved_for_backward
+from common.lesson import begin
+from common.spiking import over_time, reset_state
+from common.training import evaluate, load_weights, membrane_loss
+from multistep import unroll
+
 import pytest
 import snntorch as snn
 import torch
@@ -13,12 +20,6 @@ from helpers import ROOT, check_refused, load_script
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from torch import nn
-
-from common.device import saved_for_backward
-from common.lesson import begin
-from common.metrics import ann_macs
-from common.spiking import over_time, reset_state, unroll
-from common.training import evaluate, load_weights, membrane_loss
 
 lesson = load_script("10_convolutional_snn")
 CHECKPOINT = ROOT / "checkpoints" / "cifar10_cnn.safetensors"

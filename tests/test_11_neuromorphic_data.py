@@ -5,19 +5,19 @@ from __future__ import annotations
 import os
 from pathlib import Path
 
+from common.intervals import mcnemar, paired_interval, wilson
+from common.lesson import begin
+from common.spiking import reset_state
+from eventcam.events import event_array
+from eventcam.recordings import EventData, content_hash, make_frames, nmnist
+from eventcam.scenes import uniform_noise
+
 import numpy as np
 import pytest
 import torch
 from helpers import load_script
 from hypothesis import given, settings
 from hypothesis import strategies as st
-
-from common.event_data import EventData, content_hash, make_frames, nmnist
-from common.event_scenes import uniform_noise
-from common.events import event_array
-from common.intervals import mcnemar, paired_interval, wilson
-from common.lesson import begin
-from common.spiking import reset_state
 
 lesson = load_script("11_neuromorphic_data_tonic")
 

@@ -11,6 +11,12 @@ from functools import partial
 from pathlib import Path
 from typing import Any
 
+from akd1000 import backend as akida_backend
+from common.hardware import LiveBytes, effective_operations, load_weights, measured_energy, timed
+from common.io import UserError
+from common.lesson import begin, parse
+from common.spiking import reset_state
+
 import numpy as np
 import pytest
 import torch
@@ -19,12 +25,6 @@ from helpers import ROOT, load_script
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from torch import nn
-
-from common import akida_backend
-from common.hardware import LiveBytes, effective_operations, load_weights, measured_energy, timed
-from common.lesson import begin, parse
-from common.results import UserError
-from common.spiking import reset_state
 
 lesson = load_script("12_hardware_deep_dive")
 

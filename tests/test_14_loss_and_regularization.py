@@ -10,16 +10,16 @@ import sys
 import time
 from pathlib import Path
 
+from common.cost import knee, pareto_front, workload
+from common.io import UserError
+from common.spiking import constant_current
+from common.sweep import fingerprint, finished, sweep
+
 import pytest
 import torch
 from helpers import ROOT, load_script
 from hypothesis import given, settings
 from hypothesis import strategies as st
-
-from common.metrics import knee, pareto_front, workload
-from common.results import UserError
-from common.spiking import constant_current
-from common.sweep import fingerprint, finished, sweep
 
 lesson = load_script("14_loss_and_regularization")
 
@@ -178,9 +178,9 @@ def test_knee_of_a_synthetic_front() -> None:
 
 def test_what_a_loss_can_do_to_a_silent_neuron_falls_with_the_surrogate() -> None:
     """One step, membrane θ − d: ∂n/∂I is σ′(−d), for ATan 1/(1 + (πd)²), to the last digits."""
-    from snntorch import Leaky
+    from multistep import unroll
 
-    from common.spiking import unroll
+    from snntorch import Leaky
 
     d = torch.tensor([0.1, 1.0, 3.0, 10.0, 100.0])
     cur = (1 - d).view(1, 1, -1).requires_grad_()

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from common.data import digits
+
 import numpy as np
 import pytest
 import torch
@@ -9,8 +11,6 @@ import torch.nn.functional as F
 from helpers import load_script
 from hypothesis import given, settings
 from hypothesis import strategies as st
-
-from common.data import digits
 
 lesson = load_script("15_stdp_online_learning")
 RecurrentALIF, eprop, bptt = lesson.RecurrentALIF, lesson.eprop_gradient, lesson.bptt_gradient

@@ -5,6 +5,9 @@ from __future__ import annotations
 import copy
 import os
 
+from common.spiking import constant_current
+from multistep import unroll
+
 import pytest
 import snntorch as snn
 import torch
@@ -13,8 +16,6 @@ from helpers import ROOT, load_script
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from torch import nn
-
-from common.spiking import constant_current, unroll
 
 lesson = load_script("16_ann_to_snn")
 
@@ -190,7 +191,7 @@ def test_committed_weights_fit_the_network() -> None:
 
 def akida_or_skip():
     os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
-    from common import akida_backend as akida
+    from akd1000 import backend as akida
 
     if akida.akida_status().state == "absent":
         pytest.skip(akida.akida_status().reason)
@@ -216,9 +217,9 @@ def test_the_keras_twin_is_the_network_with_max_pooling(plain, images: torch.Ten
 
 def test_akida_cuts_mean_pooling_off_and_it_is_noticed(plain) -> None:
     akida = akida_or_skip()
-    import numpy as np
+    from common.io import UserError
 
-    from common.results import UserError
+    import numpy as np
 
     x = np.random.default_rng(0).integers(0, 256, (20, 32, 32, 3), dtype=np.uint8)
     mean = lesson.keras_twin(plain, "AveragePooling2D")

@@ -6,6 +6,12 @@ import math
 import os
 from pathlib import Path
 
+from common.cost import ann_macs
+from common.io import UserError
+from common.lesson import begin
+from common.spiking import reset_state
+from exchange import nir as exchange
+
 import nir
 import numpy as np
 import pytest
@@ -15,12 +21,6 @@ from helpers import ROOT, load_script
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from torch import nn
-
-from common import nir_exchange as exchange
-from common.lesson import begin
-from common.metrics import ann_macs
-from common.results import UserError
-from common.spiking import reset_state
 
 lesson = load_script("17_energy_and_export")
 

@@ -4,6 +4,10 @@ from __future__ import annotations
 
 from pathlib import Path
 
+from common.cost import ann_macs, workload
+from common.spiking import constant_current, reset_state
+from multistep import unroll
+
 import pytest
 import snntorch as snn
 import torch
@@ -11,9 +15,6 @@ from helpers import check_refused, load_script
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from torch import nn
-
-from common.metrics import ann_macs, workload
-from common.spiking import constant_current, reset_state, unroll
 
 lesson = load_script("18_spiking_transformers")
 SMALL = lesson.Config(dim=16, heads=2, blocks=2)

@@ -13,15 +13,15 @@ import sys
 from pathlib import Path
 from types import SimpleNamespace
 
+from akd1000 import device as device_side
+from common.claims import meets
+
 import numpy as np
 import pytest
 import torch
 from helpers import ROOT, load_script
 from hypothesis import given, settings
 from hypothesis import strategies as st
-
-from common import akida_device as device_side
-from common.results import meets
 
 lesson = load_script("19_akida_deployment")
 RESULT = ROOT / "docs" / "results" / "19_akida_deployment.json"
@@ -301,7 +301,9 @@ def test_the_move_to_tf_keras_and_equation_1_in_quantizeml() -> None:
     slip = lesson.move_weights(net, lesson.keras_twin(), reorder=False)
     assert np.abs(lesson.akd.keras_outputs(slip, images) - expected).max() > 1e-3, "the order matters"
 
-    from quantizeml.layers import WeightQuantizer  # (1) and (2) in the library that does the training
+    from quantizeml.layers import (
+        WeightQuantizer,  # (1) and (2) in the library that does the training
+    )
 
     tf = sys.modules["tensorflow"]
     w = np.random.default_rng(0).normal(size=(3, 3, 4, 6)).astype(np.float32)

@@ -5,6 +5,8 @@ from __future__ import annotations
 import math
 from pathlib import Path
 
+from multistep import unroll
+
 import numpy as np
 import pytest
 import snntorch as snn
@@ -13,8 +15,6 @@ from helpers import check_refused, load_script
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from scipy.linalg import expm
-
-from common.spiking import unroll
 
 lesson = load_script("20_spiking_mamba_ssm")
 

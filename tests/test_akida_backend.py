@@ -9,12 +9,12 @@ import types
 import warnings
 from typing import Any
 
+from akd1000 import backend as B
+from common.io import UserError
+
 import numpy as np
 import pytest
 import torch
-
-from common import akida_backend as B
-from common.results import UserError
 
 
 @pytest.fixture(autouse=True)
@@ -196,8 +196,8 @@ def test_inputs_of_each_layer() -> None:
 CONVERT = """
 import sys
 import numpy as np
-from common import akida_backend as B
-from common.results import UserError
+from akd1000 import backend as B
+from common.io import UserError
 K = B.keras(1)
 K.utils.set_random_seed(0)
 L = K.layers

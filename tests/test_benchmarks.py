@@ -9,9 +9,9 @@ import subprocess
 import sys
 from pathlib import Path
 
-import pytest
+from tutor.publish import results_table
 
-from common.report import results_table
+import pytest
 
 ROOT = Path(__file__).resolve().parent.parent
 BENCHMARKS = sorted(p.stem for p in (ROOT / "benchmarks").glob("bench_*.py"))

@@ -9,15 +9,15 @@ from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
 
+from common.io import UserError
+from games.gameworld import bridge
+from games.gameworld.bridge import BrowserGame, Judge, Task
+from games.gameworld.browser import Page, find_browser, served
+from games.runner import twin as runner
+
 import numpy as np
 import pytest
 import runner_trace as recorded
-
-from common import browser_game as bridge
-from common import runner
-from common.browser import Page, find_browser, served
-from common.browser_game import BrowserGame, Judge, Task
-from common.results import UserError
 
 TASK = Task("t_1", target=100.0)
 
@@ -315,7 +315,7 @@ def test_a_clone_that_is_not_whole(clone: Path, tmp_path: Path, monkeypatch: pyt
 def test_nothing_of_the_browser_is_imported_with_the_module() -> None:
     import subprocess
 
-    code = ("import sys, common.browser_game; "
+    code = ("import sys, games.gameworld.bridge; "
             "print([m for m in ('playwright', 'yaml', 'env', 'catalog') if m in sys.modules])")
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
     assert done.stdout.strip() == "[]"

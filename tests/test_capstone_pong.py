@@ -11,6 +11,17 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
+from akd1000 import backend as akd
+from common.cost import ann_macs
+from common.io import UserError, save_weights
+from common.lesson import begin, parse
+from common.run import Run
+from eventcam.events import DVS, Pixel
+from games import commands
+from games.pong import env as pong
+from games.pong import replay
+from games.pong import report as pong_report
+
 import numpy as np
 import pytest
 import torch
@@ -18,13 +29,6 @@ import torch.nn.functional as F
 from helpers import load_script
 from hypothesis import given, settings
 from hypothesis import strategies as st
-
-from common import akida_backend as akd
-from common import commands, pong, pong_report, replay
-from common.events import DVS, Pixel
-from common.lesson import begin, parse
-from common.metrics import ann_macs
-from common.results import Run, UserError, save_weights
 
 m = load_script("capstone_pong")
 TINY = {"steps": 200, "envs": 2, "batch_size": 4, "every": 20, "replay": 1000, "games": 1, "n_step": 3}
@@ -469,8 +473,8 @@ def test_seeds_of_training_validation_test_and_students_do_not_overlap(
     for name, more in re.findall(r"(TEST|VAL|STUDENT)_SEED(?: \+ (\d+))?(?= *[,)])", source):
         offsets[name].add(int(more or 0))
     assert len(offsets["STUDENT"]) >= 3, "the rounds of students start from the same games"
-    games = {"training": set(range(m.Config.LIMITS["envs"][1])),
-             "TEST": set(range(m.TEST_SEED, m.TEST_SEED + int(m.Config.LIMITS["games"][1])))}
+    games = {"training": set(range(m.Config.limits()["envs"][1])),
+             "TEST": set(range(m.TEST_SEED, m.TEST_SEED + int(m.Config.limits()["games"][1])))}
     for name, base in (("VAL", m.VAL_SEED), ("STUDENT", m.STUDENT_SEED)):
         games[name] = {base + o + i for o in offsets[name] for i in range(16)}
     assert sum(map(len, games.values())) == len(set.union(*games.values()))

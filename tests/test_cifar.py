@@ -7,13 +7,13 @@ import os
 import tarfile
 from pathlib import Path
 
+from common import cifar
+from common.cifar import CLASSES, cifar10, flip_and_shift
+from common.io import UserError
+
 import numpy as np
 import pytest
 import torch
-
-from common import cifar
-from common.cifar import CLASSES, cifar10, flip_and_shift
-from common.results import UserError
 
 
 @pytest.fixture(autouse=True)

@@ -7,11 +7,11 @@ import dataclasses
 import re
 from pathlib import Path
 
+from common.io import UserError
+from common.lesson import LessonConfig, parse, start
+
 import pytest
 from helpers import ROOT, SCRIPTS, load_script
-
-from common.lesson import LessonConfig, parse, start
-from common.results import UserError
 
 HEADINGS = ("Question", "Idea", "Read first", "Run", "You should see", "Builds on / leads to")
 FLAGS = ("--num-steps", "--seed", "--device", "--data-dir", "--out-dir", "--smoke", "--full", "--no-stand-in", "--show",
@@ -136,7 +136,7 @@ def test_bounds_are_checked(name: str) -> None:
     """Each bounded number of each lesson refuses what lies outside."""
     m = load_script(name)
     defaults = m.Config()
-    for field, (low, high) in m.Config.LIMITS.items():
+    for field, (low, high) in m.Config.limits().items():
         value = getattr(defaults, field)  # a bound on a field that is not there would raise here
         if isinstance(value, (int, float)):
             step = type(value)(1)
@@ -144,7 +144,7 @@ def test_bounds_are_checked(name: str) -> None:
                 with pytest.raises(UserError, match="allowed is"):
                     dataclasses.replace(defaults, **{field: type(value)(bad)}).validate()
     numbers = {f.name for f in dataclasses.fields(m.Config) if type(getattr(defaults, f.name)) in (int, float)}
-    assert numbers <= set(m.Config.LIMITS), f"no bounds for {sorted(numbers - set(m.Config.LIMITS))}"
+    assert numbers <= set(m.Config.limits()), f"no bounds for {sorted(numbers - set(m.Config.limits()))}"
 
 
 def test_read_only_out_dir_is_one_line(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:

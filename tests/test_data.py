@@ -7,12 +7,12 @@ import hashlib
 import struct
 from pathlib import Path
 
-import pytest
-import torch
-
 from common import data
 from common.data import batches, digits, jitter, mnist
-from common.results import UserError
+from common.io import UserError
+
+import pytest
+import torch
 
 
 def write_idx(root: Path, name: str = "MNIST", n_train: int = 60, n_test: int = 20) -> dict[str, str]:

@@ -5,11 +5,11 @@ from __future__ import annotations
 import subprocess
 import sys
 
+from common.device import describe, device_names, pick_device, saved_for_backward, seed_everything
+
 import pytest
 import torch
 from helpers import ROOT
-
-from common.device import describe, device_names, pick_device, saved_for_backward, seed_everything
 
 
 def test_auto_takes_the_best_and_cpu_is_always_there() -> None:

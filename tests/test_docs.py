@@ -7,11 +7,11 @@ import re
 import subprocess
 from pathlib import Path
 
+from common.claims import meets
+from tutor.publish import results_table
+
 import pytest
 from helpers import ROOT, SCRIPTS
-
-from common.report import results_table
-from common.results import meets
 
 README = (ROOT / "README.md").read_text(encoding="utf-8")
 RESULTS = sorted((ROOT / "docs" / "results").glob("*.json"))
@@ -62,7 +62,7 @@ def test_committed_result_is_a_real_run(path: Path) -> None:
 
 def test_results_md_is_generated() -> None:
     text = (ROOT / "RESULTS.md").read_text(encoding="utf-8")
-    assert text == results_table(ROOT / "docs" / "results"), "run 'python -m common.results'"
+    assert text == results_table(ROOT / "docs" / "results"), "run 'python -m common.run'"
 
 
 @pytest.mark.parametrize("name", SCRIPTS)

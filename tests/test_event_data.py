@@ -10,12 +10,10 @@ from collections.abc import Iterator
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 
-import numpy as np
-import pytest
-import torch
-
-from common import event_data
-from common.event_data import (
+from common.io import UserError
+from eventcam import recordings as event_data
+from eventcam.events import EVENT, aer_encode, event_array
+from eventcam.recordings import (
     EventData,
     Frames,
     assert_disjoint,
@@ -30,9 +28,11 @@ from common.event_data import (
     rendered_gestures,
     write_frames,
 )
-from common.event_scenes import GESTURES, _hands, with_noise
-from common.events import EVENT, aer_encode, event_array
-from common.results import UserError
+from eventcam.scenes import GESTURES, _hands, with_noise
+
+import numpy as np
+import pytest
+import torch
 
 
 @pytest.fixture(autouse=True)

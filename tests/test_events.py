@@ -8,13 +8,8 @@ import sys
 from pathlib import Path
 from types import ModuleType, SimpleNamespace
 
-import numpy as np
-import pytest
-from hypothesis import given, settings
-from hypothesis import strategies as st
-
-from common.event_files import SENSORS, read_events, read_video
-from common.events import (
+from common.io import UserError
+from eventcam.events import (
     DVS,
     EVENT,
     Pixel,
@@ -27,7 +22,12 @@ from common.events import (
     lin_log,
     v2e_events,
 )
-from common.results import UserError
+from eventcam.files import SENSORS, read_events, read_video
+
+import numpy as np
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
 
 
 def some_events(n: int = 500, width: int = 346, height: int = 260, seed: int = 0, span: int = 50_000) -> np.ndarray:

@@ -7,12 +7,12 @@ import re
 import stat
 from pathlib import Path
 
-import pytest
+import tutor.journal as journal
+from common.io import UserError
+from tutor.journal import write_entry, write_quiz
+from tutor.quiz import QuizResult
 
-import common.journal as journal
-from common.journal import write_entry, write_quiz
-from common.quiz import QuizResult
-from common.results import UserError
+import pytest
 
 METRICS = {
     "lesson": "09_training_bptt", "scale": "default", "command": "09_training_bptt.py --seed 3",

@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+from common.claims import LEDGER
+from common.cost import ann_macs, estimated_energy_nj, latency, ledger_row, workload
+from common.spiking import constant_current, over_time
+from multistep import unroll
+
 import pytest
 import torch
 from nets import TinyNet
-
-from common.metrics import ann_macs, estimated_energy_nj, latency, ledger_row, workload
-from common.results import LEDGER
-from common.spiking import constant_current, over_time, unroll
 
 
 def spike_input(T: int = 7, B: int = 5) -> torch.Tensor:

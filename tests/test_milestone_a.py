@@ -5,19 +5,20 @@ from __future__ import annotations
 import math
 import re
 
+from common.cost import workload
+from common.data import ImageData, digits
+from common.io import UserError
+from common.lesson import begin, parse
+from common.run import Run
+from common.spiking import constant_current, reset_state
+from tutor.journal import write_entry
+
 import matplotlib.pyplot as plt
 import numpy as np
 import pytest
 import torch
 import torch.nn.functional as F
 from helpers import load_script
-
-from common.data import ImageData, digits
-from common.journal import write_entry
-from common.lesson import begin, parse
-from common.metrics import workload
-from common.results import Run, UserError
-from common.spiking import constant_current, reset_state
 
 m = load_script("milestone_a_fashion_mnist")
 SHAPES = [((4, 8), 16), ((3, 3, 4, 4), 12), ((), 20)]

@@ -13,14 +13,14 @@ import tomllib
 from collections import Counter
 from pathlib import Path
 
+import tutor.quiz as quiz
+from common.io import UserError
+from tutor.questions import LETTERS, QUIZZES, Question, load
+
 import pytest
 import torch
 from snntorch import Leaky
 from snntorch import functional as SF
-
-import common.quiz as quiz
-from common.questions import LETTERS, QUIZZES, Question, load
-from common.results import UserError
 
 SCRIPTS = sorted(p.stem for p in QUIZZES.glob("*.toml") if p.stem != "topics")
 TOPICS = {name: table["topics"] for name, table in
@@ -444,7 +444,7 @@ def test_score_goes_to_the_journal_on_yes(run, tmp_path: Path):
 
 def test_quiz_by_a_real_pipe():
     """Bytes that are no text end in a summary, not in a traceback."""
-    script = f"from common.quiz import ask; ask({SCRIPTS[0]!r})"
+    script = f"from tutor.quiz import ask; ask({SCRIPTS[0]!r})"
     done = subprocess.run([sys.executable, "-c", script], input=b"b\n\xff\xfe\n", capture_output=True,
                           cwd=QUIZZES.parent, env={**os.environ, "PYTHONIOENCODING": "utf-8"}, timeout=120)
     assert done.returncode == 0, done.stderr.decode()

@@ -56,7 +56,7 @@ def test_pins_agree_with_pyproject(name: str) -> None:
 
 def test_the_stack_the_course_is_written_for() -> None:
     expected = {"torch": "2.9.1", "torchvision": "0.24.1", "torchaudio": "2.9.1", "snntorch": "1.0.0",
-                "tonic": "1.7.0", "numpy": "2.1.3", "akida": "2.19.1", "cnn2snn": "2.19.1"}
+                "tonic": "1.7.0", "numpy": "2.1.3", "akida": "2.19.3", "cnn2snn": "2.19.3"}
     assert expected.items() <= project_pins().items()
     assert project_pins()["tensorflow"].startswith("2.19.")
 

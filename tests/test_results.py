@@ -5,15 +5,16 @@ from __future__ import annotations
 import json
 from pathlib import Path
 
+from common import run as results
+from common.claims import LEDGER, meets, show_target, show_value
+from common.io import UserError, save_weights, write_atomic, write_json
+from common.lesson import LessonConfig, begin
+from tutor.publish import enter, publish, results_table
+
 import pytest
 import torch
 from hypothesis import given
 from hypothesis import strategies as st
-
-from common import results
-from common.lesson import LessonConfig, begin
-from common.report import enter, publish, results_table
-from common.results import LEDGER, UserError, meets, save_weights, show_target, show_value, write_atomic, write_json
 
 
 def make_run(tmp_path: Path, **flags) -> results.Run:
@@ -117,7 +118,7 @@ def test_a_run_of_every_kind_reaches_results_md(tmp_path: Path, monkeypatch: pyt
     run.note("The clock of this test is slow.")
     run.ledger(model="net", accuracy=0.91, synops=12345.6)
     run.finish()
-    monkeypatch.setattr("common.report.ROOT", tmp_path)
+    monkeypatch.setattr("tutor.publish.ROOT", tmp_path)
     published = publish("01_test", tmp_path / "out")
     text = results_table(published.parent)
     assert "| accuracy \\| of a net | 91.00 % | >= 90 % | yes | 10,000 |" in text
@@ -134,7 +135,7 @@ def test_only_real_runs_are_published(field: dict, tmp_path: Path, monkeypatch: 
     run.claim("acc", "accuracy", 0.91)
     path = run.finish()
     path.write_text(json.dumps(json.loads(path.read_text()) | field), encoding="utf-8")
-    monkeypatch.setattr("common.report.ROOT", tmp_path)
+    monkeypatch.setattr("tutor.publish.ROOT", tmp_path)
     with pytest.raises(UserError, match="only real runs"):
         publish("01_test", tmp_path / "out")
 

@@ -8,15 +8,15 @@ import re
 from functools import cache
 from typing import Any
 
+from common.io import UserError
+from games.runner import twin as runner
+from games.runner.twin import Games, key_ticks
+
 import numpy as np
 import pytest
 import runner_trace as recorded
 from hypothesis import given, settings
 from hypothesis import strategies as st
-
-from common import runner
-from common.results import UserError
-from common.runner import Games, key_ticks
 
 SCRIPT = (runner.FOLDER / "runner.js").read_text(encoding="utf-8")
 SEEDS = st.integers(0, 2**32 - 1)
@@ -329,7 +329,7 @@ def test_the_page_asks_for_nothing_else() -> None:
 
 @pytest.fixture(scope="module")
 def page() -> Any:
-    from common.browser import Page, served
+    from games.gameworld.browser import Page, served
 
     try:
         opened = Page()

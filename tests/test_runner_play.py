@@ -2,15 +2,16 @@
 
 from __future__ import annotations
 
+from common.io import UserError
+from games.runner import play as runner_play
+from games.runner import twin as runner
+from games.runner.play import World, at_random, by_pixels, lives, never, planner
+
 import numpy as np
 import pytest
 import runner_trace as recorded
 from hypothesis import given, settings
 from hypothesis import strategies as st
-
-from common import runner, runner_play
-from common.results import UserError
-from common.runner_play import World, at_random, by_pixels, lives, never, planner
 
 
 @settings(max_examples=30, deadline=None)

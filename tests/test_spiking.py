@@ -2,21 +2,20 @@
 
 from __future__ import annotations
 
-import pytest
-import snntorch as snn
-import torch
-from nets import TinyNet
-from torch import nn
-
-from common.results import UserError
+from common.io import UserError
 from common.spiking import (
     check_time_first,
     constant_current,
     over_time,
     reset_state,
-    spike_statistics,
     spiking_layers,
 )
+
+import pytest
+import snntorch as snn
+import torch
+from nets import TinyNet
+from torch import nn
 
 
 @pytest.mark.parametrize("make", [
@@ -89,11 +88,3 @@ def test_over_time_gradient_of_a_constant_input_is_the_sum_over_time() -> None:
         (over_time(layer, held.contiguous() if copy else held) * weight).sum().backward()
         grads.append(x.grad)
     assert torch.allclose(grads[0], grads[1], atol=1e-5)
-
-
-def test_spike_statistics_closed_form() -> None:
-    spk = torch.zeros(10, 2, 4)
-    spk[:5, :, 0] = 1      # fires in half of the steps
-    spk[0, 1, 1] = 1       # once, in one sample
-    (row,) = spike_statistics([spk])
-    assert row == {"rate": pytest.approx(11 / 80), "spikes_per_sample": 5.5, "silent": 0.5}

@@ -8,12 +8,12 @@ import subprocess
 import sys
 from pathlib import Path
 
+from common.distributed import part, total, world
+
 import pytest
 import torch
 import torch.distributed as dist
 import torchrun_worker
-
-from common.distributed import part, total, world
 
 ROOT = Path(__file__).resolve().parent.parent
 pytestmark = pytest.mark.skipif(not (dist.is_available() and dist.is_gloo_available()), reason="PyTorch without Gloo")

@@ -5,15 +5,16 @@ from __future__ import annotations
 from functools import partial
 from pathlib import Path
 
+from common import training
+from common.io import UserError
+from common.lesson import LessonConfig, begin
+from common.run import Run
+from common.spiking import constant_current
+from common.training import evaluate, fit, load_checkpoint, load_weights
+
 import pytest
 import torch
 from nets import TinyNet, three_classes
-
-from common import training
-from common.lesson import LessonConfig, begin
-from common.results import Run, UserError
-from common.spiking import constant_current
-from common.training import evaluate, fit, load_checkpoint, load_weights
 
 encode = partial(constant_current, num_steps=5)
 

@@ -7,6 +7,10 @@ from __future__ import annotations
 
 import gc
 
+import multistep.engine as module
+from common.device import saved_for_backward
+from multistep.engine import STATES, _plan, hold, over_segments, step_through, unroll
+
 import pytest
 import snntorch as snn
 import torch
@@ -14,10 +18,6 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from snntorch import surrogate
 from torch import nn
-
-import common.unroll as module
-from common.device import saved_for_backward
-from common.unroll import STATES, _plan, hold, over_segments, step_through, unroll
 
 torch.set_num_threads(2)
 
@@ -431,8 +431,8 @@ def test_compiled_loops_can_be_turned_off_or_absent_and_change_no_spike(monkeypa
         with monkeypatch.context() as m:
             m.setenv("SNN_COMPILED", "0" if how == "off" else "1")
             if how == "absent":
-                m.delitem(sys.modules, "common.compiled", raising=False)
-                m.delattr("common.compiled", raising=False)
+                m.delitem(sys.modules, "multistep.compiled", raising=False)
+                m.delattr("multistep.compiled", raising=False)
                 m.setitem(sys.modules, "numba", None)
             neuron, x = snn.Leaky(beta=0.8, learn_beta=True), cur.clone().requires_grad_()
             assert _plan(neuron, x, None, False, False).compiled == (how == "compiled")

@@ -18,14 +18,14 @@ BATCH = 62  # of 1,237 images: 19 batches of 62 and one of 59, 20 steps an epoch
 
 def main(argv: Sequence[str]) -> None:
     """Train, and write process 0's weights, its history and the number of processes."""
-    import torch
-    from helpers import load_script
-
     from common.data import mnist
     from common.distributed import world
     from common.lesson import LessonConfig, begin
     from common.spiking import constant_current
     from common.training import evaluate, fit
+
+    import torch
+    from helpers import load_script
 
     parser = argparse.ArgumentParser()
     parser.add_argument("out", type=Path)
@@ -61,7 +61,7 @@ def main(argv: Sequence[str]) -> None:
 
 if __name__ == "__main__":
     sys.path[:0] = [str(Path(__file__).resolve().parent.parent), str(Path(__file__).resolve().parent)]
-    from common.results import UserError
+    from common.io import UserError
 
     try:
         main(sys.argv[1:])

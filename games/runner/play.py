@@ -9,10 +9,21 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable
 
-import numpy as np
+from common.io import UserError
+from games.runner.twin import (
+    CELL,
+    GRAVITY,
+    GROUND,
+    JUMP,
+    KINDS,
+    PLAYER_H,
+    PLAYER_W,
+    PLAYER_X,
+    TOP,
+    Games,
+)
 
-from common.results import UserError
-from common.runner import CELL, GRAVITY, GROUND, JUMP, KINDS, PLAYER_H, PLAYER_W, PLAYER_X, TOP, Games
+import numpy as np
 
 INTERVAL, LATENCY = (2, 5), (2, 6)
 Range = tuple[int, int]

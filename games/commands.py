@@ -14,10 +14,12 @@ from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
-import torch
-
-from common.results import Claim, Run, UserError, as_read, save_weights, write_json
+from common.claims import Claim
+from common.io import UserError, as_read, save_weights, write_json
+from common.run import Run
 from common.training import load_weights
+
+import torch
 
 WITHOUT_EFFECT = {"resume", "show", "quiz", "journal", "data_dir", "out_dir", "record"}  # on what is measured
 

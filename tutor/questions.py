@@ -10,7 +10,7 @@ from dataclasses import dataclass, fields, replace
 from pathlib import Path
 from typing import Any
 
-from common.results import UserError
+from common.io import UserError
 
 QUIZZES = Path(__file__).resolve().parent.parent / "quizzes"
 LETTERS = "abcdefgh"

@@ -28,6 +28,8 @@ from functools import lru_cache
 from threading import Barrier
 from typing import Any, TypeVar
 
+from common.spiking import hold
+
 import snntorch as snn
 import torch
 from torch import nn
@@ -51,16 +53,6 @@ loaded, from which they are worth calling."""
 
 MAX_THREADS = 4
 """More threads than these would wait for Python's interpreter lock."""
-
-
-def hold(y: torch.Tensor, num_steps: int) -> torch.Tensor:
-    """Show ``y (B, …)`` at every step: ``(T, B, …)``, a view that takes no memory.
-
-    The view remembers ``y``, so that ``unroll`` can sum the gradient over time as it goes.
-    """
-    held = y.unsqueeze(0).expand(num_steps, *y.shape)
-    held.held = y  # type: ignore[attr-defined]
-    return held
 
 
 def unroll(neuron: snn.SpikingNeuron, cur: torch.Tensor, state: State | None = None, *, record_mem: bool = False,
@@ -226,7 +218,7 @@ class _Plan:
     unit_spikes: bool
     """nothing scales the spikes on their way out"""
     compiled: bool
-    """by the loops of ``common.compiled``"""
+    """by the loops of ``multistep.compiled``"""
 
 
 def _plan(neuron: snn.SpikingNeuron, cur: torch.Tensor, state: State | None, record_mem: bool,
@@ -282,11 +274,11 @@ def _is_compiled(cur: torch.Tensor, surrogate: _Surrogate) -> bool:
 
 @lru_cache(maxsize=1)
 def _loops() -> Any:
-    """``common.compiled``, or None without numba or with ``SNN_COMPILED=0``."""
+    """``multistep.compiled``, or None without numba or with ``SNN_COMPILED=0``."""
     if os.environ.get("SNN_COMPILED") == "0":
         return None
     try:
-        from common import compiled
+        from multistep import compiled
     except Exception:  # not installed, or not for this NumPy
         return None
     return compiled

@@ -12,10 +12,10 @@ from pathlib import Path
 from textwrap import fill
 from typing import Any, TextIO
 
-from rich.console import Console
+from tutor.journal import write_quiz
+from tutor.questions import LETTERS, Question, load
 
-from common.journal import write_quiz
-from common.questions import LETTERS, Question, load
+from rich.console import Console
 
 PASS, MARGINAL = 0.70, 0.50
 

@@ -10,9 +10,9 @@ import math
 from collections.abc import Iterable
 from dataclasses import dataclass
 
-import numpy as np
+from common.io import UserError
 
-from common.results import UserError
+import numpy as np
 
 EVENT = np.dtype([("x", "<i2"), ("y", "<i2"), ("t", "<i8"), ("p", "?")])
 KNEE = 20.0  # v2e's grey level (of 255) at which the logarithm takes over from the linear toe

@@ -7,11 +7,11 @@ import io
 from pathlib import Path
 from typing import Any
 
+from common.io import UserError, write_atomic
+from games.pong.env import SIZE
+
 import numpy as np
 import torch
-
-from common.pong import SIZE
-from common.results import UserError, write_atomic
 
 
 class Replay:

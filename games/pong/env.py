@@ -11,12 +11,12 @@ from dataclasses import dataclass
 from functools import cache
 from typing import Any
 
+from common.io import UserError
+from eventcam.events import DVS, Pixel, lin_log
+
 import numpy as np
 import torch
 from torch import nn
-
-from common.events import DVS, Pixel, lin_log
-from common.results import UserError
 
 ACTIONS = (0, 2, 3)  # of ALE's six for Pong: stay, up, down; the three others are the same with the fire button
 SIZE = 84

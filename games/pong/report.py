@@ -6,13 +6,15 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
+from common import plots
+from common.claims import Claim
+from common.cost import estimated_energy_nj, pareto_front
+from common.io import write_atomic
+from common.run import Run
+from games.pong.env import SIZE, see_deltas, see_events, see_frames
+
 import numpy as np
 from matplotlib.figure import Figure
-
-from common import plots
-from common.metrics import estimated_energy_nj, pareto_front
-from common.pong import SIZE, see_deltas, see_events, see_frames
-from common.results import Claim, Run, write_atomic
 
 BAR_MS = 50.0  # from frame to action, at most
 

@@ -17,6 +17,11 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
 
+from common import plots
+from common.cost import calls
+from common.io import UserError
+from common.spiking import reset_state, spiking_layers
+
 import nir
 import nirtorch
 import numpy as np
@@ -26,11 +31,6 @@ import torch.nn.functional as F
 from matplotlib.axes import Axes
 from snntorch.export_nir import export_to_nir
 from torch import nn
-
-from common import plots
-from common.metrics import calls
-from common.results import UserError
-from common.spiking import reset_state, spiking_layers
 
 DT = 1e-4
 """s; snnTorch writes its graphs for steps of this length. The number stands in its code, not in the file."""

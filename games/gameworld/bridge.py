@@ -28,11 +28,11 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Literal, Protocol
 
-import numpy as np
+from common.io import UserError
+from games.gameworld.browser import Page, served
+from games.runner import twin as runner
 
-from common import runner
-from common.browser import Page, served
-from common.results import UserError
+import numpy as np
 
 TRACKS = ("official", "reactive")
 SLEEP_S = 0.05          # of the official loop, after each action
@@ -147,7 +147,7 @@ def contract_problems(host: Host) -> list[str]:
 
 
 class Host(Protocol):
-    """What the bridge needs of a page; ``common.browser.Page`` has it."""
+    """What the bridge needs of a page; ``games.gameworld.browser.Page`` has it."""
 
     def evaluate(self, script: str, argument: Any = None) -> Any: ...
     def grey(self, clip: tuple[int, int, int, int] | None = None) -> np.ndarray: ...

@@ -1,6 +1,6 @@
 """Event recordings as whole sets: N-MNIST, DVS128 Gesture (with a download that can be resumed), and frames of them.
 
-A set is looked for as in ``common.data``. Recordings have the dtype ``common.events.EVENT``; frames of a whole set
+A set is looked for as in ``common.data``. Recordings have the dtype ``eventcam.events.EVENT``; frames of a whole set
 live in one uint8 tensor, kept on disk under a name that contains everything that made them.
 """
 
@@ -21,14 +21,21 @@ from http.client import HTTPException
 from pathlib import Path
 from typing import Any
 
+from common.data import alone, check_source, search_path, short
+from common.io import UserError, console, progress_allowed, write_atomic
+from eventcam.events import EVENT
+from eventcam.scenes import GESTURES, SIDE, arm_gestures, saccade_digits
+
 import numpy as np
 import torch
-from rich.progress import BarColumn, DownloadColumn, Progress, TextColumn, TimeRemainingColumn, track
-
-from common.data import alone, check_source, search_path, short
-from common.event_scenes import GESTURES, SIDE, arm_gestures, saccade_digits
-from common.events import EVENT
-from common.results import UserError, console, progress_allowed, write_atomic
+from rich.progress import (
+    BarColumn,
+    DownloadColumn,
+    Progress,
+    TextColumn,
+    TimeRemainingColumn,
+    track,
+)
 
 NMNIST_TAR = "nmnist-subset.tar.gz"
 NMNIST_TREES = ("NMNIST", "nmnist-subset", "N-MNIST", ".")  # folders that may hold Train/ and Test/

@@ -11,12 +11,12 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import Any
 
+from common.spiking import reset_state, spiking_layers
+
 import snntorch as snn
 import torch
 import torch.nn.functional as F
 from torch import nn
-
-from common.spiking import reset_state, spiking_layers
 
 FULL_RATE = 0.9
 """A neuron that fires in more than this share of all steps is saturated: its rate has no room left to say more."""
@@ -130,6 +130,12 @@ def diagnose(net: nn.Module, x: torch.Tensor, y: torch.Tensor | None = None,
     change = (second - first).norm() / first.norm().clamp(min=1e-12)
     stale = change.item() if bool(torch.isfinite(change)) else 0.0  # not finite: a finding of its own
     return Diagnosis(layers, stale, tuple(_findings(layers, stale, reads_spikes)))
+
+
+def complaints(net: nn.Module, x: torch.Tensor, y: torch.Tensor,
+               loss_fn: Callable[[Any, torch.Tensor], torch.Tensor]) -> list[str]:
+    """What is wrong with a network in training, a line each; nothing if all is well. For ``fit(check=…)``."""
+    return diagnose(net, x, y, loss_fn).lines()
 
 
 # ---------------------------------------------------------------------------- looking

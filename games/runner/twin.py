@@ -17,9 +17,9 @@ from copy import copy
 from dataclasses import dataclass
 from pathlib import Path
 
-import numpy as np
+from common.io import ROOT, UserError
 
-from common.results import ROOT, UserError
+import numpy as np
 
 FOLDER = ROOT / "games" / "runner"
 TICKS_PER_S = 60

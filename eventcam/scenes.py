@@ -6,11 +6,11 @@ nothing else of it: no people, no lighting, one tenth of the length.
 
 from __future__ import annotations
 
+from common.data import digits
+from eventcam.events import EVENT, Pixel, frames_to_events
+
 import numpy as np
 import torch
-
-from common.data import digits
-from common.events import EVENT, Pixel, frames_to_events
 
 GESTURES = ("clapping", "right hand wave", "left hand wave", "right arm cw", "right arm ccw", "left arm cw",
             "left arm ccw", "arm roll", "air drums", "air guitar", "other")

@@ -15,10 +15,10 @@ from datetime import datetime
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from common.results import UserError
+from common.io import UserError
 
 if TYPE_CHECKING:
-    from common.quiz import QuizResult
+    from tutor.quiz import QuizResult
 
 TEMPLATE = """# Journal
 

@@ -20,10 +20,10 @@ from importlib import import_module
 from pathlib import Path
 from typing import Any
 
-import numpy as np
+from akd1000.device import load_network, write_checksum
+from common.io import UserError, write_atomic
 
-from common.akida_device import load_network, write_checksum
-from common.results import UserError, write_atomic
+import numpy as np
 
 NO_MACOS = "there are no wheels for macOS"
 INSTALL = "pip install akida==2.19.1"

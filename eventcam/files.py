@@ -6,10 +6,10 @@ import warnings
 from dataclasses import dataclass
 from pathlib import Path
 
-import numpy as np
+from common.io import UserError
+from eventcam.events import EVENT, event_array
 
-from common.events import EVENT, event_array
-from common.results import UserError
+import numpy as np
 
 
 @dataclass(frozen=True)

@@ -8,12 +8,12 @@ import time
 from collections.abc import Callable, Iterator, Sequence
 from typing import Any
 
+from common.device import synchronize
+from common.spiking import reset_state, spiking_layers
+
 import snntorch as snn
 import torch
 from torch import nn
-
-from common.device import synchronize
-from common.spiking import reset_state, spiking_layers
 
 # Horowitz, "Computing's energy problem", ISSCC 2014, figure 1.1.9: 45 nm, 0.9 V, 32-bit floating point.
 # A multiply-accumulate is a multiplication (3.7 pJ) and an addition (0.9 pJ); a spike needs the addition only.

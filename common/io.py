@@ -1,0 +1,99 @@
+"""Where the repository is, the one error a user can mend, and the one way a file is written."""
+
+from __future__ import annotations
+
+import contextlib
+import json
+import os
+from collections.abc import Callable
+from dataclasses import asdict, is_dataclass
+from pathlib import Path
+from typing import Any
+
+import torch
+from rich.console import Console
+
+console = Console(highlight=False, soft_wrap=True)
+ROOT = Path(__file__).resolve().parent.parent
+
+
+class UserError(Exception):
+    """Something the user can put right: shown as one line on standard error, exit code 2."""
+
+
+def is_rank_zero() -> bool:
+    """True in the one process that prints and saves (always true without torchrun)."""
+    return int(os.environ.get("RANK", "0")) == 0
+
+
+def progress_allowed() -> bool:
+    """A live line makes sense only in a terminal, and in one process."""
+    return is_rank_zero() and console.is_terminal and "CI" not in os.environ
+
+
+def write_atomic(path: Path, content: bytes | str | Callable[[Path], object]) -> Path:
+    """Write a file whole or not at all: into a temporary file beside it, which is then renamed.
+
+    A cut, a full disk or Ctrl-C leaves the old file as it was. A link stays a link, and the
+    file keeps its mode.
+
+    Args:
+        content: bytes; a text, written as UTF-8 with line ends unchanged; or, for libraries that
+            insist on a file of their own, a function that fills the temporary path it is given.
+
+    Raises:
+        UserError: the folder or the file cannot be written, or the disk is full.
+    """
+    path = Path(path)
+    target = path.resolve() if path.is_symlink() else path
+    tmp = target.with_name(f".{target.name}.{os.getpid()}.tmp")
+    try:
+        target.parent.mkdir(parents=True, exist_ok=True)
+        if callable(content):
+            content(tmp)
+        else:
+            tmp.write_bytes(content.encode() if isinstance(content, str) else content)
+        with open(tmp, "rb+") as written:
+            os.fsync(written.fileno())  # a disk that is full says so here, at the latest
+        if target.exists():
+            if not os.access(target, os.W_OK) or not target.stat().st_mode & 0o222:
+                raise PermissionError(13, "it is read-only")  # renaming would get round that
+            tmp.chmod(target.stat().st_mode & 0o777)
+        os.replace(tmp, target)
+    except OSError as e:
+        raise UserError(
+            f"cannot write {path}: {e.strerror or e}; nothing that stood there was changed. "
+            "Free the disk or choose another folder (--out-dir)"
+        ) from e
+    finally:
+        with contextlib.suppress(OSError):
+            tmp.unlink(missing_ok=True)
+    return path
+
+
+def write_json(path: Path, value: Any) -> Path:
+    """Write ``value`` as indented JSON; NaN and infinity are refused, for JSON has no such numbers."""
+    text = json.dumps(value, indent=1, ensure_ascii=False, allow_nan=False, default=_plain)
+    return write_atomic(path, text + "\n")
+
+
+def as_read(value: Any) -> Any:
+    """``value`` as a JSON file gives it back: lists for tuples and tensors, text for paths."""
+    return json.loads(json.dumps(value, allow_nan=False, default=_plain))
+
+
+def save_weights(net: torch.nn.Module, path: Path) -> Path:
+    """Write a network's weights as safetensors."""
+    from safetensors.torch import save
+
+    weights = {k: v.detach().cpu().contiguous().clone() for k, v in net.state_dict().items()}
+    return write_atomic(path, save(weights))
+
+
+def _plain(value: Any) -> Any:
+    """Turn tensors, NumPy scalars, paths and dataclasses into what JSON has."""
+    if is_dataclass(value) and not isinstance(value, type):
+        return asdict(value)
+    if hasattr(value, "tolist"):
+        return value.tolist()
+    return str(value)

@@ -1,0 +1,322 @@
+"""One lesson's run: what its sections show, as it happens, and what is kept of it in files."""
+
+from __future__ import annotations
+
+import math
+import sys
+import textwrap
+import time
+from collections.abc import Callable, Sequence
+from dataclasses import asdict
+from importlib.metadata import PackageNotFoundError, version
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from common.claims import LEDGER, Claim, meets, plain, show_target, show_value
+from common.device import describe, peak_memory
+from common.io import console, is_rank_zero, save_weights, write_atomic, write_json
+
+import torch
+from rich import box
+from rich.table import Table
+
+if TYPE_CHECKING:
+    from matplotlib.figure import Figure
+
+WIDTH = 80
+"""Columns that every line of output fits into, unless it is a path."""
+
+
+class Run:
+    """Collects what one lesson shows and writes it under ``out_dir``.
+
+    ``dir`` is ``<out_dir>/<lesson>`` for the default scale, ``<out_dir>/smoke/<lesson>`` and
+    ``<out_dir>/full/<lesson>`` for the other two, so that no scale overwrites another.
+    """
+
+    def __init__(self, name: str, cfg: Any, device: torch.device, title: str = "") -> None:
+        self.name, self.cfg, self.device, self.title = name, cfg, device, title or name
+        self.scale = "smoke" if cfg.smoke else "full" if cfg.full else "default"
+        self.dir = Path(cfg.out_dir) / ("" if self.scale == "default" else self.scale) / name
+        self.command = name + ".py"
+        self.section: int | None = None  # the number of the section that is running
+        self.results: dict[int, Any] = {}  # what each finished section returned
+        self.claims: list[Claim] = []
+        self.findings: list[dict[str, Any]] = []
+        self.predictions: list[dict[str, Any]] = []
+        self.ledger_rows: list[dict[str, Any]] = []
+        self.datasets: list[dict[str, Any]] = []
+        self.resumed: list[str] = []
+        self.saved: list[Path] = []
+        self.extra: dict[str, Any] = {}
+        self.parts: Any = None  # of a script with commands: games.commands
+        self._loaded: dict[str, Any] = {}
+        self._used: dict[int | None, set[str]] = {}  # stand-ins, by the section that used them
+        self._start = time.perf_counter()
+        if is_rank_zero():
+            write_json(self.dir / f"config{self._part}.json", self._settings())
+
+    @property
+    def _part(self) -> str:
+        """A run of one section does not overwrite the record of a whole run."""
+        return f"_only_{self.cfg.only}" if self.cfg.only else ""
+
+    def _settings(self) -> dict[str, Any]:
+        """The flags that decide the numbers; paths of this machine are left out."""
+        left_out = ("data_dir", "out_dir", "show", "quiz", "journal", "predict")
+        return {k: v for k, v in asdict(self.cfg).items() if k not in left_out}
+
+    # ------------------------------------------------------------ what a section calls
+
+    def print(self, *text: object) -> None:
+        """Print from one process only."""
+        if is_rank_zero():
+            console.print(*text, markup=False)
+
+    def generator(self, offset: int = 0) -> torch.Generator:
+        """A CPU generator with this run's seed, for numbers that no other section can shift."""
+        return torch.Generator().manual_seed(self.cfg.seed + offset)
+
+    def data(self, loader: Callable[..., Any], **options: Any) -> Any:
+        """Load a data set with a function of ``common.data`` and note its name; once a run.
+
+        Smoke runs always take the embedded stand-in: they need no network and no files.
+        """
+        key = f"{loader.__module__}.{loader.__qualname__} {sorted(options.items())}"
+        if key not in self._loaded:
+            source = "stand-in" if self.cfg.smoke else "auto" if self.cfg.stand_in else "real"
+            self._loaded[key] = loader(self.cfg.data_dir, source=source, **options)
+            self.datasets.append(self._loaded[key].facts())
+            self.print(f"{self._indent}data    {self._loaded[key].describe()}")
+        facts = self._loaded[key].facts()
+        if facts["stand_in"]:
+            self._used.setdefault(self.section, set()).add(facts["name"])
+        return self._loaded[key]
+
+    @property
+    def _indent(self) -> str:
+        return "   " if self.section is not None else ""
+
+    @property
+    def stand_in(self) -> bool:
+        """True once any data set of this run is a stand-in for the real one."""
+        return any(d["stand_in"] for d in self.datasets)
+
+    def result_of(self, section: Any) -> Any:
+        """What an earlier section returned; under ``--only`` that section runs now."""
+        if section.number not in self.results:
+            section.run(self.cfg, self)
+        if self.section is not None:
+            used = self._used.get(section.number, set())
+            self._used.setdefault(self.section, set()).update(used)
+        return self.results[section.number]
+
+    def predict(
+        self, id: str, question: str, options: Sequence[str] = (), unit: str = ""
+    ) -> None:
+        """Ask for a prediction, if ``--predict`` is given and somebody sits at a terminal.
+
+        The answer is set beside what is measured as soon as a claim with this ``id`` is made
+        (for a number) or ``outcome`` is called with it (for one of the ``options``).
+        """
+        if not (self.cfg.predict and sys.stdin and sys.stdin.isatty() and is_rank_zero()):
+            return
+        self.print("\n" + textwrap.fill(f"? {question}", WIDTH, initial_indent="   ", subsequent_indent="     "))
+        guess = _ask(options, unit)
+        if guess is not None:
+            row = {"id": id, "section": self.section, "question": question, "guess": guess}
+            self.predictions.append(row)
+
+    def outcome(self, id: str, measured: str) -> None:
+        """What a prediction of a choice turned out to be."""
+        for row in self.predictions:
+            if row["id"] == id and "measured" not in row:
+                row["measured"] = measured
+                verdict = "as you said" if row["guess"] == measured else f"you said: {row['guess']}"
+                self.print(f"   ! {measured} ({verdict})")
+
+    def claim(
+        self,
+        id: str,
+        text: str,
+        value: float,
+        unit: str = "1",
+        target: str | None = None,
+        *,
+        n: int | None = None,
+        seeds: int | None = None,
+        real: bool = False,
+    ) -> Claim:
+        """Record one measured number and print it.
+
+        Args:
+            unit: as ``claims.show_value`` takes it: ``1`` for shares, ``points`` for differences.
+            target: ``>= x``, ``<= x``, ``== x``, ``a..b``; None: reported, not judged.
+            n: number of samples behind the value; ``seeds``: number of trainings.
+            real: the claim is about the real data set; on a stand-in it is not judged.
+                A smoke run judges nothing.
+        """
+        if any(c.id == id for c in self.claims):
+            raise ValueError(f"claim '{id}' stands already")
+        met = meets(float(value), target)
+        if self.scale == "smoke" or (real and self.stand_in):
+            met = None
+        claim = Claim(id, text, float(value), unit, target, met, n, self.section, seeds)
+        self.claims.append(claim)
+        mark = {True: "✓", False: "✗", None: " "}[met]
+        words = textwrap.wrap(text, 44)
+        lines = [f"   {mark} {words[0]:<44} {show_value(claim.value, unit):>12}"]
+        if target:
+            judged = "target" if met is not None else "not judged; target"
+            lines[0] += f"  ({judged} {show_target(target, unit)})"
+        self.print("\n".join(lines + [f"     {w}" for w in words[1:]]))
+        for row in self.predictions:
+            if row["id"] == id and "measured" not in row:
+                row["measured"] = show_value(claim.value, unit)
+                self.print(f"   ! you predicted {row['guess']}, measured: {row['measured']}")
+        return claim
+
+    def finding(self, text: str) -> None:
+        """One sentence that a student could repeat, computed from what was measured."""
+        self.findings.append({"section": self.section, "text": text})
+        hang = {"initial_indent": "   → ", "subsequent_indent": "     "}
+        self.print(textwrap.fill(text, WIDTH, break_on_hyphens=False, **hang))
+
+    def figure(self, fig: Figure, name: str, look: str = "") -> Path:
+        """Save a figure as ``<name>.png``. ``look`` says what to look at.
+
+        If this section used a stand-in data set, the figure's title line says so.
+        """
+        used = set().union(*self._used.values()) if self.section is None else None
+        used = self._used.get(self.section, set()) if used is None else used
+        if used:
+            title = fig.get_suptitle()
+            notice = f"stand-in data: {', '.join(sorted(used))}"
+            fig.suptitle(f"{title}  [{notice}]" if title else f"[{notice}]", x=0.01, ha="left")
+        path = self.dir / f"{name}.png"
+        if is_rank_zero():
+            write_atomic(path, lambda tmp: fig.savefig(tmp, format="png"))
+            self.saved.append(path)
+            self.print(f"   figure  {path}" + (f"\n           look at: {look}" if look else ""))
+        import matplotlib.pyplot as plt
+
+        if not self.cfg.show:
+            plt.close(fig)
+        return path
+
+    def table(self, title: str, columns: Sequence[str], rows: Sequence[Sequence[object]]) -> None:
+        """Print a table of at most 80 columns and keep it in metrics.json under ``tables``."""
+        cells = [[plain(c) if isinstance(c, float) else str(c) for c in row] for row in rows]
+        self.extra.setdefault("tables", []).append(
+            {"title": title, "section": self.section, "columns": list(columns), "rows": cells}
+        )
+        if not is_rank_zero():
+            return
+        table = Table(title=title, title_justify="left", title_style="bold", box=box.SIMPLE_HEAD)
+        for i, column in enumerate(columns):
+            table.add_column(column, justify="left" if i == 0 else "right")
+        for row in cells:
+            table.add_row(*row)
+        console.print(table, width=WIDTH, soft_wrap=False)
+
+    def ledger(self, **row: Any) -> None:
+        """Add one trained network to the ledger; columns of ``LEDGER`` not given stay empty."""
+        if unknown := set(row) - set(LEDGER):
+            raise ValueError(f"ledger: got columns {sorted(unknown)}, unknown columns; allowed are {LEDGER}")
+        self.ledger_rows.append({k: row[k] for k in LEDGER if k in row})
+
+    def note(self, text: str) -> None:
+        """Say beside the results what a reader must know, above all why a target was missed."""
+        self.extra["note"] = f"{self.extra['note']} {text}" if "note" in self.extra else text
+        self.print(textwrap.fill(f"note  {text}", WIDTH, initial_indent="   ", subsequent_indent="         "))
+
+    def checkpoint(self, net: torch.nn.Module, name: str = "model") -> Path:
+        """Save the weights as ``<name>.safetensors``."""
+        path = self.dir / f"{name}.safetensors"
+        if is_rank_zero():
+            self.saved.append(save_weights(net, path))
+        return path
+
+    # ------------------------------------------------------------ the end of a run
+
+    def metrics(self) -> dict[str, Any]:
+        """Everything measured, as it stands in metrics.json."""
+        return {
+            "lesson": self.name,
+            "scale": self.scale,
+            "only": self.cfg.only,
+            "command": self.command,
+            "data": {
+                "name": ", ".join(dict.fromkeys(d["name"] for d in self.datasets)) or "none",
+                "stand_in": self.stand_in,
+                "sizes": {d["name"]: d["sizes"] for d in self.datasets},
+            },
+            "device": describe(self.device),
+            "versions": versions(),
+            "seed": self.cfg.seed,
+            "settings": self._settings(),
+            "seconds": round(time.perf_counter() - self._start, 2),
+            "memory": peak_memory(self.device),
+            "resumed": self.resumed,
+            "claims": [asdict(c) for c in self.claims],
+            "findings": self.findings,
+            "predictions": self.predictions,
+            "ledger": self.ledger_rows,
+            **self.extra,
+        }
+
+    def finish(self) -> Path | None:
+        """Write metrics.json; say what was missed and how long it took."""
+        if not is_rank_zero():
+            return None
+        bad = [c.id for c in self.claims if not math.isfinite(c.value)]
+        if bad:
+            raise RuntimeError(f"claims that are not finite numbers: {', '.join(bad)}")
+        metrics = self.metrics()
+        path = write_json(self.dir / f"metrics{self._part}.json", metrics)
+        self.print("")
+        for c in self.claims:
+            if c.met is False:
+                value, target = show_value(c.value, c.unit), show_target(c.target, c.unit)
+                self.print(f"missed     {c.text}: {value} (target {target})")
+        self.print(f"took       {metrics['seconds']:.1f} s, {metrics['memory'] / 2**20:.0f} MiB at most")
+        self.print(f"saved      {self.dir}{'' if str(self.dir).endswith('/') else '/'}")
+        return path
+
+
+def _ask(options: Sequence[str], unit: str) -> str | None:
+    """One answer from the keyboard; None if it is skipped or the input ends."""
+    like = f"a number in {unit}" if unit else "a number"
+    for letter, option in zip("abcdefgh", options, strict=False):
+        console.print(f"     {letter}) {option}", markup=False)
+        like = "a letter"
+    while True:
+        try:
+            text = console.input(f"     your prediction ({like}; Enter skips): ").strip()
+        except EOFError:
+            return None
+        if not text:
+            return None
+        if not options:
+            try:
+                float(text.removesuffix(unit).replace("%", "").replace(",", "."))
+                return text
+            except ValueError:
+                continue
+        place = "abcdefgh".find(text[0].lower())
+        if len(text) == 1 and 0 <= place < len(options):
+            return options[place]
+
+
+def versions() -> dict[str, str]:
+    """Versions of what decides the numbers."""
+    found = {"python": ".".join(map(str, sys.version_info[:3]))}
+    for package in ("torch", "snntorch", "numpy"):
+        try:
+            found[package] = version(package)
+        except PackageNotFoundError:
+            found[package] = "missing"
+    return found
+
+
+

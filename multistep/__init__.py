@@ -1,0 +1,5 @@
+"""A neuron layer over a whole sequence as one autograd function: snnTorch's spikes, bit for bit, faster."""
+
+from multistep.engine import over_segments, unroll
+
+__all__ = ["over_segments", "unroll"]
