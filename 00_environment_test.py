@@ -78,8 +78,10 @@ class Library:
     """its import takes many seconds: only looked up, unless --deep"""
 
 
-CORE = tuple(Library(module, module.split(".")[0], "core")
-             for module in ("torch", "snntorch", "numpy", "matplotlib.pyplot", "rich", "tyro"))
+CORE = tuple(
+    Library(module, module.split(".")[0], "core")
+    for module in ("torch", "snntorch", "numpy", "matplotlib.pyplot", "rich", "tyro")
+)
 LIBRARIES = (
     *CORE,
     Library("torchvision", "torchvision", "images"),
@@ -147,7 +149,9 @@ def look_at(library: Library, deep: bool = False) -> State:
             warnings.simplefilter("ignore")  # what other people's packages say about each other
             if library.slow:
                 there = importlib.util.find_spec(library.module) is not None
-                return State("not tried", version, "--deep imports it") if there else _missing(library)
+                return (
+                    State("not tried", version, "--deep imports it") if there else _missing(library)
+                )
             importlib.import_module(library.module)
     except Exception as e:
         top = library.module.split(".")[0]
@@ -165,8 +169,15 @@ def _import_apart(library: Library, version: str) -> State:
     """Import a library in a process of its own, so that even a crash of it is only a line here."""
     code = f"import {library.module}"
     try:
-        done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, encoding="utf-8",
-                              errors="replace", timeout=300, cwd=Path(__file__).parent)
+        done = subprocess.run(
+            [sys.executable, "-c", code],
+            capture_output=True,
+            text=True,
+            encoding="utf-8",
+            errors="replace",
+            timeout=300,
+            cwd=Path(__file__).parent,
+        )
     except subprocess.TimeoutExpired:
         return State("broken", version, "its import did not end within 300 s")
     if done.returncode == 0:
@@ -174,7 +185,11 @@ def _import_apart(library: Library, version: str) -> State:
     last = (done.stderr.strip().splitlines() or [""])[-1]
     if last.startswith("ModuleNotFoundError") and f"'{library.module.split('.')[0]}'" in last:
         return _missing(library)
-    return State("broken", version, one_line(last) or f"its import ended the process with code {done.returncode}")
+    return State(
+        "broken",
+        version,
+        one_line(last) or f"its import ended the process with code {done.returncode}",
+    )
 
 
 def say_core_is_broken(error: Exception) -> int:
@@ -191,8 +206,10 @@ def say_core_is_broken(error: Exception) -> int:
     first, why = (bad[0], states[bad[0]]) if bad else ("", State("broken", "", one_line(error)))
     reason = "is not installed" if why.state == "missing" else f"is broken ({why.note})"
     remedy = cure(first, again=why.state == "broken") if first else "uv sync"
-    print(f"error: core broken: {first or 'an import'} {reason}; no lesson can run before this works: {remedy}",
-          file=sys.stderr)
+    print(
+        f"error: core broken: {first or 'an import'} {reason}; no lesson can run before this works: {remedy}",
+        file=sys.stderr,
+    )
     return 1
 
 
@@ -274,10 +291,14 @@ def random_spikes(num_steps: int, batch_size: int) -> torch.Tensor:
 
 def leaky_step(device: torch.device) -> str:
     """U = 0.9·0 + 1.5 > 1: one step of one neuron has to spike, on the device itself."""
-    spk, mem = snn.Leaky(beta=0.9).to(device)(torch.full((1, 1), 1.5, device=device), torch.zeros(1, 1, device=device))
+    spk, mem = snn.Leaky(beta=0.9).to(device)(
+        torch.full((1, 1), 1.5, device=device), torch.zeros(1, 1, device=device)
+    )
     if spk.item() != 1 or abs(mem.item() - 1.5) > 1e-6:
-        raise RuntimeError(f"one step of snn.Leaky on {device} gave spike {spk.item()} and U = {mem.item()}, "
-                           "expected 1 and 1.5")
+        raise RuntimeError(
+            f"one step of snn.Leaky on {device} gave spike {spk.item()} and U = {mem.item()}, "
+            "expected 1 and 1.5"
+        )
     return f"one step of snn.Leaky on {device}: U = {mem.item():.1f} > 1, one spike"
 
 
@@ -293,8 +314,9 @@ def nir_ready() -> str:
     import nirtorch  # noqa: F401
 
     one = np.ones(1)
-    graph = nir.NIRGraph.from_list(nir.Affine(np.ones((1, 1)), one), nir.LIF(tau=one, r=one, v_leak=0 * one,
-                                                                             v_threshold=one))
+    graph = nir.NIRGraph.from_list(
+        nir.Affine(np.ones((1, 1)), one), nir.LIF(tau=one, r=one, v_leak=0 * one, v_threshold=one)
+    )
     return f"a NIR graph of {len(graph.nodes)} nodes"
 
 
@@ -317,7 +339,9 @@ def pong_step() -> str:
         frame, reward, *_ = env.step(0)
     finally:
         env.close()
-    return f"ALE/Pong-v5 made one step: frame {' × '.join(map(str, frame.shape))}, reward {reward:g}"
+    return (
+        f"ALE/Pong-v5 made one step: frame {' × '.join(map(str, frame.shape))}, reward {reward:g}"
+    )
 
 
 SYSTEM_CHROMIUM = Path("/usr/bin/chromium")  # Debian's and Raspberry Pi OS's
@@ -354,7 +378,13 @@ def data_on_disk(data_dir: Path | None) -> dict[str, str]:
     for name, patterns in DATA_SETS.items():
         for root in search_path(data_dir):
             if any(next(root.glob(pattern), None) for pattern in patterns):
-                given = "--data-dir" if root == data_dir else "$SNN_DATA" if env and root == Path(env) else "data/"
+                given = (
+                    "--data-dir"
+                    if root == data_dir
+                    else "$SNN_DATA"
+                    if env and root == Path(env)
+                    else "data/"
+                )
                 found[name] = given
                 break
     return found
@@ -379,7 +409,9 @@ def akida_part() -> tuple[str, str, str, int]:
     """Akida's state for the verdict, the two lines to print about it, and the number of chips."""
     try:
         status = akida_status()
-    except Exception as e:  # a library of its own that does not load raises OSError, not ImportError
+    except (
+        Exception
+    ) as e:  # a library of its own that does not load raises OSError, not ImportError
         return "broken", one_line(e), "Akida version: none", 0
     if status.state == "absent":
         state = "missing" if "not installed" in status.reason else "broken"
@@ -400,8 +432,9 @@ def experiment_time(cfg: Config) -> dict[str, dict[int, float]]:
         for batch_size in (1, 8, 64, 512):
             x = random_spikes(cfg.num_steps, batch_size).to(name)
             with torch.no_grad():
-                times.setdefault(name, {})[batch_size] = latency(lambda x=x, net=net: step_by_step(net, x), name,
-                                                                 cfg.repeats)[0]
+                times.setdefault(name, {})[batch_size] = latency(
+                    lambda x=x, net=net: step_by_step(net, x), name, cfg.repeats
+                )[0]
     return times
 
 
@@ -418,48 +451,94 @@ def experiment_memory(cfg: Config, device: torch.device) -> dict[str, Any]:
         del spk_rec
     slope, start_bytes = np.polyfit(steps, kept_bytes, 1)
     residual = np.asarray(kept_bytes) - (slope * np.asarray(steps) + start_bytes)
-    return {"steps": steps, "bytes": kept_bytes, "slope": float(slope),
-            "predicted": cfg.batch_size * (net.fc.in_features + net.fc.out_features) * 4,  # (1), for one step
-            "r2": float(1 - residual.var() / np.var(kept_bytes))}
+    return {
+        "steps": steps,
+        "bytes": kept_bytes,
+        "slope": float(slope),
+        "predicted": cfg.batch_size
+        * (net.fc.in_features + net.fc.out_features)
+        * 4,  # (1), for one step
+        "r2": float(1 - residual.var() / np.var(kept_bytes)),
+    }
 
 
 @torch.no_grad()
 def experiment_zeros(cfg: Config, device: torch.device) -> dict[str, Any]:
     """Share of zeros in the spikes of the small network, and the spikes of one image ``(T, 100)``."""
-    spk_rec = SmallNet().to(device).run(random_spikes(cfg.num_steps, cfg.batch_size).to(device))  # (T, B, 100)
-    return {"zeros": (spk_rec == 0).float().mean().item(), "spk": spk_rec[:, 0].cpu(), "n": spk_rec.numel()}
+    spk_rec = (
+        SmallNet().to(device).run(random_spikes(cfg.num_steps, cfg.batch_size).to(device))
+    )  # (T, B, 100)
+    return {
+        "zeros": (spk_rec == 0).float().mean().item(),
+        "spk": spk_rec[:, 0].cpu(),
+        "n": spk_rec.numel(),
+    }
 
 
-def plot_measurements(times: dict[str, dict[int, float]], memory: dict[str, Any], zeros: dict[str, Any],
-                      cfg: Config) -> Figure:
+def plot_measurements(
+    times: dict[str, dict[int, float]], memory: dict[str, Any], zeros: dict[str, Any], cfg: Config
+) -> Figure:
     first = next(iter(times))
     few, many = min(times[first]), max(times[first])
     factor = times[first][many] / times[first][few]
-    fig, (a, b, c) = plots.figure(1, 3, size=(13.5, 4), title=(
-        f"Steps wait for each other, images do not: {many}× the images, {factor:.1f}× the time on {first}"))
-    plots.curves(a, list(times[first]), {name: list(by_batch.values()) for name, by_batch in times.items()})
+    fig, (a, b, c) = plots.figure(
+        1,
+        3,
+        size=(13.5, 4),
+        title=(
+            f"Steps wait for each other, images do not: {many}× the images, {factor:.1f}× the time on {first}"
+        ),
+    )
+    plots.curves(
+        a, list(times[first]), {name: list(by_batch.values()) for name, by_batch in times.items()}
+    )
     a.set_xscale("log")
     a.set_yscale("log")
     a.set_xticks(list(times[first]), [str(batch) for batch in times[first]])
     a.minorticks_off()
-    low, high = (f(ms for by_batch in times.values() for ms in by_batch.values()) for f in (min, max))
-    ticks = [tick for power in range(-3, 6) for tick in (10.0**power, 2 * 10.0**power, 5 * 10.0**power)
-             if low / 2.6 <= tick <= high * 2.6]
+    low, high = (
+        f(ms for by_batch in times.values() for ms in by_batch.values()) for f in (min, max)
+    )
+    ticks = [
+        tick
+        for power in range(-3, 6)
+        for tick in (10.0**power, 2 * 10.0**power, 5 * 10.0**power)
+        if low / 2.6 <= tick <= high * 2.6
+    ]
     a.set_yticks(ticks, [f"{tick:g}" for tick in ticks])
     if len(times) == 1:
         a.legend([first])
-    plots.label(a, "batch size", f"ms for {cfg.num_steps} steps (median)", "1  Time of a forward pass")
+    plots.label(
+        a, "batch size", f"ms for {cfg.num_steps} steps (median)", "1  Time of a forward pass"
+    )
     x = np.array([0, memory["steps"][-1]])
-    b.plot(memory["steps"], np.asarray(memory["bytes"]) / 1e6, "o", color=plots.BLUE, label="measured")
+    b.plot(
+        memory["steps"], np.asarray(memory["bytes"]) / 1e6, "o", color=plots.BLUE, label="measured"
+    )
     offset = memory["bytes"][-1] - memory["predicted"] * memory["steps"][-1]
-    b.plot(x, (offset + memory["predicted"] * x) / 1e6, "--", color=plots.RED, linewidth=1.2,
-           label="equation (1): T·B·(N_in + N)·4 bytes")
+    b.plot(
+        x,
+        (offset + memory["predicted"] * x) / 1e6,
+        "--",
+        color=plots.RED,
+        linewidth=1.2,
+        label="equation (1): T·B·(N_in + N)·4 bytes",
+    )
     b.set_ylim(bottom=0)
     b.legend()
-    plots.label(b, "time steps T", f"MB kept for backward (batch of {cfg.batch_size})",
-                f"2  Memory: {memory['slope'] / 1e3:,.1f} kB a step")
+    plots.label(
+        b,
+        "time steps T",
+        f"MB kept for backward (batch of {cfg.batch_size})",
+        f"2  Memory: {memory['slope'] / 1e3:,.1f} kB a step",
+    )
     plots.raster(c, zeros["spk"])
-    plots.label(c, "time step", "neuron", f"3  Spikes of one image: {100 * zeros['zeros']:.1f} % zeros in all")
+    plots.label(
+        c,
+        "time step",
+        "neuron",
+        f"3  Spikes of one image: {100 * zeros['zeros']:.1f} % zeros in all",
+    )
     return fig
 
 
@@ -469,25 +548,40 @@ def plot_measurements(times: dict[str, dict[int, float]], memory: dict[str, Any]
 def main(cfg: Config, run: Run) -> None:
     run.print("\n1  This machine")
     ram = ram_bytes()
-    run.print(f"host      {platform.system()} {platform.release()}, {platform.machine()}, {os.cpu_count()} cores"
-              + (f", {ram / 2**30:.1f} GiB of memory" if ram else ""))
-    run.print(f"python    {platform.python_version()}\npytorch   {torch.__version__}, snnTorch {snn.__version__}")
+    run.print(
+        f"host      {platform.system()} {platform.release()}, {platform.machine()}, {os.cpu_count()} cores"
+        + (f", {ram / 2**30:.1f} GiB of memory" if ram else "")
+    )
+    run.print(
+        f"python    {platform.python_version()}\npytorch   {torch.__version__}, snnTorch {snn.__version__}"
+    )
     run.print(f"CUDA/ROCm Available: {torch.cuda.is_available()}")
     for name in device_names():
         run.print(f"{name:<10}{describe(name)}")
     try:
         run.print(f"core      {leaky_step(run.device)}")
     except Exception as e:  # a GPU whose driver or architecture this build of PyTorch does not know
-        print(f"error: core broken on {run.device}: {one_line(e)}; try --device cpu", file=sys.stderr)
+        print(
+            f"error: core broken on {run.device}: {one_line(e)}; try --device cpu", file=sys.stderr
+        )
         sys.exit(1)
 
-    run.print("\n2  Libraries" + ("; each in a process of its own, this takes minutes" if cfg.deep else ""))
+    run.print(
+        "\n2  Libraries"
+        + ("; each in a process of its own, this takes minutes" if cfg.deep else "")
+    )
     pinned, states = pins(), {}
     for library in LIBRARIES:
         states[library.package] = look_at(library, cfg.deep)
-    run.table("Libraries", ("library", "part", "version", "tested with", "state", "remark"),
-              [(package, lib.part, s.version or "–", pinned.get(package, "–"), s.state, s.note)
-               for lib in LIBRARIES for package, s in ((lib.package, states[lib.package]),)])
+    run.table(
+        "Libraries",
+        ("library", "part", "version", "tested with", "state", "remark"),
+        [
+            (package, lib.part, s.version or "–", pinned.get(package, "–"), s.state, s.note)
+            for lib in LIBRARIES
+            for package, s in ((lib.package, states[lib.package]),)
+        ],
+    )
 
     run.print("\n3  Parts")
     akida_state, akida_remark, akida_version, chips = akida_part()
@@ -496,57 +590,143 @@ def main(cfg: Config, run: Run) -> None:
     absent = [name for name in DATA_SETS if name not in found]
     gpu = next((name for name in device_names() if name != "cpu"), None)
     of = lambda name: [states[lib.package] for lib in LIBRARIES if lib.part == name]  # noqa: E731
-    core_fault = next((s for s in of("core") if s.state != "found"), None)  # only --deep can find one here
+    core_fault = next(
+        (s for s in of("core") if s.state != "found"), None
+    )  # only --deep can find one here
     verdict = [
-        ("core", "every lesson", *(("broken", core_fault.note) if core_fault else
-                                   ("ready", "torch, snntorch, matplotlib"))),
-        ("GPU", "--full", *(("ready", describe(gpu)) if gpu else
-                            ("missing", "lessons run on the CPU; for a GPU install PyTorch's CUDA or ROCm build "
-                                        "(README)"))),
-        ("images", "02, 05, 08–10", *part(lambda: "torchvision, and the stand-in digits of scikit-learn",
-                                          *of("images"))),
-        ("data sets", "02, 05, 08–20", "ready" if "MNIST" in found else "missing",
-         "; ".join([*(["here: " + ", ".join(f"{n} ({w})" for n, w in found.items())] if found else []),
-                    *(["fetched when first needed: " + ", ".join(absent)] if absent else [])])),
+        (
+            "core",
+            "every lesson",
+            *(
+                ("broken", core_fault.note)
+                if core_fault
+                else ("ready", "torch, snntorch, matplotlib")
+            ),
+        ),
+        (
+            "GPU",
+            "--full",
+            *(
+                ("ready", describe(gpu))
+                if gpu
+                else (
+                    "missing",
+                    "lessons run on the CPU; for a GPU install PyTorch's CUDA or ROCm build "
+                    "(README)",
+                )
+            ),
+        ),
+        (
+            "images",
+            "02, 05, 08–10",
+            *part(lambda: "torchvision, and the stand-in digits of scikit-learn", *of("images")),
+        ),
+        (
+            "data sets",
+            "02, 05, 08–20",
+            "ready" if "MNIST" in found else "missing",
+            "; ".join(
+                [
+                    *(
+                        ["here: " + ", ".join(f"{n} ({w})" for n, w in found.items())]
+                        if found
+                        else []
+                    ),
+                    *(["fetched when first needed: " + ", ".join(absent)] if absent else []),
+                ]
+            ),
+        ),
         ("events", "04, 11", *part(tonic_ready, *of("events"))),
         ("exchange", "17", *part(nir_ready, *of("exchange"))),
         ("measurement", "09–20", *part(neurobench_ready, *of("measurement"))),
         ("Akida", "12, 16, 19", akida_state, akida_remark),
-        ("conversion", "16, 19, capstone_pong",
-         *part(lambda: "TensorFlow and converters " + ("import" if cfg.deep else "found; --deep tries them"),
-               *of("conversion"))),
+        (
+            "conversion",
+            "16, 19, capstone_pong",
+            *part(
+                lambda: (
+                    "TensorFlow and converters "
+                    + ("import" if cfg.deep else "found; --deep tries them")
+                ),
+                *of("conversion"),
+            ),
+        ),
         ("Pong", "capstone_pong", *part(pong_step, *of("Pong"))),
-        ("browser", "capstone_gameworld", *part(browser_ready, *of("browser"),
-                                                missing="uv run playwright install chromium")),
+        (
+            "browser",
+            "capstone_gameworld",
+            *part(browser_ready, *of("browser"), missing="uv run playwright install chromium"),
+        ),
     ]
 
     run.print("\n4  Three measurements")
     times = experiment_time(cfg)
-    run.table(f"Time of a forward pass of {cfg.num_steps} steps, 100 inputs → 100 LIF neurons",
-              ("device", "batch size", "ms per pass", "µs per image"),
-              [(name, b, ms, 1000 * ms / b) for name, by_batch in times.items() for b, ms in by_batch.items()])
+    run.table(
+        f"Time of a forward pass of {cfg.num_steps} steps, 100 inputs → 100 LIF neurons",
+        ("device", "batch size", "ms per pass", "µs per image"),
+        [
+            (name, b, ms, 1000 * ms / b)
+            for name, by_batch in times.items()
+            for b, ms in by_batch.items()
+        ],
+    )
     memory = experiment_memory(cfg, run.device)
     zeros = experiment_zeros(cfg, run.device)
     run.figure(plot_measurements(times, memory, zeros, cfg), "measurements")
     for name, by_batch in times.items():
         few, many = min(by_batch), max(by_batch)
-        run.claim(f"forward_ms_{name}", f"forward pass, {cfg.num_steps} steps, one image, {name}", by_batch[few], "ms")
-        run.claim(f"batch_factor_{name}", f"time for {many} images over time for one, {name}",
-                  by_batch[many] / by_batch[few], "×")
-    run.claim("bytes_per_step", f"kept for backward by each step, batch of {cfg.batch_size}", memory["slope"], "bytes")
-    run.claim("bytes_predicted", "that over equation (1)", memory["slope"] / memory["predicted"], "ratio", "0.99..1.01")
-    run.claim("bytes_r2", "straightness (R²) of bytes kept against num_steps", memory["r2"], "R²", ">= 0.999")
+        run.claim(
+            f"forward_ms_{name}",
+            f"forward pass, {cfg.num_steps} steps, one image, {name}",
+            by_batch[few],
+            "ms",
+        )
+        run.claim(
+            f"batch_factor_{name}",
+            f"time for {many} images over time for one, {name}",
+            by_batch[many] / by_batch[few],
+            "×",
+        )
+    run.claim(
+        "bytes_per_step",
+        f"kept for backward by each step, batch of {cfg.batch_size}",
+        memory["slope"],
+        "bytes",
+    )
+    run.claim(
+        "bytes_predicted",
+        "that over equation (1)",
+        memory["slope"] / memory["predicted"],
+        "ratio",
+        "0.99..1.01",
+    )
+    run.claim(
+        "bytes_r2",
+        "straightness (R²) of bytes kept against num_steps",
+        memory["r2"],
+        "R²",
+        ">= 0.999",
+    )
     run.claim("zeros", "zeros in the spike tensor", zeros["zeros"], "1", n=zeros["n"])
     run.claim("akida_devices", "Akida chips found", chips, "")
-    run.claim("parts_ready", f"parts that are ready, of {len(verdict)}", sum(v[2] == "ready" for v in verdict), "")
+    run.claim(
+        "parts_ready",
+        f"parts that are ready, of {len(verdict)}",
+        sum(v[2] == "ready" for v in verdict),
+        "",
+    )
 
     run.print("\n5  Verdict")
-    run.extra["verdict"] = [dict(zip(("part", "lessons", "state", "remark"), v, strict=True)) for v in verdict]
+    run.extra["verdict"] = [
+        dict(zip(("part", "lessons", "state", "remark"), v, strict=True)) for v in verdict
+    ]
     for name, lessons, state, remark in verdict:
         run.print(f"{name:<12}{state}: {remark}  (for {lessons})")
     if core_fault:
         run.finish()
-        print(f"error: core broken: {core_fault.note}; {cure('torch', again=True)}", file=sys.stderr)
+        print(
+            f"error: core broken: {core_fault.note}; {cure('torch', again=True)}", file=sys.stderr
+        )
         sys.exit(1)
 
 

@@ -114,25 +114,35 @@ FULL = {"long_steps": 5000, "neurons": 256, "grid": 60}
 # The equations as code: U[t+1] from U[t], I[t+1], S[t], β and θ. snnTorch computes the first three, not the guesses.
 RULES: dict[str, Callable[[Tensor, Tensor, Tensor, Tensor, Tensor], Tensor]] = {
     "subtract": lambda mem, cur, spk, beta, theta: beta * mem + cur - spk * theta,  # equation (4)
-    "zero": lambda mem, cur, spk, beta, theta: beta * ((1 - spk) * mem) + cur,      # old U cleared: U lands on I
-    "none": lambda mem, cur, spk, beta, theta: beta * mem + cur,                    # a spike costs nothing
+    "zero": lambda mem, cur, spk, beta, theta: (
+        beta * ((1 - spk) * mem) + cur
+    ),  # old U cleared: U lands on I
+    "none": lambda mem, cur, spk, beta, theta: beta * mem + cur,  # a spike costs nothing
     LEAK_LATER: lambda mem, cur, spk, beta, theta: beta * (mem - spk * theta) + cur,
     LAND_ON_0: lambda mem, cur, spk, beta, theta: (1 - spk) * (beta * mem + cur),
 }
 
 
-def lif(cur: Tensor, beta: float | Tensor, theta: float | Tensor, rule: str = "subtract") -> tuple[Tensor, ...]:
+def lif(
+    cur: Tensor, beta: float | Tensor, theta: float | Tensor, rule: str = "subtract"
+) -> tuple[Tensor, ...]:
     """A LIF neuron by hand: input current ``cur (T, B)`` → ``spk_rec, mem_rec``, each ``(T, B)``."""
     beta, theta = torch.as_tensor(beta).to(cur), torch.as_tensor(theta).to(cur)
-    mem, spk, records = torch.zeros_like(cur[0]), torch.zeros_like(cur[0]), []  # at rest, no spike to pay for
+    mem, spk, records = (
+        torch.zeros_like(cur[0]),
+        torch.zeros_like(cur[0]),
+        [],
+    )  # at rest, no spike to pay for
     for cur_t in cur:  # (B,)
         mem = RULES[rule](mem, cur_t, spk, beta, theta)  # U[t+1] from U[t], I[t+1], S[t]
-        spk = (mem > theta).to(cur.dtype)                # S[t+1]
+        spk = (mem > theta).to(cur.dtype)  # S[t+1]
         records.append((spk, mem))
     return tuple(torch.stack(record) for record in zip(*records, strict=True))
 
 
-def leaky(cur: Tensor, beta: float | Tensor, theta: float | Tensor, **options: Any) -> tuple[Tensor, ...]:
+def leaky(
+    cur: Tensor, beta: float | Tensor, theta: float | Tensor, **options: Any
+) -> tuple[Tensor, ...]:
     """The same loop around ``snn.Leaky``: one call a step, the membrane handed back in each time."""
     neuron = snn.Leaky(beta=beta, threshold=theta, **options).to(cur.device)
     mem, records = torch.zeros_like(cur[0]), []
@@ -143,8 +153,16 @@ def leaky(cur: Tensor, beta: float | Tensor, theta: float | Tensor, **options: A
     return tuple(torch.stack(record) for record in zip(*records, strict=True))
 
 
-def adaptive_lif(cur: Tensor, beta: float, theta: float, *, refractory: int = 0, restart: float = 0.0,
-                 jump: float = 0.0, decay: float = 0.0) -> tuple[Tensor, ...]:
+def adaptive_lif(
+    cur: Tensor,
+    beta: float,
+    theta: float,
+    *,
+    refractory: int = 0,
+    restart: float = 0.0,
+    jump: float = 0.0,
+    decay: float = 0.0,
+) -> tuple[Tensor, ...]:
     """LIF with two memories that outlive a spike: a refractory clock and a slow outward current w.
 
         U[t+1] = β·U[t] + I[t+1] − w[t+1]          w[t+1] = ρ·w[t] + b·S[t]
@@ -191,9 +209,13 @@ def experiment_discretise() -> dict[str, Any]:
         for name, keep in (("Euler", 1 - r), ("exact", np.exp(-r))):
             mem = np.zeros_like(t)
             for k in range(1, len(t)):
-                mem[k] = keep * mem[k - 1] + (1 - keep) * 1.0  # equation (2); a current R·I = 1 is switched on
+                mem[k] = (
+                    keep * mem[k - 1] + (1 - keep) * 1.0
+                )  # equation (2); a current R·I = 1 is switched on
             error[name].append(float(np.abs(mem - (1 - np.exp(-t))).max()))
-    order = np.polyfit(np.log(ratios[:4]), np.log(error["Euler"][:4]), 1)[0]  # 1: half the step, half the error
+    order = np.polyfit(np.log(ratios[:4]), np.log(error["Euler"][:4]), 1)[
+        0
+    ]  # 1: half the step, half the error
     return {"ratios": ratios, "error": error, "order": float(order)}
 
 
@@ -204,29 +226,63 @@ def experiment_passive(cfg: Config) -> dict[str, Any]:
     _, mem = leaky(cur.expand(steps, 5), cfg.beta, cfg.threshold)  # (T, 5)
     steady = cur.double() / (1 - cfg.beta)
     closed = steady * (1 - cfg.beta ** torch.arange(1, steps + 1, dtype=torch.float64)[:, None])
-    r = {"mem": mem, "steady": steady, "tau": -1 / np.log(cfg.beta),
-         "steady_error": ((mem[-1] - steady).abs().max() / cfg.threshold).item(),
-         "climb_error": ((mem - closed).abs().max() / cfg.threshold).item()}
-    drive = torch.rand(cfg.length, 2, generator=torch.Generator().manual_seed(cfg.seed)) * 0.45 * cur[-1] / 0.95
-    for name, (a, b) in (("passive_error", drive.unbind(1)), ("active_error", (5 * drive).unbind(1))):
-        alone_a, alone_b, together = leaky(torch.stack([a, b, a + b], 1), cfg.beta, cfg.threshold)[1].unbind(1)
+    r = {
+        "mem": mem,
+        "steady": steady,
+        "tau": -1 / np.log(cfg.beta),
+        "steady_error": ((mem[-1] - steady).abs().max() / cfg.threshold).item(),
+        "climb_error": ((mem - closed).abs().max() / cfg.threshold).item(),
+    }
+    drive = (
+        torch.rand(cfg.length, 2, generator=torch.Generator().manual_seed(cfg.seed))
+        * 0.45
+        * cur[-1]
+        / 0.95
+    )
+    for name, (a, b) in (
+        ("passive_error", drive.unbind(1)),
+        ("active_error", (5 * drive).unbind(1)),
+    ):
+        alone_a, alone_b, together = leaky(torch.stack([a, b, a + b], 1), cfg.beta, cfg.threshold)[
+            1
+        ].unbind(1)
         r[name] = ((alone_a + alone_b - together).abs().max() / cfg.threshold).item()
     return r
 
 
 def plot_membrane(euler: dict[str, Any], passive: dict[str, Any], cfg: Config) -> Figure:
-    limit = next(x for x, e in zip(euler["ratios"], euler["error"]["Euler"], strict=True) if e > 0.05)
+    limit = next(
+        x for x, e in zip(euler["ratios"], euler["error"]["Euler"], strict=True) if e > 0.05
+    )
     title = f"Euler is off by more than 5 % from Δt = {limit:g} τ and explodes beyond 2 τ; β = exp(−Δt/τ) is exact"
     fig, (ax, bx) = plots.figure(1, 2, (11, 4.2), title)
-    plots.curves(ax, euler["ratios"], {"Euler: keep 1 − Δt/τ": euler["error"]["Euler"],
-                                       "exact: keep exp(−Δt/τ)": np.maximum(euler["error"]["exact"], 1e-16)})
+    plots.curves(
+        ax,
+        euler["ratios"],
+        {
+            "Euler: keep 1 − Δt/τ": euler["error"]["Euler"],
+            "exact: keep exp(−Δt/τ)": np.maximum(euler["error"]["exact"], 1e-16),
+        },
+    )
     ax.set(xscale="log", yscale="log", xlim=(0.008, 4))
-    plots.label(ax, "step length Δt/τ", "largest error of U (R·I)", "A current is switched on: error by step length")
-    mem = torch.cat([torch.zeros(1, 5), passive["mem"]])[: min(cfg.num_steps, int(6 * passive["tau"])) + 1]
+    plots.label(
+        ax,
+        "step length Δt/τ",
+        "largest error of U (R·I)",
+        "A current is switched on: error by step length",
+    )
+    mem = torch.cat([torch.zeros(1, 5), passive["mem"]])[
+        : min(cfg.num_steps, int(6 * passive["tau"])) + 1
+    ]
     for i, level in enumerate(passive["steady"].tolist()):
         bx.plot(mem[:, i], color=plots.COLOURS[i])
         bx.axhline(level, color=plots.COLOURS[i], linestyle=":", linewidth=1)
-    bx.axvline(passive["tau"], color="grey", linewidth=0.8, label=f"τ = {passive['tau']:.1f} steps: 63 % of the way")
+    bx.axvline(
+        passive["tau"],
+        color="grey",
+        linewidth=0.8,
+        label=f"τ = {passive['tau']:.1f} steps: 63 % of the way",
+    )
     bx.axhline(cfg.threshold, color=plots.RED, linestyle="--", linewidth=1, label="threshold θ")
     bx.set_ylim(0, 1.4 * cfg.threshold)
     bx.legend(loc="upper right")
@@ -237,23 +293,39 @@ def plot_membrane(euler: dict[str, Any], passive: dict[str, Any], cfg: Config) -
 def experiment_by_hand(cfg: Config, device: torch.device) -> dict[str, Any]:
     """3. Noise into snn.Leaky and into each of the five rules: at how many of the T·B steps do their spikes differ?"""
     noise = torch.rand(cfg.length, cfg.neurons, generator=torch.Generator().manual_seed(cfg.seed))
-    cur = ((1.4 * noise - 0.5) * cfg.threshold).to(device)  # (T, B), −0.5 θ to 0.9 θ: inhibition as well
+    cur = ((1.4 * noise - 0.5) * cfg.threshold).to(
+        device
+    )  # (T, B), −0.5 θ to 0.9 θ: inhibition as well
     ours = {rule: lif(cur, cfg.beta, cfg.threshold, rule) for rule in RULES}
     theirs = {reset: leaky(cur, cfg.beta, cfg.threshold, reset_mechanism=reset) for reset in RESETS}
     for reset in RESETS[:2]:  # reset_delay=False pays for a spike within its own step
-        theirs[f"{reset} at once"] = leaky(cur, cfg.beta, cfg.threshold, reset_mechanism=reset, reset_delay=False)
-    pairs = [*zip(RESETS, RESETS, strict=True), (LEAK_LATER, "subtract"), (LAND_ON_0, "zero"),
-             (LEAK_LATER, "subtract at once"), ("zero", "zero at once")]
-    return {"differ": {(a, b): int((ours[a][0] != theirs[b][0]).sum()) for a, b in pairs}, "n": cur.numel(),
-            "ours": {k: mem[:, 0].cpu() for k, (_, mem) in ours.items()},
-            "theirs": {k: mem[:, 0].cpu() for k, (_, mem) in theirs.items()}}
+        theirs[f"{reset} at once"] = leaky(
+            cur, cfg.beta, cfg.threshold, reset_mechanism=reset, reset_delay=False
+        )
+    pairs = [
+        *zip(RESETS, RESETS, strict=True),
+        (LEAK_LATER, "subtract"),
+        (LAND_ON_0, "zero"),
+        (LEAK_LATER, "subtract at once"),
+        ("zero", "zero at once"),
+    ]
+    return {
+        "differ": {(a, b): int((ours[a][0] != theirs[b][0]).sum()) for a, b in pairs},
+        "n": cur.numel(),
+        "ours": {k: mem[:, 0].cpu() for k, (_, mem) in ours.items()},
+        "theirs": {k: mem[:, 0].cpu() for k, (_, mem) in theirs.items()},
+    }
 
 
 def plot_by_hand(r: dict[str, Any], cfg: Config) -> Figure:
     same = sum(r["differ"][reset, reset] for reset in RESETS)
-    wrong = [100 * r["differ"][pair] / r["n"] for pair in ((LEAK_LATER, "subtract"), (LAND_ON_0, "zero"))]
-    title = (f"By hand and snn.Leaky: {same} spikes differ. "
-             f"The two guesses are wrong at {wrong[0]:.0f} % and {wrong[1]:.0f} % of steps")
+    wrong = [
+        100 * r["differ"][pair] / r["n"] for pair in ((LEAK_LATER, "subtract"), (LAND_ON_0, "zero"))
+    ]
+    title = (
+        f"By hand and snn.Leaky: {same} spikes differ. "
+        f"The two guesses are wrong at {wrong[0]:.0f} % and {wrong[1]:.0f} % of steps"
+    )
     fig, axes = plots.figure(3, 1, (10.5, 7), title, sharex=True)
     shown = slice(0, min(cfg.num_steps, 60))
     for ax, reset, guess in zip(axes, RESETS, (LEAK_LATER, LAND_ON_0, None), strict=True):
@@ -276,26 +348,55 @@ def experiment_resets(cfg: Config) -> dict[str, Any]:
     beta, theta = cfg.beta, cfg.threshold
     kick, weak, rows = 1.3 * theta, 0.2 * theta, []  # one spike, then a weak input
     for reset, delay, formula, value in (
-            ("subtract", True, "βU + I − θ", beta * kick + weak - theta), ("zero", True, "I", weak),
-            ("none", True, "βU + I", beta * kick + weak),
-            ("subtract", False, "β(U − θ) + I", beta * (kick - theta) + weak), ("zero", False, "I", weak)):
-        _, mem = leaky(torch.tensor([[kick], [weak]]), beta, theta, reset_mechanism=reset, reset_delay=delay)
+        ("subtract", True, "βU + I − θ", beta * kick + weak - theta),
+        ("zero", True, "I", weak),
+        ("none", True, "βU + I", beta * kick + weak),
+        ("subtract", False, "β(U − θ) + I", beta * (kick - theta) + weak),
+        ("zero", False, "I", weak),
+    ):
+        _, mem = leaky(
+            torch.tensor([[kick], [weak]]), beta, theta, reset_mechanism=reset, reset_delay=delay
+        )
         rows.append((reset, str(delay), mem[0].item(), formula, value, mem[1].item()))
     # Without a leak (β = 1) every bit of input must still be in U, or have been paid out in spikes of θ each.
     cur = torch.rand(cfg.length, 1, generator=torch.Generator().manual_seed(cfg.seed)) * 0.8 * theta
-    spk, mem = zip(*(leaky(cur, 1.0, theta, reset_mechanism=reset) for reset in RESETS), strict=True)
-    charge = {reset: ((theta * s[:-1].sum() + m[-1]) / cur.sum()).item()  # the last spike is not yet paid for
-              for reset, s, m in zip(RESETS, spk, mem, strict=True)}
-    return {"rows": rows, "error": max(abs(row[4] - row[5]) for row in rows) / theta, "charge": charge,
-            "input": cur.cumsum(0)[:, 0] / theta, "count": [s.cumsum(0)[:, 0] for s in spk]}
+    spk, mem = zip(
+        *(leaky(cur, 1.0, theta, reset_mechanism=reset) for reset in RESETS), strict=True
+    )
+    charge = {
+        reset: (
+            (theta * s[:-1].sum() + m[-1]) / cur.sum()
+        ).item()  # the last spike is not yet paid for
+        for reset, s, m in zip(RESETS, spk, mem, strict=True)
+    }
+    return {
+        "rows": rows,
+        "error": max(abs(row[4] - row[5]) for row in rows) / theta,
+        "charge": charge,
+        "input": cur.cumsum(0)[:, 0] / theta,
+        "count": [s.cumsum(0)[:, 0] for s in spk],
+    }
 
 
 def plot_resets(r: dict[str, Any], cfg: Config) -> Figure:
-    title = "Input accounted for: " + ", ".join(f"{reset} {100 * x:.0f} %" for reset, x in r["charge"].items())
+    title = "Input accounted for: " + ", ".join(
+        f"{reset} {100 * x:.0f} %" for reset, x in r["charge"].items()
+    )
     fig, ax = plots.figure(1, 1, (8, 4), title)
-    ax.plot(r["input"][: cfg.num_steps], color=plots.BLACK, linewidth=5, alpha=0.25, label="input so far, ΣI/θ")
+    ax.plot(
+        r["input"][: cfg.num_steps],
+        color=plots.BLACK,
+        linewidth=5,
+        alpha=0.25,
+        label="input so far, ΣI/θ",
+    )
     for i, (reset, count) in enumerate(zip(RESETS, r["count"], strict=True)):
-        ax.plot(count[: cfg.num_steps], color=plots.COLOURS[i], linestyle=plots.DASHES[i], label=f"spikes, {reset}")
+        ax.plot(
+            count[: cfg.num_steps],
+            color=plots.COLOURS[i],
+            linestyle=plots.DASHES[i],
+            label=f"spikes, {reset}",
+        )
     ax.set_ylim(top=2 * max(1.0, float(r["input"][: cfg.num_steps][-1])))
     ax.legend(loc="upper left")
     plots.label(ax, "step", "count", "Without a leak, spikes should add up to the input")
@@ -304,17 +405,32 @@ def plot_resets(r: dict[str, Any], cfg: Config) -> Figure:
 
 def experiment_fi(cfg: Config) -> dict[str, Any]:
     """5. Firing rate under constant current, measured with snn.Leaky, against equation (5)."""
-    cur = np.r_[np.linspace(0.1, 0.99, 8), np.geomspace(1.005, 1.2 / (1 - cfg.beta), 80)]  # rheobases
+    cur = np.r_[
+        np.linspace(0.1, 0.99, 8), np.geomspace(1.005, 1.2 / (1 - cfg.beta), 80)
+    ]  # rheobases
     amps = cur * cfg.threshold * (1 - cfg.beta)
-    drive = torch.tensor(amps, dtype=torch.float32).expand(cfg.length, -1)  # (T, B): one neuron a current
+    drive = torch.tensor(amps, dtype=torch.float32).expand(
+        cfg.length, -1
+    )  # (T, B): one neuron a current
     rate = {}
     for reset in RESETS[:2]:
         spk, _ = leaky(drive, cfg.beta, cfg.threshold, reset_mechanism=reset)
-        rate[reset] = np.array([1 / isi.mean() if len(isi := intervals(s)) else 0.0 for s in spk.unbind(1)])
+        rate[reset] = np.array(
+            [1 / isi.mean() if len(isi := intervals(s)) else 0.0 for s in spk.unbind(1)]
+        )
     predicted, fires = period(amps, cfg.beta, cfg.threshold), rate["zero"] > 0
-    off = 1 / rate["zero"][fires] - predicted[fires]  # 0 to 1: a spike has to wait for the next whole step
-    return {"cur": cur, "predicted": predicted, "rate": rate, "fires": fires, "silent": float((~fires[:8]).mean()),
-            "worst": float(np.abs(off).max(initial=0)), "n": len(off)}
+    off = (
+        1 / rate["zero"][fires] - predicted[fires]
+    )  # 0 to 1: a spike has to wait for the next whole step
+    return {
+        "cur": cur,
+        "predicted": predicted,
+        "rate": rate,
+        "fires": fires,
+        "silent": float((~fires[:8]).mean()),
+        "worst": float(np.abs(off).max(initial=0)),
+        "n": len(off),
+    }
 
 
 def experiment_refractory(cfg: Config) -> dict[str, Any]:
@@ -333,21 +449,58 @@ def experiment_refractory(cfg: Config) -> dict[str, Any]:
 
 
 def plot_fi(fi: dict[str, Any], refractory: dict[str, Any], cfg: Config) -> Figure:
-    title = (f"{fi['n']} periods at most {fi['worst']:.2f} steps from the closed form; {cfg.refractory} refractory "
-             f"steps cap the rate at {refractory['ceiling']:.3f} spikes a step")
+    title = (
+        f"{fi['n']} periods at most {fi['worst']:.2f} steps from the closed form; {cfg.refractory} refractory "
+        f"steps cap the rate at {refractory['ceiling']:.3f} spikes a step"
+    )
     fig, (ax, bx) = plots.figure(1, 2, (11, 4.2), title)
-    ax.plot(fi["cur"], np.minimum(1, 1 / fi["predicted"]), color=plots.BLACK, lw=4, alpha=0.25, label="min(1, 1/x)")
-    ax.plot(fi["cur"], fi["rate"]["zero"], "o", color=plots.BLUE, markersize=3.5, label="reset to zero")
-    ax.plot(fi["cur"], fi["rate"]["subtract"], "s", color=plots.RED, ms=3.5, mfc="none", label="reset by subtraction")
+    ax.plot(
+        fi["cur"],
+        np.minimum(1, 1 / fi["predicted"]),
+        color=plots.BLACK,
+        lw=4,
+        alpha=0.25,
+        label="min(1, 1/x)",
+    )
+    ax.plot(
+        fi["cur"], fi["rate"]["zero"], "o", color=plots.BLUE, markersize=3.5, label="reset to zero"
+    )
+    ax.plot(
+        fi["cur"],
+        fi["rate"]["subtract"],
+        "s",
+        color=plots.RED,
+        ms=3.5,
+        mfc="none",
+        label="reset by subtraction",
+    )
     ax.axvline(1, color="grey", linestyle=":", linewidth=1.3, label="rheobase θ(1−β)")
     ax.legend(loc="upper left")
     plots.label(ax, "input current I (rheobases)", "rate (spikes per step)", "The f–I curve")
     for i, (wait, rate) in enumerate(refractory["rate"].items()):
-        bx.plot(refractory["cur"], refractory["predicted"][wait], color=plots.COLOURS[i], alpha=0.3, linewidth=4)
-        bx.plot(refractory["cur"], rate, plots.MARKERS[i], color=plots.COLOURS[i], ms=3.5, label=f"{wait} steps")
+        bx.plot(
+            refractory["cur"],
+            refractory["predicted"][wait],
+            color=plots.COLOURS[i],
+            alpha=0.3,
+            linewidth=4,
+        )
+        bx.plot(
+            refractory["cur"],
+            rate,
+            plots.MARKERS[i],
+            color=plots.COLOURS[i],
+            ms=3.5,
+            label=f"{wait} steps",
+        )
     bx.set(xscale="log", yscale="log")
     bx.legend(title="refractory for")
-    plots.label(bx, "input current I (rheobases)", "", "With a refractory period r; lines: 1 / (r + closed form)")
+    plots.label(
+        bx,
+        "input current I (rheobases)",
+        "",
+        "With a refractory period r; lines: 1 / (r + closed form)",
+    )
     return fig
 
 
@@ -356,13 +509,24 @@ def experiment_sweep(cfg: Config) -> dict[str, Any]:
     current = 0.15
     betas, thetas = 1 - np.geomspace(0.5, 0.01, cfg.grid), np.geomspace(0.1, 10, cfg.grid)
     beta, theta = (x.ravel() for x in np.meshgrid(betas, thetas, indexing="ij"))
-    spk, _ = leaky(torch.full((cfg.long_steps, len(beta)), current), torch.tensor(beta, dtype=torch.float32),
-                   torch.tensor(theta, dtype=torch.float32), reset_mechanism="zero")  # (T, grid²)
+    spk, _ = leaky(
+        torch.full((cfg.long_steps, len(beta)), current),
+        torch.tensor(beta, dtype=torch.float32),
+        torch.tensor(theta, dtype=torch.float32),
+        reset_mechanism="zero",
+    )  # (T, grid²)
     agree = spk.any(0).numpy() == (period(current, beta, theta) < cfg.long_steps)
     spread = [uneven(isi)[1] for s in spk.unbind(1) if len(isi := intervals(s)) > 1]
-    return {"betas": betas, "thetas": thetas, "rate": spk.mean(0).numpy().reshape(cfg.grid, cfg.grid),
-            "current": current, "agree": float(agree.mean()), "n": len(agree), "spread": max(spread, default=0.0),
-            "spread_n": len(spread)}
+    return {
+        "betas": betas,
+        "thetas": thetas,
+        "rate": spk.mean(0).numpy().reshape(cfg.grid, cfg.grid),
+        "current": current,
+        "agree": float(agree.mean()),
+        "n": len(agree),
+        "spread": max(spread, default=0.0),
+        "spread_n": len(spread),
+    }
 
 
 def plot_sweep(r: dict[str, Any]) -> Figure:
@@ -374,7 +538,9 @@ def plot_sweep(r: dict[str, Any]) -> Figure:
     ax.set(xscale="log", yscale="log")
     ax.legend(loc="upper left")
     fig.colorbar(mesh, ax=ax, label="log₁₀ of spikes per step (white: silent)")
-    plots.label(ax, "memory 1/(1−β) (steps)", "threshold θ", f"Firing rate, I = {r['current']:g} for all")
+    plots.label(
+        ax, "memory 1/(1−β) (steps)", "threshold θ", f"Firing rate, I = {r['current']:g} for all"
+    )
     return fig
 
 
@@ -383,20 +549,37 @@ def experiment_currents(cfg: Config) -> dict[str, Any]:
     t, cycle, rheobase = torch.arange(cfg.length), 40, cfg.threshold * (1 - cfg.beta)
     phase = (t % cfg.num_steps) / cfg.num_steps  # step and ramp start anew with every drawn window
     noise = torch.randn(cfg.length, generator=torch.Generator().manual_seed(cfg.seed))
-    noise *= 0.25 * cfg.threshold * np.sqrt(1 - cfg.beta**2) / rheobase  # the leak averages: spread of U is θ/4
-    cur = {"step": 2.0 * ((phase >= 0.15) & (phase < 0.75)), "ramp": 3.0 * phase,
-           "sine": 1.2 + 1.2 * torch.sin(2 * torch.pi * t / cycle), "noise": 0.75 + noise,
-           "its mean": torch.full((cfg.length,), 0.75)}
-    spk, mem = leaky(torch.stack(list(cur.values()), 1) * rheobase, cfg.beta, cfg.threshold)  # (T, 5)
+    noise *= (
+        0.25 * cfg.threshold * np.sqrt(1 - cfg.beta**2) / rheobase
+    )  # the leak averages: spread of U is θ/4
+    cur = {
+        "step": 2.0 * ((phase >= 0.15) & (phase < 0.75)),
+        "ramp": 3.0 * phase,
+        "sine": 1.2 + 1.2 * torch.sin(2 * torch.pi * t / cycle),
+        "noise": 0.75 + noise,
+        "its mean": torch.full((cfg.length,), 0.75),
+    }
+    spk, mem = leaky(
+        torch.stack(list(cur.values()), 1) * rheobase, cfg.beta, cfg.threshold
+    )  # (T, 5)
     angle = 2 * np.pi * np.nonzero(spk[:, 2].numpy())[0] / cycle
-    return {"cur": cur, "spk": spk, "mem": mem, "spikes": dict(zip(cur, spk.sum(0).int().tolist(), strict=True)),
-            "locking": float(abs(np.exp(1j * angle).mean())) if len(angle) else 0.0}
+    return {
+        "cur": cur,
+        "spk": spk,
+        "mem": mem,
+        "spikes": dict(zip(cur, spk.sum(0).int().tolist(), strict=True)),
+        "locking": float(abs(np.exp(1j * angle).mean())) if len(angle) else 0.0,
+    }
 
 
 def plot_currents(r: dict[str, Any], cfg: Config) -> Figure:
-    title = (f"Noise draws {r['spikes']['noise']} spikes in {cfg.length:,} steps, its mean alone "
-             f"{r['spikes']['its mean']}; locking to the sine's phase {r['locking']:.2f}")
-    fig, axes = plots.figure(2, 4, (14, 5.2), title, sharex=True, sharey="row", height_ratios=(1, 1.7))
+    title = (
+        f"Noise draws {r['spikes']['noise']} spikes in {cfg.length:,} steps, its mean alone "
+        f"{r['spikes']['its mean']}; locking to the sine's phase {r['locking']:.2f}"
+    )
+    fig, axes = plots.figure(
+        2, 4, (14, 5.2), title, sharex=True, sharey="row", height_ratios=(1, 1.7)
+    )
     for i, name in enumerate(("step", "ramp", "sine", "noise")):
         top, ax = axes[:, i]
         top.plot(r["cur"][name][: cfg.num_steps], color=plots.GREEN, linewidth=1.3)
@@ -418,28 +601,46 @@ def experiment_limits(cfg: Config) -> dict[str, Any]:
     rheobase = cfg.threshold * (1 - cfg.beta)
     high = (cfg.threshold + 0.35 * rheobase) / cfg.beta  # one more leak, and U is still above θ
     decay = cfg.beta**0.1  # w forgets ten times as slowly as U
-    kinds = {"LIF": {}, "adapting": {"jump": 0.2 * rheobase, "decay": decay}, "bursting without w": {"restart": high},
-             "bursting": {"jump": 0.45 * rheobase, "decay": decay, "restart": high}}
+    kinds = {
+        "LIF": {},
+        "adapting": {"jump": 0.2 * rheobase, "decay": decay},
+        "bursting without w": {"restart": high},
+        "bursting": {"jump": 0.45 * rheobase, "decay": decay, "restart": high},
+    }
     r = {}
     for name, extra in kinds.items():
-        steps = max(cfg.length, int(-25 / np.log(cfg.beta)))  # at least 25 τ: a pause between bursts takes 11
+        steps = max(
+            cfg.length, int(-25 / np.log(cfg.beta))
+        )  # at least 25 τ: a pause between bursts takes 11
         cur = torch.full((steps, 1), 2 * rheobase)
-        spk, mem, w = (x[:, 0] for x in adaptive_lif(cur, cfg.beta, cfg.threshold, refractory=2, **extra))
+        spk, mem, w = (
+            x[:, 0] for x in adaptive_lif(cur, cfg.beta, cfg.threshold, refractory=2, **extra)
+        )
         isi = intervals(spk)
         r[name] = {"spk": spk, "mem": mem, "w": w / rheobase, "isi": isi, "uneven": uneven(isi)}
     return r
 
 
 def plot_limits(r: dict[str, Any], cfg: Config) -> Figure:
-    title = (f"One current. Last/first interval: LIF {r['LIF']['uneven'][0]:.1f}, with a slow current "
-             f"{r['adapting']['uneven'][0]:.1f}. Longest/shortest in bursts: {r['bursting']['uneven'][1]:.0f}")
+    title = (
+        f"One current. Last/first interval: LIF {r['LIF']['uneven'][0]:.1f}, with a slow current "
+        f"{r['adapting']['uneven'][0]:.1f}. Longest/shortest in bursts: {r['bursting']['uneven'][1]:.0f}"
+    )
     fig, axes = plots.figure(3, 1, (11, 7), title, sharex=True)
     for ax, name in zip(axes, ("LIF", "adapting", "bursting"), strict=True):
-        plots.membrane(ax, r[name]["mem"][: cfg.num_steps], cfg.threshold, r[name]["spk"][: cfg.num_steps])
-        ax.plot(r[name]["w"][: cfg.num_steps] * cfg.threshold / 3, color=plots.ORANGE, label="w (3 rheobases = θ)")
+        plots.membrane(
+            ax, r[name]["mem"][: cfg.num_steps], cfg.threshold, r[name]["spk"][: cfg.num_steps]
+        )
+        ax.plot(
+            r[name]["w"][: cfg.num_steps] * cfg.threshold / 3,
+            color=plots.ORANGE,
+            label="w (3 rheobases = θ)",
+        )
         ax.set_ylim(-0.15 * cfg.threshold, 1.6 * cfg.threshold)
         first = ", ".join(str(isi) for isi in r[name]["isi"][:12])
-        plots.label(ax, "step" if name == "bursting" else "", "potential U", f"{name}: intervals {first}, …")
+        plots.label(
+            ax, "step" if name == "bursting" else "", "potential U", f"{name}: intervals {first}, …"
+        )
     axes[0].legend(loc="upper right", ncols=4)
     return fig
 
@@ -449,16 +650,51 @@ def main(cfg: Config, run: Run) -> None:
     r, passive = experiment_discretise(), experiment_passive(cfg)
     run.figure(plot_membrane(r, passive, cfg), "1_2_membrane")
     run.claim("euler_order", "Euler: power of Δt/τ in its error", r["order"], "", "0.95..1.05", n=4)
-    run.claim("euler_diverges", "Euler at Δt = 2.5 τ: error within 20 τ", r["error"]["Euler"][-1], "R·I", ">= 10")
-    run.claim("beta_exact", "exact β: largest error at any Δt/τ", max(r["error"]["exact"]), "R·I", "<= 1e-12", n=11)
-    run.claim("steady_state", "steady state against I/(1−β)", passive["steady_error"], "θ", "<= 1e-5", n=5)
-    run.claim("climb", "the way there against I(1−β^t)/(1−β)", passive["climb_error"], "θ", "<= 1e-5", n=5)
-    run.claim("superposition", "U(a) + U(b) − U(a+b), passive", passive["passive_error"], "θ", "<= 1e-5", n=cfg.length)
-    run.claim("superposition_lost", "the same with spikes", passive["active_error"], "θ", ">= 0.5", n=cfg.length)
+    run.claim(
+        "euler_diverges",
+        "Euler at Δt = 2.5 τ: error within 20 τ",
+        r["error"]["Euler"][-1],
+        "R·I",
+        ">= 10",
+    )
+    run.claim(
+        "beta_exact",
+        "exact β: largest error at any Δt/τ",
+        max(r["error"]["exact"]),
+        "R·I",
+        "<= 1e-12",
+        n=11,
+    )
+    run.claim(
+        "steady_state", "steady state against I/(1−β)", passive["steady_error"], "θ", "<= 1e-5", n=5
+    )
+    run.claim(
+        "climb", "the way there against I(1−β^t)/(1−β)", passive["climb_error"], "θ", "<= 1e-5", n=5
+    )
+    run.claim(
+        "superposition",
+        "U(a) + U(b) − U(a+b), passive",
+        passive["passive_error"],
+        "θ",
+        "<= 1e-5",
+        n=cfg.length,
+    )
+    run.claim(
+        "superposition_lost",
+        "the same with spikes",
+        passive["active_error"],
+        "θ",
+        ">= 0.5",
+        n=cfg.length,
+    )
     run.print("3  by hand, beside snn.Leaky")
     run.figure(plot_by_hand(r := experiment_by_hand(cfg, run.device), cfg), "3_by_hand")
     for (a, b), differ in r["differ"].items():
-        id = {LEAK_LATER: "leak_later", LAND_ON_0: "land_on_0"}.get(a, a) + "_against_" + b.replace(" ", "_")
+        id = (
+            {LEAK_LATER: "leak_later", LAND_ON_0: "land_on_0"}.get(a, a)
+            + "_against_"
+            + b.replace(" ", "_")
+        )
         target = None if (a, b) in ((LEAK_LATER, "subtract"), (LAND_ON_0, "zero")) else "== 0"
         text = f"by hand “{a}” against snn.Leaky “{b}”: spikes differ"
         run.claim(id, text, differ / r["n"], "1", target, n=r["n"])
@@ -466,32 +702,77 @@ def main(cfg: Config, run: Run) -> None:
     run.figure(plot_resets(r := experiment_resets(cfg), cfg), "4_resets")
     columns = ("reset", "reset_delay", "U with the spike", "next U: formula", "value", "snn.Leaky")
     run.table("snn.Leaky gets a kick of 1.3 θ, then 0.2 θ", columns, r["rows"])
-    run.claim("reset_formulas", "the five formulas against snn.Leaky", r["error"], "θ", "<= 1e-6", n=5)
+    run.claim(
+        "reset_formulas", "the five formulas against snn.Leaky", r["error"], "θ", "<= 1e-6", n=5
+    )
     for reset, target in zip(RESETS, ("0.9999..1.0001", "<= 0.95", ">= 1.05"), strict=True):
-        run.claim(f"charge_{reset}", f"{reset}: input accounted for", r["charge"][reset], "1", target, n=cfg.length)
+        run.claim(
+            f"charge_{reset}",
+            f"{reset}: input accounted for",
+            r["charge"][reset],
+            "1",
+            target,
+            n=cfg.length,
+        )
     run.print("5  the f–I curve, 6  the refractory period")
     r, refractory = experiment_fi(cfg), experiment_refractory(cfg)
     run.figure(plot_fi(r, refractory, cfg), "5_6_fi_curve")
     run.claim("fi_period", "period against (5), worst", r["worst"], "steps", "<= 1", n=r["n"])
-    run.claim("fi_silent", "currents below the rheobase without a spike", r["silent"], "1", "== 1", n=8)
+    run.claim(
+        "fi_silent", "currents below the rheobase without a spike", r["silent"], "1", "== 1", n=8
+    )
     off, ceiling = refractory["off"], refractory["ceiling"] * (cfg.refractory + 1)
     run.claim("refractory", "period against r + (5), worst", max(off), "steps", "<= 1", n=len(off))
     run.claim("ceiling", "highest rate · (r + 1)", ceiling, "", "0.999..1.001")
     run.print("7  sweeps of β and θ")
     run.figure(plot_sweep(sweep := experiment_sweep(cfg)), "7_sweeps")
-    run.claim("sweep", "firing or silence as (5) foretells", sweep["agree"], "1", ">= 0.99", n=sweep["n"])
+    run.claim(
+        "sweep", "firing or silence as (5) foretells", sweep["agree"], "1", ">= 0.99", n=sweep["n"]
+    )
     run.print("8  step, ramp, sine and noise")
     run.figure(plot_currents(r := experiment_currents(cfg), cfg), "8_currents")
-    run.claim("noise_mean", "a constant 0.75 rheobases", r["spikes"]["its mean"], "spikes", "== 0", n=cfg.length)
+    run.claim(
+        "noise_mean",
+        "a constant 0.75 rheobases",
+        r["spikes"]["its mean"],
+        "spikes",
+        "== 0",
+        n=cfg.length,
+    )
     run.claim("noise", "noise of that mean", r["spikes"]["noise"], "spikes", ">= 1", n=cfg.length)
-    run.claim("locking", "sine: spikes locked to its phase, 0 to 1", r["locking"], "", ">= 0.5", n=r["spikes"]["sine"])
+    run.claim(
+        "locking",
+        "sine: spikes locked to its phase, 0 to 1",
+        r["locking"],
+        "",
+        ">= 0.5",
+        n=r["spikes"]["sine"],
+    )
     run.print("9  where LIF fails")
     run.figure(plot_limits(r := experiment_limits(cfg), cfg), "9_limits")
-    for name, which, target in (("LIF", 0, "== 1"), ("adapting", 0, ">= 1.5"), ("bursting", 1, ">= 5"),
-                                ("bursting without w", 1, "== 1")):
+    for name, which, target in (
+        ("LIF", 0, "== 1"),
+        ("adapting", 0, ">= 1.5"),
+        ("bursting", 1, ">= 5"),
+        ("bursting without w", 1, "== 1"),
+    ):
         text = f"{name}: {('last/first', 'longest/shortest')[which]} interval"
-        run.claim("uneven_" + name.replace(" ", "_"), text, r[name]["uneven"][which], "", target, n=len(r[name]["isi"]))
-    run.claim("uneven_sweep", "section 7, worst: longest/shortest", sweep["spread"], "", "== 1", n=sweep["spread_n"])
+        run.claim(
+            "uneven_" + name.replace(" ", "_"),
+            text,
+            r[name]["uneven"][which],
+            "",
+            target,
+            n=len(r[name]["isi"]),
+        )
+    run.claim(
+        "uneven_sweep",
+        "section 7, worst: longest/shortest",
+        sweep["spread"],
+        "",
+        "== 1",
+        n=sweep["spread_n"],
+    )
 
 
 if __name__ == "__main__":

@@ -86,7 +86,7 @@ from torch import nn
 
 Array = np.ndarray
 SIZES = (16, 32, 64, 128, 256, 512, 1024)  # neurons in the sweeps
-DAMAGED = (16, 64, 256)                    # neurons in experiment 3
+DAMAGED = (16, 64, 256)  # neurons in experiment 3
 BITS = (2, 3, 4, 6, 8)
 SHAPES = ("Gaussian", "cosine")
 
@@ -147,12 +147,18 @@ class Population:
     def rates(self, s: Array) -> Array:
         """fᵢ(s): ``(B,) → (B, N)``. Cosine: 20 ± 18 Hz. Gaussian: 3 Hz at rest, 40 Hz more at the peak."""
         d = wrap(np.asarray(s)[:, None] - self.preferred)
-        return 20 + 18 * np.cos(d) if self.shape == "cosine" else 3 + 40 * np.exp(-(d**2) / (2 * self.sigma**2))
+        return (
+            20 + 18 * np.cos(d)
+            if self.shape == "cosine"
+            else 3 + 40 * np.exp(-(d**2) / (2 * self.sigma**2))
+        )
 
     def slopes(self, s: Array) -> Array:
         """fᵢ′(s) = dfᵢ/ds: ``(B,) → (B, N)``, spikes a second and radian."""
         d = wrap(np.asarray(s)[:, None] - self.preferred)
-        return -18 * np.sin(d) if self.shape == "cosine" else -d / self.sigma**2 * (self.rates(s) - 3)
+        return (
+            -18 * np.sin(d) if self.shape == "cosine" else -d / self.sigma**2 * (self.rates(s) - 3)
+        )
 
     def fisher(self, s: Array, window: float) -> Array:
         """J(s) = T·Σᵢ fᵢ′²/fᵢ, equation (3), of these very curves: ``(B,)`` in radian⁻²."""
@@ -170,8 +176,14 @@ def votes(pop: Population) -> Array:
     return np.stack([np.cos(pop.preferred), np.sin(pop.preferred)], 1)
 
 
-def maximum_likelihood(counts: Array, pop: Population, window: float, alive: Array | None = None,
-                       grid: int = 720, iterations: int = 6) -> Array:
+def maximum_likelihood(
+    counts: Array,
+    pop: Population,
+    window: float,
+    alive: Array | None = None,
+    grid: int = 720,
+    iterations: int = 6,
+) -> Array:
     """Equation (2): best angle of a fine grid, then Fisher scoring between its neighbours; ``(B, N) → (B,)``.
 
     Args:
@@ -182,7 +194,9 @@ def maximum_likelihood(counts: Array, pop: Population, window: float, alive: Arr
     living = np.ones((1, pop.N)) if alive is None else alive
     start_at = s_grid[(counts @ np.log(f).T - window * living @ f.T).argmax(1)]  # (B,)
     s, step = start_at, 2 * np.pi / grid
-    for _ in range(iterations):  # s ← s + (d log L/ds)/J(s), held within the two neighbours on the grid
+    for _ in range(
+        iterations
+    ):  # s ← s + (d log L/ds)/J(s), held within the two neighbours on the grid
         f, slope = pop.rates(s), pop.slopes(s)
         score = ((counts / f - window * living) * slope).sum(1)
         information = window * (living * slope**2 / f).sum(1)
@@ -213,13 +227,17 @@ def quantised_likelihood(counts: Array, pop: Population, bits: int, grid: int = 
     The term −T·Σf is left out: with evenly spread neurons, all alive, it is the same for every s.
     """
     s_grid = -np.pi + 2 * np.pi * np.arange(grid) / grid
-    codes, _, _ = quantise(np.log(pop.rates(s_grid)), bits)  # (G, N), whole numbers: sums are exact, so are ties
+    codes, _, _ = quantise(
+        np.log(pop.rates(s_grid)), bits
+    )  # (G, N), whole numbers: sums are exact, so are ties
     log_l = counts @ codes.T
     best = log_l == log_l.max(1, keepdims=True)
     return np.angle(best @ np.exp(1j * s_grid))
 
 
-def observe(pop: Population, cfg: Config, trials: int, rng: np.random.Generator) -> tuple[Array, Array]:
+def observe(
+    pop: Population, cfg: Config, trials: int, rng: np.random.Generator
+) -> tuple[Array, Array]:
     """Random stimuli ``(B,)`` and one window of Poisson spike counts for each, ``(B, N)``."""
     s = rng.uniform(-np.pi, np.pi, trials)
     seen = s + np.deg2rad(cfg.shared) * rng.standard_normal(trials)
@@ -246,10 +264,19 @@ def experiment_one_trial(cfg: Config) -> dict[str, Any]:
     s, steps = np.array([np.deg2rad(178.0)]), max(1, round(cfg.window * 1000))
     spk = rng.random((steps, pop.N)) < pop.rates(s) / 1000  # steps of 1 ms, (T, N)
     counts = spk.sum(0, keepdims=True).astype(float)
-    decoded = {"arithmetic mean of angles": arithmetic_mean(counts, pop), "population vector":
-               population_vector(counts, votes(pop)), "maximum likelihood": maximum_likelihood(counts, pop, cfg.window)}
-    return {"pop": pop, "s": s, "spk": spk, "counts": counts[0], "window": cfg.window,
-            "decoded": {k: float(np.rad2deg(v[0])) for k, v in decoded.items()}}
+    decoded = {
+        "arithmetic mean of angles": arithmetic_mean(counts, pop),
+        "population vector": population_vector(counts, votes(pop)),
+        "maximum likelihood": maximum_likelihood(counts, pop, cfg.window),
+    }
+    return {
+        "pop": pop,
+        "s": s,
+        "spk": spk,
+        "counts": counts[0],
+        "window": cfg.window,
+        "decoded": {k: float(np.rad2deg(v[0])) for k, v in decoded.items()},
+    }
 
 
 def experiment_size(cfg: Config) -> dict[str, Any]:
@@ -262,18 +289,25 @@ def experiment_size(cfg: Config) -> dict[str, Any]:
             pop = Population(N, shape, np.deg2rad(cfg.sigma))
             s, counts = observe(pop, cfg, cfg.trials, rng)
             bound.append(float(np.rad2deg(np.sqrt((1 / pop.fisher(s, cfg.window)).mean()))))
-            for name, guess in (("arithmetic mean", arithmetic_mean(counts, pop)),
-                                ("loudest neuron", loudest(counts, pop)),
-                                ("population vector", population_vector(counts, votes(pop))),
-                                ("maximum likelihood", maximum_likelihood(counts, pop, cfg.window))):
+            for name, guess in (
+                ("arithmetic mean", arithmetic_mean(counts, pop)),
+                ("loudest neuron", loudest(counts, pop)),
+                ("population vector", population_vector(counts, votes(pop))),
+                ("maximum likelihood", maximum_likelihood(counts, pop, cfg.window)),
+            ):
                 error.setdefault(name, []).append(rms(guess - s))
                 boot.setdefault(name, []).append(band(guess - s, rng))
         log_n = np.log(SIZES)
-        slopes = {k: np.polyfit(log_n, np.log(np.array(v)), 1)[0] for k, v in boot.items()}  # (resamples,)
-        result[shape] = {"error": {k: np.array(v) for k, v in error.items()}, "bound": np.array(bound),
-                         "band": {k: np.percentile(v, (2.5, 97.5), axis=1) for k, v in boot.items()},
-                         "slope": {k: float(np.polyfit(log_n, np.log(v), 1)[0]) for k, v in error.items()},
-                         "slope_band": {k: np.percentile(v, (2.5, 97.5)) for k, v in slopes.items()}}
+        slopes = {
+            k: np.polyfit(log_n, np.log(np.array(v)), 1)[0] for k, v in boot.items()
+        }  # (resamples,)
+        result[shape] = {
+            "error": {k: np.array(v) for k, v in error.items()},
+            "bound": np.array(bound),
+            "band": {k: np.percentile(v, (2.5, 97.5), axis=1) for k, v in boot.items()},
+            "slope": {k: float(np.polyfit(log_n, np.log(v), 1)[0]) for k, v in error.items()},
+            "slope_band": {k: np.percentile(v, (2.5, 97.5)) for k, v in slopes.items()},
+        }
     return result
 
 
@@ -287,14 +321,18 @@ def experiment_damage(cfg: Config) -> dict[str, Any]:
     for N in DAMAGED:
         rng, pop = np.random.default_rng(cfg.seed), Population(N, "Gaussian", np.deg2rad(cfg.sigma))
         s, counts = observe(pop, cfg, cfg.trials, rng)
-        killed = rng.random((cfg.trials, N)).argsort(1) < round(cfg.dead * N)  # others die in each trial
+        killed = rng.random((cfg.trials, N)).argsort(1) < round(
+            cfg.dead * N
+        )  # others die in each trial
         alive = (~killed).astype(float)
         left, w = counts * alive, votes(pop)
-        for name, guess in (("population vector, intact", population_vector(counts, w)),
-                            ("population vector, damaged", population_vector(left, w)),
-                            ("ML, intact", maximum_likelihood(counts, pop, cfg.window)),
-                            ("ML, not told who died", maximum_likelihood(left, pop, cfg.window)),
-                            ("ML, told who died", maximum_likelihood(left, pop, cfg.window, alive))):
+        for name, guess in (
+            ("population vector, intact", population_vector(counts, w)),
+            ("population vector, damaged", population_vector(left, w)),
+            ("ML, intact", maximum_likelihood(counts, pop, cfg.window)),
+            ("ML, not told who died", maximum_likelihood(left, pop, cfg.window)),
+            ("ML, told who died", maximum_likelihood(left, pop, cfg.window, alive)),
+        ):
             dead.setdefault(name, []).append(rms(guess - s))
         rows: dict[str, list[float]] = {"population vector": [], "maximum likelihood": []}
         for b in BITS:
@@ -303,10 +341,16 @@ def experiment_damage(cfg: Config) -> dict[str, Any]:
             rows["maximum likelihood"].append(rms(quantised_likelihood(counts, pop, b) - s))
         for name, row in rows.items():
             bits[name].append(row)
-    exact = {"population vector": dead["population vector, intact"], "maximum likelihood": dead["ML, intact"]}
-    return {"dead": {k: np.array(v) for k, v in dead.items()}, "share": cfg.dead,
-            "bits": {k: np.array(v) for k, v in bits.items()},                                          # (sizes, bits)
-            "growth": {k: np.array(v) / np.array(exact[k])[:, None] for k, v in bits.items()}}
+    exact = {
+        "population vector": dead["population vector, intact"],
+        "maximum likelihood": dead["ML, intact"],
+    }
+    return {
+        "dead": {k: np.array(v) for k, v in dead.items()},
+        "share": cfg.dead,
+        "bits": {k: np.array(v) for k, v in bits.items()},  # (sizes, bits)
+        "growth": {k: np.array(v) / np.array(exact[k])[:, None] for k, v in bits.items()},
+    }
 
 
 # ------------------------------------------------------------------------------------ experiment 4
@@ -351,31 +395,56 @@ def judge(net: Net, data: ImageData, num_steps: int) -> Array:
         spk_rec, mem_rec = net.run(encode(x_b, num_steps))
         votes_b = class_votes(spk_rec)
         top = votes_b.topk(2, dim=1).values  # (B, 2)
-        found += [int(hit.sum()) for hit in (votes_b.argmax(1) == y_b, class_votes(mem_rec).argmax(1) == y_b,
-                                             top[:, 0] == top[:, 1])]
+        found += [
+            int(hit.sum())
+            for hit in (
+                votes_b.argmax(1) == y_b,
+                class_votes(mem_rec).argmax(1) == y_b,
+                top[:, 0] == top[:, 1],
+            )
+        ]
     return found / len(data.y_test)
 
 
 def experiment_readout(cfg: Config, data: ImageData, run: Run) -> dict[str, Any]:
     """Train with 10 and with 200 output neurons at several T. Shares are of the full test set, ``(seeds, steps)``."""
     steps = sorted({t for t in (1, 2, 5) if t < cfg.num_steps} | {cfg.num_steps})
-    loss = SF.ce_count_loss(population_code=True, num_classes=10)  # with 10 neurons: one a class, the usual count loss
-    result: dict[str, Any] = {"steps": steps, "nets": {}, "accuracy": {}, "membrane": {}, "ties": {}}
+    loss = SF.ce_count_loss(
+        population_code=True, num_classes=10
+    )  # with 10 neurons: one a class, the usual count loss
+    result: dict[str, Any] = {
+        "steps": steps,
+        "nets": {},
+        "accuracy": {},
+        "membrane": {},
+        "ties": {},
+    }
     for num_outputs in (10, 200):
         found = np.zeros((3, cfg.seeds, len(steps)))
         for i, j in np.ndindex(cfg.seeds, len(steps)):
             torch.manual_seed(cfg.seed + i)
             net = Net(cfg.num_hidden, num_outputs)
-            fit(net, data, partial(encode, num_steps=steps[j]), run=run, epochs=cfg.epochs, lr=cfg.lr,
-                seed=cfg.seed + i, quiet=True, loss_fn=lambda out, y: loss(out[0], y),
-                predict=lambda out: class_votes(out[0]).argmax(1))
+            fit(
+                net,
+                data,
+                partial(encode, num_steps=steps[j]),
+                run=run,
+                epochs=cfg.epochs,
+                lr=cfg.lr,
+                seed=cfg.seed + i,
+                quiet=True,
+                loss_fn=lambda out, y: loss(out[0], y),
+                predict=lambda out: class_votes(out[0]).argmax(1),
+            )
             found[:, i, j] = judge(net, data, steps[j])
             if i == j == 0:
                 result["nets"][num_outputs] = net
         for key, share in zip(("accuracy", "membrane", "ties"), found, strict=True):
             result[key][num_outputs] = share
-        run.print(f"          {num_outputs:3d} output neurons, T = {steps}: "
-                  + ", ".join(f"{a:.4f}" for a in found[0].mean(0)))
+        run.print(
+            f"          {num_outputs:3d} output neurons, T = {steps}: "
+            + ", ".join(f"{a:.4f}" for a in found[0].mean(0))
+        )
     return result
 
 
@@ -383,49 +452,105 @@ def experiment_readout(cfg: Config, data: ImageData, run: Run) -> dict[str, Any]
 
 
 def plot_one_trial(r: dict[str, Any]) -> Figure:
-    pop, wrong = r["pop"], abs(wrap(np.deg2rad(r["decoded"]["arithmetic mean of angles"]) - r["s"][0]))
-    fig, (a, b, c) = plots.figure(1, 3, size=(14, 4), title=(
-        f"One neuron is ambiguous; averaging angles as numbers misses by {np.rad2deg(wrong):.0f}°"))
+    pop, wrong = (
+        r["pop"],
+        abs(wrap(np.deg2rad(r["decoded"]["arithmetic mean of angles"]) - r["s"][0])),
+    )
+    fig, (a, b, c) = plots.figure(
+        1,
+        3,
+        size=(14, 4),
+        title=(
+            f"One neuron is ambiguous; averaging angles as numbers misses by {np.rad2deg(wrong):.0f}°"
+        ),
+    )
     s = np.linspace(-np.pi, np.pi, 361)
     for i, shape in enumerate(SHAPES):
         p = Population(12, shape, pop.sigma)
         f = p.rates(s)
         a.plot(np.rad2deg(s), f, color=plots.COLOURS[i], alpha=0.2, linewidth=1)
-        a.plot(np.rad2deg(s), f[:, 6], color=plots.COLOURS[i], linestyle=plots.DASHES[i], label=shape)
+        a.plot(
+            np.rad2deg(s), f[:, 6], color=plots.COLOURS[i], linestyle=plots.DASHES[i], label=shape
+        )
     a.axhline(25, color=plots.BLACK, linestyle=":", linewidth=1, label="25 spikes/s: which angle?")
     a.set_xticks(range(-180, 181, 90))
     a.set_ylim(0, 58)
     a.legend(loc="upper right")
-    plots.label(a, "stimulus s (°)", "rate f (spikes/s)", "Tuning curves: each rate fits two angles")
+    plots.label(
+        a, "stimulus s (°)", "rate f (spikes/s)", "Tuning curves: each rate fits two angles"
+    )
     plots.raster(b, r["spk"], width=1.2)
     b.set_yticks([0, 12, 24, 36, 47], ["−180", "−90", "0", "90", "180"])
-    plots.label(b, "time (ms)", "preferred angle (°)", f"{pop.N} neurons, s = {np.rad2deg(r['s'][0]):.0f}°")
+    plots.label(
+        b, "time (ms)", "preferred angle (°)", f"{pop.N} neurons, s = {np.rad2deg(r['s'][0]):.0f}°"
+    )
     c.bar(np.rad2deg(pop.preferred), r["counts"], width=360 / pop.N * 0.8, color=plots.SKY)
     for i, (name, at) in enumerate(r["decoded"].items()):
-        c.axvline(at, 0, 0.7, color=(plots.RED, plots.BLUE, plots.ORANGE)[i], linestyle=plots.DASHES[i], linewidth=2.2,
-                  label=f"{name}: {at:.0f}°")
+        c.axvline(
+            at,
+            0,
+            0.7,
+            color=(plots.RED, plots.BLUE, plots.ORANGE)[i],
+            linestyle=plots.DASHES[i],
+            linewidth=2.2,
+            label=f"{name}: {at:.0f}°",
+        )
     c.set_xticks(range(-180, 181, 90))
     c.set_ylim(0, r["counts"].max() * 1.5 + 1)  # room for the legend
     c.legend(loc="upper center")
-    plots.label(c, "preferred angle (°)", f"spikes in {r['window']:g} s", "The counts, and three readings of them")
+    plots.label(
+        c,
+        "preferred angle (°)",
+        f"spikes in {r['window']:g} s",
+        "The counts, and three readings of them",
+    )
     return fig
 
 
 def plot_size(r: dict[str, Any]) -> Figure:
     slopes = [r[shape]["slope"]["maximum likelihood"] for shape in SHAPES]
-    fig, axes = plots.figure(2, 2, size=(12.5, 7), sharex=True, height_ratios=(2, 1), title=(
-        f"Maximum likelihood's error falls as N to the power {slopes[0]:.2f} (Gaussian) and {slopes[1]:.2f} (cosine), "
-        f"the loudest neuron's as {r['Gaussian']['slope']['loudest neuron']:.2f}".replace("-", "−")))
+    fig, axes = plots.figure(
+        2,
+        2,
+        size=(12.5, 7),
+        sharex=True,
+        height_ratios=(2, 1),
+        title=(
+            f"Maximum likelihood's error falls as N to the power {slopes[0]:.2f} (Gaussian) and {slopes[1]:.2f} (cosine), "
+            f"the loudest neuron's as {r['Gaussian']['slope']['loudest neuron']:.2f}".replace(
+                "-", "−"
+            )
+        ),
+    )
     for (top, low), shape in zip(axes.T, SHAPES, strict=True):
         x = r[shape]
-        for i, name in enumerate(("maximum likelihood", "population vector", "loudest neuron", "arithmetic mean")):
-            look = {"color": plots.COLOURS[i], "marker": plots.MARKERS[i], "markersize": 4.5,
-                    "linestyle": plots.DASHES[i]}
+        for i, name in enumerate(
+            ("maximum likelihood", "population vector", "loudest neuron", "arithmetic mean")
+        ):
+            look = {
+                "color": plots.COLOURS[i],
+                "marker": plots.MARKERS[i],
+                "markersize": 4.5,
+                "linestyle": plots.DASHES[i],
+            }
             panels = ((top, 1.0), (low, x["bound"])) if i < 2 else ((top, 1.0),)
             for ax, unit in panels:
-                ax.fill_between(r["sizes"], *(x["band"][name] / unit), color=plots.COLOURS[i], alpha=0.2, linewidth=0)
-                ax.plot(r["sizes"], x["error"][name] / unit, label=f"{name} (slope {x['slope'][name]:.2f})", **look)
-        top.plot(r["sizes"], x["bound"], color=plots.BLACK, linestyle="--", label="Cramér–Rao bound")
+                ax.fill_between(
+                    r["sizes"],
+                    *(x["band"][name] / unit),
+                    color=plots.COLOURS[i],
+                    alpha=0.2,
+                    linewidth=0,
+                )
+                ax.plot(
+                    r["sizes"],
+                    x["error"][name] / unit,
+                    label=f"{name} (slope {x['slope'][name]:.2f})",
+                    **look,
+                )
+        top.plot(
+            r["sizes"], x["bound"], color=plots.BLACK, linestyle="--", label="Cramér–Rao bound"
+        )
         low.axhline(1, color=plots.BLACK, linestyle="--")
         top.set(xscale="log", yscale="log", ylim=(0.3, 500))
         top.legend(loc="upper right", ncols=2, fontsize=8)
@@ -438,9 +563,15 @@ def plot_size(r: dict[str, Any]) -> Figure:
 
 def plot_damage(r: dict[str, Any]) -> Figure:
     told = r["dead"]["ML, told who died"] / r["dead"]["ML, intact"]
-    fig, axes = plots.figure(1, 3, size=(14.5, 4.2), title=(
-        f"{100 * r['share']:.0f} % dead cost a decoder that knows who died {100 * (told[-1] - 1):.0f} % at "
-        f"N = {DAMAGED[-1]} (expected {100 * ((1 - r['share']) ** -0.5 - 1):.0f} %)"))
+    fig, axes = plots.figure(
+        1,
+        3,
+        size=(14.5, 4.2),
+        title=(
+            f"{100 * r['share']:.0f} % dead cost a decoder that knows who died {100 * (told[-1] - 1):.0f} % at "
+            f"N = {DAMAGED[-1]} (expected {100 * ((1 - r['share']) ** -0.5 - 1):.0f} %)"
+        ),
+    )
     plots.curves(axes[0], DAMAGED, r["dead"])
     axes[0].set(xscale="log", yscale="log")
     axes[0].set_xticks(DAMAGED, [str(n) for n in DAMAGED])
@@ -448,18 +579,35 @@ def plot_damage(r: dict[str, Any]) -> Figure:
     axes[0].minorticks_off()
     plots.label(axes[0], "neurons N", "RMS error (°)", "Dead neurons")
     for ax, name in zip(axes[1:], r["growth"], strict=True):
-        plots.curves(ax, BITS, {f"N = {n}": g for n, g in zip(DAMAGED, r["growth"][name], strict=True)})
+        plots.curves(
+            ax, BITS, {f"N = {n}": g for n, g in zip(DAMAGED, r["growth"][name], strict=True)}
+        )
         ax.axhline(1, color=plots.BLACK, linewidth=1)
-        plots.label(ax, "bits per decoder weight", "error / error with exact weights", f"Coarse weights: {name}")
+        plots.label(
+            ax,
+            "bits per decoder weight",
+            "error / error with exact weights",
+            f"Coarse weights: {name}",
+        )
     return fig
 
 
 def plot_readout(r: dict[str, Any]) -> Figure:
     one = {k: 100 * v.mean(0)[0] for k, v in r["accuracy"].items()}
-    fig, (a, b) = plots.figure(1, 2, size=(11, 4), title=(
-        f"At T = {r['steps'][0]}, 200 output neurons answer {one[200]:.1f} % right, 10 answer {one[10]:.1f} %"))
-    plots.curves(a, r["steps"], {f"{k} output neurons": 100 * v for k, v in r["accuracy"].items()} | {
-        "10, read by membrane": 100 * r["membrane"][10]})
+    fig, (a, b) = plots.figure(
+        1,
+        2,
+        size=(11, 4),
+        title=(
+            f"At T = {r['steps'][0]}, 200 output neurons answer {one[200]:.1f} % right, 10 answer {one[10]:.1f} %"
+        ),
+    )
+    plots.curves(
+        a,
+        r["steps"],
+        {f"{k} output neurons": 100 * v for k, v in r["accuracy"].items()}
+        | {"10, read by membrane": 100 * r["membrane"][10]},
+    )
     plots.label(a, "time steps T", "test accuracy (%)", "Accuracy (bands: range of the seeds)")
     a.set_xticks(r["steps"])
     b.set_xticks(r["steps"])
@@ -481,71 +629,172 @@ def main(cfg: Config, run: Run) -> None:
     run.figure(plot_size(size), "size")
     n = cfg.trials * len(SIZES)
     for shape, r in ((shape, size[shape]) for shape in SHAPES):
-        rows = [(N, *(f"{e[i]:.2f}" for e in r["error"].values()), f"{r['bound'][i]:.2f}") for i, N in enumerate(SIZES)]
-        rows += [("slope", *(f"{v:.3f}" for v in r["slope"].values()), "−0.500"),
-                 ("95 % band", *("{:.2f} … {:.2f}".format(*v) for v in r["slope_band"].values()), "")]
+        rows = [
+            (N, *(f"{e[i]:.2f}" for e in r["error"].values()), f"{r['bound'][i]:.2f}")
+            for i, N in enumerate(SIZES)
+        ]
+        rows += [
+            ("slope", *(f"{v:.3f}" for v in r["slope"].values()), "−0.500"),
+            ("95 % band", *("{:.2f} … {:.2f}".format(*v) for v in r["slope_band"].values()), ""),
+        ]
         run.table(f"RMS error (°), {shape} tuning", ("N", *r["error"], "Cramér–Rao"), rows)
-    run.claim("arithmetic_mean", f"Gaussian: arithmetic mean of angles, N = {SIZES[-1]}, RMS error",
-              size["Gaussian"]["error"]["arithmetic mean"][-1], "°", n=cfg.trials)
-    run.claim("slope_loudest", "Gaussian: slope when only the loudest neuron is believed",
-              size["Gaussian"]["slope"]["loudest neuron"], "", n=n)
+    run.claim(
+        "arithmetic_mean",
+        f"Gaussian: arithmetic mean of angles, N = {SIZES[-1]}, RMS error",
+        size["Gaussian"]["error"]["arithmetic mean"][-1],
+        "°",
+        n=cfg.trials,
+    )
+    run.claim(
+        "slope_loudest",
+        "Gaussian: slope when only the loudest neuron is believed",
+        size["Gaussian"]["slope"]["loudest neuron"],
+        "",
+        n=n,
+    )
     for shape, r in ((shape, size[shape]) for shape in SHAPES):
         for key, name in (("ml", "maximum likelihood"), ("pv", "population vector")):
             ratio = r["error"][name] / r["bound"]
-            text, value, target = (("farthest from 1 of all N", ratio[np.abs(ratio - 1).argmax()], "0.9..1.1")
-                                   if key == "ml" else ("smallest of all N", ratio.min(), ">= 1.02"))
-            run.claim(f"slope_{key}_{shape.lower()}", f"{shape}: log-log slope of error against N, {name}",
-                      r["slope"][name], "", "-0.55..-0.45", n=n)
-            run.claim(f"bound_{key}_{shape.lower()}", f"{shape}: {name}, error / Cramér–Rao bound, {text}", value, "×",
-                      target, n=n)
-    run.claim(f"error_{SIZES[-1]}", f"Gaussian: ML's RMS error with {SIZES[-1]} neurons",
-              size["Gaussian"]["error"]["maximum likelihood"][-1], "°", n=cfg.trials)
+            text, value, target = (
+                ("farthest from 1 of all N", ratio[np.abs(ratio - 1).argmax()], "0.9..1.1")
+                if key == "ml"
+                else ("smallest of all N", ratio.min(), ">= 1.02")
+            )
+            run.claim(
+                f"slope_{key}_{shape.lower()}",
+                f"{shape}: log-log slope of error against N, {name}",
+                r["slope"][name],
+                "",
+                "-0.55..-0.45",
+                n=n,
+            )
+            run.claim(
+                f"bound_{key}_{shape.lower()}",
+                f"{shape}: {name}, error / Cramér–Rao bound, {text}",
+                value,
+                "×",
+                target,
+                n=n,
+            )
+    run.claim(
+        f"error_{SIZES[-1]}",
+        f"Gaussian: ML's RMS error with {SIZES[-1]} neurons",
+        size["Gaussian"]["error"]["maximum likelihood"][-1],
+        "°",
+        n=cfg.trials,
+    )
 
     run.print("\n3  Dead neurons and coarse weights")
     damage = experiment_damage(cfg)
     run.figure(plot_damage(damage), "damage")
     dead = damage["dead"]
-    run.table(f"RMS error (°), {100 * cfg.dead:.0f} % of the neurons dead", ("decoder", *(f"N = {N}" for N in DAMAGED)),
-              [(k, *map(float, v)) for k, v in dead.items()])
-    run.table("RMS error / error with exact weights", ("decoder, N", *(f"{b} bits" for b in BITS)),
-              [(f"{k}, N = {N}", *map(float, g)) for k, v in damage["growth"].items()
-               for N, g in zip(DAMAGED, v, strict=True)])
-    expected = (1 - cfg.dead) ** -0.5  # what is left of the information, if the decoder knows what is left
+    run.table(
+        f"RMS error (°), {100 * cfg.dead:.0f} % of the neurons dead",
+        ("decoder", *(f"N = {N}" for N in DAMAGED)),
+        [(k, *map(float, v)) for k, v in dead.items()],
+    )
+    run.table(
+        "RMS error / error with exact weights",
+        ("decoder, N", *(f"{b} bits" for b in BITS)),
+        [
+            (f"{k}, N = {N}", *map(float, g))
+            for k, v in damage["growth"].items()
+            for N, g in zip(DAMAGED, v, strict=True)
+        ],
+    )
+    expected = (
+        1 - cfg.dead
+    ) ** -0.5  # what is left of the information, if the decoder knows what is left
     for i, N in enumerate(DAMAGED):
-        for name, key, intact in (("population vector, damaged", "pv", "population vector, intact"),
-                                  ("ML, not told who died", "ml_blind", "ML, intact"),
-                                  ("ML, told who died", "ml_told", "ML, intact")):
-            judged = f"{0.93 * expected:.3f}..{1.07 * expected:.3f}" if key == "ml_told" and N == DAMAGED[-1] else None
-            run.claim(f"dead_{key}_{N}", f"{name}: error / error when intact, N = {N}", dead[name][i] / dead[intact][i],
-                      "×", judged, n=cfg.trials)
+        for name, key, intact in (
+            ("population vector, damaged", "pv", "population vector, intact"),
+            ("ML, not told who died", "ml_blind", "ML, intact"),
+            ("ML, told who died", "ml_told", "ML, intact"),
+        ):
+            judged = (
+                f"{0.93 * expected:.3f}..{1.07 * expected:.3f}"
+                if key == "ml_told" and N == DAMAGED[-1]
+                else None
+            )
+            run.claim(
+                f"dead_{key}_{N}",
+                f"{name}: error / error when intact, N = {N}",
+                dead[name][i] / dead[intact][i],
+                "×",
+                judged,
+                n=cfg.trials,
+            )
         for key, name in (("pv", "population vector"), ("ml", "maximum likelihood")):
             for bits in (2, 4, 8):
-                run.claim(f"bits{bits}_{key}_{N}", f"{name}, {bits}-bit weights: error / exact, N = {N}",
-                          damage["growth"][name][i, BITS.index(bits)], "×", n=cfg.trials)
+                run.claim(
+                    f"bits{bits}_{key}_{N}",
+                    f"{name}, {bits}-bit weights: error / exact, N = {N}",
+                    damage["growth"][name][i, BITS.index(bits)],
+                    "×",
+                    n=cfg.trials,
+                )
 
     data = run.data(mnist, n_train=cfg.n_train, n_val=1000)
-    run.print(f"\n4  Ten output neurons or two hundred: {cfg.n_train:,} images, {cfg.epochs} epochs, {cfg.seeds} seeds")
+    run.print(
+        f"\n4  Ten output neurons or two hundred: {cfg.n_train:,} images, {cfg.epochs} epochs, {cfg.seeds} seeds"
+    )
     readout, n = experiment_readout(cfg, data, run), len(data.y_test) * cfg.seeds
     run.figure(plot_readout(readout), "readout")
     first, last = readout["steps"][0], readout["steps"][-1]
     for k in (10, 200):
-        run.claim(f"mnist_{k}", f"test accuracy with {k} output neurons, T = {first}",
-                  readout["accuracy"][k][:, 0].mean(), n=n, real=True)
-        run.claim(f"ties_{k}", f"test images on which classes tie, {k} output neurons, T = {first}",
-                  readout["ties"][k][:, 0].mean(), n=n, real=True)
+        run.claim(
+            f"mnist_{k}",
+            f"test accuracy with {k} output neurons, T = {first}",
+            readout["accuracy"][k][:, 0].mean(),
+            n=n,
+            real=True,
+        )
+        run.claim(
+            f"ties_{k}",
+            f"test images on which classes tie, {k} output neurons, T = {first}",
+            readout["ties"][k][:, 0].mean(),
+            n=n,
+            real=True,
+        )
     gain = readout["accuracy"][200] - readout["accuracy"][10]  # (seeds, steps)
-    run.claim("mnist_gain", f"accuracy gained by 200 output neurons, T = {first}, worst seed", gain[:, 0].min(),
-              target=">= 0.005", n=n, real=True)
-    run.claim("mnist_gain_last", f"accuracy gained by 200 output neurons, T = {last}, mean", gain[:, -1].mean(), n=n,
-              real=True)
-    run.claim("mnist_membrane", f"the 10 neurons read by membrane instead, T = {first}",
-              readout["membrane"][10][:, 0].mean(), n=n, real=True)
-    run.print("          published, Fashion-MNIST, one step, 5 epochs (snnTorch's tutorial): 59.4 to 61.9 % without a "
-              "population read-out, 80.5 to 82.7 % with one")
+    run.claim(
+        "mnist_gain",
+        f"accuracy gained by 200 output neurons, T = {first}, worst seed",
+        gain[:, 0].min(),
+        target=">= 0.005",
+        n=n,
+        real=True,
+    )
+    run.claim(
+        "mnist_gain_last",
+        f"accuracy gained by 200 output neurons, T = {last}, mean",
+        gain[:, -1].mean(),
+        n=n,
+        real=True,
+    )
+    run.claim(
+        "mnist_membrane",
+        f"the 10 neurons read by membrane instead, T = {first}",
+        readout["membrane"][10][:, 0].mean(),
+        n=n,
+        real=True,
+    )
+    run.print(
+        "          published, Fashion-MNIST, one step, 5 epochs (snnTorch's tutorial): 59.4 to 61.9 % without a "
+        "population read-out, 80.5 to 82.7 % with one"
+    )
     sample = encode(data.x_test[:500].float() / 255, first).to(run.device)
     for k, net in readout["nets"].items():
-        run.ledger(**ledger_row(net, sample, model=f"SNN 784–{cfg.num_hidden}–{k}", data=data.name,
-                                accuracy=float(readout["accuracy"][k][0, 0]), n=len(data.y_test)))
+        run.ledger(
+            **ledger_row(
+                net,
+                sample,
+                model=f"SNN 784–{cfg.num_hidden}–{k}",
+                data=data.name,
+                accuracy=float(readout["accuracy"][k][0, 0]),
+                n=len(data.y_test),
+            )
+        )
 
 
 if __name__ == "__main__":

@@ -116,11 +116,25 @@ class Config(LessonConfig):
 
 
 SMOKE = {"epochs": 1, "num_steps": 2, "depth": 4, "sweep_train": 128, "sweep_epochs": 1, "seeds": 1}
-FULL = {"epochs": 100, "batch_size": 128, "lr": 1e-3, "sweep_train": 20_000, "sweep_epochs": 5, "seeds": 3}
+FULL = {
+    "epochs": 100,
+    "batch_size": 128,
+    "lr": 1e-3,
+    "sweep_train": 20_000,
+    "sweep_epochs": 5,
+    "seeds": 3,
+}
 
 DEPTHS, WIDTH = (6, 10, 14, 20), 16  # blocks and channels of the deep stacks, on maps of 8×8
-SLOPES = (0.5, 2.0, 8.0)  # α of the surrogate σ′(x) = (α/2) / (1 + (π·α·x/2)²): flat, snnTorch's default, steep
-TIMES, BATCHES = (1, 2, 4, 8), (2, 8, 32)  # T and B at which the memory formula meets what is measured
+SLOPES = (
+    0.5,
+    2.0,
+    8.0,
+)  # α of the surrogate σ′(x) = (α/2) / (1 + (π·α·x/2)²): flat, snnTorch's default, steep
+TIMES, BATCHES = (
+    (1, 2, 4, 8),
+    (2, 8, 32),
+)  # T and B at which the memory formula meets what is measured
 CARD = 24 * 2**30  # bytes of the graphics card that the course is written for
 
 
@@ -131,7 +145,9 @@ class SmallCNN(nn.Module):
     convolutions and one linear layer. ``forward`` is one time step, ``run`` a whole sequence from rest.
     """
 
-    def __init__(self, channels: Sequence[int] = (32, 64, 128), beta: float = 0.5, num_outputs: int = 10) -> None:
+    def __init__(
+        self, channels: Sequence[int] = (32, 64, 128), beta: float = 0.5, num_outputs: int = 10
+    ) -> None:
         super().__init__()
         c1, c2, c3 = channels
         self.conv1 = nn.Conv2d(3, c1, 5, stride=2, padding=2)
@@ -150,17 +166,17 @@ class SmallCNN(nn.Module):
 
     def forward(self, x_t: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
         """One step: ``(B, 3, 32, 32)`` → output spikes and membrane, each ``(B, 10)``."""
-        spk1 = self.lif1(self.conv1(x_t))                # (B, 32, 16, 16)
-        spk2 = self.lif2(self.conv2(spk1))               # (B, 64, 8, 8)
-        spk3 = self.lif3(self.conv3(spk2))               # (B, 128, 4, 4)
-        return self.lif4(self.fc(self.flatten(spk3)))    # (B, 10), (B, 10)
+        spk1 = self.lif1(self.conv1(x_t))  # (B, 32, 16, 16)
+        spk2 = self.lif2(self.conv2(spk1))  # (B, 64, 8, 8)
+        spk3 = self.lif3(self.conv3(spk2))  # (B, 128, 4, 4)
+        return self.lif4(self.fc(self.flatten(spk3)))  # (B, 10), (B, 10)
 
     def run(self, x: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
         """All steps: ``(T, B, 3, 32, 32)`` → ``spk_rec, mem_rec``, each ``(T, B, 10)``, starting from rest."""
-        spk1, _, _ = unroll(self.lif1, over_time(self.conv1, x))     # a still image is convolved once
+        spk1, _, _ = unroll(self.lif1, over_time(self.conv1, x))  # a still image is convolved once
         spk2, _, _ = unroll(self.lif2, over_time(self.conv2, spk1))  # (T, B, 64, 8, 8)
         spk3, _, _ = unroll(self.lif3, over_time(self.conv3, spk2))  # (T, B, 128, 4, 4)
-        cur4 = over_time(self.fc, spk3.flatten(2))                   # (T, B, 10)
+        cur4 = over_time(self.fc, spk3.flatten(2))  # (T, B, 10)
         spk4, mem4, _ = unroll(self.lif4, cur4, record_mem=True)
         return spk4, mem4
 
@@ -172,7 +188,9 @@ def encode(x: torch.Tensor, num_steps: int) -> torch.Tensor:
 
 # ------------------------------------------------------------------------------------ depth: plain and SEW
 
-CONNECT: dict[str, Callable[[torch.Tensor, torch.Tensor], torch.Tensor]] = {  # g(A, S) of equation (3)
+CONNECT: dict[
+    str, Callable[[torch.Tensor, torch.Tensor], torch.Tensor]
+] = {  # g(A, S) of equation (3)
     "plain": lambda a, s: a,
     "ADD": lambda a, s: a + s,
     "AND": lambda a, s: a * s,
@@ -180,9 +198,13 @@ CONNECT: dict[str, Callable[[torch.Tensor, torch.Tensor], torch.Tensor]] = {  # 
 }
 
 
-def conv_norm(c_in: int, c_out: int, kernel: int, stride: int = 1, padding: int = 0) -> nn.Sequential:
+def conv_norm(
+    c_in: int, c_out: int, kernel: int, stride: int = 1, padding: int = 0
+) -> nn.Sequential:
     """Convolution and BatchNorm: currents of mean 0 and variance 1 (under torchrun, over each process's own part)."""
-    return nn.Sequential(nn.Conv2d(c_in, c_out, kernel, stride, padding, bias=False), nn.BatchNorm2d(c_out))
+    return nn.Sequential(
+        nn.Conv2d(c_in, c_out, kernel, stride, padding, bias=False), nn.BatchNorm2d(c_out)
+    )
 
 
 def through_time(layers: nn.Sequential, s: torch.Tensor) -> torch.Tensor:
@@ -195,14 +217,26 @@ def through_time(layers: nn.Sequential, s: torch.Tensor) -> torch.Tensor:
 class Block(nn.Module):
     """S^l[t] = g(SN(F(S^(l−1)[t])), S^(l−1)[t]). Where sizes change, the shortcut is a 1×1 convolution with neurons."""
 
-    def __init__(self, c_in: int, c_out: int, connect: str, neuron: Callable[[], snn.Leaky], stride: int = 1,
-                 convs: int = 1) -> None:
+    def __init__(
+        self,
+        c_in: int,
+        c_out: int,
+        connect: str,
+        neuron: Callable[[], snn.Leaky],
+        stride: int = 1,
+        convs: int = 1,
+    ) -> None:
         super().__init__()
         self.connect, path = connect, [conv_norm(c_in, c_out, 3, stride, 1), neuron()]
         for _ in range(convs - 1):
             path += [conv_norm(c_out, c_out, 3, 1, 1), neuron()]
-        self.path, changes = nn.Sequential(*path), connect != "plain" and (stride > 1 or c_in != c_out)
-        self.shortcut = nn.Sequential(*([conv_norm(c_in, c_out, 1, stride), neuron()] if changes else []))
+        self.path, changes = (
+            nn.Sequential(*path),
+            connect != "plain" and (stride > 1 or c_in != c_out),
+        )
+        self.shortcut = nn.Sequential(
+            *([conv_norm(c_in, c_out, 1, stride), neuron()] if changes else [])
+        )
 
     def forward(self, s_t: torch.Tensor) -> torch.Tensor:
         return CONNECT[self.connect](self.path(s_t), self.shortcut(s_t))
@@ -214,18 +248,37 @@ class Block(nn.Module):
 class SpikingResNet(nn.Module):
     """Stem → blocks → 4×4 average → Linear → Leaky. ``widths``: one entry a stage; every stage but the first halves."""
 
-    def __init__(self, widths: Sequence[int], blocks: Sequence[int], connect: str = "ADD", beta: float = 0.5,
-                 convs: int = 1, stem_stride: int = 1, slope: float = 2.0, num_outputs: int = 10) -> None:
+    def __init__(
+        self,
+        widths: Sequence[int],
+        blocks: Sequence[int],
+        connect: str = "ADD",
+        beta: float = 0.5,
+        convs: int = 1,
+        stem_stride: int = 1,
+        slope: float = 2.0,
+        num_outputs: int = 10,
+    ) -> None:
         super().__init__()
-        neuron = partial(snn.Leaky, beta=beta, init_hidden=True, spike_grad=surrogate.atan(alpha=slope))
-        first = conv_norm(3, widths[0], 4, 4) if stem_stride == 4 else conv_norm(3, widths[0], 3, stem_stride, 1)
+        neuron = partial(
+            snn.Leaky, beta=beta, init_hidden=True, spike_grad=surrogate.atan(alpha=slope)
+        )
+        first = (
+            conv_norm(3, widths[0], 4, 4)
+            if stem_stride == 4
+            else conv_norm(3, widths[0], 3, stem_stride, 1)
+        )
         self.stem, self.blocks, before = nn.Sequential(first, neuron()), nn.ModuleList(), widths[0]
         for stage, (width, count) in enumerate(zip(widths, blocks, strict=True)):
             for i in range(count):
-                self.blocks.append(Block(before, width, connect, neuron, 2 if stage and i == 0 else 1, convs))
+                self.blocks.append(
+                    Block(before, width, connect, neuron, 2 if stage and i == 0 else 1, convs)
+                )
                 before = width
         size = 32 // stem_stride // 2 ** (len(widths) - 1) // 4  # of the map after the average
-        self.head = nn.Sequential(nn.AvgPool2d(4), nn.Flatten(), nn.Linear(before * size**2, num_outputs))
+        self.head = nn.Sequential(
+            nn.AvgPool2d(4), nn.Flatten(), nn.Linear(before * size**2, num_outputs)
+        )
         self.out = snn.Leaky(beta=beta, init_hidden=True, output=True)
 
     def forward(self, x_t: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
@@ -263,7 +316,9 @@ def kept_bytes(num_steps: int, batch: int, parameters: int, image: int, neurons:
     return 4 * (parameters + batch * image + num_steps * batch * 2 * neurons)
 
 
-def largest_batch(num_steps: int, parameters: int, image: int, neurons: float, card: int = CARD) -> int:
+def largest_batch(
+    num_steps: int, parameters: int, image: int, neurons: float, card: int = CARD
+) -> int:
     """Equation (4) solved for B, with room for the gradient and Adam's two moments: 4 numbers a weight in all."""
     return max(0, int((card / 4 - 4 * parameters) // (image + num_steps * 2 * neurons)))
 
@@ -289,12 +344,31 @@ def experiment_train(cfg: Config, data: ImageData, run: Run) -> dict[str, Any]:
     torch.manual_seed(cfg.seed)
     net = sew_resnet18(beta=cfg.beta) if cfg.full else SmallCNN(beta=cfg.beta)
     enc = partial(encode, num_steps=cfg.num_steps)
-    history = fit(net, data, enc, run=run, check=complaints, epochs=cfg.epochs, lr=cfg.lr, batch_size=cfg.batch_size,
-                  augment=partial(flip_and_shift, shift=4 if cfg.full else 2), weight_decay=5e-2 if cfg.full else 0.0,
-                  name="main", resume=cfg.resume)
+    history = fit(
+        net,
+        data,
+        enc,
+        run=run,
+        check=complaints,
+        epochs=cfg.epochs,
+        lr=cfg.lr,
+        batch_size=cfg.batch_size,
+        augment=partial(flip_and_shift, shift=4 if cfg.full else 2),
+        weight_decay=5e-2 if cfg.full else 0.0,
+        name="main",
+        resume=cfg.resume,
+    )
     steps = sorted({1, 2, cfg.num_steps, 2 * cfg.num_steps})
-    other = {T: evaluate(net, data.x_test[:2000], data.y_test[:2000], partial(encode, num_steps=T)) for T in steps}
-    return {"net": net, "history": history, "accuracy": evaluate(net, data.x_test, data.y_test, enc), "other": other}
+    other = {
+        T: evaluate(net, data.x_test[:2000], data.y_test[:2000], partial(encode, num_steps=T))
+        for T in steps
+    }
+    return {
+        "net": net,
+        "history": history,
+        "accuracy": evaluate(net, data.x_test, data.y_test, enc),
+        "other": other,
+    }
 
 
 def experiment_gradients(cfg: Config, data: ImageData, run: Run) -> dict[str, Any]:
@@ -321,7 +395,9 @@ def experiment_gradients(cfg: Config, data: ImageData, run: Run) -> dict[str, An
 def predicted_rho(cfg: Config, slope: float) -> float:
     """ρ of equation (2) for one neuron whose current is standard normal at every step, without any network."""
     g = torch.Generator().manual_seed(0)
-    cur = torch.randn(1, 100_000, generator=g).expand(cfg.num_steps, -1)  # a still image: the same at every step
+    cur = torch.randn(1, 100_000, generator=g).expand(
+        cfg.num_steps, -1
+    )  # a still image: the same at every step
     spk, mem, _ = unroll(snn.Leaky(beta=cfg.beta), cur, record_mem=True)  # (T, N) each
     derivative = slope / 2 / (1 + (torch.pi / 2 * slope * (mem - 1)) ** 2)  # σ′(U − θ)
     return (derivative.square().mean() / spk.var()).sqrt().item()
@@ -331,8 +407,12 @@ def experiment_connections(cfg: Config, data: ImageData, run: Run) -> dict[str, 
     """Test accuracy of plain, ADD, AND and IAND stacks: the same weights at the start, images, order and epochs."""
     accuracy = {}
     for connect in CONNECT:
-        accuracy[connect] = np.array([short_training(stack(cfg, connect, cfg.depth, seed), cfg, data, run, seed)
-                                      for seed in range(cfg.seed, cfg.seed + cfg.seeds)])
+        accuracy[connect] = np.array(
+            [
+                short_training(stack(cfg, connect, cfg.depth, seed), cfg, data, run, seed)
+                for seed in range(cfg.seed, cfg.seed + cfg.seeds)
+            ]
+        )
         run.print(f"          {connect}: {accuracy[connect].mean():.4f}")
     return accuracy
 
@@ -340,8 +420,18 @@ def experiment_connections(cfg: Config, data: ImageData, run: Run) -> dict[str, 
 def short_training(net: nn.Module, cfg: Config, data: ImageData, run: Run, seed: int) -> float:
     """A few epochs on a few thousand images; accuracy on the test images of ``data``."""
     enc = partial(encode, num_steps=cfg.num_steps)
-    fit(net, data, enc, run=run, epochs=cfg.sweep_epochs, lr=2e-3, batch_size=64, augment=flip_and_shift, seed=seed,
-        quiet=True)
+    fit(
+        net,
+        data,
+        enc,
+        run=run,
+        epochs=cfg.sweep_epochs,
+        lr=2e-3,
+        batch_size=64,
+        augment=flip_and_shift,
+        seed=seed,
+        quiet=True,
+    )
     return evaluate(net, data.x_test, data.y_test, enc)
 
 
@@ -349,7 +439,11 @@ def experiment_time_constant(cfg: Config, data: ImageData, run: Run) -> dict[str
     """The same network with τ = 2 and τ = 16, with PLIF's update (5) and with snnTorch's."""
     rows, (image, _) = {}, next(batches(data.x_test, data.y_test, 200, device=run.device))
     for scaled, tau in [(True, 2), (True, 16), (False, 2), (False, 16)]:
-        name, accuracy, at_start = f"τ = {tau}, " + ("input scaled" if scaled else "snnTorch"), [], []
+        name, accuracy, at_start = (
+            f"τ = {tau}, " + ("input scaled" if scaled else "snnTorch"),
+            [],
+            [],
+        )
         for seed in range(cfg.seed, cfg.seed + cfg.seeds):
             torch.manual_seed(seed)
             net = SmallCNN(beta=1 - 1 / tau)
@@ -372,16 +466,34 @@ def rates(net: SmallCNN, image: torch.Tensor, cfg: Config) -> list[float]:
 def experiment_memory(cfg: Config, device: torch.device) -> dict[str, Any]:
     """Bytes kept for backward over a grid of T and B, stepped through snnTorch and by ``run``, beside equation (4)."""
     net = SmallCNN(beta=cfg.beta).to(device)
-    neurons = sum(m.out_channels * size**2 for m, size in ((net.conv1, 16), (net.conv2, 8), (net.conv3, 4)))
-    sizes = {"parameters": sum(p.numel() for p in net.parameters()), "image": 3 * 32 * 32, "neurons": neurons}
-    rows = [{"T": T, "B": B, "predicted": kept_bytes(T, B, **sizes), **measure_bytes(net, T, B, device)}
-            for T in TIMES for B in BATCHES]
-    return {"rows": rows, "worst": max(abs(r["predicted"] / r["kept"] - 1) for r in rows), "sizes": sizes}
+    neurons = sum(
+        m.out_channels * size**2 for m, size in ((net.conv1, 16), (net.conv2, 8), (net.conv3, 4))
+    )
+    sizes = {
+        "parameters": sum(p.numel() for p in net.parameters()),
+        "image": 3 * 32 * 32,
+        "neurons": neurons,
+    }
+    rows = [
+        {"T": T, "B": B, "predicted": kept_bytes(T, B, **sizes), **measure_bytes(net, T, B, device)}
+        for T in TIMES
+        for B in BATCHES
+    ]
+    return {
+        "rows": rows,
+        "worst": max(abs(r["predicted"] / r["kept"] - 1) for r in rows),
+        "sizes": sizes,
+    }
 
 
-def measure_bytes(net: SmallCNN, num_steps: int, batch: int, device: torch.device) -> dict[str, int]:
+def measure_bytes(
+    net: SmallCNN, num_steps: int, batch: int, device: torch.device
+) -> dict[str, int]:
     """Bytes alive for backward after a forward pass: step by step, and by ``run``; on a GPU also the peak."""
-    image, y = torch.rand(batch, 3, 32, 32, device=device), torch.zeros(batch, dtype=torch.long, device=device)
+    image, y = (
+        torch.rand(batch, 3, 32, 32, device=device),
+        torch.zeros(batch, dtype=torch.long, device=device),
+    )
     found = {}
     if device.type == "cuda":
         torch.cuda.reset_peak_memory_stats(device)
@@ -424,8 +536,12 @@ def experiment_sew_resnet(cfg: Config, data: ImageData, run: Run) -> dict[str, A
     macs = ann_macs(net.eval(), x[:1])
     stem = 3 * 9 * 64 * 32 * 32  # computed once: the image stands still
     flop = 2 * 3 * (stem + cfg.num_steps * (macs - stem))  # backward takes about two forward passes
-    return {"losses": losses, "speed": speed, "flop": flop,
-            "sizes": {"parameters": parameters, "image": 3 * 32 * 32, "neurons": numbers / 2}}
+    return {
+        "losses": losses,
+        "speed": speed,
+        "flop": flop,
+        "sizes": {"parameters": parameters, "image": 3 * 32 * 32, "neurons": numbers / 2},
+    }
 
 
 # ------------------------------------------------------------------------------------ figures
@@ -433,37 +549,83 @@ def experiment_sew_resnet(cfg: Config, data: ImageData, run: Run) -> dict[str, A
 
 def plot_training(result: dict[str, Any], data: ImageData) -> Figure:
     history, other = result["history"], result["other"]
-    fig, (b, c) = plots.figure(1, 2, size=(11, 3.9), title=(
-        f"{100 * result['accuracy']:.1f} % of the {len(data.y_test):,} test images of {data.name} after "
-        f"{len(history)} epochs"))
-    plots.curves(b, [h["epoch"] for h in history], {"training (moved images)": [100 * h["train"] for h in history],
-                             "validation": [100 * h["val"] for h in history]})
+    fig, (b, c) = plots.figure(
+        1,
+        2,
+        size=(11, 3.9),
+        title=(
+            f"{100 * result['accuracy']:.1f} % of the {len(data.y_test):,} test images of {data.name} after "
+            f"{len(history)} epochs"
+        ),
+    )
+    plots.curves(
+        b,
+        [h["epoch"] for h in history],
+        {
+            "training (moved images)": [100 * h["train"] for h in history],
+            "validation": [100 * h["val"] for h in history],
+        },
+    )
     plots.label(b, "epoch", "accuracy (%)", "The epoch is chosen on validation")
     b.xaxis.get_major_locator().set_params(integer=True)
     plots.curves(c, list(other), {"test (2,000 images)": [100 * v for v in other.values()]})
     c.set_xscale("log", base=2)
     c.set_xticks(list(other), [str(T) for T in other])
-    plots.label(c, "time steps T when tested", "accuracy (%)", "Trained with one T, tested with others")
+    plots.label(
+        c, "time steps T when tested", "accuracy (%)", "Trained with one T, tested with others"
+    )
     return fig
 
 
 def plot_gradients(found: dict[str, Any]) -> Figure:
     norms, depths, deepest = found["norms"], found["depths"], found["depths"][-1]
-    (low, high), add = ([norms[c, a, deepest][:, 0].mean() for a in SLOPES[::2]] for c in ("plain", "ADD"))
-    fig, axes = plots.figure(2, 2, size=(11.5, 7.8), title=(
-        f"Through {deepest} plain blocks the error is multiplied by 1/{1 / max(low, 1e-30):,.0f} or by {high:,.0f}, by "
-        f"the surrogate's slope alone;\nwith ADD by {add[0]:.2g} or {add[1]:.2g}"))
+    (low, high), add = (
+        [norms[c, a, deepest][:, 0].mean() for a in SLOPES[::2]] for c in ("plain", "ADD")
+    )
+    fig, axes = plots.figure(
+        2,
+        2,
+        size=(11.5, 7.8),
+        title=(
+            f"Through {deepest} plain blocks the error is multiplied by 1/{1 / max(low, 1e-30):,.0f} or by {high:,.0f}, by "
+            f"the surrogate's slope alone;\nwith ADD by {add[0]:.2g} or {add[1]:.2g}"
+        ),
+    )
     at = np.arange(1, deepest + 1)
     for ax, slope in zip(axes.flat, SLOPES, strict=False):
-        now = {c: norms[c, slope, deepest] for c in CONNECT}  # (seeds, D); a logarithm has no place for zero
-        plots.curves(ax, at, {c if v.min() > 0 else f"{c}: zero": np.where(v > 0, v, np.nan) for c, v in now.items()})
+        now = {
+            c: norms[c, slope, deepest] for c in CONNECT
+        }  # (seeds, D); a logarithm has no place for zero
+        plots.curves(
+            ax,
+            at,
+            {
+                c if v.min() > 0 else f"{c}: zero": np.where(v > 0, v, np.nan)
+                for c, v in now.items()
+            },
+        )
         ax.xaxis.get_major_locator().set_params(integer=True)
-        ax.plot(at, found["rho"][slope] ** (deepest - at), color="0.4", linewidth=1, label="equation (2)")
+        ax.plot(
+            at,
+            found["rho"][slope] ** (deepest - at),
+            color="0.4",
+            linewidth=1,
+            label="equation (2)",
+        )
         ax.set_yscale("log")
         ax.legend()
-        plots.label(ax, "block l", "‖∂L/∂S^l‖ / ‖∂L/∂S^D‖", f"α = {slope:g}: ρ = {found['rho'][slope]:.2f}")
-    plots.curves(axes[1, 1], depths, {f"{c}, α = {a:g}": np.stack([norms[c, a, d][:, 0] for d in depths], 1)
-                                      for c in ("plain", "ADD") for a in SLOPES[::2]})
+        plots.label(
+            ax, "block l", "‖∂L/∂S^l‖ / ‖∂L/∂S^D‖", f"α = {slope:g}: ρ = {found['rho'][slope]:.2f}"
+        )
+    plots.curves(
+        axes[1, 1],
+        depths,
+        {
+            f"{c}, α = {a:g}": np.stack([norms[c, a, d][:, 0] for d in depths], 1)
+            for c in ("plain", "ADD")
+            for a in SLOPES[::2]
+        },
+    )
     axes[1, 1].set_yscale("log")
     axes[1, 1].set_xticks(depths)
     plots.label(axes[1, 1], "depth D (blocks)", "first block / last block", "Depth is the exponent")
@@ -473,7 +635,9 @@ def plot_gradients(found: dict[str, Any]) -> Figure:
 def two_panels(title: str, values: dict[str, np.ndarray], bars_title: str) -> tuple[Figure, Any]:
     """Left: mean accuracy by name, with a dot a seed. Right: still empty."""
     fig, (a, b) = plots.figure(1, 2, size=(11.5, 3.9), title=title)
-    plots.bars(a, {name: 100 * v.mean() for name, v in values.items()}, fmt="   {:.1f}", color=plots.SKY)
+    plots.bars(
+        a, {name: 100 * v.mean() for name, v in values.items()}, fmt="   {:.1f}", color=plots.SKY
+    )
     for i, v in enumerate(values.values()):
         a.plot(100 * v, [i] * len(v), "o", color=plots.BLACK, markersize=3.5)
     plots.label(a, "test accuracy (%)", "", f"{bars_title} (dots: single seeds)")
@@ -481,35 +645,68 @@ def two_panels(title: str, values: dict[str, np.ndarray], bars_title: str) -> tu
 
 
 def plot_connections(accuracy: dict[str, np.ndarray], found: dict[str, Any], cfg: Config) -> Figure:
-    gain = {c: 100 * (accuracy[c].mean() - accuracy["plain"].mean()) for c in CONNECT if c != "plain"}
+    gain = {
+        c: 100 * (accuracy[c].mean() - accuracy["plain"].mean()) for c in CONNECT if c != "plain"
+    }
     deepest, means = found["depths"][-1], found["means"]
-    fig, ax = two_panels("Same weights at the start, same epochs. Against plain: " + ", ".join(
-        f"{c} {g:+.1f}" for c, g in gain.items()) + " points", accuracy, f"{cfg.depth} blocks, trained briefly")
-    plots.curves(ax, range(1, deepest + 1), {c: np.where(means[c, deepest] > 1e-6, means[c, deepest], np.nan)
-                                             for c in CONNECT})
+    fig, ax = two_panels(
+        "Same weights at the start, same epochs. Against plain: "
+        + ", ".join(f"{c} {g:+.1f}" for c, g in gain.items())
+        + " points",
+        accuracy,
+        f"{cfg.depth} blocks, trained briefly",
+    )
+    plots.curves(
+        ax,
+        range(1, deepest + 1),
+        {c: np.where(means[c, deepest] > 1e-6, means[c, deepest], np.nan) for c in CONNECT},
+    )
     ax.set_yscale("log")
     ax.xaxis.get_major_locator().set_params(integer=True)
-    plots.label(ax, "block l", "mean of S^l per neuron and step", "Before training: ADD counts up, AND falls silent")
+    plots.label(
+        ax,
+        "block l",
+        "mean of S^l per neuron and step",
+        "Before training: ADD counts up, AND falls silent",
+    )
     return fig
 
 
 def plot_memory(memory: dict[str, Any], resnet_sizes: dict[str, Any]) -> Figure:
-    fig, (a, b) = plots.figure(1, 2, size=(11, 4), title=(
-        f"Equation (4) predicts the memory of training to {100 * memory['worst']:.2g} %"))
+    fig, (a, b) = plots.figure(
+        1,
+        2,
+        size=(11, 4),
+        title=(f"Equation (4) predicts the memory of training to {100 * memory['worst']:.2g} %"),
+    )
     for B, colour, marker in zip(BATCHES, plots.COLOURS, plots.MARKERS, strict=False):
         mine = [r for r in memory["rows"] if r["B"] == B]
         a.plot(TIMES, [r["predicted"] / 2**20 for r in mine], color=colour)
-        a.plot(TIMES, [r["kept"] / 2**20 for r in mine], marker, color=colour, label=f"measured, B = {B}")
+        a.plot(
+            TIMES,
+            [r["kept"] / 2**20 for r in mine],
+            marker,
+            color=colour,
+            label=f"measured, B = {B}",
+        )
     a.plot([], [], color="0.5", label="equation (4)")
     a.legend()
     a.set_yscale("log", base=2)
     a.yaxis.set_major_formatter("{x:g}")
     plots.label(a, "time steps T", "kept for backward (MiB)", "SmallCNN")
     steps = [1, 2, 4, 8, 16, 32, 64]
-    plots.curves(b, steps, {"SmallCNN": [largest_batch(T, **memory["sizes"]) for T in steps],
-                            "SEW-ResNet-18": [largest_batch(T, **resnet_sizes) for T in steps]})
+    plots.curves(
+        b,
+        steps,
+        {
+            "SmallCNN": [largest_batch(T, **memory["sizes"]) for T in steps],
+            "SEW-ResNet-18": [largest_batch(T, **resnet_sizes) for T in steps],
+        },
+    )
     b.set_yscale("log")
-    plots.label(b, "time steps T", "largest batch B", "What fits on a card of 24 GB: T·B is the budget")
+    plots.label(
+        b, "time steps T", "largest batch B", "What fits on a card of 24 GB: T·B is the budget"
+    )
     for ax, ticks in ((a, TIMES), (b, steps)):
         ax.set_xscale("log", base=2)
         ax.set_xticks(ticks, [str(T) for T in ticks])
@@ -518,33 +715,69 @@ def plot_memory(memory: dict[str, Any], resnet_sizes: dict[str, Any]) -> Figure:
 
 def plot_time_constant(rows: dict[str, dict[str, Any]]) -> Figure:
     good, bad = (100 * rows[f"τ = {tau}, input scaled"]["accuracy"].mean() for tau in (2, 16))
-    fig, ax = two_panels(f"Too long a time constant: {good:.1f} % falls to {bad:.1f} % where the leak scales the input",
-                         {name: r["accuracy"] for name, r in rows.items()}, "The same network, trained briefly")
+    fig, ax = two_panels(
+        f"Too long a time constant: {good:.1f} % falls to {bad:.1f} % where the leak scales the input",
+        {name: r["accuracy"] for name, r in rows.items()},
+        "The same network, trained briefly",
+    )
     plots.curves(ax, (1, 2, 3), {name: 100 * r["at_start"] for name, r in rows.items()})
     ax.set_xticks((1, 2, 3), ["conv 1", "conv 2", "conv 3"])
-    plots.label(ax, "layer", "spikes per neuron and step (%)", "Before training: is anything alive?")
+    plots.label(
+        ax, "layer", "spikes per neuron and step (%)", "Before training: is anything alive?"
+    )
     return fig
 
 
 def main(cfg: Config, run: Run) -> None:
     data = run.data(cifar10, n_train=256 if cfg.smoke else None)
     n, model = len(data.y_test), "SEW-ResNet-18" if cfg.full else "SmallCNN"
-    few = replace(data, x_train=data.x_train[: cfg.sweep_train], y_train=data.y_train[: cfg.sweep_train],
-                  x_val=data.x_val[:500], y_val=data.y_val[:500], x_test=data.x_test[:3000], y_test=data.y_test[:3000])
-    how, n_few = f"{len(few.x_train):,} images, {cfg.sweep_epochs} epochs, {cfg.seeds} seeds", 3000 * cfg.seeds
+    few = replace(
+        data,
+        x_train=data.x_train[: cfg.sweep_train],
+        y_train=data.y_train[: cfg.sweep_train],
+        x_val=data.x_val[:500],
+        y_val=data.y_val[:500],
+        x_test=data.x_test[:3000],
+        y_test=data.y_test[:3000],
+    )
+    how, n_few = (
+        f"{len(few.x_train):,} images, {cfg.sweep_epochs} epochs, {cfg.seeds} seeds",
+        3000 * cfg.seeds,
+    )
 
     run.print(f"\n1  Train {model}")
     trained = experiment_train(cfg, data, run)
     run.checkpoint(trained["net"])
     if cfg.resume:
-        run.note("The main training was resumed from its checkpoint; its time is not in the wall time.")
+        run.note(
+            "The main training was resumed from its checkpoint; its time is not in the wall time."
+        )
     run.figure(plot_training(trained, data), "training")
-    run.claim("accuracy", "test accuracy, read by the mean output membrane", trained["accuracy"],
-              target=">= 0.92" if cfg.full else ">= 0.60", n=n, real=True)
+    run.claim(
+        "accuracy",
+        "test accuracy, read by the mean output membrane",
+        trained["accuracy"],
+        target=">= 0.92" if cfg.full else ">= 0.60",
+        n=n,
+        real=True,
+    )
     for T, value in trained["other"].items():
-        run.claim(f"tested_T{T}", f"the same network tested with T = {T}", value, n=min(2000, n), real=True)
+        run.claim(
+            f"tested_T{T}",
+            f"the same network tested with T = {T}",
+            value,
+            n=min(2000, n),
+            real=True,
+        )
     sample = encode(data.x_test[:200].to(run.device).float() / 255, cfg.num_steps)
-    row = ledger_row(trained["net"], sample, model=f"SNN {model}", data=data.name, accuracy=trained["accuracy"], n=n)
+    row = ledger_row(
+        trained["net"],
+        sample,
+        model=f"SNN {model}",
+        data=data.name,
+        accuracy=trained["accuracy"],
+        n=n,
+    )
     run.ledger(**row)
     run.claim("synops", "accumulates per image (NeuroBench)", row["synops"], "SynOps", real=True)
 
@@ -553,42 +786,86 @@ def main(cfg: Config, run: Run) -> None:
     run.figure(plot_gradients(found), "gradients")
     depths, seeds = found["depths"], cfg.seeds
     ratio = lambda c, a, d: float(found["norms"][c, a, d][:, 0].mean())  # noqa: E731
-    run.table(f"First block's gradient relative to the last's (means over {seeds} seeds)",
-              ("blocks", "α", *(f"D = {d}" for d in depths)),
-              [(c, a, *(ratio(c, a, d) for d in depths)) for c in CONNECT for a in SLOPES])
+    run.table(
+        f"First block's gradient relative to the last's (means over {seeds} seeds)",
+        ("blocks", "α", *(f"D = {d}" for d in depths)),
+        [(c, a, *(ratio(c, a, d) for d in depths)) for c in CONNECT for a in SLOPES],
+    )
     for a, word in zip(SLOPES, ("flat", "default", "steep"), strict=True):
         for c in ("plain", "ADD"):
-            run.claim(f"gradient_{c.lower()}_{word}", f"{c}, α = {a:g}: gradient at block 1 / block {depths[-1]}",
-                      ratio(c, a, depths[-1]), "×", n=seeds)
+            run.claim(
+                f"gradient_{c.lower()}_{word}",
+                f"{c}, α = {a:g}: gradient at block 1 / block {depths[-1]}",
+                ratio(c, a, depths[-1]),
+                "×",
+                n=seeds,
+            )
         measured = max(ratio("plain", a, depths[-1]), 1e-30) ** (1 / (depths[-1] - 1))
         run.claim(f"rho_{word}", f"plain, α = {a:g}: ρ by equation (2)", found["rho"][a], "×")
-        run.claim(f"factor_{word}", f"plain, α = {a:g}: factor a block, measured", measured, "×", n=seeds)
+        run.claim(
+            f"factor_{word}", f"plain, α = {a:g}: factor a block, measured", measured, "×", n=seeds
+        )
 
     run.print(f"\n3  {cfg.depth} blocks, plain, ADD, AND, IAND: {how}")
     accuracy = experiment_connections(cfg, few, run)
     run.figure(plot_connections(accuracy, found, cfg), "connections")
     for c in CONNECT:
-        run.claim(f"depth_{c.lower()}", f"{cfg.depth} blocks, {c}", float(accuracy[c].mean()), n=n_few, real=True)
+        run.claim(
+            f"depth_{c.lower()}",
+            f"{cfg.depth} blocks, {c}",
+            float(accuracy[c].mean()),
+            n=n_few,
+            real=True,
+        )
 
     run.print("\n4  Memory, and the network of --full")
     memory, net18 = experiment_memory(cfg, run.device), experiment_sew_resnet(cfg, data, run)
     run.figure(plot_memory(memory, net18["sizes"]), "memory")
-    run.table("Bytes kept for backward", ("T", "B", "equation (4)", "step by step", "run", "GPU, peak"),
-              [(*(r[k] for k in ("T", "B", "predicted", "kept", "run")), r.get("peak", "–")) for r in memory["rows"]])
-    run.claim("memory", f"equation (4) against bytes measured, largest error on {len(memory['rows'])} points",
-              memory["worst"], target="<= 0.05")
-    run.claim("memory_slope", "SmallCNN: kept per step and image", 8 * memory["sizes"]["neurons"], "bytes")
-    run.claim("resnet_slope", "SEW-ResNet-18: kept per step and image", 8 * net18["sizes"]["neurons"], "bytes")
-    run.claim("resnet_loss", f"SEW-ResNet-18: loss after / before {len(net18['losses'])} steps on one batch",
-              net18["losses"][-1] / net18["losses"][0], "", "<= 0.9")
+    run.table(
+        "Bytes kept for backward",
+        ("T", "B", "equation (4)", "step by step", "run", "GPU, peak"),
+        [
+            (*(r[k] for k in ("T", "B", "predicted", "kept", "run")), r.get("peak", "–"))
+            for r in memory["rows"]
+        ],
+    )
+    run.claim(
+        "memory",
+        f"equation (4) against bytes measured, largest error on {len(memory['rows'])} points",
+        memory["worst"],
+        target="<= 0.05",
+    )
+    run.claim(
+        "memory_slope", "SmallCNN: kept per step and image", 8 * memory["sizes"]["neurons"], "bytes"
+    )
+    run.claim(
+        "resnet_slope",
+        "SEW-ResNet-18: kept per step and image",
+        8 * net18["sizes"]["neurons"],
+        "bytes",
+    )
+    run.claim(
+        "resnet_loss",
+        f"SEW-ResNet-18: loss after / before {len(net18['losses'])} steps on one batch",
+        net18["losses"][-1] / net18["losses"][0],
+        "",
+        "<= 0.9",
+    )
     run.claim("resnet_speed", "SEW-ResNet-18: training on this device", net18["speed"], "images/s")
-    run.claim("resnet_flop", "SEW-ResNet-18: arithmetic of training, per image", net18["flop"] / 1e9, "GFLOP")
+    run.claim(
+        "resnet_flop",
+        "SEW-ResNet-18: arithmetic of training, per image",
+        net18["flop"] / 1e9,
+        "GFLOP",
+    )
 
     run.print(f"\n5  The time constant: {how}")
     rows = experiment_time_constant(cfg, few, run)
     run.figure(plot_time_constant(rows), "time_constant")
     for name, key in zip(rows, ("tau2_scaled", "tau16_scaled", "tau2", "tau16"), strict=True):
-        run.claim(key, f"{name}: short training", float(rows[name]["accuracy"].mean()), n=n_few, real=True)
+        run.claim(
+            key, f"{name}: short training", float(rows[name]["accuracy"].mean()), n=n_few, real=True
+        )
 
 
 if __name__ == "__main__":

@@ -92,7 +92,9 @@ from matplotlib.figure import Figure
 from numba import njit
 from torch import Tensor, nn
 
-Outcome = tuple[tuple[Tensor, ...], Tensor, Tensor]  # gradients of W_in, W_rec, W_out; class shares (B, K); mean rate
+Outcome = tuple[
+    tuple[Tensor, ...], Tensor, Tensor
+]  # gradients of W_in, W_rec, W_out; class shares (B, K); mean rate
 
 
 @dataclass
@@ -117,25 +119,47 @@ class Config(LessonConfig):
     """seeds in the cue task"""
 
 
-SMOKE = {"neurons": 20, "train_images": 60, "num_hidden": 8, "wait": 30, "iterations": 1, "seeds": 1}
+SMOKE = {
+    "neurons": 20,
+    "train_images": 60,
+    "num_hidden": 8,
+    "wait": 30,
+    "iterations": 1,
+    "seeds": 1,
+}
 FULL = {"neurons": 400, "epochs": 3, "iterations": 400, "seeds": 5}
-FADE = np.float32(1 - 1 / 15_000)  # of the thresholds that have risen, an image: without it all neurons fall silent
-RECALL, BATCH, LR = 30, 32, 1e-2  # cue task: last steps, in which the error is known; trials per update; of Adam
+FADE = np.float32(
+    1 - 1 / 15_000
+)  # of the thresholds that have risen, an image: without it all neurons fall silent
+RECALL, BATCH, LR = (
+    30,
+    32,
+    1e-2,
+)  # cue task: last steps, in which the error is known; trials per update; of Adam
 
 
-def stdp_traces(pre: Tensor, post: Tensor, a_plus: float, a_minus: float, tau_plus: float, tau_minus: float) -> Tensor:
+def stdp_traces(
+    pre: Tensor, post: Tensor, a_plus: float, a_minus: float, tau_plus: float, tau_minus: float
+) -> Tensor:
     """Weight change of P synapses with spikes ``pre, post (T, P)``, step by step with two traces each."""
-    x, y, dw = (torch.zeros_like(pre[0]) for _ in range(3))          # (P,)
+    x, y, dw = (torch.zeros_like(pre[0]) for _ in range(3))  # (P,)
     for pre_t, post_t in zip(pre, post, strict=True):
         x, y = x * np.exp(-1 / tau_plus), y * np.exp(-1 / tau_minus)
-        dw = dw + a_plus * x * post_t - a_minus * y * pre_t          # Δw = A₊·x·post − A₋·y·pre          (2)
-        x, y = x + pre_t, y + post_t                                 # after reading: Δt = 0 changes nothing
+        dw = (
+            dw + a_plus * x * post_t - a_minus * y * pre_t
+        )  # Δw = A₊·x·post − A₋·y·pre          (2)
+        x, y = x + pre_t, y + post_t  # after reading: Δt = 0 changes nothing
     return dw
 
 
-def stdp_window(dt: Tensor, a_plus: float, a_minus: float, tau_plus: float, tau_minus: float) -> Tensor:
+def stdp_window(
+    dt: Tensor, a_plus: float, a_minus: float, tau_plus: float, tau_minus: float
+) -> Tensor:
     """Equation (1): the weight change by one pair of spikes, ``dt = t_post − t_pre``."""
-    after, before = a_plus * torch.exp(-dt.abs() / tau_plus), -a_minus * torch.exp(-dt.abs() / tau_minus)
+    after, before = (
+        a_plus * torch.exp(-dt.abs() / tau_plus),
+        -a_minus * torch.exp(-dt.abs() / tau_minus),
+    )
     return torch.where(dt > 0, after, torch.where(dt < 0, before, 0.0))
 
 
@@ -143,15 +167,27 @@ def stdp_window(dt: Tensor, a_plus: float, a_minus: float, tau_plus: float, tau_
 def stdp_neuron(steps, mu, lam, sign, group, seed):  # type: ignore[no-untyped-def]
     """Weights of a LIF neuron after ``steps`` ms at 10 Hz; ``group`` of its 200 inputs share half their spikes."""
     np.random.seed(seed)
-    w, x, pre, v, y, eta, fade = np.full(200, 0.5), np.zeros(200), np.zeros(200), 0.0, 0.0, 0.01, np.exp(-1 / 20)
+    w, x, pre, v, y, eta, fade = (
+        np.full(200, 0.5),
+        np.zeros(200),
+        np.zeros(200),
+        0.0,
+        0.0,
+        0.01,
+        np.exp(-1 / 20),
+    )
     for _ in range(steps):
-        together = np.random.random() < 0.01                         # an event that half of the group takes part in
-        v, y, fires = v * fade, y * fade, v > 15                     # by the spikes of the step before: a delay of 1 ms
+        together = np.random.random() < 0.01  # an event that half of the group takes part in
+        v, y, fires = (
+            v * fade,
+            y * fade,
+            v > 15,
+        )  # by the spikes of the step before: a delay of 1 ms
         v = 0.0 if fires else v
         for i in range(200):
             pre[i] = np.random.random() < (0.01 if i >= group else 0.505 if together else 0.005)
-            x[i] *= fade                                             # Δw = η·(1−w)^μ·x·post − η·λ·w^μ·y·pre  (3)
-            w[i] += sign * eta * ((1 - w[i])**mu * x[i] * fires - lam * w[i]**mu * y * pre[i])
+            x[i] *= fade  # Δw = η·(1−w)^μ·x·post − η·λ·w^μ·y·pre  (3)
+            w[i] += sign * eta * ((1 - w[i]) ** mu * x[i] * fires - lam * w[i] ** mu * y * pre[i])
             w[i] = max(0.0, min(1.0, w[i]))
             x[i] += pre[i]
             v += w[i] * pre[i]
@@ -170,19 +206,23 @@ def present(images, w, theta, counts, learn, num_steps, inhibition, raise_theta,
         for t in range(num_steps):
             v *= leak
             for i in lit:
-                if np.random.random() < 0.2 * images[m, i]:          # Poisson spikes, up to 0.2 a step
+                if np.random.random() < 0.2 * images[m, i]:  # Poisson spikes, up to 0.2 a step
                     last[i] = t
                     v += w[i]
             winner = np.argmax(v - theta)
             if v[winner] > theta[winner]:
                 counts[m, winner] += 1
-                v = np.maximum(v - inhibition, -inhibition)          # one spike inhibits all the others
+                v = np.maximum(v - inhibition, -inhibition)  # one spike inhibits all the others
                 v[winner] = 0
                 if learn:
-                    theta[winner] += raise_theta                     # and makes the winner's next spike dearer
+                    theta[winner] += raise_theta  # and makes the winner's next spike dearer
                     x = np.exp((last - t) / 20).astype(np.float32)
-                    w[:, winner] += eta * (x - w[:, winner])         # Δw = η·(x − w)                         (4)
-                    w[:, winner] *= total / w[:, winner].sum()       # the sum of the weights stays, as in the paper
+                    w[:, winner] += eta * (
+                        x - w[:, winner]
+                    )  # Δw = η·(x − w)                         (4)
+                    w[:, winner] *= (
+                        total / w[:, winner].sum()
+                    )  # the sum of the weights stays, as in the paper
         if learn:
             theta *= FADE
 
@@ -199,14 +239,16 @@ class Features:
     def show(self, images: Tensor, learn: bool = False, noise: int = 0) -> np.ndarray:
         """Spike counts ``(M, N)`` for images ``(M, 1, 28, 28)``; ``noise`` chooses other Poisson spikes."""
         counts = np.zeros((len(images), len(self.theta)), np.int32)
-        x = images.flatten(1).numpy().astype(np.float32) / 255       # (M, 784)
+        x = images.flatten(1).numpy().astype(np.float32) / 255  # (M, 784)
         present(x, self.w, self.theta, counts, learn, *self.options, self.seed + noise)
         return counts
 
     def name_neurons(self, images: Tensor, y: Tensor) -> None:
         """The only use of labels, after learning: a neuron is named by the class that it spikes most for."""
         counts, y = self.show(images, noise=998), y.numpy()
-        self.labels = np.argmax([counts[y == k].mean(0) if (y == k).any() else 0 * self.theta for k in range(10)], 0)
+        self.labels = np.argmax(
+            [counts[y == k].mean(0) if (y == k).any() else 0 * self.theta for k in range(10)], 0
+        )
 
     def accuracy(self, images: Tensor, y: Tensor) -> float:
         """The class whose neurons spike most, on average over them, answers."""
@@ -222,32 +264,57 @@ class Features:
 class RecurrentALIF(nn.Module):
     """n_in → n recurrent ALIF neurons → n_out leaky read-outs; ``beta = 0`` makes LIF neurons of them."""
 
-    def __init__(self, n_in: int, n: int, n_out: int, g: torch.Generator, *, alpha: float = float(np.exp(-5 / 20)),
-                 kappa: float = float(np.exp(-5 / 20)), beta: float = 0.1, recurrent: bool = True) -> None:
+    def __init__(
+        self,
+        n_in: int,
+        n: int,
+        n_out: int,
+        g: torch.Generator,
+        *,
+        alpha: float = float(np.exp(-5 / 20)),
+        kappa: float = float(np.exp(-5 / 20)),
+        beta: float = 0.1,
+        recurrent: bool = True,
+    ) -> None:
         super().__init__()
         self.w_in = nn.Parameter(torch.randn(n, n_in, generator=g) / n_in**0.5)
-        self.w_rec = nn.Parameter(torch.randn(n, n, generator=g) / n**0.5 * (1 - torch.eye(n)) * recurrent)
+        self.w_rec = nn.Parameter(
+            torch.randn(n, n, generator=g) / n**0.5 * (1 - torch.eye(n)) * recurrent
+        )
         self.w_out = nn.Parameter(torch.randn(n_out, n, generator=g) / n**0.5)
         self.register_buffer("random_feedback", torch.randn(n_out, n, generator=g) / n**0.5)
-        self.register_buffer("mask", (1 - torch.eye(n)) * recurrent)  # no neuron has a synapse onto itself
-        self.alpha, self.kappa, self.beta, self.rho = alpha, kappa, beta, float(np.exp(-5 / 2000))  # fade in a step
+        self.register_buffer(
+            "mask", (1 - torch.eye(n)) * recurrent
+        )  # no neuron has a synapse onto itself
+        self.alpha, self.kappa, self.beta, self.rho = (
+            alpha,
+            kappa,
+            beta,
+            float(np.exp(-5 / 2000)),
+        )  # fade in a step
         self.theta, self.gamma = 0.6, 0.3
 
     def state(self, B: int) -> tuple[Tensor, ...]:
         """v, a, z, ψ ``(B, n)`` and y ``(B, K)`` before the first step."""
-        return *[self.w_in.new_zeros(B, len(self.w_in))] * 4, self.w_in.new_zeros(B, len(self.w_out))
+        return *[self.w_in.new_zeros(B, len(self.w_in))] * 4, self.w_in.new_zeros(
+            B, len(self.w_out)
+        )
 
-    def forward(self, x_t: Tensor, state: tuple[Tensor, ...], cut: bool = False) -> tuple[Tensor, ...]:
+    def forward(
+        self, x_t: Tensor, state: tuple[Tensor, ...], cut: bool = False
+    ) -> tuple[Tensor, ...]:
         """One step. ``cut``: no gradient through spikes to other neurons, the path that e-prop drops."""
         v, a, z, _, y = state
         cur = x_t @ self.w_in.T + (z.detach() if cut else z) @ self.w_rec.T
-        v = self.alpha * v + cur - self.theta * z.detach()             # v[t] = α·v[t−1] + … − z[t−1]·θ       [6]
-        a = self.rho * a + z                                           # a[t] = ρ·a[t−1] + z[t−1]             [10]
+        v = (
+            self.alpha * v + cur - self.theta * z.detach()
+        )  # v[t] = α·v[t−1] + … − z[t−1]·θ       [6]
+        a = self.rho * a + z  # a[t] = ρ·a[t−1] + z[t−1]             [10]
         u = (v - self.theta - self.beta * a) / self.theta
         psi = self.gamma / self.theta * (1 - u.detach().abs()).clamp(min=0)
-        z = (u > 0).to(u.dtype)                                        # z[t] = H(v[t] − θ − β·a[t])          [9]
-        z = z + self.theta * psi * (u - u.detach())                    # adds 0, and to autograd ∂z/∂v = ψ
-        y = self.kappa * y + z @ self.w_out.T                          # y[t] = κ·y[t−1] + Σ_j W_kj·z_j[t]    [11]
+        z = (u > 0).to(u.dtype)  # z[t] = H(v[t] − θ − β·a[t])          [9]
+        z = z + self.theta * psi * (u - u.detach())  # adds 0, and to autograd ∂z/∂v = ψ
+        y = self.kappa * y + z @ self.w_out.T  # y[t] = κ·y[t−1] + Σ_j W_kj·z_j[t]    [11]
         return v, a, z, psi, y
 
 
@@ -258,7 +325,11 @@ class EProp:
         self.net, self.feedback, self.now, (n, n_in) = net, feedback, net.state(B), net.w_in.shape
         new = net.w_in.new_zeros
         self.pre, self.psi, self.out = new(B, n_in + n), new(B, n), new(B, n)
-        self.grad, self.grad_out, self.synaptic = new(n, n_in + n), new(net.w_out.shape), net.beta > 0 or net.kappa > 0
+        self.grad, self.grad_out, self.synaptic = (
+            new(n, n_in + n),
+            new(net.w_out.shape),
+            net.beta > 0 or net.kappa > 0,
+        )
         self.eps_a, self.elig = (new(B, n, n_in + n) if self.synaptic else None for _ in range(2))
 
     @torch.no_grad()
@@ -266,8 +337,12 @@ class EProp:
         """One step of network and traces; gives the read-out ``y (B, K)``."""
         net = self.net
         if self.synaptic:  # ε_a[t] = ψ[t−1]·z̄[t−1] + (ρ − β·ψ[t−1])·ε_a[t−1]                                   [24]
-            self.eps_a.mul_((net.rho - net.beta * self.psi)[..., None]).addcmul_(self.psi[..., None], self.pre[:, None])
-        self.pre = net.alpha * self.pre + torch.cat((x_t, self.now[2]), 1)  # z̄[t] = α·z̄[t−1] + x[t] or z[t−1]  [22]
+            self.eps_a.mul_((net.rho - net.beta * self.psi)[..., None]).addcmul_(
+                self.psi[..., None], self.pre[:, None]
+            )
+        self.pre = net.alpha * self.pre + torch.cat(
+            (x_t, self.now[2]), 1
+        )  # z̄[t] = α·z̄[t−1] + x[t] or z[t−1]  [22]
         self.now = net(x_t, self.now)
         self.psi = self.now[3]
         if self.synaptic:  # ē[t] = κ·ē[t−1] + ψ[t]·(z̄[t] − β·ε_a[t])                                       [23, 25]
@@ -279,17 +354,25 @@ class EProp:
     @torch.no_grad()
     def learn(self, error: Tensor) -> None:
         """Add this step's share of the gradient; ``error (B, K)`` is π − π* at the read-outs."""
-        signal = error @ self.feedback                                 # L_j[t] = Σ_k B_jk·(π_k[t] − π*_k[t])  [4]
+        signal = error @ self.feedback  # L_j[t] = Σ_k B_jk·(π_k[t] − π*_k[t])  [4]
         if self.synaptic:
-            self.grad += torch.einsum("bj,bji->ji", signal, self.elig)  # Σ_t L_j[t]·ē_ji[t]                   [28]
+            self.grad += torch.einsum(
+                "bj,bji->ji", signal, self.elig
+            )  # Σ_t L_j[t]·ē_ji[t]                   [28]
         else:  # LIF, no leak at the read-out: ē_ji = ψ_j·z̄_i is made of what two neurons know, no trace is kept
             self.grad += (signal * self.psi).T @ self.pre
         self.grad_out += error.T @ self.out
 
 
-def eprop_gradient(net: RecurrentALIF, x: Tensor, target: Tensor, recall: int, random: bool = False) -> Outcome:
+def eprop_gradient(
+    net: RecurrentALIF, x: Tensor, target: Tensor, recall: int, random: bool = False
+) -> Outcome:
     """By e-prop: gradients of the cross entropy in the last ``recall`` steps. ``x`` is read a step at a time."""
-    rule, share, rate = EProp(net, len(target), net.random_feedback if random else net.w_out), 0.0, 0.0
+    rule, share, rate = (
+        EProp(net, len(target), net.random_feedback if random else net.w_out),
+        0.0,
+        0.0,
+    )
     for t in range(len(x)):
         y = rule.step(x[t])
         rate = rate + rule.now[2].mean() / len(x)
@@ -300,7 +383,9 @@ def eprop_gradient(net: RecurrentALIF, x: Tensor, target: Tensor, recall: int, r
     return (w_in, w_rec * net.mask, rule.grad_out), share, rate
 
 
-def forward_all(net: RecurrentALIF, x: Tensor, target: Tensor, recall: int, cut: bool = False) -> tuple[Tensor, ...]:
+def forward_all(
+    net: RecurrentALIF, x: Tensor, target: Tensor, recall: int, cut: bool = False
+) -> tuple[Tensor, ...]:
     """All steps, and autograd keeps them: loss in the last ``recall`` steps, class shares (B, K), mean rate."""
     now, loss, share, rate = net.state(len(target)), 0.0, 0.0, 0.0
     for t in range(len(x)):
@@ -312,7 +397,9 @@ def forward_all(net: RecurrentALIF, x: Tensor, target: Tensor, recall: int, cut:
     return loss, share, rate
 
 
-def bptt_gradient(net: RecurrentALIF, x: Tensor, target: Tensor, recall: int, cut: bool = False) -> Outcome:
+def bptt_gradient(
+    net: RecurrentALIF, x: Tensor, target: Tensor, recall: int, cut: bool = False
+) -> Outcome:
     """By BPTT: the same gradients through all steps."""
     loss, share, rate = forward_all(net, x, target, recall, cut)
     w_in, w_rec, w_out = torch.autograd.grad(loss, [net.w_in, net.w_rec, net.w_out])
@@ -320,23 +407,32 @@ def bptt_gradient(net: RecurrentALIF, x: Tensor, target: Tensor, recall: int, cu
 
 
 RULES: dict[str, Callable[..., Outcome]] = {
-    "BPTT": bptt_gradient, "e-prop, symmetric": eprop_gradient,
-    "e-prop, random": lambda net, x, y, recall: eprop_gradient(net, x, y, recall, random=True)}
+    "BPTT": bptt_gradient,
+    "e-prop, symmetric": eprop_gradient,
+    "e-prop, random": lambda net, x, y, recall: eprop_gradient(net, x, y, recall, random=True),
+}
 ARMS = {  # in the cue task: rule, β, time constant of the membrane in steps of 5 ms
-    "e-prop, LIF of 20 ms": ("e-prop, symmetric", 0.0, 4), "e-prop, LIF of 2 s": ("e-prop, symmetric", 0.0, 400),
-    "e-prop, ALIF, random": ("e-prop, random", 0.1, 4), "e-prop, ALIF, symmetric": ("e-prop, symmetric", 0.1, 4),
-    "BPTT, ALIF": ("BPTT", 0.1, 4)}
+    "e-prop, LIF of 20 ms": ("e-prop, symmetric", 0.0, 4),
+    "e-prop, LIF of 2 s": ("e-prop, symmetric", 0.0, 400),
+    "e-prop, ALIF, random": ("e-prop, random", 0.1, 4),
+    "e-prop, ALIF, symmetric": ("e-prop, symmetric", 0.1, 4),
+    "BPTT, ALIF": ("BPTT", 0.1, 4),
+}
 
 
 def cue_trials(B: int, g: torch.Generator, wait: int, device: Any = "cpu") -> tuple[Tensor, Tensor]:
     """Cue accumulation, 5 ms a step: ``(T, B, 40)``, seven cues left or right, noise, a question; the side ``(B,)``."""
-    side = (torch.rand(B, 7, generator=g) < torch.where(torch.rand(B, 1, generator=g) < 0.5, 0.7, 0.3)).long()
-    p = torch.zeros(7 * 30 + wait, B, 4, 10)                         # (T, B, left/right/question/noise, neurons)
+    side = (
+        torch.rand(B, 7, generator=g) < torch.where(torch.rand(B, 1, generator=g) < 0.5, 0.7, 0.3)
+    ).long()
+    p = torch.zeros(7 * 30 + wait, B, 4, 10)  # (T, B, left/right/question/noise, neurons)
     for k in range(7):
-        p[30 * k + 10:30 * (k + 1), torch.arange(B), side[:, k]] = 0.2   # 40 Hz
+        p[30 * k + 10 : 30 * (k + 1), torch.arange(B), side[:, k]] = 0.2  # 40 Hz
     p[-RECALL:, :, 2], p[:, :, 3] = 0.2, 0.05
     p = p.flatten(2)
-    return (torch.rand(p.shape, generator=g) < p).float().to(device), (side.sum(1) > 3).long().to(device)
+    return (torch.rand(p.shape, generator=g) < p).float().to(device), (side.sum(1) > 3).long().to(
+        device
+    )
 
 
 # ------------------------------------------------------------------------------------ the experiments
@@ -347,17 +443,36 @@ def experiment_synapse(cfg: Config) -> dict[str, Any]:
     dts = torch.arange(-60, 61)
     pre, post = (torch.zeros(121, 121, dtype=torch.float64) for _ in range(2))  # (T, P)
     pre[60], post[60 + dts, torch.arange(121)] = 1.0, 1.0
-    rules = {name: stdp_traces(pre, post, s, 0.8 * s, 20, 30) for name, s in (("Hebbian", 1), ("anti-Hebbian", -1))}
+    rules = {
+        name: stdp_traces(pre, post, s, 0.8 * s, 20, 30)
+        for name, s in (("Hebbian", 1), ("anti-Hebbian", -1))
+    }
     error = (rules["Hebbian"] - stdp_window(dts.double(), 1, 0.8, 20, 30)).abs().max()
-    signs = {"additive (μ = 0)": (0, 1.05, 1), "multiplicative (μ = 1)": (1, 1.05, 1), "anti-Hebbian": (0, 1.05, -1)}
-    return {"dt": dts, "rules": {"counts only": 0.5 * pre.sum(0) * post.sum(0), **rules}, "error": float(error),
-            "weights": {k: stdp_neuron(2_000 if cfg.smoke else 500_000, *s, 40, cfg.seed) for k, s in signs.items()}}
+    signs = {
+        "additive (μ = 0)": (0, 1.05, 1),
+        "multiplicative (μ = 1)": (1, 1.05, 1),
+        "anti-Hebbian": (0, 1.05, -1),
+    }
+    return {
+        "dt": dts,
+        "rules": {"counts only": 0.5 * pre.sum(0) * post.sum(0), **rules},
+        "error": float(error),
+        "weights": {
+            k: stdp_neuron(2_000 if cfg.smoke else 500_000, *s, 40, cfg.seed)
+            for k, s in signs.items()
+        },
+    }
 
 
 def experiment_features(cfg: Config, data: ImageData) -> dict[str, Any]:
     """The layer with and without each ingredient (10,000 images, validation), then on all images."""
-    x, few, accuracy = data.x_train[:cfg.train_images], min(10_000, cfg.train_images), {}
-    arms = {"no inhibition": {"inhibition": 0}, "fixed thresholds": {"raise_theta": 0}, "both": {}, "all images": {}}
+    x, few, accuracy = data.x_train[: cfg.train_images], min(10_000, cfg.train_images), {}
+    arms = {
+        "no inhibition": {"inhibition": 0},
+        "fixed thresholds": {"raise_theta": 0},
+        "both": {},
+        "all images": {},
+    }
     for name, options in arms.items():
         layer, began = Features(cfg, **options), time.perf_counter()
         for i in range(cfg.epochs if name == "all images" else 1):
@@ -366,18 +481,32 @@ def experiment_features(cfg: Config, data: ImageData) -> dict[str, Any]:
         layer.name_neurons(x[:few], data.y_train[:few])
         accuracy[name] = layer.accuracy(data.x_val, data.y_val)
     # everything is decided: the test images are looked at here, once
-    return {"accuracy": accuracy, "seconds": seconds, "layer": layer,
-            "test": layer.accuracy(data.x_test, data.y_test)}
+    return {
+        "accuracy": accuracy,
+        "seconds": seconds,
+        "layer": layer,
+        "test": layer.accuracy(data.x_test, data.y_test),
+    }
 
 
 def experiment_exact(cfg: Config) -> dict[str, float]:
     """Largest relative difference of e-prop's and BPTT's gradients where theory says there is none (float64)."""
     error, g = {}, torch.Generator().manual_seed(cfg.seed)
-    for name, beta, recurrent in (("LIF, feed-forward", 0.0, False), ("ALIF, feed-forward", 0.2, False),
-                                  ("recurrent ALIF, BPTT not through other neurons", 0.2, True)):
+    for name, beta, recurrent in (
+        ("LIF, feed-forward", 0.0, False),
+        ("ALIF, feed-forward", 0.2, False),
+        ("recurrent ALIF, BPTT not through other neurons", 0.2, True),
+    ):
         net = RecurrentALIF(8, 12, 3, g, beta=beta, recurrent=recurrent).double()
-        x, y = (torch.rand(80, 6, 8, generator=g) < 0.3).double(), torch.randint(0, 3, (6,), generator=g)
-        pairs = zip(eprop_gradient(net, x, y, 40)[0], bptt_gradient(net, x, y, 40, cut=recurrent)[0], strict=True)
+        x, y = (
+            (torch.rand(80, 6, 8, generator=g) < 0.3).double(),
+            torch.randint(0, 3, (6,), generator=g),
+        )
+        pairs = zip(
+            eprop_gradient(net, x, y, 40)[0],
+            bptt_gradient(net, x, y, 40, cut=recurrent)[0],
+            strict=True,
+        )
         error[name] = max(float((a - b).norm() / b.norm().clamp(min=1e-12)) for a, b in pairs)
     return error
 
@@ -385,13 +514,25 @@ def experiment_exact(cfg: Config) -> dict[str, float]:
 def cosines(net: RecurrentALIF, x: Tensor, y: Tensor) -> list[list[float]]:
     """Cosine to BPTT's gradient: symmetric and random feedback, each for W_in, W_rec, W_out."""
     exact = bptt_gradient(net, x, y, RECALL)[0]
-    return [[float(F.cosine_similarity(a.flatten(), b.flatten(), dim=0)) for a, b in zip(
-        eprop_gradient(net, x, y, RECALL, random)[0], exact, strict=True)] for random in (False, True)]
+    return [
+        [
+            float(F.cosine_similarity(a.flatten(), b.flatten(), dim=0))
+            for a, b in zip(eprop_gradient(net, x, y, RECALL, random)[0], exact, strict=True)
+        ]
+        for random in (False, True)
+    ]
 
 
-def learn(net: RecurrentALIF, rule: str, trials: Any, updates: int, recall: int, lr: float) -> dict[str, Any]:
+def learn(
+    net: RecurrentALIF, rule: str, trials: Any, updates: int, recall: int, lr: float
+) -> dict[str, Any]:
     """Adam on gradients by ``rule``, its rate falling along a cosine; each batch is tested before learning from it."""
-    optimizer, accuracy, began, rate = torch.optim.Adam(net.parameters(), lr=lr), [], time.perf_counter(), 0.0
+    optimizer, accuracy, began, rate = (
+        torch.optim.Adam(net.parameters(), lr=lr),
+        [],
+        time.perf_counter(),
+        0.0,
+    )
     schedule = torch.optim.lr_scheduler.CosineAnnealingLR(optimizer, updates)
     for x, y in trials:
         gradients, share, rate = RULES[rule](net, x, y, recall)
@@ -400,7 +541,11 @@ def learn(net: RecurrentALIF, rule: str, trials: Any, updates: int, recall: int,
             w.grad = grad
         optimizer.step()
         schedule.step()
-    return {"curve": accuracy, "seconds": (time.perf_counter() - began) / len(accuracy), "rate": float(rate)}
+    return {
+        "curve": accuracy,
+        "seconds": (time.perf_counter() - began) / len(accuracy),
+        "rate": float(rate),
+    }
 
 
 @torch.no_grad()
@@ -415,8 +560,13 @@ def experiment_cues(cfg: Config, device: torch.device) -> dict[str, dict[str, An
     for name, (rule, beta, tau) in ARMS.items():
         runs = []
         for seed in range(cfg.seed, cfg.seed + cfg.seeds):
-            g, fresh = torch.Generator().manual_seed(seed), torch.Generator().manual_seed(seed + 10_000)
-            net = RecurrentALIF(40, cfg.num_hidden, 2, g, beta=beta, alpha=float(np.exp(-1 / tau))).to(device)
+            g, fresh = (
+                torch.Generator().manual_seed(seed),
+                torch.Generator().manual_seed(seed + 10_000),
+            )
+            net = RecurrentALIF(
+                40, cfg.num_hidden, 2, g, beta=beta, alpha=float(np.exp(-1 / tau))
+            ).to(device)
             probe = cue_trials(BATCH, fresh, cfg.wait, device)
             before = cosines(net, *probe)
             trials = (cue_trials(BATCH, g, cfg.wait, device) for _ in range(cfg.iterations))
@@ -424,7 +574,10 @@ def experiment_cues(cfg: Config, device: torch.device) -> dict[str, dict[str, An
             n = 20 if cfg.smoke else 1000
             test = right(net, *cue_trials(n, fresh, cfg.wait, device), RECALL) / n
             runs.append(done | {"test": test, "cosine": [before, cosines(net, *probe)]})
-        arms[name] = {k: np.asarray([r[k] for r in runs]) for k in runs[0]} | {"net": net, "n": n * cfg.seeds}
+        arms[name] = {k: np.asarray([r[k] for r in runs]) for k in runs[0]} | {
+            "net": net,
+            "n": n * cfg.seeds,
+        }
     return arms
 
 
@@ -446,7 +599,10 @@ def experiment_traces(cfg: Config) -> dict[str, list[float]]:
 def experiment_memory(cfg: Config) -> dict[str, Any]:
     """Bytes kept from step to step until the weights can change, one sample, against the length T."""
     steps = (40, 60, 80) if cfg.smoke else (100, 200, 500, 1000, 1500, 2000)
-    net, y = RecurrentALIF(40, cfg.num_hidden, 2, torch.Generator().manual_seed(cfg.seed)), torch.zeros(1).long()
+    net, y = (
+        RecurrentALIF(40, cfg.num_hidden, 2, torch.Generator().manual_seed(cfg.seed)),
+        torch.zeros(1).long(),
+    )
     kept: dict[str, list[int]] = {"BPTT": [], "e-prop": []}
     for T in steps:
         x, rule = (torch.rand(T, 1, 40) < 0.05).float(), EProp(net, 1, net.w_out)
@@ -456,12 +612,22 @@ def experiment_memory(cfg: Config) -> dict[str, Any]:
         with saved_for_backward() as eprop:
             for x_t in x:
                 rule.learn(rule.step(x_t).softmax(1))
-            tensors = [v for v in [*vars(rule).values(), *rule.now] if isinstance(v, Tensor) and v is not net.w_out]
+            tensors = [
+                v
+                for v in [*vars(rule).values(), *rule.now]
+                if isinstance(v, Tensor) and v is not net.w_out
+            ]
             kept["e-prop"].append(eprop() + sum(v.nbytes for v in tensors))
     slope, first = np.polyfit(steps, kept["BPTT"], 1)
     bptt, eprop = (np.asarray(k) for k in kept.values())
-    return {"steps": steps, "kept": kept, "slope": slope, "crossing": (eprop[-1] - first) / slope,
-            "r2": 1 - np.var(bptt - slope * np.asarray(steps) - first) / np.var(bptt), "growth": eprop[-1] / eprop[0]}
+    return {
+        "steps": steps,
+        "kept": kept,
+        "slope": slope,
+        "crossing": (eprop[-1] - first) / slope,
+        "r2": 1 - np.var(bptt - slope * np.asarray(steps) - first) / np.var(bptt),
+        "growth": eprop[-1] / eprop[0],
+    }
 
 
 def experiment_supervised(cfg: Config, data: ImageData, device: torch.device) -> dict[str, float]:
@@ -470,12 +636,21 @@ def experiment_supervised(cfg: Config, data: ImageData, device: torch.device) ->
     show = lambda x, y: (x.flatten(1).expand(T, -1, -1), y)  # noqa: E731
     for rule in RULES:
         g = torch.Generator().manual_seed(cfg.seed)
-        net = RecurrentALIF(784, cfg.neurons, 10, g, alpha=0.9, beta=0.0, kappa=0.0, recurrent=False).to(device)
-        x, y = data.x_train[:cfg.train_images], data.y_train[:cfg.train_images]
-        learn(net, rule, (show(*b) for b in batches(x, y, 100, generator=g, device=device)),
-              -(-len(x) // 100), T, 2e-3)
-        accuracy[rule] = sum(right(net, *show(*b), T) for b in batches(data.x_test, data.y_test, 500, device=device)) \
-            / len(data.y_test)
+        net = RecurrentALIF(
+            784, cfg.neurons, 10, g, alpha=0.9, beta=0.0, kappa=0.0, recurrent=False
+        ).to(device)
+        x, y = data.x_train[: cfg.train_images], data.y_train[: cfg.train_images]
+        learn(
+            net,
+            rule,
+            (show(*b) for b in batches(x, y, 100, generator=g, device=device)),
+            -(-len(x) // 100),
+            T,
+            2e-3,
+        )
+        accuracy[rule] = sum(
+            right(net, *show(*b), T) for b in batches(data.x_test, data.y_test, 500, device=device)
+        ) / len(data.y_test)
     return accuracy
 
 
@@ -484,13 +659,26 @@ def experiment_supervised(cfg: Config, data: ImageData, device: torch.device) ->
 
 def plot_synapse(found: dict[str, Any]) -> Figure:
     gain = [w[:40].mean() - w[40:].mean() for w in found["weights"].values()]
-    fig, axes = plots.figure(1, 4, size=(14, 3.4), title=(
-        f"Order in time decides the sign: inputs that fire together gain {gain[0]:+.2f}, by the mirror {gain[2]:+.2f}"))
+    fig, axes = plots.figure(
+        1,
+        4,
+        size=(14, 3.4),
+        title=(
+            f"Order in time decides the sign: inputs that fire together gain {gain[0]:+.2f}, by the mirror {gain[2]:+.2f}"
+        ),
+    )
     plots.curves(axes[0], found["dt"], found["rules"], markers=False)
     axes[0].set_ylim(-1.1, 2.2)  # room for the legend
     plots.label(axes[0], "Δt = t_post − t_pre (ms)", "Δw (in A₊)", "One pair of spikes")
     for ax, (name, w) in zip(axes[1:], found["weights"].items(), strict=True):
-        ax.hist([w[:40], w[40:]], 20, range=(0, 1), stacked=True, color=[plots.RED, plots.SKY], label=["group", "rest"])
+        ax.hist(
+            [w[:40], w[40:]],
+            20,
+            range=(0, 1),
+            stacked=True,
+            color=[plots.RED, plots.SKY],
+            label=["group", "rest"],
+        )
         plots.label(ax, "weight (1 = bound)", "synapses", name)
     axes[2].legend()
     return fig
@@ -498,8 +686,15 @@ def plot_synapse(found: dict[str, Any]) -> Figure:
 
 def plot_features(found: dict[str, Any], n: int) -> Figure:
     layer, side = found["layer"], int(np.ceil(np.sqrt(n)))
-    fig, (a, b) = plots.figure(1, 2, size=(11.5, 5.6), width_ratios=(1.25, 1), title=(
-        f"{n} neurons find the digits without labels; once named, {100 * found['test']:.1f} % of the test is right"))
+    fig, (a, b) = plots.figure(
+        1,
+        2,
+        size=(11.5, 5.6),
+        width_ratios=(1.25, 1),
+        title=(
+            f"{n} neurons find the digits without labels; once named, {100 * found['test']:.1f} % of the test is right"
+        ),
+    )
     wall = np.zeros((side * side, 29, 29))
     wall[:n, :28, :28] = layer.w.T[np.argsort(layer.labels)].reshape(-1, 28, 28)
     wall = wall.reshape(side, side, 29, 29).swapaxes(1, 2).reshape(29 * side, -1)
@@ -511,21 +706,50 @@ def plot_features(found: dict[str, Any], n: int) -> Figure:
     return fig
 
 
-def plot_eprop(cfg: Config, arms: dict[str, Any], traces: dict[str, list[float]], memory: dict[str, Any]) -> Figure:
-    good, bad = (100 * arms[k]["test"].mean() for k in ("e-prop, ALIF, symmetric", "e-prop, LIF of 20 ms"))
-    fig, (a, b, c) = plots.figure(1, 3, size=(15, 4.4), title=(
-        f"A trace that outlasts the wait learns: {good:.1f} % with adaptation, {bad:.1f} % with a membrane of 20 ms"))
+def plot_eprop(
+    cfg: Config, arms: dict[str, Any], traces: dict[str, list[float]], memory: dict[str, Any]
+) -> Figure:
+    good, bad = (
+        100 * arms[k]["test"].mean() for k in ("e-prop, ALIF, symmetric", "e-prop, LIF of 20 ms")
+    )
+    fig, (a, b, c) = plots.figure(
+        1,
+        3,
+        size=(15, 4.4),
+        title=(
+            f"A trace that outlasts the wait learns: {good:.1f} % with adaptation, {bad:.1f} % with a membrane of 20 ms"
+        ),
+    )
     seconds, w = 5e-3 * np.arange(210 + cfg.wait), max(1, cfg.iterations // 10)
     plots.curves(a, seconds, {k: np.asarray(e) / max(e) for k, e in traces.items()}, markers=False)
     a.set(yscale="log", ylim=(1e-4, 2))
     a.axvspan(0, 0.1, color="0.85")
     a.axvspan(seconds[-RECALL], seconds[-1], color=plots.YELLOW, alpha=0.4)
-    plots.label(a, "time (s)", "mean |ē|, peak = 1", "Trace of a cue (grey) until the answer (yellow)")
-    plots.curves(b, range(w, cfg.iterations + 1), {
-        k: [100 * np.convolve(r, np.ones(w) / w, "valid") for r in v["curve"]] for k, v in arms.items()}, markers=False)
-    plots.label(b, f"updates ({BATCH} fresh trials each)", "accuracy (%)", f"Cue task of {len(seconds)} steps")
+    plots.label(
+        a, "time (s)", "mean |ē|, peak = 1", "Trace of a cue (grey) until the answer (yellow)"
+    )
+    plots.curves(
+        b,
+        range(w, cfg.iterations + 1),
+        {
+            k: [100 * np.convolve(r, np.ones(w) / w, "valid") for r in v["curve"]]
+            for k, v in arms.items()
+        },
+        markers=False,
+    )
+    plots.label(
+        b,
+        f"updates ({BATCH} fresh trials each)",
+        "accuracy (%)",
+        f"Cue task of {len(seconds)} steps",
+    )
     plots.curves(c, memory["steps"], {k: np.asarray(v) / 2**10 for k, v in memory["kept"].items()})
-    plots.label(c, "time steps T", "kept, one sample (KiB)", f"BPTT keeps more from {memory['crossing']:.0f} steps on")
+    plots.label(
+        c,
+        "time steps T",
+        "kept, one sample (KiB)",
+        f"BPTT keeps more from {memory['crossing']:.0f} steps on",
+    )
     return fig
 
 
@@ -537,7 +761,8 @@ FRENKEL = [  # the defaults of main.py, setup.py and models.py at commit 0f32a8f
     ("surrogate", "γ·max(0, 1 − |v − θ|/θ), γ = 0.3, θ = 0.6", "divided by θ, else the same"),
     ("feedback; error", "symmetric; last 150 ms", "symmetric, random; last 150 ms"),
     ("optimiser", "Adam 1e-4, gradients × (0.05, 0.05, 1)", "Adam 1e-2"),
-    ("data", "200 fixed trials, 10 epochs; 100 for test", "fresh trials; 1,000 a seed for test")]
+    ("data", "200 fixed trials, 10 epochs; 100 for test", "fresh trials; 1,000 a seed for test"),
+]
 
 
 def main(cfg: Config, run: Run) -> None:
@@ -545,51 +770,155 @@ def main(cfg: Config, run: Run) -> None:
     run.print("\n1  One synapse, one neuron")
     found = experiment_synapse(cfg)
     run.figure(plot_synapse(found), "synapse")
-    run.claim("window_error", "STDP by traces against A±·exp(−|Δt|/τ±): difference", found["error"], "", "<= 1e-6")
-    for key, (name, w) in zip(("additive", "multiplicative", "anti"), found["weights"].items(), strict=True):
-        run.claim(f"gain_{key}", f"{name}: mean weight, correlated − independent", w[:40].mean() - w[40:].mean(), "")
-        run.claim(f"ends_{key}", f"{name}: weights within 0.1 of a bound", ((w < 0.1) | (w > 0.9)).mean())
+    run.claim(
+        "window_error",
+        "STDP by traces against A±·exp(−|Δt|/τ±): difference",
+        found["error"],
+        "",
+        "<= 1e-6",
+    )
+    for key, (name, w) in zip(
+        ("additive", "multiplicative", "anti"), found["weights"].items(), strict=True
+    ):
+        run.claim(
+            f"gain_{key}",
+            f"{name}: mean weight, correlated − independent",
+            w[:40].mean() - w[40:].mean(),
+            "",
+        )
+        run.claim(
+            f"ends_{key}", f"{name}: weights within 0.1 of a bound", ((w < 0.1) | (w > 0.9)).mean()
+        )
     run.print(f"\n2  {cfg.neurons} neurons, {cfg.train_images:,} digits, no labels")
     found, n = experiment_features(cfg, data), len(data.y_test)
     run.figure(plot_features(found, cfg.neurons), "features")
     for key, name in zip(("no_inhibition", "fixed", "few"), found["accuracy"], strict=False):
-        run.claim(f"stdp_{key}", f"STDP layer, {name}, up to 10,000 images, validation", found["accuracy"][name],
-                  n=len(data.y_val), real=True)
-    run.claim("stdp_accuracy", f"STDP layer, {cfg.neurons} neurons, test accuracy", found["test"], "1",
-              ">= 0.87" if cfg.full else ">= 0.80", n=n, real=True)
+        run.claim(
+            f"stdp_{key}",
+            f"STDP layer, {name}, up to 10,000 images, validation",
+            found["accuracy"][name],
+            n=len(data.y_val),
+            real=True,
+        )
+    run.claim(
+        "stdp_accuracy",
+        f"STDP layer, {cfg.neurons} neurons, test accuracy",
+        found["test"],
+        "1",
+        ">= 0.87" if cfg.full else ">= 0.80",
+        n=n,
+        real=True,
+    )
     run.claim("stdp_seconds", "it learns on one CPU core in", found["seconds"], "s", real=True)
     run.print(f"\n3  e-prop and BPTT; cue accumulation, {210 + cfg.wait} steps, {cfg.seeds} seeds")
-    for key, (name, error) in zip(("lif", "alif", "cut"), experiment_exact(cfg).items(), strict=True):
-        run.claim(f"exact_{key}", f"e-prop's gradient against BPTT's, relative: {name}", error, "", "<= 1e-5")
+    for key, (name, error) in zip(
+        ("lif", "alif", "cut"), experiment_exact(cfg).items(), strict=True
+    ):
+        run.claim(
+            f"exact_{key}",
+            f"e-prop's gradient against BPTT's, relative: {name}",
+            error,
+            "",
+            "<= 1e-5",
+        )
     arms, memory = experiment_cues(cfg, run.device), experiment_memory(cfg)
     run.figure(plot_eprop(cfg, arms, experiment_traces(cfg), memory), "eprop")
     best, bptt = arms["e-prop, ALIF, symmetric"], arms["BPTT, ALIF"]
     run.checkpoint(best["net"])
-    for key, (name, arm) in zip(("lif", "lif_slow", "random", "eprop", "bptt"), arms.items(), strict=True):
-        run.claim(f"cue_{key}", f"cue task: {name}", arm["test"].mean(), "1", ">= 0.95" if key == "eprop" else None,
-                  n=arm["n"])
+    for key, (name, arm) in zip(
+        ("lif", "lif_slow", "random", "eprop", "bptt"), arms.items(), strict=True
+    ):
+        run.claim(
+            f"cue_{key}",
+            f"cue task: {name}",
+            arm["test"].mean(),
+            "1",
+            ">= 0.95" if key == "eprop" else None,
+            n=arm["n"],
+        )
     for layer, value in zip(("in", "rec", "out"), best["cosine"].mean(0)[1, 0], strict=True):
-        run.claim(f"cosine_{layer}", f"W_{layer}: cosine of e-prop (symmetric, trained) and BPTT", value, "")
-    run.table("Cue task", ("arm", "test accuracy by seed", "Hz", "s an update"), [(k, " ".join(
-        f"{t:.3f}" for t in v["test"]), 200 * v["rate"].mean(), v["seconds"].mean()) for k, v in arms.items()])
-    run.table("Cosine of e-prop's gradient to BPTT's, untrained → trained by the arm", (
-        "arm", *(f"{w}, {fb}" for fb in ("symmetric", "random") for w in ("W_in", "W_rec", "W_out"))), [
-        (k, *(f"{a:.2f} → {b:.2f}" for a, b in v["cosine"].mean(0).reshape(2, 6).T)) for k, v in arms.items()])
+        run.claim(
+            f"cosine_{layer}",
+            f"W_{layer}: cosine of e-prop (symmetric, trained) and BPTT",
+            value,
+            "",
+        )
+    run.table(
+        "Cue task",
+        ("arm", "test accuracy by seed", "Hz", "s an update"),
+        [
+            (
+                k,
+                " ".join(f"{t:.3f}" for t in v["test"]),
+                200 * v["rate"].mean(),
+                v["seconds"].mean(),
+            )
+            for k, v in arms.items()
+        ],
+    )
+    run.table(
+        "Cosine of e-prop's gradient to BPTT's, untrained → trained by the arm",
+        (
+            "arm",
+            *(f"{w}, {fb}" for fb in ("symmetric", "random") for w in ("W_in", "W_rec", "W_out")),
+        ),
+        [
+            (k, *(f"{a:.2f} → {b:.2f}" for a, b in v["cosine"].mean(0).reshape(2, 6).T))
+            for k, v in arms.items()
+        ],
+    )
     run.print("\n4  Memory, and three rules side by side")
     steps, digits = memory["steps"], experiment_supervised(cfg, data, run.device)
-    run.claim("memory_r2", "straightness (R²) of BPTT's memory against T", memory["r2"], "", ">= 0.999")
+    run.claim(
+        "memory_r2", "straightness (R²) of BPTT's memory against T", memory["r2"], "", ">= 0.999"
+    )
     run.claim("memory_slope", "BPTT keeps, per step and sample", memory["slope"], "bytes")
-    run.claim("memory_growth", f"e-prop keeps, T = {steps[-1]:,} / {steps[0]}", memory["growth"], "ratio", "<= 1.01")
-    run.claim("memory_crossing", "length from which on BPTT keeps more than e-prop", memory["crossing"], "steps")
+    run.claim(
+        "memory_growth",
+        f"e-prop keeps, T = {steps[-1]:,} / {steps[0]}",
+        memory["growth"],
+        "ratio",
+        "<= 1.01",
+    )
+    run.claim(
+        "memory_crossing",
+        "length from which on BPTT keeps more than e-prop",
+        memory["crossing"],
+        "steps",
+    )
     for key, name in zip(("bptt", "eprop", "random"), RULES, strict=True):
-        run.claim(f"mnist_{key}", f"MNIST, {cfg.neurons} hidden neurons: {name}", digits[name], n=n, real=True)
-    kib = [f"{k / 1024:,.0f} KiB" for k in (4 * (784 + 2 * cfg.neurons), *(p[-1] for p in memory["kept"].values()))]
-    run.table("Three rules", ("", "STDP", "e-prop", "BPTT"), [
-        ("a synapse needs", "two traces", "its traces, L_j from outside", "all later states, weights of others"),
-        ("memory grows with", f"neurons: {kib[0]} (MNIST)", f"synapses: {kib[2]}", f"T: {kib[1]} at {steps[-1]:,}"),
-        ("s per update, cue task", "—", best["seconds"].mean(), bptt["seconds"].mean()),
-        ("accuracy, cue task", "— (no teacher)", best["test"].mean(), bptt["test"].mean()),
-        ("accuracy, MNIST", found["test"], digits["e-prop, symmetric"], digits["BPTT"])])
+        run.claim(
+            f"mnist_{key}",
+            f"MNIST, {cfg.neurons} hidden neurons: {name}",
+            digits[name],
+            n=n,
+            real=True,
+        )
+    kib = [
+        f"{k / 1024:,.0f} KiB"
+        for k in (4 * (784 + 2 * cfg.neurons), *(p[-1] for p in memory["kept"].values()))
+    ]
+    run.table(
+        "Three rules",
+        ("", "STDP", "e-prop", "BPTT"),
+        [
+            (
+                "a synapse needs",
+                "two traces",
+                "its traces, L_j from outside",
+                "all later states, weights of others",
+            ),
+            (
+                "memory grows with",
+                f"neurons: {kib[0]} (MNIST)",
+                f"synapses: {kib[2]}",
+                f"T: {kib[1]} at {steps[-1]:,}",
+            ),
+            ("s per update, cue task", "—", best["seconds"].mean(), bptt["seconds"].mean()),
+            ("accuracy, cue task", "— (no teacher)", best["test"].mean(), bptt["test"].mean()),
+            ("accuracy, MNIST", found["test"], digits["e-prop, symmetric"], digits["BPTT"]),
+        ],
+    )
     run.table("Frenkel's e-prop in PyTorch and this one", ("", "Frenkel", "here"), FRENKEL)
 
 

@@ -121,17 +121,19 @@ BITS = ((8, 4, 4), (4, 4, 4), (8, 2, 2))
 BIT_NAMES = ("input_bits", "weight_bits", "activation_bits")
 
 
-
-
 # ------------------------------------------------------------------------------------ the equations as code
 
 
 def quantise_weights(w: np.ndarray, bits: int) -> tuple[np.ndarray, np.ndarray]:
     """Equation (1) for weights ``(…, O)`` with the output channel last: integers ``q (…, O)`` and scales ``s (O,)``."""
     if bits < 2:
-        raise ValueError(f"got {bits} bit, expected at least 2: one bit leaves no value beside 0 and −1")
-    s = np.abs(w).max(axis=tuple(range(w.ndim - 1))) / (2 ** (bits - 1) - 1)  # s_o = max|w_o| / (2^(b−1) − 1)
-    return np.round(w / s), s                                                 # q = round(w / s_o)
+        raise ValueError(
+            f"got {bits} bit, expected at least 2: one bit leaves no value beside 0 and −1"
+        )
+    s = np.abs(w).max(axis=tuple(range(w.ndim - 1))) / (
+        2 ** (bits - 1) - 1
+    )  # s_o = max|w_o| / (2^(b−1) − 1)
+    return np.round(w / s), s  # q = round(w / s_o)
 
 
 def synaptic_operations(events: torch.Tensor, kernel: tuple[int, int, int, int]) -> float:
@@ -143,8 +145,10 @@ def synaptic_operations(events: torch.Tensor, kernel: tuple[int, int, int, int])
     sent = (events != 0).float()
     if (h, w) == (1, 1):
         return sent.sum().item() * out / len(events)
-    sent = sent.sum(3)[:, None]                                              # (N, 1, H, W): events a pixel
-    reads = F.conv2d(sent, torch.ones(1, 1, h, w), padding=(h // 2, w // 2))  # those each output position sees
+    sent = sent.sum(3)[:, None]  # (N, 1, H, W): events a pixel
+    reads = F.conv2d(
+        sent, torch.ones(1, 1, h, w), padding=(h // 2, w // 2)
+    )  # those each output position sees
     return reads.sum().item() * out / len(events)
 
 
@@ -158,24 +162,37 @@ class Net(nn.Module):
         super().__init__()
         self.conv1 = nn.Conv2d(1, 8, 5, stride=2)
         self.conv2 = nn.Conv2d(8, 16, 3, padding=1)
-        self.conv3 = nn.Conv2d(16, 16, 3, padding=1)  # not pooled: on the chip a pooled layer cannot feed a dense one
+        self.conv3 = nn.Conv2d(
+            16, 16, 3, padding=1
+        )  # not pooled: on the chip a pooled layer cannot feed a dense one
         self.fc1 = nn.Linear(16 * 7 * 7, 64)
         self.fc2 = nn.Linear(64, 10)
-        self.act = nn.Hardtanh(0.0, clip)             # ReLU, cut off at clip
+        self.act = nn.Hardtanh(0.0, clip)  # ReLU, cut off at clip
 
-    def forward(self, x: torch.Tensor, pad: tuple[int, int, int, int] = (1, 2, 1, 2)) -> torch.Tensor:
+    def forward(
+        self, x: torch.Tensor, pad: tuple[int, int, int, int] = (1, 2, 1, 2)
+    ) -> torch.Tensor:
         """``(B, 1, 28, 28)`` in 0..1 → logits ``(B, 10)``. TensorFlow's "same" puts the odd pixel right and below."""
-        x = self.act(self.conv1(F.pad(x, pad)))                # (B, 8, 14, 14)
-        x = self.act(F.max_pool2d(self.conv2(x), 2))           # (B, 16, 7, 7)
-        x = self.act(self.conv3(x))                            # (B, 16, 7, 7)
-        return self.fc2(self.act(self.fc1(x.flatten(1))))      # (B, 64) → (B, 10)
+        x = self.act(self.conv1(F.pad(x, pad)))  # (B, 8, 14, 14)
+        x = self.act(F.max_pool2d(self.conv2(x), 2))  # (B, 16, 7, 7)
+        x = self.act(self.conv3(x))  # (B, 16, 7, 7)
+        return self.fc2(self.act(self.fc1(x.flatten(1))))  # (B, 64) → (B, 10)
 
     def run(self, x: torch.Tensor) -> torch.Tensor:
         return self.forward(x[0])
 
 
-def keras_twin(clip: float = 6.0, *, channels: int = 1, dtype: str = "uint8", pool: str = "max", scale: bool = True,
-               pool_last: bool = False, filters: tuple[int, int, int] = (8, 16, 16), hidden: int = 64) -> Any:
+def keras_twin(
+    clip: float = 6.0,
+    *,
+    channels: int = 1,
+    dtype: str = "uint8",
+    pool: str = "max",
+    scale: bool = True,
+    pool_last: bool = False,
+    filters: tuple[int, int, int] = (8, 16, 16),
+    hidden: int = 64,
+) -> Any:
     """The same network in tf_keras, ``(B, 28, 28, 1)`` in uint8 → logits; the arguments make what does not fit."""
     akd.keras()
     from tf_keras import Input, Sequential, layers
@@ -183,12 +200,24 @@ def keras_twin(clip: float = 6.0, *, channels: int = 1, dtype: str = "uint8", po
     relu = partial(layers.ReLU, max_value=clip)
     pooling = {"max": layers.MaxPool2D, "average": layers.AveragePooling2D}[pool]
     conv = partial(layers.Conv2D, padding="same")
-    return Sequential([
-        Input((28, 28, channels), dtype=dtype), *([layers.Rescaling(1 / 255)] if scale else []),
-        conv(filters[0], 5, strides=2, name="conv1"), relu(),
-        conv(filters[1], 3, name="conv2"), pooling(2, padding="same"), relu(),
-        conv(filters[2], 3, name="conv3"), *([pooling(2, padding="same")] if pool_last else []), relu(),
-        layers.Flatten(), layers.Dense(hidden, name="fc1"), relu(), layers.Dense(10, name="fc2")])
+    return Sequential(
+        [
+            Input((28, 28, channels), dtype=dtype),
+            *([layers.Rescaling(1 / 255)] if scale else []),
+            conv(filters[0], 5, strides=2, name="conv1"),
+            relu(),
+            conv(filters[1], 3, name="conv2"),
+            pooling(2, padding="same"),
+            relu(),
+            conv(filters[2], 3, name="conv3"),
+            *([pooling(2, padding="same")] if pool_last else []),
+            relu(),
+            layers.Flatten(),
+            layers.Dense(hidden, name="fc1"),
+            relu(),
+            layers.Dense(10, name="fc2"),
+        ]
+    )
 
 
 def move_weights(net: Net, twin: Any, reorder: bool = True) -> Any:
@@ -200,12 +229,14 @@ def move_weights(net: Net, twin: Any, reorder: bool = True) -> Any:
     """
     for name, layer in net.named_children():
         if isinstance(layer, nn.Conv2d):
-            w = layer.weight.detach().permute(2, 3, 1, 0)                                # (h, w, C, O)
+            w = layer.weight.detach().permute(2, 3, 1, 0)  # (h, w, C, O)
         elif isinstance(layer, nn.Linear):
-            w = layer.weight.detach()                                                    # (O, inputs)
+            w = layer.weight.detach()  # (O, inputs)
             if name == "fc1" and reorder:
-                w = w.view(-1, net.conv3.out_channels, 7, 7).permute(0, 2, 3, 1).flatten(1)  # (O, H·W·C)
-            w = w.T                                                                      # (inputs, O)
+                w = (
+                    w.view(-1, net.conv3.out_channels, 7, 7).permute(0, 2, 3, 1).flatten(1)
+                )  # (O, H·W·C)
+            w = w.T  # (inputs, O)
         else:
             continue
         twin.get_layer(name).set_weights([w.cpu().numpy(), layer.bias.detach().cpu().numpy()])
@@ -224,8 +255,11 @@ def train_quantised(quantised: Any, x: np.ndarray, y: np.ndarray, cfg: Config) -
     akd.keras().utils.set_random_seed(cfg.seed)
     steps = cfg.qat_epochs * -(-len(x) // cfg.batch_size)
     schedule = optimizers.schedules.CosineDecay(cfg.qat_lr, steps)
-    quantised.compile(optimizers.Adam(schedule), losses.SparseCategoricalCrossentropy(from_logits=True),
-                      run_eagerly=cfg.smoke)  # for a handful of steps, tracing a graph would take longest
+    quantised.compile(
+        optimizers.Adam(schedule),
+        losses.SparseCategoricalCrossentropy(from_logits=True),
+        run_eagerly=cfg.smoke,
+    )  # for a handful of steps, tracing a graph would take longest
     with akd.quiet():
         quantised.fit(x, y, batch_size=cfg.batch_size, epochs=cfg.qat_epochs, verbose=0)
 
@@ -238,8 +272,18 @@ def experiment_train(cfg: Config, data: ImageData, run: Run) -> dict[str, Any]:
     torch.manual_seed(cfg.seed)
     net = Net(cfg.activation_clip)
     best = {"predict": lambda out: out.argmax(1)}
-    fit(net, data, lambda x: x[None], run=run, epochs=cfg.epochs, lr=cfg.lr, batch_size=cfg.batch_size,
-        loss_fn=F.cross_entropy, augment=partial(jitter, shift=1), **best)
+    fit(
+        net,
+        data,
+        lambda x: x[None],
+        run=run,
+        epochs=cfg.epochs,
+        lr=cfg.lr,
+        batch_size=cfg.batch_size,
+        loss_fn=F.cross_entropy,
+        augment=partial(jitter, shift=1),
+        **best,
+    )
     accuracy = evaluate(net, data.x_test, data.y_test, lambda x: x[None], **best)
     return {"net": net.cpu().eval(), "accuracy": accuracy}
 
@@ -247,26 +291,41 @@ def experiment_train(cfg: Config, data: ImageData, run: Run) -> dict[str, Any]:
 @torch.no_grad()
 def torch_logits(net: nn.Module, x: torch.Tensor, **options: Any) -> np.ndarray:
     """Outputs ``(N, 10)`` for images ``(N, 1, 28, 28)`` of uint8."""
-    return np.concatenate([net(x_b.float() / 255, **options).numpy() for x_b in x.cpu().split(1000)])
+    return np.concatenate(
+        [net(x_b.float() / 255, **options).numpy() for x_b in x.cpu().split(1000)]
+    )
 
 
 def experiment_move(net: Net, data: ImageData, cfg: Config) -> dict[str, Any]:
     """The same weights in tf_keras: moved rightly, and with each of two slips that no shape check notices."""
     x, y = channels_last(data.x_test), data.y_test.numpy()
     twin, slip = move_weights(net, keras_twin(cfg.activation_clip)), keras_twin(cfg.activation_clip)
-    outputs = {"moved by the rules": akd.keras_outputs(twin, x),
-               "padded alike on both sides": torch_logits(net, data.x_test, pad=(2, 2, 2, 2)),
-               "Flatten's order forgotten": akd.keras_outputs(move_weights(net, slip, reorder=False), x)}
+    outputs = {
+        "moved by the rules": akd.keras_outputs(twin, x),
+        "padded alike on both sides": torch_logits(net, data.x_test, pad=(2, 2, 2, 2)),
+        "Flatten's order forgotten": akd.keras_outputs(move_weights(net, slip, reorder=False), x),
+    }
     reference = torch_logits(net, data.x_test)
-    return {"twin": twin, "rows": {name: {"difference": float(np.abs(out - reference).max()),
-                                          "accuracy": float((out.argmax(1) == y).mean())}
-                                   for name, out in outputs.items()}}
+    return {
+        "twin": twin,
+        "rows": {
+            name: {
+                "difference": float(np.abs(out - reference).max()),
+                "accuracy": float((out.argmax(1) == y).mean()),
+            }
+            for name, out in outputs.items()
+        },
+    }
 
 
 def compare(quantised: Any, model: Any, x: np.ndarray, y: np.ndarray) -> dict[str, float]:
     """Share of right answers of the quantised tf_keras network and of Akida, and of equal ones."""
     by_keras, by_akida = akd.keras_outputs(quantised, x).argmax(1), akd.simulate(model, x).argmax(1)
-    return {"tf_keras": (by_keras == y).mean(), "Akida": (by_akida == y).mean(), "agree": (by_keras == by_akida).mean()}
+    return {
+        "tf_keras": (by_keras == y).mean(),
+        "Akida": (by_akida == y).mean(),
+        "agree": (by_keras == by_akida).mean(),
+    }
 
 
 def experiment_bits(twin: Any, data: ImageData, cfg: Config, run: Run) -> dict[str, dict[str, Any]]:
@@ -277,16 +336,31 @@ def experiment_bits(twin: Any, data: ImageData, cfg: Config, run: Run) -> dict[s
     y_train = data.y_train[order[: cfg.qat_images]].numpy()
     found = {}
     for bits in BITS[: 1 if cfg.smoke else None]:
-        began, name, options = time.perf_counter(), "/".join(map(str, bits)), dict(zip(BIT_NAMES, bits, strict=True))
+        began, name, options = (
+            time.perf_counter(),
+            "/".join(map(str, bits)),
+            dict(zip(BIT_NAMES, bits, strict=True)),
+        )
         quantised, ptq = akd.quantize_and_convert(twin, x_train[: cfg.calibration], **options)
         ptq_accuracy = float((akd.simulate(ptq, x).argmax(1) == y).mean())
         train_quantised(quantised, x_train, y_train, cfg)
-        model = ptq if cfg.smoke else akd.convert(quantised, twin, name)  # converting takes longest in a smoke run
-        step = model.get_layer("conv3").get_variable("act_step") * 2 ** (4 - bits[2])  # potentials for one more level
-        found[name] = {"ptq": ptq_accuracy, "model": model, "kernel": quantised.get_layer("conv2").get_weights()[0],
-                       "step": float(np.median(step)), **compare(quantised, model, x, y)}
-        run.print(f"          {name}: after training {100 * ptq_accuracy:.2f} %, trained with rounding "
-                  f"{100 * found[name]['Akida']:.2f} % ({time.perf_counter() - began:.0f} s)")
+        model = (
+            ptq if cfg.smoke else akd.convert(quantised, twin, name)
+        )  # converting takes longest in a smoke run
+        step = model.get_layer("conv3").get_variable("act_step") * 2 ** (
+            4 - bits[2]
+        )  # potentials for one more level
+        found[name] = {
+            "ptq": ptq_accuracy,
+            "model": model,
+            "kernel": quantised.get_layer("conv2").get_weights()[0],
+            "step": float(np.median(step)),
+            **compare(quantised, model, x, y),
+        }
+        run.print(
+            f"          {name}: after training {100 * ptq_accuracy:.2f} %, trained with rounding "
+            f"{100 * found[name]['Akida']:.2f} % ({time.perf_counter() - began:.0f} s)"
+        )
     return found
 
 
@@ -298,7 +372,10 @@ LIMITS = {  # one change each to the network that fits: (arguments of keras_twin
     "2-bit weights in the input layer": ({}, (2, 4, 4)),
     "float input": ({"dtype": "float32", "scale": False}, (8, 4, 4)),
     "pooling right before the dense layers": ({"pool_last": True}, (8, 4, 4)),
-    "2 input channels": ({"channels": 2}, (8, 4, 4)),  # not 1 or 3: conv1 counts as hidden, its 8 bits are refused
+    "2 input channels": (
+        {"channels": 2},
+        (8, 4, 4),
+    ),  # not 1 or 3: conv1 counts as hidden, its 8 bits are refused
     "4 input channels": ({"channels": 4}, (8, 4, 4)),
 }
 
@@ -312,16 +389,27 @@ def experiment_limits(cfg: Config, run: Run) -> list[dict[str, Any]]:
         x = rng.integers(0, 256, (32, *twin.input_shape[1:]), dtype=np.uint8)
         row = {"change": name, "outcome": "whole on the chip", "reason": ""}
         try:
-            _, model = akd.quantize_and_convert(twin, x, **dict(zip(BIT_NAMES, bits, strict=True)), check=False)
+            _, model = akd.quantize_and_convert(
+                twin, x, **dict(zip(BIT_NAMES, bits, strict=True)), check=False
+            )
             mapping = akd.map_on_akd1000(model)
             if mapping.problem:
-                why = dict.fromkeys(akd.fallback_reasons(mapping.problem).values()) or mapping.problem.splitlines()
-                row |= {"outcome": "partly in software", "reason": f"{', '.join(mapping.fallbacks)}: {' '.join(why)}"}
+                why = (
+                    dict.fromkeys(akd.fallback_reasons(mapping.problem).values())
+                    or mapping.problem.splitlines()
+                )
+                row |= {
+                    "outcome": "partly in software",
+                    "reason": f"{', '.join(mapping.fallbacks)}: {' '.join(why)}",
+                }
             try:
                 akd.check_complete(twin, model)
             except UserError:
-                row |= {"outcome": "cut silently", "reason": f"{len(model.layers)} of 5 layers are left, output "
-                        f"{'×'.join(map(str, model.output_shape))}; hw_only {'fails' if mapping.problem else 'passes'}"}
+                row |= {
+                    "outcome": "cut silently",
+                    "reason": f"{len(model.layers)} of 5 layers are left, output "
+                    f"{'×'.join(map(str, model.output_shape))}; hw_only {'fails' if mapping.problem else 'passes'}",
+                }
         except (UserError, RuntimeError, ValueError) as e:
             row |= {"outcome": "refused", "reason": str(e.__cause__ or e)}
         row["reason"] = " ".join(row["reason"].split())
@@ -332,7 +420,9 @@ def experiment_limits(cfg: Config, run: Run) -> list[dict[str, Any]]:
 
 def experiment_scales(twin: Any, data: ImageData, cfg: Config) -> dict[str, float]:
     """PTQ with quantizeml's default, activation scales for each channel. Akida 1.0 has one a layer; nothing warns."""
-    quantised, model = akd.quantize_and_convert(twin, channels_last(data.x_train[: cfg.calibration]), per_channel=True)
+    quantised, model = akd.quantize_and_convert(
+        twin, channels_last(data.x_train[: cfg.calibration]), per_channel=True
+    )
     return compare(quantised, model, channels_last(data.x_test), data.y_test.numpy())
 
 
@@ -345,25 +435,49 @@ def experiment_file(model: Any, x: np.ndarray, path: Path) -> dict[str, Any]:
     for layer in again.layers:
         values = {name: layer.get_variable(name) for name in layer.get_variable_names()}
         w = values["weights"]
-        holds.append((layer.name, layer.parameters.layer_type.name, "×".join(map(str, w.shape)),
-                      f"{w.min()} … {w.max()}", len(np.unique(w)), ", ".join(k for k in values if k != "weights")))
-    return {"model": again, "equal": float((akd.simulate(again, x) == akd.simulate(model, x)).all(1).mean()),
-            "bytes": path.stat().st_size, "holds": holds}
+        holds.append(
+            (
+                layer.name,
+                layer.parameters.layer_type.name,
+                "×".join(map(str, w.shape)),
+                f"{w.min()} … {w.max()}",
+                len(np.unique(w)),
+                ", ".join(k for k in values if k != "weights"),
+            )
+        )
+    return {
+        "model": again,
+        "equal": float((akd.simulate(again, x) == akd.simulate(model, x)).all(1).mean()),
+        "bytes": path.stat().st_size,
+        "holds": holds,
+    }
 
 
 def experiment_activity(model: Any, x: np.ndarray) -> list[dict[str, Any]]:
     """Events and operations of each layer on the images ``x``, by running the network up to that layer."""
     akida, rows, events = akd.load("akida"), [], torch.from_numpy(x)
     for k, layer in enumerate(model.layers, 1):
-        kernel = layer.get_variable("weights").shape                          # (h, w, C, O), or (1, 1, H·W·C, O)
-        positions = 1 if kernel[:2] == (1, 1) else int(np.prod(
-            layer.output_dims[:2] if k == 1 else layer.input_dims[:2]))       # before pooling
+        kernel = layer.get_variable("weights").shape  # (h, w, C, O), or (1, 1, H·W·C, O)
+        positions = (
+            1
+            if kernel[:2] == (1, 1)
+            else int(np.prod(layer.output_dims[:2] if k == 1 else layer.input_dims[:2]))
+        )  # before pooling
         macs = positions * int(np.prod(kernel))
-        rows.append({"layer": layer.name, "zeros": (events == 0).float().mean().item(),
-                     "events": (events != 0).sum().item() / len(x),  # the input layer takes frames: all is computed
-                     "synops": macs if k == 1 else synaptic_operations(events, kernel), "macs": macs})
+        rows.append(
+            {
+                "layer": layer.name,
+                "zeros": (events == 0).float().mean().item(),
+                "events": (events != 0).sum().item()
+                / len(x),  # the input layer takes frames: all is computed
+                "synops": macs if k == 1 else synaptic_operations(events, kernel),
+                "macs": macs,
+            }
+        )
         if k < len(model.layers):
-            events = torch.from_numpy(akida.Model(layers=model.layers[:k]).forward(x).astype(np.int32))
+            events = torch.from_numpy(
+                akida.Model(layers=model.layers[:k]).forward(x).astype(np.int32)
+            )
     return rows
 
 
@@ -374,7 +488,9 @@ def experiment_int8(net: Net, data: ImageData, cfg: Config) -> dict[str, Any]:
     from torch.ao.quantization import get_default_qconfig_mapping
     from torch.ao.quantization.quantize_fx import convert_fx, prepare_fx
 
-    torch.backends.quantized.engine = engine = next((e for e in ("x86", "qnnpack") if e in engines), engines[0])
+    torch.backends.quantized.engine = engine = next(
+        (e for e in ("x86", "qnnpack") if e in engines), engines[0]
+    )
     x = data.x_train[: cfg.calibration].cpu().float() / 255
     with warnings.catch_warnings(), torch.no_grad():
         warnings.simplefilter("ignore")  # torch.ao announces its successor, torchao
@@ -382,11 +498,17 @@ def experiment_int8(net: Net, data: ImageData, cfg: Config) -> dict[str, Any]:
         prepared(x)  # the ranges of the activations
         int8 = convert_fx(prepared)
         one, y = data.x_test[:1].cpu().float() / 255, data.y_test.numpy()
-        found = {"engine": engine, "accuracy": float((torch_logits(int8, data.x_test).argmax(1) == y).mean())}
+        found = {
+            "engine": engine,
+            "accuracy": float((torch_logits(int8, data.x_test).argmax(1) == y).mean()),
+        }
         for name, model in (("float", net), ("int8", int8)):
             file = io.BytesIO()
             torch.save(model.state_dict(), file)
-            found |= {f"{name}_bytes": file.tell(), f"{name}_ms": latency(partial(model, one), "cpu")}
+            found |= {
+                f"{name}_bytes": file.tell(),
+                f"{name}_ms": latency(partial(model, one), "cpu"),
+            }
     return found
 
 
@@ -399,7 +521,14 @@ def grouped(ax: Any, names: Sequence[str], groups: dict[str, list[float]], fmt: 
         at = np.arange(len(names)) + 0.4 * k - 0.2
         ax.bar(at, values, 0.38, color=(plots.ORANGE, plots.BLUE)[k], label=label)
         for i, v in zip(at, values, strict=True):
-            ax.annotate(fmt.format(v), (i, v), xytext=(0, 2), textcoords="offset points", ha="center", fontsize=9)
+            ax.annotate(
+                fmt.format(v),
+                (i, v),
+                xytext=(0, 2),
+                textcoords="offset points",
+                ha="center",
+                fontsize=9,
+            )
     ax.set_xticks(range(len(names)), names)
     ax.grid(False, axis="x")
 
@@ -407,15 +536,34 @@ def grouped(ax: Any, names: Sequence[str], groups: dict[str, list[float]], fmt: 
 def plot_bits(bits: dict[str, dict[str, Any]], float_accuracy: float, n: int) -> Figure:
     names, error = list(bits), 100 * (1 - float_accuracy)
     ptq, qat = ([100 * (1 - bits[k][key]) for k in names] for key in ("ptq", "Akida"))
-    fig, ax = plots.figure(size=(8.5, 4.2), title=(
-        f"Rounded to {names[-1]} bits after training: {ptq[-1]:.1f} % errors; trained with rounding: {qat[-1]:.1f} %"))
-    ax.axhline(error, color=plots.BLACK, linestyle="--", linewidth=1.2, label=f"32-bit float ({error:.2f} %)")
-    grouped(ax, names, {"rounded after training (PTQ)": ptq, "trained with rounding (QAT)": qat}, "{:.2f}")
+    fig, ax = plots.figure(
+        size=(8.5, 4.2),
+        title=(
+            f"Rounded to {names[-1]} bits after training: {ptq[-1]:.1f} % errors; trained with rounding: {qat[-1]:.1f} %"
+        ),
+    )
+    ax.axhline(
+        error,
+        color=plots.BLACK,
+        linestyle="--",
+        linewidth=1.2,
+        label=f"32-bit float ({error:.2f} %)",
+    )
+    grouped(
+        ax,
+        names,
+        {"rounded after training (PTQ)": ptq, "trained with rounding (QAT)": qat},
+        "{:.2f}",
+    )
     ax.set_yscale("log")
     ax.margins(y=0.2)
     ax.legend(loc="upper left")
-    plots.label(ax, "bits of input weights / weights / activations", "test error (%, log scale)",
-                f"Akida simulator, {n:,} test images")
+    plots.label(
+        ax,
+        "bits of input weights / weights / activations",
+        "test error (%, log scale)",
+        f"Akida simulator, {n:,} test images",
+    )
     return fig
 
 
@@ -428,25 +576,52 @@ def plot_levels(before: np.ndarray, after: np.ndarray | None) -> Figure:
         q, s = quantise_weights(w, b)
         share[name] = (q * s / np.abs(w).max(axis=(0, 1, 2))).ravel()
     zeros = {name: 100 * float((v == 0).mean()) for name, v in share.items()}
-    fig, axes = plots.figure(1, len(panels), size=(3.3 * len(panels), 3.5), sharey=True, title=(
-        f"With 2 bits the largest weight sets the scale: {zeros['2 bits, rounded']:.0f} % of conv2's weights become 0"))
+    fig, axes = plots.figure(
+        1,
+        len(panels),
+        size=(3.3 * len(panels), 3.5),
+        sharey=True,
+        title=(
+            f"With 2 bits the largest weight sets the scale: {zeros['2 bits, rounded']:.0f} % of conv2's weights become 0"
+        ),
+    )
     for ax, (name, v) in zip(axes, share.items(), strict=True):
-        ax.hist(v, bins=np.linspace(-1.02, 1.02, 52), weights=np.full(len(v), 100 / len(v)), color=plots.BLUE)
+        ax.hist(
+            v,
+            bins=np.linspace(-1.02, 1.02, 52),
+            weights=np.full(len(v), 100 / len(v)),
+            color=plots.BLUE,
+        )
         plots.label(ax, "weight / largest of its channel", "weights (%)", name)
     return fig
 
 
 def plot_mesh(spread: Any, minimal: Any) -> Figure:
     names = [layer.name for layer in spread.layers]
-    fig, (a, b) = plots.figure(1, 2, size=(11, 3.9), title=(
-        f"On the chip: {spread.nps_used} of {spread.nps_total} processors for speed, or as few as {minimal.nps_used}"))
-    counts = [[sum(n.type != "HRC" for n in layer.nps) for layer in m.layers] for m in (minimal, spread)]
+    fig, (a, b) = plots.figure(
+        1,
+        2,
+        size=(11, 3.9),
+        title=(
+            f"On the chip: {spread.nps_used} of {spread.nps_total} processors for speed, or as few as {minimal.nps_used}"
+        ),
+    )
+    counts = [
+        [sum(n.type != "HRC" for n in layer.nps) for layer in m.layers] for m in (minimal, spread)
+    ]
     grouped(a, names, {"as few as possible": counts[0], "spread for speed": counts[1]}, "{}")
-    plots.label(a, "layer (conv1 sits in the input converter)", "neural processors", "Processors a layer gets")
+    plots.label(
+        a,
+        "layer (conv1 sits in the input converter)",
+        "neural processors",
+        "Processors a layer gets",
+    )
     bottom = np.zeros(len(names))
-    for key, colour, label in (("weight_bytes", plots.BLUE, "weights, in the processors"),
-                               ("external_bytes", plots.RED, "weights, in external memory"),
-                               ("input_bytes", plots.SKY, "input buffers")):
+    for key, colour, label in (
+        ("weight_bytes", plots.BLUE, "weights, in the processors"),
+        ("external_bytes", plots.RED, "weights, in external memory"),
+        ("input_bytes", plots.SKY, "input buffers"),
+    ):
         values = np.array([getattr(layer, key) for layer in minimal.layers]) / 1024
         b.bar(names, values, 0.6, bottom=bottom, color=colour, label=label)
         bottom += values
@@ -458,13 +633,26 @@ def plot_mesh(spread: Any, minimal: Any) -> Figure:
 
 def plot_activity(rows: list[dict[str, Any]]) -> Figure:
     macs, ops = ([r[key] / 1000 for r in rows] for key in ("macs", "synops"))
-    fig, (a, b) = plots.figure(1, 2, size=(11, 3.6), title=(
-        f"Zeros are not sent: {sum(ops):,.0f} thousand operations an image instead of {sum(macs):,.0f} thousand"))
+    fig, (a, b) = plots.figure(
+        1,
+        2,
+        size=(11, 3.6),
+        title=(
+            f"Zeros are not sent: {sum(ops):,.0f} thousand operations an image instead of {sum(macs):,.0f} thousand"
+        ),
+    )
     plots.bars(a, {f"into {r['layer']}": 100 * r["zeros"] for r in rows}, fmt="{:.0f}")
     plots.label(a, "zeros (%)", "", "Pixels and events that are 0")
-    grouped(b, [r["layer"] for r in rows], {"dense (MACs)": macs, "caused by events (SynOps)": ops}, "{:.0f}")
+    grouped(
+        b,
+        [r["layer"] for r in rows],
+        {"dense (MACs)": macs, "caused by events (SynOps)": ops},
+        "{:.0f}",
+    )
     b.legend()
-    plots.label(b, "layer", "operations an image (thousands)", "conv1 takes frames: it does all of them")
+    plots.label(
+        b, "layer", "operations an image (thousands)", "conv1 takes frames: it does all of them"
+    )
     return fig
 
 
@@ -483,72 +671,160 @@ def main(cfg: Config, run: Run) -> None:
     net = trained["net"]
     parameters = sum(p.numel() for p in net.parameters())
     run.checkpoint(net, "float")
-    run.claim("accuracy_float", "32-bit float, PyTorch", trained["accuracy"], target=">= 0.98", n=n, real=True)
+    run.claim(
+        "accuracy_float",
+        "32-bit float, PyTorch",
+        trained["accuracy"],
+        target=">= 0.98",
+        n=n,
+        real=True,
+    )
 
     model, path = None, DEPLOYED
     if missing:
-        run.note(f"Not installed: {', '.join(missing)}; sections 2 to 4 are left out. 'uv pip install -r "
-                 "requirements-pc.txt' on Linux or Windows (Python 3.11, 3.12) brings them; macOS has no wheels.")
+        run.note(
+            f"Not installed: {', '.join(missing)}; sections 2 to 4 are left out. 'uv pip install -r "
+            "requirements-pc.txt' on Linux or Windows (Python 3.11, 3.12) brings them; macOS has no wheels."
+        )
         if "akida" not in missing and DEPLOYED.is_file():
             model = akd.load("akida").Model(str(DEPLOYED))
     else:
         run.print("\n2  From PyTorch to tf_keras")
         moved = experiment_move(net, data, cfg)
         rows = moved["rows"]
-        run.table("The same weights in tf_keras", ("how", "largest difference of an output", "test accuracy"),
-                  [(how, *row.values()) for how, row in rows.items()])
-        run.claim("moved", "tf_keras against PyTorch, largest difference of an output",
-                  rows["moved by the rules"]["difference"], "", "<= 1e-4", n=n)
-        for key, how in (("padding", "padded alike on both sides"), ("flatten", "Flatten's order forgotten")):
+        run.table(
+            "The same weights in tf_keras",
+            ("how", "largest difference of an output", "test accuracy"),
+            [(how, *row.values()) for how, row in rows.items()],
+        )
+        run.claim(
+            "moved",
+            "tf_keras against PyTorch, largest difference of an output",
+            rows["moved by the rules"]["difference"],
+            "",
+            "<= 1e-4",
+            n=n,
+        )
+        for key, how in (
+            ("padding", "padded alike on both sides"),
+            ("flatten", "Flatten's order forgotten"),
+        ):
             run.claim(f"slip_{key}", f"test accuracy, {how}", rows[how]["accuracy"], n=n, real=True)
 
         run.print("\n3  Fewer bits (input weights / weights / activations)")
         bits = experiment_bits(moved["twin"], data, cfg, run)
         run.figure(plot_bits(bits, trained["accuracy"], n), "bits")
-        run.figure(plot_levels(moved["twin"].get_layer("conv2").get_weights()[0], bits.get("8/2/2", {}).get("kernel")),
-                   "levels")
+        run.figure(
+            plot_levels(
+                moved["twin"].get_layer("conv2").get_weights()[0],
+                bits.get("8/2/2", {}).get("kernel"),
+            ),
+            "levels",
+        )
         for name, found in bits.items():
             key = name.replace("/", "")
-            run.claim(f"ptq_{key}", f"{name}, rounded after training (PTQ), Akida", found["ptq"], n=n, real=True)
-            run.claim(f"qat_{key}", f"{name}, trained with rounding (QAT), Akida", found["Akida"], n=n, real=True,
-                      target=">= 0.98" if name != "8/2/2" else None)
-            agree = run.claim(f"agree_{key}", f"{name}: Akida gives the same class as quantised tf_keras",
-                              found["agree"], target=">= 0.995", n=n, real=True)
+            run.claim(
+                f"ptq_{key}",
+                f"{name}, rounded after training (PTQ), Akida",
+                found["ptq"],
+                n=n,
+                real=True,
+            )
+            run.claim(
+                f"qat_{key}",
+                f"{name}, trained with rounding (QAT), Akida",
+                found["Akida"],
+                n=n,
+                real=True,
+                target=">= 0.98" if name != "8/2/2" else None,
+            )
+            agree = run.claim(
+                f"agree_{key}",
+                f"{name}: Akida gives the same class as quantised tf_keras",
+                found["agree"],
+                target=">= 0.995",
+                n=n,
+                real=True,
+            )
             if agree.met is False:
-                run.note(f"{name}: Akida's thresholds are whole numbers, so half a step is rounded; a step of conv3 is "
-                         f"{found['step']:.1f} potentials (median), {bits['8/4/4']['step']:.1f} at 8/4/4.")
+                run.note(
+                    f"{name}: Akida's thresholds are whole numbers, so half a step is rounded; a step of conv3 is "
+                    f"{found['step']:.1f} potentials (median), {bits['8/4/4']['step']:.1f} at 8/4/4."
+                )
         model, path = bits["8/4/4"]["model"], run.dir / DEPLOYED.name
 
         run.print("\n4  What does not fit, and what breaks without a word")
         limits = experiment_limits(cfg, run)
-        run.table("One change at a time", ("change", "outcome", "akida's reason"),
-                  [(r["change"], r["outcome"], r["reason"]) for r in limits])
+        run.table(
+            "One change at a time",
+            ("change", "outcome", "akida's reason"),
+            [(r["change"], r["outcome"], r["reason"]) for r in limits],
+        )
         run.extra["limits"] = limits
-        for key, value in ({} if cfg.smoke else experiment_scales(moved["twin"], data, cfg)).items():
-            run.claim(f"per_channel_{key}", f"8/4/4 with a scale for each channel: {key}", value, n=n, real=True)
-        for key, outcome in (("silent", "cut silently"), ("refused", "refused"), ("software", "partly in software")):
-            run.claim(f"limits_{key}", f"changes to the network that end as '{outcome}', of {len(limits)}",
-                      sum(r["outcome"] == outcome for r in limits), "")
+        for key, value in (
+            {} if cfg.smoke else experiment_scales(moved["twin"], data, cfg)
+        ).items():
+            run.claim(
+                f"per_channel_{key}",
+                f"8/4/4 with a scale for each channel: {key}",
+                value,
+                n=n,
+                real=True,
+            )
+        for key, outcome in (
+            ("silent", "cut silently"),
+            ("refused", "refused"),
+            ("software", "partly in software"),
+        ):
+            run.claim(
+                f"limits_{key}",
+                f"changes to the network that end as '{outcome}', of {len(limits)}",
+                sum(r["outcome"] == outcome for r in limits),
+                "",
+            )
 
     if model is not None:
         run.print("\n5  The .fbz file")
         if path is not DEPLOYED:
             file = experiment_file(model, x, path)
             run.saved.append(path)
-            run.table("What the file holds", ("layer", "type", "weights", "from … to", "values", "besides"),
-                      file["holds"])
-            run.claim("fbz_equal", "reloaded from .fbz: equal outputs", file["equal"], target="== 1", n=n)
+            run.table(
+                "What the file holds",
+                ("layer", "type", "weights", "from … to", "values", "besides"),
+                file["holds"],
+            )
+            run.claim(
+                "fbz_equal", "reloaded from .fbz: equal outputs", file["equal"], target="== 1", n=n
+            )
             run.claim("fbz_bytes", "size of the .fbz file", file["bytes"], "bytes")
             model = file["model"]
 
         run.print("\n6  On the mesh of the AKD1000")
         spread, minimal = akd.map_on_akd1000(model), akd.map_on_akd1000(model, mode="Minimal")
         run.figure(plot_mesh(spread, minimal), "mesh")
-        run.claim("on_chip", "layers on the chip (hw_only)", sum(la.on_hardware for la in spread.layers)
-                  / len(spread.layers), target="== 1", n=len(spread.layers))
-        for key, mapping, how in (("spread", spread, "spread for speed"), ("minimal", minimal, "as few as possible")):
-            run.claim(f"nps_{key}", f"processors taken of {mapping.nps_total}, {how}", mapping.nps_used, "NPs")
-        run.claim("program_bytes", "loaded onto the chip, as few as possible", minimal.program_bytes, "bytes")
+        run.claim(
+            "on_chip",
+            "layers on the chip (hw_only)",
+            sum(la.on_hardware for la in spread.layers) / len(spread.layers),
+            target="== 1",
+            n=len(spread.layers),
+        )
+        for key, mapping, how in (
+            ("spread", spread, "spread for speed"),
+            ("minimal", minimal, "as few as possible"),
+        ):
+            run.claim(
+                f"nps_{key}",
+                f"processors taken of {mapping.nps_total}, {how}",
+                mapping.nps_used,
+                "NPs",
+            )
+        run.claim(
+            "program_bytes",
+            "loaded onto the chip, as few as possible",
+            minimal.program_bytes,
+            "bytes",
+        )
 
         run.print("\n7  Speed, events and energy")
         device = akd.load("akida").devices()[0] if status.state == "hardware" else None
@@ -557,42 +833,109 @@ def main(cfg: Config, run: Run) -> None:
         activity = experiment_activity(model, x[:1000])
         run.figure(plot_activity(activity), "activity")
         ops, macs = (sum(r[key] for r in activity) for key in ("synops", "macs"))
-        run.table("Layer by layer (first 1,000 test images)",
-                  ("layer", "zeros at its input", "events", "SynOps", "MACs"), [tuple(r.values()) for r in activity])
-        run.claim("deployed_accuracy", "the deployed file, 8/4/4", speed["accuracy"], n=n, real=True)
-        on = "the chip" if device is not None else "this host's simulator (says nothing about the chip)"
+        run.table(
+            "Layer by layer (first 1,000 test images)",
+            ("layer", "zeros at its input", "events", "SynOps", "MACs"),
+            [tuple(r.values()) for r in activity],
+        )
+        run.claim(
+            "deployed_accuracy", "the deployed file, 8/4/4", speed["accuracy"], n=n, real=True
+        )
+        on = (
+            "the chip"
+            if device is not None
+            else "this host's simulator (says nothing about the chip)"
+        )
         run.claim("akida_p50", f"one image, p50, on {on}", speed["p50_ms"], "ms")
         run.claim("akida_rate", f"images a second on {on}", speed["per_second"], "1/s")
-        run.claim("synops_share", "SynOps / MACs of the dense network", ops / macs, n=min(1000, n), real=True)
-        run.claim("energy_estimated", "energy an image, estimated: SynOps × 4.6 pJ (Horowitz 2014, 32-bit float)",
-                  estimated_energy_nj(0, ops), "nJ", n=min(1000, n), real=True)
-        for key in sorted({"energy_mj", "floor_mw"} & set(speed)):  # there only where the card's meter gave readings
-            run.claim(f"meter_{key}", f"measured by the card's meter: {key}", speed[key], "mJ" if "mj" in key else "mW")
-        run.ledger(model="Akida CNN 8/4/4 (QAT)", data=data.name, accuracy=speed["accuracy"], n=n,
-                   parameters=parameters, bytes=path.stat().st_size, spikes=sum(r["events"] for r in activity[1:]),
-                   synops=ops, ann_macs=macs, latency_p50_ms=speed["p50_ms"], latency_p95_ms=speed["p95_ms"],
-                   energy_estimated_nj=estimated_energy_nj(0, ops), nps=minimal.nps_used)
+        run.claim(
+            "synops_share",
+            "SynOps / MACs of the dense network",
+            ops / macs,
+            n=min(1000, n),
+            real=True,
+        )
+        run.claim(
+            "energy_estimated",
+            "energy an image, estimated: SynOps × 4.6 pJ (Horowitz 2014, 32-bit float)",
+            estimated_energy_nj(0, ops),
+            "nJ",
+            n=min(1000, n),
+            real=True,
+        )
+        for key in sorted(
+            {"energy_mj", "floor_mw"} & set(speed)
+        ):  # there only where the card's meter gave readings
+            run.claim(
+                f"meter_{key}",
+                f"measured by the card's meter: {key}",
+                speed[key],
+                "mJ" if "mj" in key else "mW",
+            )
+        run.ledger(
+            model="Akida CNN 8/4/4 (QAT)",
+            data=data.name,
+            accuracy=speed["accuracy"],
+            n=n,
+            parameters=parameters,
+            bytes=path.stat().st_size,
+            spikes=sum(r["events"] for r in activity[1:]),
+            synops=ops,
+            ann_macs=macs,
+            latency_p50_ms=speed["p50_ms"],
+            latency_p95_ms=speed["p95_ms"],
+            energy_estimated_nj=estimated_energy_nj(0, ops),
+            nps=minimal.nps_used,
+        )
 
-    run.table("Published, measured by others on an AKD1000",
-              ("network", "data", "bits", "accuracy", "KB", "NPs", "latency (ms)", "source"),
-              [(*(v or "" for v in (p.model, p.data, p.bits, p.accuracy, p.kilobytes, p.nps, p.latency_ms)),
-                p.source + (" (read in a summary)" if p.secondary else "")) for p in akd.PUBLISHED])
+    run.table(
+        "Published, measured by others on an AKD1000",
+        ("network", "data", "bits", "accuracy", "KB", "NPs", "latency (ms)", "source"),
+        [
+            (
+                *(
+                    v or ""
+                    for v in (p.model, p.data, p.bits, p.accuracy, p.kilobytes, p.nps, p.latency_ms)
+                ),
+                p.source + (" (read in a summary)" if p.secondary else ""),
+            )
+            for p in akd.PUBLISHED
+        ],
+    )
 
     run.print("\n8  INT8 on the CPU, for comparison")
     int8 = experiment_int8(net, data, cfg)
     macs = ann_macs(net, data.x_test[:1].cpu().float() / 255)
     if int8:
-        run.claim("accuracy_int8", f"INT8 by PyTorch ({int8['engine']})", int8["accuracy"], n=n, real=True)
-        run.claim("int8_bytes", "bytes of INT8 / of float", int8["int8_bytes"] / int8["float_bytes"], "ratio")
+        run.claim(
+            "accuracy_int8", f"INT8 by PyTorch ({int8['engine']})", int8["accuracy"], n=n, real=True
+        )
+        run.claim(
+            "int8_bytes",
+            "bytes of INT8 / of float",
+            int8["int8_bytes"] / int8["float_bytes"],
+            "ratio",
+        )
         for key, accuracy in (("float", trained["accuracy"]), ("int8", int8["accuracy"])):
             p50, p95 = int8[f"{key}_ms"]
             run.claim(f"{key}_p50", f"one image in {key} on this CPU, p50", p50, "ms")
-            run.ledger(model=f"CNN of lesson 19 in {key}", data=data.name, accuracy=accuracy, n=n, macs=macs,
-                       parameters=parameters, bytes=int8[f"{key}_bytes"], latency_p50_ms=p50, latency_p95_ms=p95)
+            run.ledger(
+                model=f"CNN of lesson 19 in {key}",
+                data=data.name,
+                accuracy=accuracy,
+                n=n,
+                macs=macs,
+                parameters=parameters,
+                bytes=int8[f"{key}_bytes"],
+                latency_p50_ms=p50,
+                latency_p95_ms=p95,
+            )
     else:
         run.note("This build of PyTorch has no INT8 engine; section 8 is left out.")
 
-    run.print("\n9  To the Pi: three commands (the first from this folder, the third in the Pi's environment)")
+    run.print(
+        "\n9  To the Pi: three commands (the first from this folder, the third in the Pi's environment)"
+    )
     run.print("\n".join(pi_commands(path)))
 
 

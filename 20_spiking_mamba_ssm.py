@@ -113,11 +113,33 @@ class Config(LessonConfig):
     """go on with the main training from its checkpoint"""
 
 
-SMOKE = {"epochs": 1, "num_hidden": 8, "num_steps": 36, "sweep_train": 100, "sweep_epochs": 1, "seeds": 1}
-FULL = {"epochs": 30, "num_hidden": 128, "num_blocks": 4, "num_state": 16, "num_steps": 784, "lr": 1e-2,
-        "batch_size": 100, "dt_max": 0.1, "sweep_train": 10_000, "sweep_epochs": 4}
+SMOKE = {
+    "epochs": 1,
+    "num_hidden": 8,
+    "num_steps": 36,
+    "sweep_train": 100,
+    "sweep_epochs": 1,
+    "seeds": 1,
+}
+FULL = {
+    "epochs": 30,
+    "num_hidden": 128,
+    "num_blocks": 4,
+    "num_state": 16,
+    "num_steps": 784,
+    "lr": 1e-2,
+    "batch_size": 100,
+    "dt_max": 0.1,
+    "sweep_train": 10_000,
+    "sweep_epochs": 4,
+}
 
-KINDS = ("LIF", "stochastic", "threshold", "GELU")  # how y becomes the block's output; the last one does not spike
+KINDS = (
+    "LIF",
+    "stochastic",
+    "threshold",
+    "GELU",
+)  # how y becomes the block's output; the last one does not spike
 STATES = (0, 1, 4, 16)  # N in the ablation; 0: no SSM, the LIF membranes are the only memory
 TOKENS = (256, 1024, 4096, 16_384)
 
@@ -129,7 +151,9 @@ def steps(a: torch.Tensor, b: torch.Tensor) -> torch.Tensor:
     h = torch.empty_like(b)
     h[0] = b[0]
     for t in range(1, len(b)):
-        torch.addcmul(b[t], a[t], h[t - 1], out=h[t])  # h[t] = a·h[t−1] + b[t]                         (2)
+        torch.addcmul(
+            b[t], a[t], h[t - 1], out=h[t]
+        )  # h[t] = a·h[t−1] + b[t]                         (2)
     return h
 
 
@@ -144,7 +168,9 @@ def scan(a: torch.Tensor, b: torch.Tensor) -> torch.Tensor:
     h = torch.empty_like(b)
     h[odd] = pairs
     h[0] = b[0]
-    h[2::2] = a[2::2] * pairs[: len(b[2::2])] + b[2::2]        # the steps in between: one more step of (2)
+    h[2::2] = (
+        a[2::2] * pairs[: len(b[2::2])] + b[2::2]
+    )  # the steps in between: one more step of (2)
     return h
 
 
@@ -152,7 +178,9 @@ class Recurrence(torch.autograd.Function):
     """``apply(a, b, steps or scan) -> h``, each ``(T, …)``. Going back, the error runs the recursion from the end."""
 
     @staticmethod
-    def forward(ctx: Any, a: torch.Tensor, b: torch.Tensor, join: Callable[..., torch.Tensor]) -> torch.Tensor:  # type: ignore[override]
+    def forward(
+        ctx: Any, a: torch.Tensor, b: torch.Tensor, join: Callable[..., torch.Tensor]
+    ) -> torch.Tensor:  # type: ignore[override]
         h = join(a, b)
         ctx.save_for_backward(a, h)
         ctx.join = join
@@ -172,8 +200,10 @@ class Recurrence(torch.autograd.Function):
 def sample(y: torch.Tensor) -> torch.Tensor:
     """Spikes by chance with P-SpikeSSM's surrogate, ``y → S`` of the same shape."""
     p = y.clamp(0, 1)
-    spk = (torch.rand_like(p) < p).to(p.dtype)  # S ~ Bernoulli(p)                                      (6)
-    return spk + (p - p.detach())               # adds zero; its gradient is ∂p/∂y                      (6)
+    spk = (torch.rand_like(p) < p).to(
+        p.dtype
+    )  # S ~ Bernoulli(p)                                      (6)
+    return spk + (p - p.detach())  # adds zero; its gradient is ∂p/∂y                      (6)
 
 
 class SSM(nn.Module):
@@ -187,24 +217,32 @@ class SSM(nn.Module):
         super().__init__()
         self.a = nn.Parameter(torch.full((H, N), math.log(0.5)))
         self.omega = nn.Parameter(math.pi * torch.arange(N).float().repeat(H, 1))
-        self.C = nn.Parameter(torch.randn(H, N, 2))                     # real and imaginary part
+        self.C = nn.Parameter(torch.randn(H, N, 2))  # real and imaginary part
         self.D = nn.Parameter(torch.randn(H))
-        dt = dt_max * torch.logspace(0, math.log10(0.02), H)            # memories of about 2/Δ steps
-        self.bias = nn.Parameter(dt.expm1().log(), requires_grad=delta != "frozen")  # softplus(bias) = Δ
+        dt = dt_max * torch.logspace(0, math.log10(0.02), H)  # memories of about 2/Δ steps
+        self.bias = nn.Parameter(
+            dt.expm1().log(), requires_grad=delta != "frozen"
+        )  # softplus(bias) = Δ
         self.w = nn.Parameter(torch.randn(H) / H**0.5) if delta == "input" else None
-        self.state: torch.Tensor | None = None                          # (B, H, N), for forward
+        self.state: torch.Tensor | None = None  # (B, H, N), for forward
 
     def delta(self, x: torch.Tensor) -> torch.Tensor:
         """Δ: ``(H,)`` if it is fixed, ``(…, H)`` if it depends on ``x (…, H)``."""
         if self.w is None:
             return F.softplus(self.bias)
-        return F.softplus(self.bias + (x @ self.w)[..., None])  # Δ[t] = softplus(bias + w·x[t])        (5)
+        return F.softplus(
+            self.bias + (x @ self.w)[..., None]
+        )  # Δ[t] = softplus(bias + w·x[t])        (5)
 
     def discretise(self, dt: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
         """Δ ``(…, H)`` → Ā and B̄, ``(…, H, N)``."""
         dt = dt[..., None]
-        A_bar = torch.polar(torch.exp(-self.a.exp() * dt), self.omega * dt)  # Ā = e^(ΔA), A = −e^a + iω (2)
-        return A_bar, (A_bar - 1) / torch.complex(-self.a.exp(), self.omega)  # B̄ = A⁻¹(Ā − 1)          (2)
+        A_bar = torch.polar(
+            torch.exp(-self.a.exp() * dt), self.omega * dt
+        )  # Ā = e^(ΔA), A = −e^a + iω (2)
+        return A_bar, (A_bar - 1) / torch.complex(
+            -self.a.exp(), self.omega
+        )  # B̄ = A⁻¹(Ā − 1)          (2)
 
     def read(self, h: torch.Tensor, x: torch.Tensor) -> torch.Tensor:
         """States ``(…, H, N)`` → y ``(…, H)``: y = Re C·h + D·x."""
@@ -214,7 +252,9 @@ class SSM(nn.Module):
         """One step: ``(B, H) → (B, H)``; this is all that inference needs, however long the sequence."""
         A_bar, B_bar = self.discretise(self.delta(x_t))
         new = B_bar * x_t[..., None]
-        self.state = new if self.state is None else A_bar * self.state + new  # h[t] = Ā·h[t−1] + B̄·x[t] (2)
+        self.state = (
+            new if self.state is None else A_bar * self.state + new
+        )  # h[t] = Ā·h[t−1] + B̄·x[t] (2)
         return self.read(self.state, x_t)
 
     def step_through(self, x: torch.Tensor) -> torch.Tensor:
@@ -225,21 +265,27 @@ class SSM(nn.Module):
     def kernel(self, T: int) -> torch.Tensor:
         """K ``(T, H)``: the answer to a single input 1 at step 0."""
         dt = self.delta(self.D)
-        weight = torch.view_as_complex(self.C) * self.discretise(dt)[1]                    # C·B̄, (H, N)
-        k = torch.arange(T, device=dt.device)[:, None, None] * dt[:, None]                 # k·Δ, (T, H, 1)
-        damping, angle = torch.exp(-self.a.exp() * k), self.omega * k                      # Ā^k, (T, H, N)
-        K = (damping * (weight.real * angle.cos() - weight.imag * angle.sin())).sum(-1)    # Re C·Ā^k·B̄  (3)
+        weight = torch.view_as_complex(self.C) * self.discretise(dt)[1]  # C·B̄, (H, N)
+        k = torch.arange(T, device=dt.device)[:, None, None] * dt[:, None]  # k·Δ, (T, H, 1)
+        damping, angle = torch.exp(-self.a.exp() * k), self.omega * k  # Ā^k, (T, H, N)
+        K = (damping * (weight.real * angle.cos() - weight.imag * angle.sin())).sum(
+            -1
+        )  # Re C·Ā^k·B̄  (3)
         return torch.cat([K[:1] + self.D, K[1:]])
 
     def run(self, x: torch.Tensor, join: Callable[..., torch.Tensor] | None = None) -> torch.Tensor:
         """All steps from rest: ``(T, B, H) → (T, B, H)``. By default the fastest way this device has."""
         T = len(x)
         if self.w is None and join is None:
-            n = 2 * T  # room for both, so that the end of the sequence does not come in again at its beginning
-            f = torch.fft.rfft(x.permute(1, 2, 0), n=n) * torch.fft.rfft(self.kernel(T).t(), n=n)  # (B, H, T + 1)
-            return torch.fft.irfft(f, n=n)[..., :T].permute(2, 0, 1).contiguous()          # y = K ∗ x   (3)
+            n = (
+                2 * T
+            )  # room for both, so that the end of the sequence does not come in again at its beginning
+            f = torch.fft.rfft(x.permute(1, 2, 0), n=n) * torch.fft.rfft(
+                self.kernel(T).t(), n=n
+            )  # (B, H, T + 1)
+            return torch.fft.irfft(f, n=n)[..., :T].permute(2, 0, 1).contiguous()  # y = K ∗ x   (3)
         A_bar, B_bar = self.discretise(self.delta(x))
-        b = B_bar * x[..., None]                                                           # (T, B, H, N)
+        b = B_bar * x[..., None]  # (T, B, H, N)
         # a scan does about three times the work of the steps: worth it where steps would leave the device idle
         join = join or (scan if x.device.type != "cpu" else steps)
         return self.read(Recurrence.apply(A_bar.expand_as(b), b, join), x)
@@ -254,10 +300,14 @@ class Block(nn.Module):
     Only 0 and 1 meet the mixing matrix; the SSM multiplies x, spikes or not (see ``operations``).
     """
 
-    def __init__(self, num_hidden: int, num_state: int, dt_max: float, kind: str, delta: str) -> None:
+    def __init__(
+        self, num_hidden: int, num_state: int, dt_max: float, kind: str, delta: str
+    ) -> None:
         super().__init__()
         self.ssm = SSM(num_hidden, num_state, dt_max, delta) if num_state else None
-        self.norm = nn.BatchNorm1d(num_hidden)  # keeps y near the threshold; folds into C and D afterwards
+        self.norm = nn.BatchNorm1d(
+            num_hidden
+        )  # keeps y near the threshold; folds into C and D afterwards
         self.lif = snn.Leaky(beta=0.5, init_hidden=True) if kind == "LIF" else None
         self.mix = nn.Linear(num_hidden, num_hidden)
         self.kind = kind
@@ -284,11 +334,20 @@ class Block(nn.Module):
 class Net(nn.Module):
     """A number a step → H channels → blocks → 10 scores a step; their mean over the last quarter is the answer."""
 
-    def __init__(self, num_hidden: int = 64, num_blocks: int = 2, num_state: int = 8, dt_max: float = 0.2,
-                 kind: str = "LIF", delta: str = "learnt") -> None:
+    def __init__(
+        self,
+        num_hidden: int = 64,
+        num_blocks: int = 2,
+        num_state: int = 8,
+        dt_max: float = 0.2,
+        kind: str = "LIF",
+        delta: str = "learnt",
+    ) -> None:
         super().__init__()
         self.encoder = nn.Linear(1, num_hidden)
-        self.blocks = nn.ModuleList(Block(num_hidden, num_state, dt_max, kind, delta) for _ in range(num_blocks))
+        self.blocks = nn.ModuleList(
+            Block(num_hidden, num_state, dt_max, kind, delta) for _ in range(num_blocks)
+        )
         self.head = nn.Linear(num_hidden, 10)
 
     def reset(self) -> None:
@@ -311,7 +370,7 @@ class Net(nn.Module):
         for block in self.blocks:
             x, spk = block.run(x)
             recs.append(spk)
-        return recs, over_time(self.head, x[-max(1, len(x) // 4):])
+        return recs, over_time(self.head, x[-max(1, len(x) // 4) :])
 
 
 def make_net(cfg: Config, seed: int, **changes: Any) -> Net:
@@ -335,15 +394,26 @@ def experiment_discretise(cfg: Config) -> dict[str, float]:
     """The obvious step, Euler's h + Δ·(A·h + x), beside zero-order hold, for x = 1; the truth is (e^(AΔt) − 1)/A."""
     N, T, dt = 8, 50, 0.1
     A = torch.complex(torch.full((N,), -0.5), math.pi * torch.arange(N).float())
-    factor = torch.stack([1 + dt * A, torch.exp(dt * A)])                                   # Ā of Euler, and of (2)
-    gain = torch.stack([torch.full_like(A, dt), (factor[1] - 1) / A])                       # B̄
-    h, A = steps(factor.expand(T, 2, N), gain.expand(T, 2, N)), A.to(torch.complex128)      # (T, 2, N)
-    exact = (torch.exp(A * dt * torch.arange(1, T + 1)[:, None]) - 1) / A                   # (T, N)
-    error = ((h - exact[:, None]).abs() / exact.abs().max(0).values).amax((0, 2))           # Euler's, and that of (2)
-    beta, cur = math.exp(-0.1), torch.randn(T, 1, 1, generator=torch.Generator().manual_seed(cfg.seed))
-    mem = unroll(snn.Leaky(beta=beta, threshold=1e9), cur, record_mem=True)[1]              # a LIF that never fires
-    return {"explode": (factor[0].abs() > 1).sum().item(), "euler": error[0].item(), "zoh": error[1].item(),
-            "lif": (mem - scan(torch.full_like(cur, beta), cur)).abs().max().item()}        # N = 1, ω = 0
+    factor = torch.stack([1 + dt * A, torch.exp(dt * A)])  # Ā of Euler, and of (2)
+    gain = torch.stack([torch.full_like(A, dt), (factor[1] - 1) / A])  # B̄
+    h, A = steps(factor.expand(T, 2, N), gain.expand(T, 2, N)), A.to(torch.complex128)  # (T, 2, N)
+    exact = (torch.exp(A * dt * torch.arange(1, T + 1)[:, None]) - 1) / A  # (T, N)
+    error = ((h - exact[:, None]).abs() / exact.abs().max(0).values).amax(
+        (0, 2)
+    )  # Euler's, and that of (2)
+    beta, cur = (
+        math.exp(-0.1),
+        torch.randn(T, 1, 1, generator=torch.Generator().manual_seed(cfg.seed)),
+    )
+    mem = unroll(snn.Leaky(beta=beta, threshold=1e9), cur, record_mem=True)[
+        1
+    ]  # a LIF that never fires
+    return {
+        "explode": (factor[0].abs() > 1).sum().item(),
+        "euler": error[0].item(),
+        "zoh": error[1].item(),
+        "lif": (mem - scan(torch.full_like(cur, beta), cur)).abs().max().item(),
+    }  # N = 1, ω = 0
 
 
 def experiment_forms(cfg: Config, device: torch.device) -> dict[str, Any]:
@@ -354,7 +424,8 @@ def experiment_forms(cfg: Config, device: torch.device) -> dict[str, Any]:
         torch.manual_seed(cfg.seed)
         ssm = SSM(16, 8, cfg.dt_max, delta).to(device)
         ways = {"step by step": ssm.step_through, "scan": partial(ssm.run, join=scan)} | (
-            {"convolution": ssm.run} if delta == "learnt" else {})
+            {"convolution": ssm.run} if delta == "learnt" else {}
+        )
         for T in lengths:
             x, results = torch.randn(T, 1, 16, device=device), {}
             for name in (*ways, *ways):  # each way twice: the first time warms up
@@ -369,12 +440,24 @@ def experiment_forms(cfg: Config, device: torch.device) -> dict[str, Any]:
     return {"worst": worst, "seconds": seconds, "lengths": lengths}
 
 
-def train(net: Net, cfg: Config, data: ImageData, run: Run, seed: int, name: str = "") \
-        -> tuple[list[dict[str, float]], float]:
+def train(
+    net: Net, cfg: Config, data: ImageData, run: Run, seed: int, name: str = ""
+) -> tuple[list[dict[str, float]], float]:
     """``fit``, its loss the cross entropy of the mean score over the steps that are read; history and test accuracy."""
     enc, epochs = partial(encode, num_steps=cfg.num_steps), cfg.epochs if name else cfg.sweep_epochs
-    history = fit(net, data, enc, run=run, epochs=epochs, lr=cfg.lr, seed=seed, batch_size=cfg.batch_size, name=name,
-                  resume=cfg.resume and bool(name), quiet=not name)
+    history = fit(
+        net,
+        data,
+        enc,
+        run=run,
+        epochs=epochs,
+        lr=cfg.lr,
+        seed=seed,
+        batch_size=cfg.batch_size,
+        name=name,
+        resume=cfg.resume and bool(name),
+        quiet=not name,
+    )
     return history, evaluate(net, data.x_test, data.y_test, enc)
 
 
@@ -383,21 +466,41 @@ def experiment_train(cfg: Config, data: ImageData, run: Run) -> dict[str, Any]:
     net = make_net(cfg, cfg.seed)
     history, accuracy = train(net, cfg, data, run, cfg.seed, "main")
     with torch.no_grad():
-        spk, _ = net.eval().run(encode(data.x_test[:200].to(run.device), cfg.num_steps))    # (T, B, H) each
-        kernels = net.blocks[0].ssm.kernel(cfg.num_steps).cpu().numpy()                     # (T, H)
-    return {"net": net, "history": history, "test": accuracy, "kernels": kernels,
-            "spikes": torch.stack(spk).sum().item() / 200, "rate": torch.stack(spk).mean().item()}
+        spk, _ = net.eval().run(
+            encode(data.x_test[:200].to(run.device), cfg.num_steps)
+        )  # (T, B, H) each
+        kernels = net.blocks[0].ssm.kernel(cfg.num_steps).cpu().numpy()  # (T, H)
+    return {
+        "net": net,
+        "history": history,
+        "test": accuracy,
+        "kernels": kernels,
+        "spikes": torch.stack(spk).sum().item() / 200,
+        "rate": torch.stack(spk).mean().item(),
+    }
 
 
 def operations(net: Net, T: int, spikes: float) -> list[tuple[str, float, float]]:
     """What a sequence of ``T`` steps and so many spikes takes, Δ fixed: part, number, nJ (estimated)."""
     # a complex state: 4 multiply-accumulates for Ā·h, 2 for B̄·x (x is real), 2 for Re C·h; and one for D·x
     H, blocks, N = net.head.in_features, len(net.blocks), net.blocks[0].ssm.a.shape[1]
-    return [(name, count, count * pj / 1000) for name, count, pj in (
-        ("states, spikes or not: multiply-accumulates", blocks * T * H * (8 * N + 1), PJ_PER_MAC),
-        ("encoder and read-out: multiply-accumulates", T * H + max(1, T // 4) * H * 10, PJ_PER_MAC),
-        ("mixing, by spikes: additions", spikes * H, PJ_PER_AC),
-        ("mixing, without spikes: multiply-accumulates", blocks * T * H * H, PJ_PER_MAC))]
+    return [
+        (name, count, count * pj / 1000)
+        for name, count, pj in (
+            (
+                "states, spikes or not: multiply-accumulates",
+                blocks * T * H * (8 * N + 1),
+                PJ_PER_MAC,
+            ),
+            (
+                "encoder and read-out: multiply-accumulates",
+                T * H + max(1, T // 4) * H * 10,
+                PJ_PER_MAC,
+            ),
+            ("mixing, by spikes: additions", spikes * H, PJ_PER_AC),
+            ("mixing, without spikes: multiply-accumulates", blocks * T * H * H, PJ_PER_MAC),
+        )
+    ]
 
 
 class Attention(nn.Module):
@@ -409,16 +512,23 @@ class Attention(nn.Module):
         self.register_buffer("cache", torch.randn(2, heads, longest, num_hidden // heads))
 
     def forward(self, x_t: torch.Tensor) -> torch.Tensor:
-        q, *key_value = self.qkv(x_t).view(3, self.cache.shape[1], -1)    # (heads, d) each
+        q, *key_value = self.qkv(x_t).view(3, self.cache.shape[1], -1)  # (heads, d) each
         self.cache[:, :, self.length], self.length = torch.stack(key_value), self.length + 1
-        keys, values = self.cache[:, :, : self.length]                    # (heads, t, d) each
-        weight = (keys @ q[..., None] / q.shape[-1] ** 0.5).softmax(1)    # (heads, t, 1): one for every token so far
+        keys, values = self.cache[:, :, : self.length]  # (heads, t, d) each
+        weight = (keys @ q[..., None] / q.shape[-1] ** 0.5).softmax(
+            1
+        )  # (heads, t, 1): one for every token so far
         return (weight.mT @ values).view(1, -1)
 
 
 def experiment_inference(cfg: Config, net: Net) -> list[tuple[int, float, int, float, int]]:
     """After t tokens: milliseconds for one more and bytes of memory, of the trained network and of attention."""
-    device, tokens, rows, done = next(net.parameters()).device, (16, 64) if cfg.smoke else TOKENS, [], 0
+    device, tokens, rows, done = (
+        next(net.parameters()).device,
+        (16, 64) if cfg.smoke else TOKENS,
+        [],
+        0,
+    )
     other, repeats = make_net(cfg, cfg.seed).to(device).eval(), 5 if cfg.smoke else 60
     for block in other.blocks:  # the same network with attention in the place of the SSM
         block.ssm = Attention(cfg.num_hidden, tokens[-1] + 100).to(device)
@@ -428,9 +538,13 @@ def experiment_inference(cfg: Config, net: Net) -> list[tuple[int, float, int, f
             for x_t in torch.randn(t - done, 1, 1, device=device):  # every token is really read
                 net(x_t)
             for block in other.blocks:
-                block.ssm.length = t - 1  # the cache is full of random keys: what they say does not matter for time
-            held = ([s for b in net.blocks for s in (b.ssm.state, b.lif.mem)],
-                    [b.ssm.cache[:, :, :t] for b in other.blocks])
+                block.ssm.length = (
+                    t - 1
+                )  # the cache is full of random keys: what they say does not matter for time
+            held = (
+                [s for b in net.blocks for s in (b.ssm.state, b.lif.mem)],
+                [b.ssm.cache[:, :, :t] for b in other.blocks],
+            )
             ms = [latency(partial(n, x_t), device, repeats)[0] for n in (net, other)]
             size = [sum(s.numel() * s.element_size() for s in tensors) for tensors in held]
             rows.append((t, ms[0], size[0], ms[1], size[1]))
@@ -438,11 +552,15 @@ def experiment_inference(cfg: Config, net: Net) -> list[tuple[int, float, int, f
     return rows
 
 
-def comparison(cfg: Config, data: ImageData, run: Run, seeds: int, **changes: Any) -> dict[str, Any]:
+def comparison(
+    cfg: Config, data: ImageData, run: Run, seeds: int, **changes: Any
+) -> dict[str, Any]:
     """Train one setting with several seeds; test accuracy, rate, and the last network."""
     accuracy, rate = [], []
     for seed in range(cfg.seed, cfg.seed + seeds):
-        net = make_net(cfg, seed, **({"num_hidden": cfg.num_hidden // 2, "num_blocks": 2} | changes))
+        net = make_net(
+            cfg, seed, **({"num_hidden": cfg.num_hidden // 2, "num_blocks": 2} | changes)
+        )
         accuracy.append(train(net, cfg, data, run, seed)[1])
         with torch.no_grad():
             spk, _ = net.eval().run(encode(data.x_test[:200].to(run.device), cfg.num_steps))
@@ -451,19 +569,34 @@ def comparison(cfg: Config, data: ImageData, run: Run, seeds: int, **changes: An
     return {"accuracy": np.array(accuracy), "rate": np.mean(rate), "net": net}
 
 
-def experiment_kinds(cfg: Config, data: ImageData, run: Run) -> tuple[dict[str, dict[str, Any]], list[float]]:
+def experiment_kinds(
+    cfg: Config, data: ImageData, run: Run
+) -> tuple[dict[str, dict[str, Any]], list[float]]:
     """LIF, chance, a threshold, no spikes: same recipe and seeds. And one stochastic network, asked several times."""
     rows = {kind: comparison(cfg, data, run, cfg.seeds, kind=kind) for kind in KINDS}
-    return rows, [evaluate(rows["stochastic"]["net"], data.x_test, data.y_test, partial(
-        encode, num_steps=cfg.num_steps)) for _ in range(1 if cfg.smoke else 4)]
+    return rows, [
+        evaluate(
+            rows["stochastic"]["net"],
+            data.x_test,
+            data.y_test,
+            partial(encode, num_steps=cfg.num_steps),
+        )
+        for _ in range(1 if cfg.smoke else 4)
+    ]
 
 
 def experiment_ablation(cfg: Config, data: ImageData, run: Run) -> dict[str, dict[str, Any]]:
     """State size; Δ learnt, frozen and by input; memories that are all long or all short at the start."""
     settings = {f"N = {n}": {"num_state": n} for n in STATES} | {
-        "Δ frozen": {"delta": "frozen"}, "Δ by input": {"delta": "input"},
-        "start Δ / 20": {"dt_max": cfg.dt_max / 20}, "start Δ × 20": {"dt_max": cfg.dt_max * 20}}
-    return {k: comparison(cfg, data, run, min(2, cfg.seeds), **({"num_state": 4} | v)) for k, v in settings.items()}
+        "Δ frozen": {"delta": "frozen"},
+        "Δ by input": {"delta": "input"},
+        "start Δ / 20": {"dt_max": cfg.dt_max / 20},
+        "start Δ × 20": {"dt_max": cfg.dt_max * 20},
+    }
+    return {
+        k: comparison(cfg, data, run, min(2, cfg.seeds), **({"num_state": 4} | v))
+        for k, v in settings.items()
+    }
 
 
 # ------------------------------------------------------------------------------------ figures
@@ -471,33 +604,89 @@ def experiment_ablation(cfg: Config, data: ImageData, run: Run) -> dict[str, dic
 
 def plot_training(r: dict[str, Any], data: ImageData, cfg: Config) -> Figure:
     history, kernels = r["history"], r["kernels"]
-    fig, (a, b) = plots.figure(1, 2, size=(11.5, 3.9), title=(
-        f"{100 * r['test']:.2f} % of the {len(data.y_test):,} test images of {data.name}, one pixel a step, "
-        f"{cfg.num_steps} steps"))
-    plots.curves(a, [h["epoch"] for h in history], {"training": [100 * h["train"] for h in history],
-                                                    "validation": [100 * h["val"] for h in history]})
+    fig, (a, b) = plots.figure(
+        1,
+        2,
+        size=(11.5, 3.9),
+        title=(
+            f"{100 * r['test']:.2f} % of the {len(data.y_test):,} test images of {data.name}, one pixel a step, "
+            f"{cfg.num_steps} steps"
+        ),
+    )
+    plots.curves(
+        a,
+        [h["epoch"] for h in history],
+        {
+            "training": [100 * h["train"] for h in history],
+            "validation": [100 * h["val"] for h in history],
+        },
+    )
     a.xaxis.get_major_locator().set_params(integer=True)
     plots.label(a, "epoch", "accuracy (%)", "The epoch is chosen on validation")
-    k, scaled = np.arange(1, len(kernels)), kernels[1:] / np.abs(kernels[1:]).max(0, initial=1e-9)  # K[0] has D in it
-    plots.curves(b, k, {f"channel {c}": scaled[:, c] for c in np.linspace(0, scaled.shape[1] - 1, 4).astype(int)} | {
-        "LIF, β = 0.5": 0.5 ** (k - 1.0)}, markers=False)
-    plots.label(b, "steps after the input k", "K[k], scaled", "What a neuron remembers of one pixel (block 1)")
+    k, scaled = (
+        np.arange(1, len(kernels)),
+        kernels[1:] / np.abs(kernels[1:]).max(0, initial=1e-9),
+    )  # K[0] has D in it
+    plots.curves(
+        b,
+        k,
+        {f"channel {c}": scaled[:, c] for c in np.linspace(0, scaled.shape[1] - 1, 4).astype(int)}
+        | {"LIF, β = 0.5": 0.5 ** (k - 1.0)},
+        markers=False,
+    )
+    plots.label(
+        b,
+        "steps after the input k",
+        "K[k], scaled",
+        "What a neuron remembers of one pixel (block 1)",
+    )
     return fig
 
 
 def plot_ways(f: dict[str, Any], rows: list[tuple[int, float, int, float, int]]) -> Figure:
-    tokens, ssm_ms, ssm_bytes, kv_ms, kv_bytes = (np.array(column) for column in zip(*rows, strict=True))
-    fig, axes = plots.figure(1, 3, size=(15, 4.3), title=(
-        f"At token {tokens[-1]:,} attention takes {kv_ms[-1] / ssm_ms[-1]:.1f} × the time and "
-        f"{kv_bytes[-1] / ssm_bytes[-1]:,.0f} × the memory of the spiking SSM, which pays the same for every token"))
-    ways = {f"{way}, Δ {delta}": [1000 * f["seconds"][delta, way, T] for T in f["lengths"]]
-            for delta, way in dict.fromkeys(k[:2] for k in f["seconds"])}
+    tokens, ssm_ms, ssm_bytes, kv_ms, kv_bytes = (
+        np.array(column) for column in zip(*rows, strict=True)
+    )
+    fig, axes = plots.figure(
+        1,
+        3,
+        size=(15, 4.3),
+        title=(
+            f"At token {tokens[-1]:,} attention takes {kv_ms[-1] / ssm_ms[-1]:.1f} × the time and "
+            f"{kv_bytes[-1] / ssm_bytes[-1]:,.0f} × the memory of the spiking SSM, which pays the same for every token"
+        ),
+    )
+    ways = {
+        f"{way}, Δ {delta}": [1000 * f["seconds"][delta, way, T] for T in f["lengths"]]
+        for delta, way in dict.fromkeys(k[:2] for k in f["seconds"])
+    }
     both = lambda ssm, kv: {"spiking SSM": ssm, "attention with KV cache": kv}  # noqa: E731
     for ax, ticks, lines, *names in (
-            (axes[0], f["lengths"], ways, "steps T", "whole sequence (ms)", "One SSM: 16 channels, N = 8"),
-            (axes[1], tokens, both(ssm_ms, kv_ms), "tokens so far", "one more token (ms)", "Inference: time"),
-            (axes[2], tokens, both(ssm_bytes / 1024, kv_bytes / 1024), "tokens so far", "state or cache (KiB)",
-             "Inference: memory")):
+        (
+            axes[0],
+            f["lengths"],
+            ways,
+            "steps T",
+            "whole sequence (ms)",
+            "One SSM: 16 channels, N = 8",
+        ),
+        (
+            axes[1],
+            tokens,
+            both(ssm_ms, kv_ms),
+            "tokens so far",
+            "one more token (ms)",
+            "Inference: time",
+        ),
+        (
+            axes[2],
+            tokens,
+            both(ssm_bytes / 1024, kv_bytes / 1024),
+            "tokens so far",
+            "state or cache (KiB)",
+            "Inference: memory",
+        ),
+    ):
         plots.curves(ax, ticks, lines)
         ax.set_xscale("log", base=2)
         ax.set_yscale("log")
@@ -509,17 +698,49 @@ def plot_ways(f: dict[str, Any], rows: list[tuple[int, float, int, float, int]])
 def plot_comparisons(kinds: dict[str, dict[str, Any]], rows: dict[str, dict[str, Any]]) -> Figure:
     gap = 100 * (kinds["stochastic"]["accuracy"].mean() - kinds["LIF"]["accuracy"].mean())
     none, best = (100 * rows[f"N = {n}"]["accuracy"].mean() for n in (0, STATES[-1]))
-    fig, axes = plots.figure(1, 3, size=(15, 4.3), title=(
-        f"Spikes by chance against LIF neurons: {gap:+.1f} points; no SSM {none:.1f} %, with {STATES[-1]} states a "
-        f"channel {best:.1f} %"))
+    fig, axes = plots.figure(
+        1,
+        3,
+        size=(15, 4.3),
+        title=(
+            f"Spikes by chance against LIF neurons: {gap:+.1f} points; no SSM {none:.1f} %, with {STATES[-1]} states a "
+            f"channel {best:.1f} %"
+        ),
+    )
     for ax, title, bars in (
-            (axes[0], "How y becomes a spike (dots: single seeds)", {k if k == "GELU" else (
-                f"{k}\n({100 * r['rate']:.0f} % spikes)"): r for k, r in kinds.items()}),
-            (axes[1], "State size (N = 0: LIF only)", {k: r for k, r in rows.items() if k.startswith("N")}),
-            (axes[2], "Δ, with N = 4", {"Δ learnt": rows["N = 4"]} | {k: r for k, r in rows.items() if "Δ" in k})):
-        plots.bars(ax, {k: 100 * r["accuracy"].mean() for k, r in bars.items()}, fmt="    {:.1f}", color=plots.SKY)
+        (
+            axes[0],
+            "How y becomes a spike (dots: single seeds)",
+            {
+                k if k == "GELU" else (f"{k}\n({100 * r['rate']:.0f} % spikes)"): r
+                for k, r in kinds.items()
+            },
+        ),
+        (
+            axes[1],
+            "State size (N = 0: LIF only)",
+            {k: r for k, r in rows.items() if k.startswith("N")},
+        ),
+        (
+            axes[2],
+            "Δ, with N = 4",
+            {"Δ learnt": rows["N = 4"]} | {k: r for k, r in rows.items() if "Δ" in k},
+        ),
+    ):
+        plots.bars(
+            ax,
+            {k: 100 * r["accuracy"].mean() for k, r in bars.items()},
+            fmt="    {:.1f}",
+            color=plots.SKY,
+        )
         for i, r in enumerate(bars.values()):
-            ax.plot(100 * r["accuracy"], [i] * len(r["accuracy"]), "o", color=plots.BLACK, markersize=3.5)
+            ax.plot(
+                100 * r["accuracy"],
+                [i] * len(r["accuracy"]),
+                "o",
+                color=plots.BLACK,
+                markersize=3.5,
+            )
         plots.label(ax, "test accuracy (%)", "", title)
     return fig
 
@@ -527,69 +748,178 @@ def plot_comparisons(kinds: dict[str, dict[str, Any]], rows: dict[str, dict[str,
 def main(cfg: Config, run: Run) -> None:
     data = run.data(mnist, n_train=200 if cfg.smoke else None)
     n, T, sizes = len(data.y_test), cfg.num_steps, {"train": cfg.sweep_train, "val": 1000}
-    few = replace(data, **{f"{v}_{part}": getattr(data, f"{v}_{part}")[:k] for part, k in sizes.items() for v in "xy"})
+    few = replace(
+        data,
+        **{
+            f"{v}_{part}": getattr(data, f"{v}_{part}")[:k]
+            for part, k in sizes.items()
+            for v in "xy"
+        },
+    )
 
     run.print("\n1  From the differential equation to a step")
     d = experiment_discretise(cfg)
     run.claim("explode", "Euler's step, Δ = 0.1: states of 8 that explode", d["explode"], "")
-    run.claim("euler", "Euler's step against the closed form, largest error in 50 steps", d["euler"], "× the truth")
+    run.claim(
+        "euler",
+        "Euler's step against the closed form, largest error in 50 steps",
+        d["euler"],
+        "× the truth",
+    )
     run.claim("zoh", "zero-order hold, the same error", d["zoh"], "× the truth", "<= 1e-4")
-    run.claim("lif", "LIF below threshold against an SSM with N = 1, ω = 0: difference", d["lif"], "", "<= 1e-4")
+    run.claim(
+        "lif",
+        "LIF below threshold against an SSM with N = 1, ω = 0: difference",
+        d["lif"],
+        "",
+        "<= 1e-4",
+    )
 
     run.print("\n2  Step by step, scan, convolution")
     f = experiment_forms(cfg, run.device)
     last, seconds = f["lengths"][-1], f["seconds"]
-    for delta, name in (("learnt", "steps, scan and convolution, Δ fixed"), ("input", "steps and scan, Δ by input")):
-        run.claim(f"agree_{delta}", f"{name}: largest relative difference up to {last:,} steps", f["worst"][delta],
-                  target="<= 1e-4")
-        run.claim(f"scan_{delta}", f"{last:,} steps by scan against step by step, Δ {delta}",
-                  seconds[delta, "step by step", last] / seconds[delta, "scan", last], "×")
+    for delta, name in (
+        ("learnt", "steps, scan and convolution, Δ fixed"),
+        ("input", "steps and scan, Δ by input"),
+    ):
+        run.claim(
+            f"agree_{delta}",
+            f"{name}: largest relative difference up to {last:,} steps",
+            f["worst"][delta],
+            target="<= 1e-4",
+        )
+        run.claim(
+            f"scan_{delta}",
+            f"{last:,} steps by scan against step by step, Δ {delta}",
+            seconds[delta, "step by step", last] / seconds[delta, "scan", last],
+            "×",
+        )
 
     run.print(f"\n3  Sequential MNIST, {T} steps")
     r = experiment_train(cfg, data, run)
     net, target = r["net"], ">= 0.98" if cfg.full else ">= 0.97"
     run.checkpoint(net)
     if cfg.resume:
-        run.note("The main training was resumed from its checkpoint; its time is not in the wall time.")
+        run.note(
+            "The main training was resumed from its checkpoint; its time is not in the wall time."
+        )
     run.figure(plot_training(r, data, cfg), "training")
-    run.claim("accuracy", f"test accuracy, {T} steps, one pixel a step", r["test"], "1", target, n=n, real=True)
+    run.claim(
+        "accuracy",
+        f"test accuracy, {T} steps, one pixel a step",
+        r["test"],
+        "1",
+        target,
+        n=n,
+        real=True,
+    )
     run.claim("rate", "spikes per neuron and step", r["rate"], n=200, real=True)
     ops = operations(net, T, r["spikes"])
-    run.table("Operations of one sequence, and energy (estimated)", ("part", "operations", "nJ"), ops)
+    run.table(
+        "Operations of one sequence, and energy (estimated)", ("part", "operations", "nJ"), ops
+    )
     (_, states, nj), (_, ends, more), (_, synops, sparse), (_, mixing, dense) = ops
-    run.claim("mixing_energy", "estimated energy of the mixing, with spikes / without", sparse / dense, real=True)
-    run.claim("energy", "estimated energy of the whole network, with spikes / without", (nj + more + sparse) / (
-        nj + more + dense), real=True)
-    p50, p95 = latency(lambda: net.run(encode(data.x_test[:1].to(run.device), cfg.num_steps)), run.device)
+    run.claim(
+        "mixing_energy",
+        "estimated energy of the mixing, with spikes / without",
+        sparse / dense,
+        real=True,
+    )
+    run.claim(
+        "energy",
+        "estimated energy of the whole network, with spikes / without",
+        (nj + more + sparse) / (nj + more + dense),
+        real=True,
+    )
+    p50, p95 = latency(
+        lambda: net.run(encode(data.x_test[:1].to(run.device), cfg.num_steps)), run.device
+    )
     parameters = sum(p.numel() for p in net.parameters())
-    run.ledger(model=f"spiking SSM, {cfg.num_blocks} × {cfg.num_hidden}, N = {cfg.num_state}", accuracy=r["test"], n=n,
-               data=f"{data.name}, sequential", num_steps=T, parameters=parameters, bytes=4 * parameters,
-               spikes=r["spikes"], synops=synops, macs=states + ends, ann_macs=states + ends + mixing,
-               latency_p50_ms=p50, latency_p95_ms=p95, energy_estimated_nj=nj + more + sparse)
+    run.ledger(
+        model=f"spiking SSM, {cfg.num_blocks} × {cfg.num_hidden}, N = {cfg.num_state}",
+        accuracy=r["test"],
+        n=n,
+        data=f"{data.name}, sequential",
+        num_steps=T,
+        parameters=parameters,
+        bytes=4 * parameters,
+        spikes=r["spikes"],
+        synops=synops,
+        macs=states + ends,
+        ann_macs=states + ends + mixing,
+        latency_p50_ms=p50,
+        latency_p95_ms=p95,
+        energy_estimated_nj=nj + more + sparse,
+    )
 
     run.print("\n4  One token after the other")
     rows = experiment_inference(cfg, net)
     run.figure(plot_ways(f, rows), "ways")
-    run.table("One more token", ("tokens so far", "SSM ms", "SSM bytes", "attention ms", "attention bytes"), rows)
-    for i, key, name, goal in ((1, "time", "spiking SSM, time a token", "<= 1.5"), (2, "memory", "its state", "== 1"),
-                               (3, "kv_time", "attention, time a token", None), (4, "kv_memory", "its cache", None)):
-        run.claim(key, f"{name}: at token {rows[-1][0]:,} / at {rows[0][0]:,}", rows[-1][i] / rows[0][i], "×", goal)
-    run.claim("cache", f"attention's cache / the SSM's state at {rows[-1][0]:,}", rows[-1][4] / rows[-1][2], "×")
+    run.table(
+        "One more token",
+        ("tokens so far", "SSM ms", "SSM bytes", "attention ms", "attention bytes"),
+        rows,
+    )
+    for i, key, name, goal in (
+        (1, "time", "spiking SSM, time a token", "<= 1.5"),
+        (2, "memory", "its state", "== 1"),
+        (3, "kv_time", "attention, time a token", None),
+        (4, "kv_memory", "its cache", None),
+    ):
+        run.claim(
+            key,
+            f"{name}: at token {rows[-1][0]:,} / at {rows[0][0]:,}",
+            rows[-1][i] / rows[0][i],
+            "×",
+            goal,
+        )
+    run.claim(
+        "cache",
+        f"attention's cache / the SSM's state at {rows[-1][0]:,}",
+        rows[-1][4] / rows[-1][2],
+        "×",
+    )
 
     how = f"{cfg.num_hidden // 2} channels, {len(few.x_train):,} images, {cfg.sweep_epochs} epochs"
     run.print(f"\n5  How y becomes a spike: {how}, {cfg.seeds} seeds")
     kinds, again = experiment_kinds(cfg, few, run)
     for kind, row in kinds.items():
-        run.claim(f"kind_{kind}", f"{kind}: test accuracy", row["accuracy"].mean(), n=n * cfg.seeds, real=True)
-        run.claim(f"spread_{kind}", f"{kind}: range over seeds", np.ptp(row["accuracy"]), n=cfg.seeds, real=True)
-        run.claim(f"rate_{kind}", f"{kind}: outputs that are not zero", row["rate"], n=200, real=True)
-    run.claim("sampling", f"stochastic: range over {len(again)} passes of one network", np.ptp(again), n=n, real=True)
+        run.claim(
+            f"kind_{kind}",
+            f"{kind}: test accuracy",
+            row["accuracy"].mean(),
+            n=n * cfg.seeds,
+            real=True,
+        )
+        run.claim(
+            f"spread_{kind}",
+            f"{kind}: range over seeds",
+            np.ptp(row["accuracy"]),
+            n=cfg.seeds,
+            real=True,
+        )
+        run.claim(
+            f"rate_{kind}", f"{kind}: outputs that are not zero", row["rate"], n=200, real=True
+        )
+    run.claim(
+        "sampling",
+        f"stochastic: range over {len(again)} passes of one network",
+        np.ptp(again),
+        n=n,
+        real=True,
+    )
 
     run.print(f"\n6  State size and Δ: {how}, {min(2, cfg.seeds)} seeds")
     rows = experiment_ablation(cfg, few, run)
     run.figure(plot_comparisons(kinds, rows), "comparisons")
     for name, row in rows.items():
-        run.claim(name, f"{name}: test accuracy", row["accuracy"].mean(), n=n * min(2, cfg.seeds), real=True)
+        run.claim(
+            name,
+            f"{name}: test accuracy",
+            row["accuracy"].mean(),
+            n=n * min(2, cfg.seeds),
+            real=True,
+        )
 
 
 if __name__ == "__main__":

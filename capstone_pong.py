@@ -114,12 +114,27 @@ import tyro
 from torch import nn
 
 CHECKPOINTS = ROOT / "checkpoints"
-COMMANDS = ("train", "perception", "convert", "clone", "spiking-dqn", "sparsify", "quantize", "benchmark", "play",
-            "report", "all")
+COMMANDS = (
+    "train",
+    "perception",
+    "convert",
+    "clone",
+    "spiking-dqn",
+    "sparsify",
+    "quantize",
+    "benchmark",
+    "play",
+    "report",
+    "all",
+)
 AGENTS = ("teacher", "converted", "clone", "sparse", "akida")
 CONVERTED = 32  # time steps of the converted network: what `convert` chose
 HIDDEN = ("conv1", "conv2", "conv3", "fc1")
-TEST_SEED, VAL_SEED, STUDENT_SEED = 10_000, 20_000, 30_000  # first seed of the games that each use plays; training: 0
+TEST_SEED, VAL_SEED, STUDENT_SEED = (
+    10_000,
+    20_000,
+    30_000,
+)  # first seed of the games that each use plays; training: 0
 
 
 @dataclass
@@ -172,8 +187,10 @@ class Config(LessonConfig):
     def validate(self) -> None:
         super().validate()
         if self.replay // self.envs < self.n_step + 3:
-            raise UserError(f"--replay: got {self.replay} for {self.envs} environments, allowed is "
-                            f"{self.envs * (self.n_step + 3)} and more, so that a return over {self.n_step} steps fits")
+            raise UserError(
+                f"--replay: got {self.replay} for {self.envs} environments, allowed is "
+                f"{self.envs * (self.n_step + 3)} and more, so that a return over {self.n_step} steps fits"
+            )
 
     @property
     def limit(self) -> int:
@@ -181,20 +198,33 @@ class Config(LessonConfig):
         return 30 if self.smoke else 0
 
 
-SMOKE = {"steps": 400, "spiking_steps": 160, "replay": 1000, "games": 1, "states": 64, "epochs": 1, "num_steps": 2}
+SMOKE = {
+    "steps": 400,
+    "spiking_steps": 160,
+    "replay": 1000,
+    "games": 1,
+    "states": 64,
+    "epochs": 1,
+    "num_steps": 2,
+}
 FULL = {"steps": 10_000_000, "replay": 1_000_000, "spiking_steps": 2_000_000, "states": 200_000}
 
 
-def evaluate(policy: Policy, cfg: Config, run: Run, name: str, eyes: Eyes = see_events) -> dict[str, Any]:
+def evaluate(
+    policy: Policy, cfg: Config, run: Run, name: str, eyes: Eyes = see_events
+) -> dict[str, Any]:
     """The protocol of every reward here: full games with test seeds, without and with sticky actions."""
+
     def games() -> dict[str, Any]:
         began, found = time.perf_counter(), {}
         for key, sticky in (("plain", 0.0), ("sticky", 0.25)):
             points = play(policy, cfg.games, TEST_SEED, sticky, eyes, limit=cfg.limit)
             found |= {key: points.mean(), f"{key}_std": points.std(), f"{key}_points": points}
-        run.print(f"          {name}: {found['plain']:+.2f} ± {found['plain_std']:.2f}, with sticky actions "
-                  f"{found['sticky']:+.2f} ± {found['sticky_std']:.2f} ({cfg.games} games each, "
-                  f"{time.perf_counter() - began:.0f} s)")
+        run.print(
+            f"          {name}: {found['plain']:+.2f} ± {found['plain_std']:.2f}, with sticky actions "
+            f"{found['sticky']:+.2f} ± {found['sticky_std']:.2f} ({cfg.games} games each, "
+            f"{time.perf_counter() - began:.0f} s)"
+        )
         return found
 
     return once(run, f"{name}: reward", games)
@@ -286,9 +316,11 @@ class SpikingPong(nn.Module):
 
 def greedy(net: nn.Module) -> Policy:
     """The policy that takes the best action of ``net`` for maps ``(B, 3, 84, 84)`` of uint8."""
+
     def act(maps: torch.Tensor) -> np.ndarray:
         with torch.no_grad():
             return net(maps.float() / 255).argmax(1).numpy()
+
     return act
 
 
@@ -299,8 +331,8 @@ def balance(net: PongNet, maps: torch.Tensor, percentile: float = 99.0) -> PongN
     for name, a in zip(HIDDEN, net.activations(maps.float() / 255), strict=True):
         lam = a.flatten().kthvalue(max(1, round(a.numel() * percentile / 100))).values.item() or 1.0
         layer = getattr(balanced, name)
-        layer.weight.mul_(before / lam)                 # W_l·λ_{l−1}/λ_l
-        layer.bias.div_(lam)                            # b_l/λ_l
+        layer.weight.mul_(before / lam)  # W_l·λ_{l−1}/λ_l
+        layer.bias.div_(lam)  # b_l/λ_l
         before = lam
     balanced.fc2.weight.mul_(before)
     return balanced
@@ -314,8 +346,14 @@ def reach(name: str, width: int, hidden: int) -> torch.Tensor:
     """Operations that one active input of a layer causes, by position: ``(H, W)`` for convolutions, else ``()``."""
     if name in ("fc1", "fc2"):
         return torch.tensor(float(hidden if name == "fc1" else len(ACTIONS)))
-    k, s, size, out = {"conv1": (7, 3, 28, width), "conv2": (3, 2, 14, 2 * width), "conv3": (3, 2, 7, 2 * width)}[name]
-    reads = F.conv_transpose2d(torch.ones(1, 1, size, size), torch.ones(1, 1, k, k), stride=s)[0, 0]  # with padding
+    k, s, size, out = {
+        "conv1": (7, 3, 28, width),
+        "conv2": (3, 2, 14, 2 * width),
+        "conv3": (3, 2, 7, 2 * width),
+    }[name]
+    reads = F.conv_transpose2d(torch.ones(1, 1, size, size), torch.ones(1, 1, k, k), stride=s)[
+        0, 0
+    ]  # with padding
     first = 2 if name == "conv1" else 0
     size_in = {"conv1": SIZE, "conv2": 28, "conv3": 14}[name]
     return out * reads[first:, first:][:size_in, :size_in]
@@ -346,21 +384,32 @@ def cost(agent: nn.Module, maps: torch.Tensor) -> dict[str, float]:
     """Per decision on ``maps (B, 3, 84, 84)``: ``macs`` of the first layer, ``synops`` after it, ``spikes``, energy."""
     if (b := len(maps)) > 100:  # in parts, to save memory
         parts = [(cost(agent, m), len(m)) for m in maps.split(100)]
-        return {k: np.average([c[k] for c, _ in parts], 0, [n for _, n in parts]).tolist() for k in parts[0][0]}
+        return {
+            k: np.average([c[k] for c, _ in parts], 0, [n for _, n in parts]).tolist()
+            for k in parts[0][0]
+        }
     x, spiking = maps.float() / 255, isinstance(agent, SpikingPong)
     hidden = agent.run(constant_current(x, agent.num_steps))[0] if spiking else agent.activations(x)
     net = agent.net if spiking else agent
     first, *rest = (n.item() / b for n in operations(net, [x, *hidden]))
     synops, macs = sum(rest), first + (0 if spiking else sum(rest))
-    return {"inputs": (maps != 0).sum().item() / b, "macs": macs, "synops": synops, "by_layer": [first, *rest],
-            "spikes": sum((h != 0).sum().item() for h in hidden) / b, "dense": dense_macs(net),
-            "energy_nj": estimated_energy_nj(synops if spiking else 0.0, macs)}
+    return {
+        "inputs": (maps != 0).sum().item() / b,
+        "macs": macs,
+        "synops": synops,
+        "by_layer": [first, *rest],
+        "spikes": sum((h != 0).sum().item() for h in hidden) / b,
+        "dense": dense_macs(net),
+        "energy_nj": estimated_energy_nj(synops if spiking else 0.0, macs),
+    }
 
 
 # ------------------------------------------------------------------------------------ deep Q-learning
 
 
-def q_learning(net: nn.Module, cfg: Config, run: Run, name: str, steps: int) -> list[dict[str, float]]:
+def q_learning(
+    net: nn.Module, cfg: Config, run: Run, name: str, steps: int
+) -> list[dict[str, float]]:
     """Train ``net`` by equation (1); keep the weights that played best on the validation games. Returns the log.
 
     A run that was cut goes on with ``--resume``: weights, optimiser, log and the count of decisions come from the
@@ -393,7 +442,9 @@ def q_learning(net: nn.Module, cfg: Config, run: Run, name: str, steps: int) -> 
         epsilon = max(0.02, 1 - 0.98 * done / min(80_000, 0.2 * steps))
         action, follow = rng.integers(0, len(ACTIONS), cfg.envs), rng.random(cfg.envs) >= epsilon
         if follow.any():
-            action[follow] = greedy(net)(events(torch.from_numpy(before[follow]), torch.from_numpy(level[follow])))
+            action[follow] = greedy(net)(
+                events(torch.from_numpy(before[follow]), torch.from_numpy(level[follow]))
+            )
         parts = [w.step(a) for w, a in zip(worlds, np.split(action, [half]), strict=True)]
         reward, ended, restarted = (np.concatenate(p) for p in zip(*parts, strict=True))
         replay.add(level, first, action, reward, restarted)
@@ -408,7 +459,10 @@ def q_learning(net: nn.Module, cfg: Config, run: Run, name: str, steps: int) -> 
         while owed >= 1 and replay.count > cfg.n_step + 2:
             owed -= 1
             b = replay.draw(cfg.batch_size, cfg.n_step, cfg.gamma)
-            s, s2 = (events(*b[k]).to(memory_format=torch.channels_last).float().div_(255) for k in ("s", "s2"))
+            s, s2 = (
+                events(*b[k]).to(memory_format=torch.channels_last).float().div_(255)
+                for k in ("s", "s2")
+            )
             with torch.no_grad():
                 # y = Σ γᵏ·r_k + γⁿ·Q⁻(s', argmax_a Q(s', a)): one network chooses, the other one values        (1)
                 y = b["r"] + b["go"] * target(s2).gather(1, net(s2).argmax(1, keepdim=True))[:, 0]
@@ -428,19 +482,34 @@ def q_learning(net: nn.Module, cfg: Config, run: Run, name: str, steps: int) -> 
         if done - logged >= 10_000 or done >= steps:
             logged, seconds = done, time.perf_counter() - began
             mean = lambda xs, empty: float(np.mean(xs)) if xs else empty  # noqa: E731
-            log.append({"decisions": done, "epsilon": round(epsilon, 3), "return": round(mean(returns, -21.0), 2),
-                        "loss": round(mean(losses, 0.0), 5), "q": round(mean(values, 0.0), 4),
-                        "seconds": round(spent + seconds, 1)})
+            log.append(
+                {
+                    "decisions": done,
+                    "epsilon": round(epsilon, 3),
+                    "return": round(mean(returns, -21.0), 2),
+                    "loss": round(mean(losses, 0.0), 5),
+                    "q": round(mean(values, 0.0), 4),
+                    "seconds": round(spent + seconds, 1),
+                }
+            )
             if done - tested >= 50_000 or done >= steps:
                 tested = done
                 log[-1]["val"] = validate(greedy(net), cfg)
                 if log[-1]["val"] >= best:
                     best = log[-1]["val"]
                     keep(copy.deepcopy(net), run, name)
-            run.print("  ".join(f"{k} {v}" for k, v in log[-1].items())
-                      + f"  {(done - resumed_at) / seconds:.0f} decisions/s")
-            state = {"net": net.state_dict(), "target": target.state_dict(), "optimizer": optimizer.state_dict(),
-                     "done": done, "best": best, "log": log}
+            run.print(
+                "  ".join(f"{k} {v}" for k, v in log[-1].items())
+                + f"  {(done - resumed_at) / seconds:.0f} decisions/s"
+            )
+            state = {
+                "net": net.state_dict(),
+                "target": target.state_dict(),
+                "optimizer": optimizer.state_dict(),
+                "done": done,
+                "best": best,
+                "log": log,
+            }
             write_state(path, state)
             write_csv(run.dir / f"{name}.csv", log)
     return log
@@ -466,13 +535,20 @@ def fetch(run: Run, name: str, net: PongNet | None = None) -> PongNet:
     mine, ours = run.dir / f"{name}.safetensors", CHECKPOINTS / f"pong_{name}.safetensors"
     path = mine if mine.is_file() else ours
     if not path.is_file():
-        raise UserError(f"got no weights '{name}' in {mine.parent} or {ours.parent}; make them with "
-                        f"'uv run capstone_pong.py {MADE_BY.get(name, name)}'")
+        raise UserError(
+            f"got no weights '{name}' in {mine.parent} or {ours.parent}; make them with "
+            f"'uv run capstone_pong.py {MADE_BY.get(name, name)}'"
+        )
     return load_weights(net or PongNet(), path).eval().to(memory_format=torch.channels_last)
 
 
-MADE_BY = {"teacher": "train", "clipped": "convert", "sparse": "sparsify", "akida": "quantize",
-           "spiking_dqn": "spiking-dqn"}
+MADE_BY = {
+    "teacher": "train",
+    "clipped": "convert",
+    "sparse": "sparsify",
+    "akida": "quantize",
+    "spiking_dqn": "spiking-dqn",
+}
 
 
 # ------------------------------------------------------------------------------------ distillation
@@ -487,8 +563,19 @@ def sharpen(net: PongNet, tau: float) -> PongNet:
     return net
 
 
-def distil(net: nn.Module, maps: torch.Tensor, q: torch.Tensor, cfg: Config, run: Run, *, name: str, lr: float,
-           epochs: int | None = None, penalty: float = 0.0, silent: bool = False) -> nn.Module:
+def distil(
+    net: nn.Module,
+    maps: torch.Tensor,
+    q: torch.Tensor,
+    cfg: Config,
+    run: Run,
+    *,
+    name: str,
+    lr: float,
+    epochs: int | None = None,
+    penalty: float = 0.0,
+    silent: bool = False,
+) -> nn.Module:
     """Train ``net`` by equation (3) on ``maps (n, 3, 84, 84)`` and the teacher's ``q (n, 3)``; Adam, batches of 64.
 
     Args:
@@ -496,7 +583,11 @@ def distil(net: nn.Module, maps: torch.Tensor, q: torch.Tensor, cfg: Config, run
         silent: keep the biases of the hidden layers at or below 0, so that no neuron fires without input.
     """
     net.to(memory_format=torch.channels_last).train()
-    epochs, batch, inner = epochs or cfg.epochs, 64, net.net if isinstance(net, SpikingPong) else net
+    epochs, batch, inner = (
+        epochs or cfg.epochs,
+        64,
+        net.net if isinstance(net, SpikingPong) else net,
+    )
     optimizer = torch.optim.Adam(net.parameters(), lr=lr, fused=True)
     schedule = torch.optim.lr_scheduler.LinearLR(optimizer, 1.0, 0.05, epochs * -(-len(q) // batch))
     generator, target = torch.Generator().manual_seed(cfg.seed), F.softmax(q / cfg.tau, 1)
@@ -513,7 +604,10 @@ def distil(net: nn.Module, maps: torch.Tensor, q: torch.Tensor, cfg: Config, run
                 else:
                     z = net(x)
                 loss = -(target[i] * F.log_softmax(z, 1)).sum(1).mean()
-                total, right = total + loss.item() * len(i), right + (z.argmax(1) == q[i].argmax(1)).sum().item()
+                total, right = (
+                    total + loss.item() * len(i),
+                    right + (z.argmax(1) == q[i].argmax(1)).sum().item(),
+                )
                 if penalty:
                     loss = loss + penalty * sum(operations(inner, [x, *hidden])[1:]) / len(i) / 1000
                 optimizer.zero_grad(set_to_none=True)
@@ -522,21 +616,41 @@ def distil(net: nn.Module, maps: torch.Tensor, q: torch.Tensor, cfg: Config, run
                 schedule.step()
                 if silent:
                     hush(inner)
-            run.print(f"          {name}: pass {epoch + 1}/{epochs}, loss {total / len(q):.4f}, teacher's action "
-                      f"{100 * right / len(q):.1f} % ({time.perf_counter() - began:.0f} s)")
+            run.print(
+                f"          {name}: pass {epoch + 1}/{epochs}, loss {total / len(q):.4f}, teacher's action "
+                f"{100 * right / len(q):.1f} % ({time.perf_counter() - began:.0f} s)"
+            )
 
     trained(run, name, inner, passes)
     return net.eval()
 
 
-def two_rounds(agent: SpikingPong, teacher: PongNet, seen: Seen, seed: int, cfg: Config, run: Run, *, name: str,
-               **how: Any) -> None:
+def two_rounds(
+    agent: SpikingPong,
+    teacher: PongNet,
+    seen: Seen,
+    seed: int,
+    cfg: Config,
+    run: Run,
+    *,
+    name: str,
+    **how: Any,
+) -> None:
     """Distil on what others have ``seen``, then on that and on what the agent comes into by itself, from ``seed`` on:
     one wrong action leads to states that nobody else visits, and without sticky actions a game can end in a circle."""
     distil(agent, see_events(seen.grey), seen.q, cfg, run, name=f"{name}, round 1", lr=3e-4, **how)
     seen = seen + rollouts(teacher, cfg.states, seed, greedy(agent))
-    distil(agent, see_events(seen.grey), seen.q, cfg, run, name=f"{name}, round 2", lr=2e-4,
-           epochs=max(1, cfg.epochs // 2), **how)
+    distil(
+        agent,
+        see_events(seen.grey),
+        seen.q,
+        cfg,
+        run,
+        name=f"{name}, round 2",
+        lr=2e-4,
+        epochs=max(1, cfg.epochs // 2),
+        **how,
+    )
 
 
 @torch.no_grad()
@@ -553,8 +667,21 @@ def train(cfg: Config, run: Run) -> None:
     """The teacher, by double DQN."""
     log = q_learning(PongNet(), cfg, run, "teacher", cfg.steps)
     found = evaluate(greedy(fetch(run, "teacher")), cfg, run, "teacher")
-    run.claim("teacher", "teacher (DQN, ReLU, float): reward", found["plain"], "points", ">= 18", n=cfg.games)
-    run.claim("teacher_sticky", "the same with sticky actions (0.25)", found["sticky"], "points", n=cfg.games)
+    run.claim(
+        "teacher",
+        "teacher (DQN, ReLU, float): reward",
+        found["plain"],
+        "points",
+        ">= 18",
+        n=cfg.games,
+    )
+    run.claim(
+        "teacher_sticky",
+        "the same with sticky actions (0.25)",
+        found["sticky"],
+        "points",
+        n=cfg.games,
+    )
     run.claim("teacher_decisions", "decisions it learnt from", log[-1]["decisions"], "decisions")
     maps = see_events(rollouts(fetch(run, "teacher"), cfg.states // 30 + 16, VAL_SEED).grey)
     run.ledger(**row("DQN, ReLU", fetch(run, "teacher"), maps, found["plain"], cfg.games))
@@ -567,18 +694,37 @@ def row(model: str, agent: nn.Module, maps: torch.Tensor, reward: float, n: int)
     steps = agent.num_steps if isinstance(agent, SpikingPong) else 1
     p50, p95 = latency(lambda: greedy(agent)(maps[:1]), "cpu")
     count = sum(p.numel() for p in net.parameters())
-    return {"model": f"{model} (reward in points)", "data": "ALE/Pong-v5", "accuracy": reward, "n": n,
-            "num_steps": steps, "parameters": count, "bytes": 4 * count, "spikes": c["spikes"],
-            "synops": c["synops"], "macs": c["macs"], "ann_macs": c["dense"], "latency_p50_ms": p50,
-            "latency_p95_ms": p95, "energy_estimated_nj": c["energy_nj"]}
+    return {
+        "model": f"{model} (reward in points)",
+        "data": "ALE/Pong-v5",
+        "accuracy": reward,
+        "n": n,
+        "num_steps": steps,
+        "parameters": count,
+        "bytes": 4 * count,
+        "spikes": c["spikes"],
+        "synops": c["synops"],
+        "macs": c["macs"],
+        "ann_macs": c["dense"],
+        "latency_p50_ms": p50,
+        "latency_p95_ms": p95,
+        "energy_estimated_nj": c["energy_nj"],
+    }
 
 
 PERCEPTIONS: dict[str, tuple[Eyes, dict[str, int]]] = {
-    "frames": (see_frames, {}), "deltas": (see_deltas, {}), "events": (see_events, {}),
-    "events, no motion": (see_places, {}), "events, half width": (see_events, {"width": 8, "hidden": 128})}
-SENSORS = {"equation (2)": None, "DVS model, ideal pixels": (Pixel.ideal(THETA), False),
-           "DVS model, noise and mismatch": (Pixel(theta_on=THETA, theta_off=THETA), False),
-           "the same, place summed up from events": (Pixel(theta_on=THETA, theta_off=THETA), True)}
+    "frames": (see_frames, {}),
+    "deltas": (see_deltas, {}),
+    "events": (see_events, {}),
+    "events, no motion": (see_places, {}),
+    "events, half width": (see_events, {"width": 8, "hidden": 128}),
+}
+SENSORS = {
+    "equation (2)": None,
+    "DVS model, ideal pixels": (Pixel.ideal(THETA), False),
+    "DVS model, noise and mismatch": (Pixel(theta_on=THETA, theta_off=THETA), False),
+    "the same, place summed up from events": (Pixel(theta_on=THETA, theta_off=THETA), True),
+}
 
 
 def perception(cfg: Config, run: Run) -> None:
@@ -591,30 +737,55 @@ def perception(cfg: Config, run: Run) -> None:
         torch.manual_seed(cfg.seed)
         net = distil(PongNet(**size), eyes(seen.grey), seen.q, cfg, run, name=name, lr=1e-3)
         maps = eyes(test.grey)
-        found[name] = evaluate(greedy(net), cfg, run, name, eyes) | cost(net, maps) | {
-            "agree": float((net(maps.float() / 255).argmax(1) == test.q.argmax(1)).float().mean())}
+        found[name] = (
+            evaluate(greedy(net), cfg, run, name, eyes)
+            | cost(net, maps)
+            | {
+                "agree": float(
+                    (net(maps.float() / 255).argmax(1) == test.q.argmax(1)).float().mean()
+                )
+            }
+        )
     show.table_perception(run, found, f"{cfg.states:,} states, {cfg.epochs} passes")
     grey, q = one_game(teacher, 40 if cfg.smoke else 1500, VAL_SEED)
-    sensors = {name: see_events(grey[:, None].repeat(2, 1)) if how is None else see_by_sensor(grey, *how)
-               for name, how in SENSORS.items()}
+    sensors = {
+        name: see_events(grey[:, None].repeat(2, 1)) if how is None else see_by_sensor(grey, *how)
+        for name, how in SENSORS.items()
+    }
     sensors["equation (2)"][1:] = see_events(np.stack((grey[:-1], grey[1:]), 1))
     with torch.no_grad():
-        agree = {name: float((teacher(maps.float() / 255).argmax(1) == q.argmax(1)).float().mean())
-                 for name, maps in sensors.items()}
+        agree = {
+            name: float((teacher(maps.float() / 255).argmax(1) == q.argmax(1)).float().mean())
+            for name, maps in sensors.items()
+        }
     show.table_sensors(run, sensors, agree)
     for key, name in zip(("ideal", "noisy", "summed"), list(SENSORS)[1:], strict=True):
         run.claim(f"sensor_{key}", f"{name}: teacher's action unchanged", agree[name], n=len(grey))
     for name in PERCEPTIONS:
-        run.claim("sees_" + name.replace(", ", "_").replace(" ", "_"), f"student that sees {name}: reward",
-                  found[name]["plain"], "points", n=cfg.games)
-    run.claim("inputs_saved", "non-zero inputs of frames over those of events",
-              found["frames"]["inputs"] / found["events"]["inputs"], "×")
+        run.claim(
+            "sees_" + name.replace(", ", "_").replace(" ", "_"),
+            f"student that sees {name}: reward",
+            found[name]["plain"],
+            "points",
+            n=cfg.games,
+        )
+    run.claim(
+        "inputs_saved",
+        "non-zero inputs of frames over those of events",
+        found["frames"]["inputs"] / found["events"]["inputs"],
+        "×",
+    )
     run.figure(show.plot_perception(found, test.grey), "perception")
 
 
 TIMES = (1, 2, 4, 8, 16, 32)
-ARMS = {"maximum": (100.0, 0.0), "99.9 percentile": (99.9, 0.0), "99 percentile": (99.0, 0.0),
-        "99 percentile, U[0] = θ/2": (99.0, 0.5), "trained clipped, U[0] = θ/2": (None, 0.5)}
+ARMS = {
+    "maximum": (100.0, 0.0),
+    "99.9 percentile": (99.9, 0.0),
+    "99 percentile": (99.0, 0.0),
+    "99 percentile, U[0] = θ/2": (99.0, 0.5),
+    "trained clipped, U[0] = θ/2": (None, 0.5),
+}
 
 
 def clipped_twin(cfg: Config, run: Run, teacher: PongNet, seen: Seen) -> PongNet:
@@ -645,26 +816,65 @@ def convert(cfg: Config, run: Run) -> None:
         net = balance(teacher, see_events(seen.grey[:1000]), percentile) if percentile else clipped
         arms = [SpikingPong(net, t, charge) for t in times]
         found[name] = once(run, name, lambda arms=arms: [agreement(arm, test) for arm in arms])
-        run.print(f"          {name}: " + ", ".join(f"T = {t} {100 * a:.1f} %" for t, (a, _) in
-                                                    zip(times, found[name], strict=True)))
+        run.print(
+            f"          {name}: "
+            + ", ".join(
+                f"T = {t} {100 * a:.1f} %" for t, (a, _) in zip(times, found[name], strict=True)
+            )
+        )
     ann = once(run, "teacher, validation", partial(validate, greedy(teacher), cfg))
     limit = once(run, "clipped, validation", partial(validate, greedy(clipped), cfg))
-    tried = {t: once(run, f"T = {t}, validation", partial(validate, greedy(SpikingPong(clipped, t)), cfg))
-             for t in times[1:]}
-    run.print(f"          validation games: teacher {ann:+.2f}, clipped {limit:+.2f}, "
-              + ", ".join(f"T = {t} {v:+.2f}" for t, v in tried.items()))
-    chosen = min((t for t in tried if tried[t] >= ann - 1.0), default=max(tried, key=lambda t: tried[t]))
+    tried = {
+        t: once(
+            run, f"T = {t}, validation", partial(validate, greedy(SpikingPong(clipped, t)), cfg)
+        )
+        for t in times[1:]
+    }
+    run.print(
+        f"          validation games: teacher {ann:+.2f}, clipped {limit:+.2f}, "
+        + ", ".join(f"T = {t} {v:+.2f}" for t, v in tried.items())
+    )
+    chosen = min(
+        (t for t in tried if tried[t] >= ann - 1.0), default=max(tried, key=lambda t: tried[t])
+    )
     agent = SpikingPong(clipped, chosen)
     reward = evaluate(greedy(agent), cfg, run, f"converted, T = {chosen}")
-    run.claim("converted", f"converted network (trained clipped), T = {chosen}: reward", reward["plain"], "points",
-              ">= 18", n=cfg.games)
-    run.claim("converted_sticky", "the same with sticky actions", reward["sticky"], "points", n=cfg.games)
-    run.claim("converted_steps", "fewest steps within a point of the teacher, or else the best (validation games)",
-              chosen, "steps", "<= 32")
-    for key, name in (("plain", "99 percentile, U[0] = θ/2"), ("clipped", "trained clipped, U[0] = θ/2")):
+    run.claim(
+        "converted",
+        f"converted network (trained clipped), T = {chosen}: reward",
+        reward["plain"],
+        "points",
+        ">= 18",
+        n=cfg.games,
+    )
+    run.claim(
+        "converted_sticky", "the same with sticky actions", reward["sticky"], "points", n=cfg.games
+    )
+    run.claim(
+        "converted_steps",
+        "fewest steps within a point of the teacher, or else the best (validation games)",
+        chosen,
+        "steps",
+        "<= 32",
+    )
+    for key, name in (
+        ("plain", "99 percentile, U[0] = θ/2"),
+        ("clipped", "trained clipped, U[0] = θ/2"),
+    ):
         same, lost = found[name][times.index(chosen)]
-        run.claim(f"converted_agree_{key}", f"{name}, T = {chosen}: chooses as the teacher", same, n=len(test.q))
-        run.claim(f"converted_lost_{key}", "mean Q that its choices give away", lost, "points", n=len(test.q))
+        run.claim(
+            f"converted_agree_{key}",
+            f"{name}, T = {chosen}: chooses as the teacher",
+            same,
+            n=len(test.q),
+        )
+        run.claim(
+            f"converted_lost_{key}",
+            "mean Q that its choices give away",
+            lost,
+            "points",
+            n=len(test.q),
+        )
     run.ledger(**row("converted, IF", agent, see_events(test.grey), reward["plain"], cfg.games))
     run.figure(show.plot_conversion(times, found, tried, ann), "conversion")
 
@@ -678,11 +888,23 @@ def clone(cfg: Config, run: Run) -> None:
     two_rounds(agent, teacher, seen, STUDENT_SEED + 100, cfg, run, name="clone")
     keep(agent, run, "clone")
     found = evaluate(greedy(agent), cfg, run, f"cloned, T = {cfg.num_steps}")
-    run.claim("clone", f"cloned spiking policy, T = {cfg.num_steps}: reward", found["plain"], "points", ">= 15",
-              n=cfg.games)
-    run.claim("clone_sticky", "the same with sticky actions", found["sticky"], "points", n=cfg.games)
-    run.claim("clone_before", f"the converted network at T = {cfg.num_steps}, before training, validation games",
-              before, "points")
+    run.claim(
+        "clone",
+        f"cloned spiking policy, T = {cfg.num_steps}: reward",
+        found["plain"],
+        "points",
+        ">= 15",
+        n=cfg.games,
+    )
+    run.claim(
+        "clone_sticky", "the same with sticky actions", found["sticky"], "points", n=cfg.games
+    )
+    run.claim(
+        "clone_before",
+        f"the converted network at T = {cfg.num_steps}, before training, validation games",
+        before,
+        "points",
+    )
     after = once(run, "clone, validation after", partial(validate, greedy(agent), cfg))
     run.claim("clone_after", "the same after training", after, "points")
     maps = see_events(rollouts(teacher, cfg.states // 30 + 16, VAL_SEED).grey)
@@ -697,55 +919,123 @@ def spiking_dqn(cfg: Config, run: Run) -> None:
     torch.manual_seed(cfg.seed)
     net = PongNet()
     some = see_events(rollouts(net, 256, STUDENT_SEED, noise=1.0).grey)
-    agent = SpikingPong(balance(net, some), cfg.num_steps)  # balanced, or no spike would ever come to the last layer
+    agent = SpikingPong(
+        balance(net, some), cfg.num_steps
+    )  # balanced, or no spike would ever come to the last layer
     log = q_learning(agent, cfg, run, "spiking_dqn", cfg.spiking_steps)
-    found = evaluate(greedy(SpikingPong(fetch(run, "spiking_dqn"), cfg.num_steps)), cfg, run, "spiking DQN")
-    run.claim("spiking_dqn", f"spiking DQN, T = {cfg.num_steps}, {log[-1]['decisions']:,.0f} decisions: reward",
-              found["plain"], "points", n=cfg.games)
-    run.claim("spiking_dqn_gain", "return of its last 20 training games over that of the first ones",
-              log[-1]["return"] - log[0]["return"], "points", ">= 1")
-    logs = {"spiking DQN": log, "teacher": read_csv(run.dir / "teacher.csv", CHECKPOINTS / "pong_teacher.csv")}
+    found = evaluate(
+        greedy(SpikingPong(fetch(run, "spiking_dqn"), cfg.num_steps)), cfg, run, "spiking DQN"
+    )
+    run.claim(
+        "spiking_dqn",
+        f"spiking DQN, T = {cfg.num_steps}, {log[-1]['decisions']:,.0f} decisions: reward",
+        found["plain"],
+        "points",
+        n=cfg.games,
+    )
+    run.claim(
+        "spiking_dqn_gain",
+        "return of its last 20 training games over that of the first ones",
+        log[-1]["return"] - log[0]["return"],
+        "points",
+        ">= 1",
+    )
+    logs = {
+        "spiking DQN": log,
+        "teacher": read_csv(run.dir / "teacher.csv", CHECKPOINTS / "pong_teacher.csv"),
+    }
     run.figure(show.plot_learning(logs, found), "spiking_learning")
 
 
-SPARSE = {"clone": (None, False), "μ = 0.003": (3e-3, False), "silent": (0.0, True),
-          "silent, μ = 0.001": (1e-3, True)}  # μ, hidden biases held at or below 0
+SPARSE = {
+    "clone": (None, False),
+    "μ = 0.003": (3e-3, False),
+    "silent": (0.0, True),
+    "silent, μ = 0.001": (1e-3, True),
+}  # μ, hidden biases held at or below 0
 
 
 def sparsify(cfg: Config, run: Run) -> None:
     """Reward against operations per decision: the clone trained on with a price on operations; or with biases that
     let no neuron fire on an empty board, and then a price (each of these goes on from the one before)."""
     teacher, start_from = fetch(run, "teacher"), fetch(run, "clone")
-    seen = rollouts(teacher, cfg.states, STUDENT_SEED + 200, greedy(SpikingPong(start_from, cfg.num_steps)))
+    seen = rollouts(
+        teacher, cfg.states, STUDENT_SEED + 200, greedy(SpikingPong(start_from, cfg.num_steps))
+    )
     maps = see_events(rollouts(teacher, cfg.states // 30 + 16, VAL_SEED).grey)
     points: list[dict[str, Any]] = []
     for name, (mu, silent) in list(SPARSE.items())[-1 if cfg.smoke else None :]:
         go_on = silent and points and points[-1]["silent"]
         agent = SpikingPong(points[-1]["net"] if go_on else start_from, cfg.num_steps)
         if mu is not None:
-            two_rounds(agent, teacher, seen, STUDENT_SEED + 300, cfg, run, name=name, penalty=mu, silent=silent)
+            two_rounds(
+                agent,
+                teacher,
+                seen,
+                STUDENT_SEED + 300,
+                cfg,
+                run,
+                name=name,
+                penalty=mu,
+                silent=silent,
+            )
             keep(agent, run, f"sparse_{mu:g}{'_silent' if silent else ''}")
         val = once(run, f"{name}: validation", partial(validate, greedy(agent), cfg))
-        val_plain = once(run, f"{name}: validation without sticky", partial(validate, greedy(agent), cfg, 0.0))
-        run.print(f"          {name}: validation games {val_plain:+.2f}, with sticky actions {val:+.2f}")
-        points.append({"name": name, "silent": silent, "val": val, "val_plain": val_plain, "net": agent.net,
-                       "mean": (val + val_plain) / 2,
-                       "empty": cost(agent, torch.zeros_like(maps[:1]))["synops"], **cost(agent, maps)})
-    chosen = min((p for p in points if p["mean"] >= points[0]["mean"] - 1.0), key=lambda p: p["synops"])
+        val_plain = once(
+            run, f"{name}: validation without sticky", partial(validate, greedy(agent), cfg, 0.0)
+        )
+        run.print(
+            f"          {name}: validation games {val_plain:+.2f}, with sticky actions {val:+.2f}"
+        )
+        points.append(
+            {
+                "name": name,
+                "silent": silent,
+                "val": val,
+                "val_plain": val_plain,
+                "net": agent.net,
+                "mean": (val + val_plain) / 2,
+                "empty": cost(agent, torch.zeros_like(maps[:1]))["synops"],
+                **cost(agent, maps),
+            }
+        )
+    chosen = min(
+        (p for p in points if p["mean"] >= points[0]["mean"] - 1.0), key=lambda p: p["synops"]
+    )
     agent = SpikingPong(keep(chosen["net"], run, "sparse"), cfg.num_steps)
     found = evaluate(greedy(agent), cfg, run, f"sparse ({chosen['name']})")
     show.table_sparsity(run, points)
-    run.claim("sparse", f"sparse policy, {chosen['name']} (fewest SynOps of those within a point of the clone in all "
-              "validation games): reward", found["plain"], "points", n=cfg.games)
-    run.claim("sparse_sticky", "the same with sticky actions", found["sticky"], "points", n=cfg.games)
+    run.claim(
+        "sparse",
+        f"sparse policy, {chosen['name']} (fewest SynOps of those within a point of the clone in all "
+        "validation games): reward",
+        found["plain"],
+        "points",
+        n=cfg.games,
+    )
+    run.claim(
+        "sparse_sticky", "the same with sticky actions", found["sticky"], "points", n=cfg.games
+    )
     run.claim("sparse_synops", "its SynOps a decision", chosen["synops"], "SynOps")
     saved = [points[0]["synops"] / max(1.0, p["synops"]) for p in points]
-    run.claim("sparse_saved", "SynOps of the clone over those of the sparse policy", saved[points.index(chosen)], "×")
-    run.claim("clone_empty", "SynOps of the clone on an empty board over those in play",
-              points[0]["empty"] / max(1.0, points[0]["synops"]))
+    run.claim(
+        "sparse_saved",
+        "SynOps of the clone over those of the sparse policy",
+        saved[points.index(chosen)],
+        "×",
+    )
+    run.claim(
+        "clone_empty",
+        "SynOps of the clone on an empty board over those in play",
+        points[0]["empty"] / max(1.0, points[0]["synops"]),
+    )
     priced = max((i for i, p in enumerate(points) if not p["silent"]), default=0)
-    run.claim("priced_saved", f"SynOps saved by a price alone, {points[priced]['name']}, biases as they were",
-              saved[priced], "×")
+    run.claim(
+        "priced_saved",
+        f"SynOps saved by a price alone, {points[priced]['name']}, biases as they were",
+        saved[priced],
+        "×",
+    )
     run.claim("priced", "its reward in the validation games", points[priced]["val_plain"], "points")
     run.ledger(**row("sparse, IF", agent, maps, found["plain"], cfg.games))
     run.figure(show.plot_pareto(points, chosen, found), "pareto")
@@ -770,11 +1060,22 @@ def keras_twin(net: PongNet, within: float = 0.0) -> Any:
         w = getattr(net, name).weight.data
         s = within * w.flatten(1).std(1).view(-1, *[1] * (w.ndim - 1))
         w.copy_(w.clamp(-s, s))
-    twin = Sequential([
-        Input((SIZE, SIZE, 3), dtype="uint8"), layers.Rescaling(1 / 255),
-        conv(width, 7, strides=3, name="conv1"), relu(), conv(2 * width, 3, strides=2, name="conv2"), relu(),
-        conv(2 * width, 3, strides=2, name="conv3"), relu(),
-        layers.Flatten(), layers.Dense(hidden, name="fc1"), relu(), layers.Dense(len(ACTIONS), name="fc2")])
+    twin = Sequential(
+        [
+            Input((SIZE, SIZE, 3), dtype="uint8"),
+            layers.Rescaling(1 / 255),
+            conv(width, 7, strides=3, name="conv1"),
+            relu(),
+            conv(2 * width, 3, strides=2, name="conv2"),
+            relu(),
+            conv(2 * width, 3, strides=2, name="conv3"),
+            relu(),
+            layers.Flatten(),
+            layers.Dense(hidden, name="fc1"),
+            relu(),
+            layers.Dense(len(ACTIONS), name="fc2"),
+        ]
+    )
     return akd.copy_weights(net, twin)
 
 
@@ -788,13 +1089,16 @@ def load_fbz(run: Run) -> Any:
     mine, ours = run.dir / "akida.fbz", CHECKPOINTS / "pong_akida.fbz"
     path = mine if mine.is_file() else ours
     if not path.is_file():
-        raise UserError(f"got no akida.fbz in {mine.parent} or {ours.parent}; make it with "
-                        "'uv run capstone_pong.py quantize'")
+        raise UserError(
+            f"got no akida.fbz in {mine.parent} or {ours.parent}; make it with "
+            "'uv run capstone_pong.py quantize'"
+        )
     return akd.open_fbz(path)
 
 
-def round_and_train(cfg: Config, run: Run, net: PongNet, bits: tuple[int, int, int], seen: Seen, test: Seen
-                    ) -> tuple[dict[str, float], Any]:
+def round_and_train(
+    cfg: Config, run: Run, net: PongNet, bits: tuple[int, int, int], seen: Seen, test: Seen
+) -> tuple[dict[str, float], Any]:
     """``net`` at ``bits`` (input weights, weights, activations): what it makes rounded, and trained with rounding;
     and the ``akida.Model`` of the latter."""
     from tf_keras import losses, optimizers
@@ -804,25 +1108,36 @@ def round_and_train(cfg: Config, run: Run, net: PongNet, bits: tuple[int, int, i
 
     def work() -> dict[str, float]:
         x, p = akd.channels_last(see_events(seen.grey)), F.softmax(seen.q / cfg.tau, 1).numpy()
-        began, names = time.perf_counter(), dict(zip(("input_bits", "weight_bits", "activation_bits"), bits,
-                                                     strict=True))
+        began, names = (
+            time.perf_counter(),
+            dict(zip(("input_bits", "weight_bits", "activation_bits"), bits, strict=True)),
+        )
         twin = keras_twin(net, 0.0 if bits[1] > 2 else 1.2)
         quantised, ptq = akd.quantize_and_convert(twin, x[:1000], **names)
         akd.keras().utils.set_random_seed(cfg.seed)
         passes = cfg.epochs if bits[1] > 2 else 2 * cfg.epochs
         schedule = optimizers.schedules.CosineDecay(5e-4, passes * -(-len(x) // 64))
-        quantised.compile(optimizers.Adam(schedule), losses.CategoricalCrossentropy(from_logits=True),
-                          run_eagerly=cfg.smoke)
+        quantised.compile(
+            optimizers.Adam(schedule),
+            losses.CategoricalCrossentropy(from_logits=True),
+            run_eagerly=cfg.smoke,
+        )
         for k in range(passes):
             with akd.quiet():
-                loss = quantised.fit(x, p, batch_size=64, epochs=k + 1, initial_epoch=k, verbose=0).history["loss"][0]
-            run.print(f"          {name}: pass {k + 1}/{passes}, loss {loss:.4f} ({time.perf_counter() - began:.0f} s)")
+                loss = quantised.fit(
+                    x, p, batch_size=64, epochs=k + 1, initial_epoch=k, verbose=0
+                ).history["loss"][0]
+            run.print(
+                f"          {name}: pass {k + 1}/{passes}, loss {loss:.4f} ({time.perf_counter() - began:.0f} s)"
+            )
         model, x_test = akd.convert(quantised, twin, name), akd.channels_last(see_events(test.grey))
         akd.save_fbz(model, path)
         by_akida = akd.simulate(model, x_test).argmax(1)
-        return {"ptq": validate(akida_policy(ptq), cfg),
-                "agree": (by_akida == akd.keras_outputs(quantised, x_test).argmax(1)).mean(),
-                "teacher": (by_akida == test.q.argmax(1).numpy()).mean()}
+        return {
+            "ptq": validate(akida_policy(ptq), cfg),
+            "agree": (by_akida == akd.keras_outputs(quantised, x_test).argmax(1)).mean(),
+            "teacher": (by_akida == test.q.argmax(1).numpy()).mean(),
+        }
 
     return once(run, f"{name} bits", work), akd.open_fbz(path)
 
@@ -830,7 +1145,9 @@ def round_and_train(cfg: Config, run: Run, net: PongNet, bits: tuple[int, int, i
 def quantize(cfg: Config, run: Run) -> None:
     """Integers of few bits by distillation on the teacher's states, and onto the chip."""
     if missing := akd.missing_packages():
-        run.note(f"Akida: left out, for {', '.join(missing)} cannot be imported here; {akd.akida_status().reason}.")
+        run.note(
+            f"Akida: left out, for {', '.join(missing)} cannot be imported here; {akd.akida_status().reason}."
+        )
         return
     teacher = fetch(run, "teacher")
     seen = rollouts(teacher, cfg.states, STUDENT_SEED)
@@ -852,19 +1169,51 @@ def quantize(cfg: Config, run: Run) -> None:
     mapping = akd.map_on_akd1000(model)
     where = akd.akida_status()
     show.tables_akida(run, rows, mapping, where.state)
-    run.claim("keras_twin", "largest difference of the Keras network from PyTorch's, relative", difference, "1",
-              "<= 1e-4", n=len(maps))
+    run.claim(
+        "keras_twin",
+        "largest difference of the Keras network from PyTorch's, relative",
+        difference,
+        "1",
+        "<= 1e-4",
+        n=len(maps),
+    )
     for name, r in rows.items():
         key = name.replace("/", "")
-        run.claim(f"akida_{key}", f"Akida {where.state}, {name} bits, trained with rounding: reward", r["plain"],
-                  "points", ">= 15" if name == "8/4/4" else None, n=cfg.games)
-        run.claim(f"akida_{key}_sticky", "the same with sticky actions", r["sticky"], "points", n=cfg.games)
-    run.claim("akida_agreement", "states on which Akida chooses as the quantised Keras network, 8/4/4",
-              rows["8/4/4"]["agree"], n=len(maps))
-    run.claim("akida_software", "layers of it that the AKD1000 leaves to software", len(mapping.fallbacks), "layers",
-              "== 0")
+        run.claim(
+            f"akida_{key}",
+            f"Akida {where.state}, {name} bits, trained with rounding: reward",
+            r["plain"],
+            "points",
+            ">= 15" if name == "8/4/4" else None,
+            n=cfg.games,
+        )
+        run.claim(
+            f"akida_{key}_sticky",
+            "the same with sticky actions",
+            r["sticky"],
+            "points",
+            n=cfg.games,
+        )
+    run.claim(
+        "akida_agreement",
+        "states on which Akida chooses as the quantised Keras network, 8/4/4",
+        rows["8/4/4"]["agree"],
+        n=len(maps),
+    )
+    run.claim(
+        "akida_software",
+        "layers of it that the AKD1000 leaves to software",
+        len(mapping.fallbacks),
+        "layers",
+        "== 0",
+    )
     run.claim("akida_nps", "neural processors of 78 that it takes", mapping.nps_used, "NPs")
-    run.claim("akida_nps_minimal", "as few as possible", akd.map_on_akd1000(model, mode="Minimal").nps_used, "NPs")
+    run.claim(
+        "akida_nps_minimal",
+        "as few as possible",
+        akd.map_on_akd1000(model, mode="Minimal").nps_used,
+        "NPs",
+    )
     run.claim("akida_bytes", "size of the .fbz", path.stat().st_size, "bytes")
     run.extra["akida"] = {"state": where.state, "reason": where.reason, **mapping.places()}
     run.figure(show.plot_akida(rows, mapping), "akida")
@@ -878,7 +1227,11 @@ def benchmark(cfg: Config, run: Run) -> None:
     teacher, t = fetch(run, "teacher"), cfg.num_steps
     maps = see_events(rollouts(teacher, cfg.states // 30 + 16, VAL_SEED).grey)
     agents: dict[str, nn.Module] = {"teacher, ReLU": teacher}
-    for name, file, steps in (("converted", "clipped", CONVERTED), ("clone", "clone", t), ("sparse", "sparse", t)):
+    for name, file, steps in (
+        ("converted", "clipped", CONVERTED),
+        ("clone", "clone", t),
+        ("sparse", "sparse", t),
+    ):
         try:
             agents[f"{name}, T = {steps}"] = SpikingPong(fetch(run, file), steps)
         except UserError as e:
@@ -895,6 +1248,7 @@ def benchmark(cfg: Config, run: Run) -> None:
         def values(m: torch.Tensor) -> Any:
             with torch.no_grad():
                 return agent(m.to(device).float() / 255).cpu().numpy()
+
         return values
 
     for device in devices:
@@ -910,7 +1264,9 @@ def benchmark(cfg: Config, run: Run) -> None:
             run.print(f"          Akida: left out; {e}")
     if model is not None:
         where = "chip" if state == "hardware" else "simulator on this host"
-        times[f"Akida 8/4/4, {where}"] = stages(lambda m: akd.simulate(model, akd.channels_last(m)), repeats, VAL_SEED)
+        times[f"Akida 8/4/4, {where}"] = stages(
+            lambda m: akd.simulate(model, akd.channels_last(m)), repeats, VAL_SEED
+        )
         if state == "hardware":
             measured = akd.measure_on_chip(model, akd.channels_last(maps))
             run.table("The chip's own meter", tuple(measured), [tuple(measured.values())])
@@ -920,13 +1276,34 @@ def benchmark(cfg: Config, run: Run) -> None:
     whole = {k: sum(v.values()) for k, v in times.items()}
     show.table_latency(run, times, whole, repeats)
     told = ("teacher, ReLU, cpu", f"{spiking}, cpu", *(k for k in times if k.startswith("Akida")))
-    for key, name in zip(("ann", "spiking", "akida"), told, strict=False):  # a simulator's speed is its host's
-        run.claim(f"latency_{key}_p50", f"frame to action, {name}: median", np.percentile(whole[name], 50), "ms")
-        run.claim(f"latency_{key}_p95", "its 95th percentile", np.percentile(whole[name], 95), "ms", f"<= {BAR_MS:g}")
-    run.claim("spiking_energy", f"estimated energy of a decision, arithmetic only: {spiking}",
-              costs[spiking]["energy_nj"], "nJ")
-    run.claim("dense_energy", "the same for the teacher with nothing skipped",
-              estimated_energy_nj(0, costs["teacher, ReLU"]["dense"]), "nJ")
+    for key, name in zip(
+        ("ann", "spiking", "akida"), told, strict=False
+    ):  # a simulator's speed is its host's
+        run.claim(
+            f"latency_{key}_p50",
+            f"frame to action, {name}: median",
+            np.percentile(whole[name], 50),
+            "ms",
+        )
+        run.claim(
+            f"latency_{key}_p95",
+            "its 95th percentile",
+            np.percentile(whole[name], 95),
+            "ms",
+            f"<= {BAR_MS:g}",
+        )
+    run.claim(
+        "spiking_energy",
+        f"estimated energy of a decision, arithmetic only: {spiking}",
+        costs[spiking]["energy_nj"],
+        "nJ",
+    )
+    run.claim(
+        "dense_energy",
+        "the same for the teacher with nothing skipped",
+        estimated_energy_nj(0, costs["teacher, ReLU"]["dense"]),
+        "nJ",
+    )
     run.figure(show.plot_latency(times, whole), "latency")
 
 
@@ -935,7 +1312,11 @@ def make_agent(cfg: Config, run: Run, name: str) -> tuple[Policy, nn.Module | No
     if name == "akida":
         return akida_policy(load_fbz(run)), None
     net = fetch(run, "clipped" if name == "converted" else name)
-    agent = net if name == "teacher" else SpikingPong(net, CONVERTED if name == "converted" else cfg.num_steps)
+    agent = (
+        net
+        if name == "teacher"
+        else SpikingPong(net, CONVERTED if name == "converted" else cfg.num_steps)
+    )
     return greedy(agent), agent
 
 
@@ -956,7 +1337,13 @@ def play_games(cfg: Config, run: Run) -> None:
     found = evaluate(policy, cfg, run, f"{cfg.agent} at play")
     play(policy, 1, TEST_SEED, 0.0, watch=watch, limit=cfg.limit or 240)
     run.claim(f"play_{cfg.agent}", f"{cfg.agent}: reward", found["plain"], "points", n=cfg.games)
-    run.claim(f"play_{cfg.agent}_sticky", "the same with sticky actions", found["sticky"], "points", n=cfg.games)
+    run.claim(
+        f"play_{cfg.agent}_sticky",
+        "the same with sticky actions",
+        found["sticky"],
+        "points",
+        n=cfg.games,
+    )
     run.figure(show.plot_play(film, cfg.agent), "play")
     run.saved += [show.record(film, cfg.record)] if cfg.record is not None else []
 
@@ -965,19 +1352,37 @@ def play_games(cfg: Config, run: Run) -> None:
 
 
 DO: dict[str, Callable[[Config, Run], None]] = {
-    "train": train, "perception": perception, "convert": convert, "clone": clone, "spiking-dqn": spiking_dqn,
-    "sparsify": sparsify, "quantize": quantize, "benchmark": benchmark, "play": play_games}
+    "train": train,
+    "perception": perception,
+    "convert": convert,
+    "clone": clone,
+    "spiking-dqn": spiking_dqn,
+    "sparsify": sparsify,
+    "quantize": quantize,
+    "benchmark": benchmark,
+    "play": play_games,
+}
 
 
 def main(cfg: Config, run: Run) -> None:
-    run.datasets.append({"name": "ALE/Pong-v5", "stand_in": False, "sizes": {"games an evaluation": cfg.games}})
-    todo = list(DO) if cfg.command == "all" or cfg.smoke else [] if cfg.command == "report" else [cfg.command]
+    run.datasets.append(
+        {"name": "ALE/Pong-v5", "stand_in": False, "sizes": {"games an evaluation": cfg.games}}
+    )
+    todo = (
+        list(DO)
+        if cfg.command == "all" or cfg.smoke
+        else []
+        if cfg.command == "report"
+        else [cfg.command]
+    )
     for name in todo:
         carry_out(run, name, partial(DO[name], cfg, run))
     gather(run, DO, todo)
     parts(run).end()
     if not run.claims:
-        raise UserError(f"got no measurements in {run.dir}; run another command first, such as 'benchmark'")
+        raise UserError(
+            f"got no measurements in {run.dir}; run another command first, such as 'benchmark'"
+        )
     run.extra["analysis"] = show.analysis({c.id: c for c in run.claims})  # --journal writes it down
     run.print(f"\n{run.extra['analysis']}" if cfg.command in ("report", "all") else "")
 

@@ -41,12 +41,16 @@ class AkidaStatus:
     @property
     def means(self) -> str:
         """What this state makes of the numbers: a sentence for the journal."""
-        return f"Akida: {self.state} ({self.reason}). " + {
-            "hardware": "Latency and power are the chip's own.",
-            "simulator": "Accuracy, mapping and sparsity are the simulator's, which computes what the chip computes; "
-                         "no power was measured, and its speed is this machine's.",
-            "absent": "Nothing was quantised or mapped here; hardware energy measurements were skipped, published "
-                      "figures stand in their place."}[self.state]
+        return (
+            f"Akida: {self.state} ({self.reason}). "
+            + {
+                "hardware": "Latency and power are the chip's own.",
+                "simulator": "Accuracy, mapping and sparsity are the simulator's, which computes what the chip computes; "
+                "no power was measured, and its speed is this machine's.",
+                "absent": "Nothing was quantised or mapped here; hardware energy measurements were skipped, published "
+                "figures stand in their place.",
+            }[self.state]
+        )
 
 
 @cache
@@ -56,15 +60,27 @@ def akida_status() -> AkidaStatus:
         import akida
     except ImportError as e:
         how = NO_MACOS if sys.platform == "darwin" else INSTALL
-        return AkidaStatus("absent", f"the akida package is not installed ({how})" if e.name == "akida"
-                           else f"the akida package is broken: {e}")
+        return AkidaStatus(
+            "absent",
+            f"the akida package is not installed ({how})"
+            if e.name == "akida"
+            else f"the akida package is broken: {e}",
+        )
     try:
         devices = akida.devices()
     except Exception as e:  # a driver of another version, or no right to open /dev/akida0
-        return AkidaStatus("simulator", f"the driver answered with an error: {e}", akida.__version__)
+        return AkidaStatus(
+            "simulator", f"the driver answered with an error: {e}", akida.__version__
+        )
     if devices:
-        return AkidaStatus("hardware", f"Found {len(devices)} Akida device(s)", akida.__version__, len(devices))
-    return AkidaStatus("simulator", "Found 0 Akida device(s): no card, or its driver is not loaded", akida.__version__)
+        return AkidaStatus(
+            "hardware", f"Found {len(devices)} Akida device(s)", akida.__version__, len(devices)
+        )
+    return AkidaStatus(
+        "simulator",
+        "Found 0 Akida device(s): no card, or its driver is not loaded",
+        akida.__version__,
+    )
 
 
 # ------------------------------------------------------------------------------------ packages, quietly
@@ -84,8 +100,11 @@ def quiet() -> Iterator[None]:
         os.dup2(null, 2)
         os.close(null)
     try:
-        with contextlib.redirect_stdout(io.StringIO()), contextlib.redirect_stderr(io.StringIO()), \
-                warnings.catch_warnings():
+        with (
+            contextlib.redirect_stdout(io.StringIO()),
+            contextlib.redirect_stderr(io.StringIO()),
+            warnings.catch_warnings(),
+        ):
             warnings.simplefilter("ignore")
             yield
     finally:
@@ -107,8 +126,11 @@ def load(package: str) -> Any:
             return import_module(package)
     except ImportError as e:
         missing = e.name or package
-        how = NO_MACOS + "; run this part on Linux or Windows" if sys.platform == "darwin" else \
-            "install the course's packages with 'uv sync', or with 'uv pip install -r requirements-pc.txt'"
+        how = (
+            NO_MACOS + "; run this part on Linux or Windows"
+            if sys.platform == "darwin"
+            else "install the course's packages with 'uv sync', or with 'uv pip install -r requirements-pc.txt'"
+        )
         raise UserError(f"Akida: the package '{missing}' is missing; {how}") from e
 
 
@@ -146,7 +168,12 @@ def missing_packages() -> list[str]:
 
 # ------------------------------------------------------------------------------------ quantise and convert
 
-WEIGHTED = ("Conv2D", "DepthwiseConv2D", "SeparableConv2D", "Dense")  # Keras layers that become an Akida layer each
+WEIGHTED = (
+    "Conv2D",
+    "DepthwiseConv2D",
+    "SeparableConv2D",
+    "Dense",
+)  # Keras layers that become an Akida layer each
 
 
 def channels_last(x: Any) -> np.ndarray:
@@ -162,18 +189,32 @@ def check_samples(samples: np.ndarray, shape: tuple[int, ...]) -> np.ndarray:
     """
     samples = np.asarray(samples)
     if samples.dtype != np.uint8:
-        raise UserError(f"Akida: got images of {samples.dtype}, expected uint8 (0 to 255); Akida 1.0 takes 8-bit "
-                        "inputs, so keep the raw pixels and let a Rescaling layer scale them")
+        raise UserError(
+            f"Akida: got images of {samples.dtype}, expected uint8 (0 to 255); Akida 1.0 takes 8-bit "
+            "inputs, so keep the raw pixels and let a Rescaling layer scale them"
+        )
     if samples.ndim != 4 or samples.shape[1:] != tuple(shape):
         last = samples.ndim == 4 and samples.shape[2:] + samples.shape[1:2] == tuple(shape)
-        fix = "channels come last: use x.transpose(0, 2, 3, 1)" if last else "check the network's Input"
+        fix = (
+            "channels come last: use x.transpose(0, 2, 3, 1)"
+            if last
+            else "check the network's Input"
+        )
         expected = ", ".join(("N", *map(str, shape)))
         raise UserError(f"Akida: got images {samples.shape}, expected ({expected}); {fix}")
     return samples
 
 
-def quantize_and_convert(keras_model: Any, samples: np.ndarray, *, input_bits: int = 8, weight_bits: int = 4,
-                         activation_bits: int = 4, check: bool = True, per_channel: bool = False) -> tuple[Any, Any]:
+def quantize_and_convert(
+    keras_model: Any,
+    samples: np.ndarray,
+    *,
+    input_bits: int = 8,
+    weight_bits: int = 4,
+    activation_bits: int = 4,
+    check: bool = True,
+    per_channel: bool = False,
+) -> tuple[Any, Any]:
     """Post-training quantisation and conversion by the rules of Akida 1.0 (the AKD1000).
 
     For the chip, a network starts with ``Input(dtype="uint8")`` and ``Rescaling``, then a convolution on 1 or 3
@@ -201,15 +242,25 @@ def quantize_and_convert(keras_model: Any, samples: np.ndarray, *, input_bits: i
         with quiet(), cnn2snn.set_akida_version(cnn2snn.AkidaVersion.v1):
             # Akida 1.0 hands plain integers from layer to layer. quantizeml's default gives each channel a scale of its
             # own, which the conversion drops without a word: one image in four then gets another class on the chip.
-            params = quantizeml.models.QuantizationParams(input_weight_bits=input_bits, weight_bits=weight_bits,
-                                                          activation_bits=activation_bits,
-                                                          per_tensor_activations=not per_channel)
-            quantised = quantizeml.models.quantize(keras_model, qparams=params, samples=samples,
-                                                   num_samples=len(samples), batch_size=min(100, len(samples)))
+            params = quantizeml.models.QuantizationParams(
+                input_weight_bits=input_bits,
+                weight_bits=weight_bits,
+                activation_bits=activation_bits,
+                per_tensor_activations=not per_channel,
+            )
+            quantised = quantizeml.models.quantize(
+                keras_model,
+                qparams=params,
+                samples=samples,
+                num_samples=len(samples),
+                batch_size=min(100, len(samples)),
+            )
             model = cnn2snn.convert(quantised)
     except Exception as e:  # TensorFlow, quantizeml and akida each have errors of their own
-        raise UserError(f"Akida: the network cannot be converted at {bits} (input/weight/activation bits): {e}; "
-                        "known to work are 8/4/4, 4/4/4 and 8/2/2 on convolutions with max pooling and ReLU") from e
+        raise UserError(
+            f"Akida: the network cannot be converted at {bits} (input/weight/activation bits): {e}; "
+            "known to work are 8/4/4, 4/4/4 and 8/2/2 on convolutions with max pooling and ReLU"
+        ) from e
     if check:
         check_complete(keras_model, model, bits)
     return quantised, model
@@ -231,7 +282,10 @@ def convert(quantised: Any, keras_model: Any, bits: str = "") -> Any:
 def keras_outputs(model: Any, x: np.ndarray, batch_size: int = 500) -> np.ndarray:
     """Outputs ``(N, K)`` of a float or quantised Keras network, without the seconds that tracing a graph takes."""
     with quiet():
-        out = [np.asarray(model(x[i : i + batch_size], training=False)) for i in range(0, len(x), batch_size)]
+        out = [
+            np.asarray(model(x[i : i + batch_size], training=False))
+            for i in range(0, len(x), batch_size)
+        ]
     return np.concatenate(out).reshape(len(x), -1)
 
 
@@ -253,7 +307,9 @@ def check_complete(keras_model: Any, model: Any, bits: str = "") -> None:
     Raises:
         UserError: a part of the network was lost in conversion.
     """
-    expected = [layer.name for layer in keras_model.layers if type(layer).__name__.endswith(WEIGHTED)]
+    expected = [
+        layer.name for layer in keras_model.layers if type(layer).__name__.endswith(WEIGHTED)
+    ]
     got = [layer.name for layer in model.layers]
     lost = [name for name in expected if name not in got]
     wanted = tuple(n for n in keras_model.output_shape[1:] if n != 1)
@@ -263,7 +319,8 @@ def check_complete(keras_model: Any, model: Any, bits: str = "") -> None:
             f"Akida: conversion{' at ' + bits if bits else ''} lost a part of the network without an error: got "
             f"{len(got)} layers with output {tuple(model.output_shape)}, expected {len(expected)} with {wanted}"
             + (f"; the first one lost is '{lost[0]}'" if lost else "")
-            + "; use max pooling and ReLU, and at least 2-bit weights")
+            + "; use max pooling and ReLU, and at least 2-bit weights"
+        )
 
 
 # ------------------------------------------------------------------------------------ on the mesh
@@ -364,7 +421,10 @@ class Mapping:
     def places(self) -> dict[str, Any]:
         """The mesh and who sits where, as plain lists: what ``plots.npu_mesh`` takes and metrics.json can hold."""
         place = lambda nps: [[n.col, n.row, n.id] for n in nps]  # noqa: E731
-        return {"mesh": place(self.mesh), "layers": {layer.name: place(layer.nps) for layer in self.layers}}
+        return {
+            "mesh": place(self.mesh),
+            "layers": {layer.name: place(layer.nps) for layer in self.layers},
+        }
 
 
 def clone(model: Any) -> Any:
@@ -393,15 +453,28 @@ def map_on_akd1000(model: Any, hw_only: bool = False, mode: str = "AllNps") -> M
             raise UserError(f"Akida: the network does not fit on the AKD1000: {problem}") from e
         copy = clone(model)
         copy.map(device, mode=map_mode)
-    mesh = tuple(NP(n.ident.col, n.ident.row, n.ident.id, "/".join(t.name for t in n.types)) for n in device.mesh.nps)
+    mesh = tuple(
+        NP(n.ident.col, n.ident.row, n.ident.id, "/".join(t.name for t in n.types))
+        for n in device.mesh.nps
+    )
     why = fallback_reasons(problem)
     layers, sequences = [], []
     for sequence in copy.sequences:
         hardware = sequence.backend.name == "Hardware"
-        sequences.append((sequence.name, sequence.backend.name, len(sequence.passes),
-                          len(sequence.program) if hardware and sequence.program is not None else 0))
+        sequences.append(
+            (
+                sequence.name,
+                sequence.backend.name,
+                len(sequence.passes),
+                len(sequence.program) if hardware and sequence.program is not None else 0,
+            )
+        )
         for layer in (layer for p in sequence.passes for layer in p.layers):
-            nps = tuple(_np(n) for n in layer.mapping.nps) if hardware and layer.mapping is not None else ()
+            nps = (
+                tuple(_np(n) for n in layer.mapping.nps)
+                if hardware and layer.mapping is not None
+                else ()
+            )
             reason = "" if nps else why.get(layer.name, "its neighbours run in software")
             kind = layer.parameters.layer_type.name
             layers.append(MappedLayer(layer.name, kind, tuple(layer.output_dims), nps, reason))
@@ -410,7 +483,11 @@ def map_on_akd1000(model: Any, hw_only: bool = False, mode: str = "AllNps") -> M
 
 def _np(n: Any) -> NP:
     memory = n.mem_info
-    size = (memory.weight_size, memory.input_size, memory.external_size) if memory is not None else (0, 0, 0)
+    size = (
+        (memory.weight_size, memory.input_size, memory.external_size)
+        if memory is not None
+        else (0, 0, 0)
+    )
     return NP(n.ident.col, n.ident.row, n.ident.id, n.type.name, n.filters, *size)
 
 
@@ -418,7 +495,9 @@ def fallback_reasons(problem: str) -> dict[str, str]:
     """akida's answer to ``hw_only`` → name → reason. Two forms: a line a layer, ``* Layer 'name': reason``, or one
     sentence, ``Cannot map layer 'name'. reason``."""
     found: dict[str, str] = {}
-    for name, reason in re.findall(r"(?:\* Layer|Cannot map layer) '([^']+)'[:.][ \t]*(\S.*)$", problem, re.MULTILINE):
+    for name, reason in re.findall(
+        r"(?:\* Layer|Cannot map layer) '([^']+)'[:.][ \t]*(\S.*)$", problem, re.MULTILINE
+    ):
         found.setdefault(name, reason.strip())
     return found
 
@@ -455,7 +534,9 @@ def measure_on_chip(model: Any, x: np.ndarray) -> dict[str, float | None]:
     """
     status = akida_status()
     if status.state != "hardware":
-        raise UserError(f"Akida: got no chip ({status.reason}), expected one; power can only be measured on hardware")
+        raise UserError(
+            f"Akida: got no chip ({status.reason}), expected one; power can only be measured on hardware"
+        )
     device = load("akida").devices()[0]
     copy = clone(model)
     copy.map(device)
@@ -464,7 +545,11 @@ def measure_on_chip(model: Any, x: np.ndarray) -> dict[str, float | None]:
         soc.power_measurement_enabled = True
     copy.predict(check_samples(x, tuple(model.input_shape)))
     measured = copy.statistics
-    return {"fps": measured.fps, "power_mw": (measured.powers or {}).get("Avg"), "energy_mj": measured.energy}
+    return {
+        "fps": measured.fps,
+        "power_mw": (measured.powers or {}).get("Avg"),
+        "energy_mj": measured.energy,
+    }
 
 
 # ------------------------------------------------------------------------------------ published figures
@@ -500,22 +585,55 @@ PUBLISHED: tuple[Published, ...] = (
     Published("AkidaNet-0.25/160", "ImageNet", "8/4/4", ZOO, 0.4258, None, 20),
     Published("AkidaNet/224", "ImageNet", "8/4/4", ZOO, 0.6965, None, 116),
     # one frame at a time against an NVIDIA GTX 1080
-    Published("GXNOR", "MNIST", "2-bit weights", KTH, latency_ms=1.622, gpu_latency_ms=7.014, energy_saved="99.5 %",
-              secondary=True),
-    Published("YOLOv2", "Pascal VOC", "4-bit weights", KTH, latency_ms=160.9, gpu_latency_ms=73.8,
-              energy_saved="96–99.7 %", secondary=True),
+    Published(
+        "GXNOR",
+        "MNIST",
+        "2-bit weights",
+        KTH,
+        latency_ms=1.622,
+        gpu_latency_ms=7.014,
+        energy_saved="99.5 %",
+        secondary=True,
+    ),
+    Published(
+        "YOLOv2",
+        "Pascal VOC",
+        "4-bit weights",
+        KTH,
+        latency_ms=160.9,
+        gpu_latency_ms=73.8,
+        energy_saved="96–99.7 %",
+        secondary=True,
+    ),
 )
 
 
 def published_tables(run: Any) -> None:
     """Print ``PUBLISHED``, and keep it in a lesson's results: figures of others, each with its network and source."""
-    run.table("Published: AKD1000 against an NVIDIA GTX 1080, one frame at a time (secondary source)",
-              ("network, data", "AKD1000, ms", "GTX 1080, ms", "energy below the GPU's", "source"),
-              [(f"{p.model}, {p.data}, {p.bits}", p.latency_ms, p.gpu_latency_ms, p.energy_saved, p.source)
-               for p in PUBLISHED if p.latency_ms])
-    run.table(f"Published: Akida 1.0 model zoo, {ZOO}", ("network, data", "bits", "accuracy", "KB", "NPs"),
-              [(f"{p.model}, {p.data}", p.bits, f"{100 * p.accuracy:.2f} %", p.kilobytes or "", p.nps)
-               for p in PUBLISHED if p.accuracy])
+    run.table(
+        "Published: AKD1000 against an NVIDIA GTX 1080, one frame at a time (secondary source)",
+        ("network, data", "AKD1000, ms", "GTX 1080, ms", "energy below the GPU's", "source"),
+        [
+            (
+                f"{p.model}, {p.data}, {p.bits}",
+                p.latency_ms,
+                p.gpu_latency_ms,
+                p.energy_saved,
+                p.source,
+            )
+            for p in PUBLISHED
+            if p.latency_ms
+        ],
+    )
+    run.table(
+        f"Published: Akida 1.0 model zoo, {ZOO}",
+        ("network, data", "bits", "accuracy", "KB", "NPs"),
+        [
+            (f"{p.model}, {p.data}", p.bits, f"{100 * p.accuracy:.2f} %", p.kilobytes or "", p.nps)
+            for p in PUBLISHED
+            if p.accuracy
+        ],
+    )
 
 
 def save_fbz(model: Any, path: Path) -> Path:

@@ -38,9 +38,13 @@ PIXELS = {"ideal": Pixel.ideal(), "all effects": Pixel()}
 
 def moving_texture(num_frames: int, speed: float) -> np.ndarray:
     """Grey levels ``(T, H, W)`` uint8 of a pattern that drifts ``speed`` radians a frame over the whole picture."""
-    y, x = np.mgrid[:SHAPE[0], :SHAPE[1]]
-    return np.stack([(127 + 100 * np.sin(0.2 * x + speed * t) * np.cos(0.15 * y)).astype(np.uint8)
-                     for t in range(num_frames)])
+    y, x = np.mgrid[: SHAPE[0], : SHAPE[1]]
+    return np.stack(
+        [
+            (127 + 100 * np.sin(0.2 * x + speed * t) * np.cos(0.15 * y)).astype(np.uint8)
+            for t in range(num_frames)
+        ]
+    )
 
 
 def engines() -> dict[str, Callable[..., np.ndarray]]:
@@ -69,57 +73,138 @@ def measure(num_frames: int, repeats: int) -> list[dict[str, Any]]:
                     began = time.perf_counter()
                     events[engine] = len(convert(frames, t_us, pixel))
                     seconds[engine].append(time.perf_counter() - began)
-            rows += [{"clip": clip, "pixel": name, "engine": engine, "seconds": statistics.median(seconds[engine]),
-                      "events": events[engine]} for engine in found]
-            print(f"{clip}, {name}: " + ", ".join(f"{e} {statistics.median(s):.2f} s" for e, s in seconds.items()))
+            rows += [
+                {
+                    "clip": clip,
+                    "pixel": name,
+                    "engine": engine,
+                    "seconds": statistics.median(seconds[engine]),
+                    "events": events[engine],
+                }
+                for engine in found
+            ]
+            print(
+                f"{clip}, {name}: "
+                + ", ".join(f"{e} {statistics.median(s):.2f} s" for e, s in seconds.items())
+            )
     return rows
 
 
 def claims(rows: list[dict[str, Any]], pixels: int) -> list[dict[str, Any]]:
     """Throughput of ours, and the ratio to v2e where it was measured."""
     ours = [r for r in rows if r["engine"] == "ours"]
-    out = [("seconds", "slowest conversion of ours", max(r["seconds"] for r in ours), "s", "<= 5"),
-           ("megapixels", "the same as throughput", min(pixels / r["seconds"] for r in ours) / 1e6, "Mpixel/s", None)]
-    pairs = [(r, next((v for v in rows if v["engine"] == "v2e" and (v["clip"], v["pixel"]) == (r["clip"], r["pixel"])),
-                      None)) for r in ours]
+    out = [
+        ("seconds", "slowest conversion of ours", max(r["seconds"] for r in ours), "s", "<= 5"),
+        (
+            "megapixels",
+            "the same as throughput",
+            min(pixels / r["seconds"] for r in ours) / 1e6,
+            "Mpixel/s",
+            None,
+        ),
+    ]
+    pairs = [
+        (
+            r,
+            next(
+                (
+                    v
+                    for v in rows
+                    if v["engine"] == "v2e" and (v["clip"], v["pixel"]) == (r["clip"], r["pixel"])
+                ),
+                None,
+            ),
+        )
+        for r in ours
+    ]
     if all(v for _, v in pairs):
-        out += [("speed_ratio", "time of v2e over ours, smallest",
-                 min(v["seconds"] / r["seconds"] for r, v in pairs), "×", ">= 1"),
-                ("events_ratio", "events of v2e over ours, farthest from 1",
-                 max((v["events"] / r["events"] for r, v in pairs), key=lambda q: abs(np.log(q))), "×", None)]
-    return [{"id": i, "text": text, "value": float(value), "unit": unit, "target": target,
-             "met": meets(float(value), target), "n": None} for i, text, value, unit, target in out]
+        out += [
+            (
+                "speed_ratio",
+                "time of v2e over ours, smallest",
+                min(v["seconds"] / r["seconds"] for r, v in pairs),
+                "×",
+                ">= 1",
+            ),
+            (
+                "events_ratio",
+                "events of v2e over ours, farthest from 1",
+                max((v["events"] / r["events"] for r, v in pairs), key=lambda q: abs(np.log(q))),
+                "×",
+                None,
+            ),
+        ]
+    return [
+        {
+            "id": i,
+            "text": text,
+            "value": float(value),
+            "unit": unit,
+            "target": target,
+            "met": meets(float(value), target),
+            "n": None,
+        }
+        for i, text, value, unit, target in out
+    ]
 
 
 def main() -> None:
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser = argparse.ArgumentParser(
+        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
     parser.add_argument("--frames", type=int, default=300, help="frames of 346×260 pixels")
     parser.add_argument("--repeats", type=int, default=5)
     parser.add_argument("--out", type=Path, default=ROOT / "docs" / "results" / "bench_events.json")
     args = parser.parse_args()
     if args.frames < 10 or args.repeats < 1:
-        parser.error(f"got {args.frames} frames and {args.repeats} repeats, allowed are at least 10 and 1")
+        parser.error(
+            f"got {args.frames} frames and {args.repeats} repeats, allowed are at least 10 and 1"
+        )
     logging.disable(logging.WARNING)  # v2e's emulator warns on every frame without events
     rows, pixels = measure(args.frames, args.repeats), args.frames * SHAPE[0] * SHAPE[1]
     columns = ["clip", "pixel", "engine", "seconds", "Mpixel/s", "million events/s", "events"]
-    cells = [[r["clip"], r["pixel"], r["engine"], f"{r['seconds']:.3f}", f"{pixels / r['seconds'] / 1e6:.1f}",
-              f"{r['events'] / r['seconds'] / 1e6:.2f}", f"{r['events']:,}"] for r in rows]
+    cells = [
+        [
+            r["clip"],
+            r["pixel"],
+            r["engine"],
+            f"{r['seconds']:.3f}",
+            f"{pixels / r['seconds'] / 1e6:.1f}",
+            f"{r['events'] / r['seconds'] / 1e6:.2f}",
+            f"{r['events']:,}",
+        ]
+        for r in rows
+    ]
     widths = [max(len(str(row[i])) for row in [columns, *cells]) for i in range(len(columns))]
     for row in [columns, *cells]:
-        print("  ".join(str(c).ljust(w) if i < 3 else str(c).rjust(w) for i, (c, w) in
-                        enumerate(zip(row, widths, strict=True))))
+        print(
+            "  ".join(
+                str(c).ljust(w) if i < 3 else str(c).rjust(w)
+                for i, (c, w) in enumerate(zip(row, widths, strict=True))
+            )
+        )
     found = claims(rows, pixels)
     for c in found:
         judged = {True: "met", False: "MISSED", None: ""}[c["met"]]
         print(f"{c['text']}: {c['value']:.4g} {c['unit']} {c['target'] or ''} {judged}".rstrip())
-    result = {"title": "frames to events", "command": f"benchmarks/bench_events.py --frames {args.frames} --repeats "
-              f"{args.repeats}", "device": describe("cpu"), "versions": versions(),
-              "tables": [{"title": f"{args.frames} frames of 346×260, one every {STEP_US / 1000:g} ms, median of "
-                          f"{args.repeats}", "columns": columns, "rows": cells}],
-              "note": "v2e is its emulator on the same frames, without its slow motion and its video output; torch had "
-                      f"{torch.get_num_threads()} thread(s), ours uses one. Ours gives every event a time of its own; "
-                      "v2e spreads a frame's events over as many times as the busiest pixel has events.",
-              "claims": found}
+    result = {
+        "title": "frames to events",
+        "command": f"benchmarks/bench_events.py --frames {args.frames} --repeats {args.repeats}",
+        "device": describe("cpu"),
+        "versions": versions(),
+        "tables": [
+            {
+                "title": f"{args.frames} frames of 346×260, one every {STEP_US / 1000:g} ms, median of "
+                f"{args.repeats}",
+                "columns": columns,
+                "rows": cells,
+            }
+        ],
+        "note": "v2e is its emulator on the same frames, without its slow motion and its video output; torch had "
+        f"{torch.get_num_threads()} thread(s), ours uses one. Ours gives every event a time of its own; "
+        "v2e spreads a frame's events over as many times as the busiest pixel has events.",
+        "claims": found,
+    }
     print(f"saved {write_json(args.out, result)}")
 
 

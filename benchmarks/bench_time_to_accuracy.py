@@ -79,8 +79,14 @@ class Pictures(Dataset[tuple[torch.Tensor, int]]):
         from torchvision import transforms
 
         self.x, self.y, self.image = x[:, 0].numpy(), y, Image.fromarray
-        self.transform = transforms.Compose([transforms.Resize((28, 28)), transforms.Grayscale(), transforms.ToTensor(),
-                                             transforms.Normalize((0,), (1,))])
+        self.transform = transforms.Compose(
+            [
+                transforms.Resize((28, 28)),
+                transforms.Grayscale(),
+                transforms.ToTensor(),
+                transforms.Normalize((0,), (1,)),
+            ]
+        )
 
     def __len__(self) -> int:
         return len(self.x)
@@ -109,9 +115,19 @@ def score(net: Net, data: ImageData, device: torch.device) -> float:
     return right.max().item() / len(data.y_test)
 
 
-def seconds_to(target: float, net: Net, forward: Callable[[torch.Tensor], Out], loss_fn: Callable[..., torch.Tensor],
-               optimizer: torch.optim.Optimizer, data: ImageData, feed: Callable[[], Iterator[Any]], *, every: int,
-               limit_s: float, schedule: Any = None) -> dict[str, float]:
+def seconds_to(
+    target: float,
+    net: Net,
+    forward: Callable[[torch.Tensor], Out],
+    loss_fn: Callable[..., torch.Tensor],
+    optimizer: torch.optim.Optimizer,
+    data: ImageData,
+    feed: Callable[[], Iterator[Any]],
+    *,
+    every: int,
+    limit_s: float,
+    schedule: Any = None,
+) -> dict[str, float]:
     """Train until the test accuracy is reached or the time is up."""
     device = next(net.parameters()).device
     spent, steps, best = 0.0, 0, 0.0
@@ -131,7 +147,12 @@ def seconds_to(target: float, net: Net, forward: Callable[[torch.Tensor], Out], 
                 spent += time.perf_counter() - began
                 best = max(best, score(net, data, device))
                 if best >= target or spent > limit_s:
-                    return {"seconds": spent, "steps": steps, "accuracy": best, "ms": 1000 * spent / steps}
+                    return {
+                        "seconds": spent,
+                        "steps": steps,
+                        "accuracy": best,
+                        "ms": 1000 * spent / steps,
+                    }
                 began = time.perf_counter()
 
 
@@ -143,16 +164,37 @@ def main(bench: Bench) -> None:
     hidden, hidden09 = (20, 20) if bench.smoke else (1000, 256)
     rows, seconds = [], {}
 
-    def contend(name: str, make: Callable[[], tuple[Net, str, Any, torch.optim.Optimizer, Any]], feed: Any) -> None:
+    def contend(
+        name: str, make: Callable[[], tuple[Net, str, Any, torch.optim.Optimizer, Any]], feed: Any
+    ) -> None:
         torch.manual_seed(0)
         net, way, loss_fn, optimizer, schedule = make()
-        r = seconds_to(target, net, getattr(net, way), loss_fn, optimizer, data, feed, every=every, limit_s=limit,
-                       schedule=schedule)
+        r = seconds_to(
+            target,
+            net,
+            getattr(net, way),
+            loss_fn,
+            optimizer,
+            data,
+            feed,
+            every=every,
+            limit_s=limit,
+            schedule=schedule,
+        )
         reached = r["accuracy"] >= target
         seconds[name] = r["seconds"]
-        rows.append([name, f"{r['seconds']:.1f}" if reached else f"> {r['seconds']:.0f}", r["steps"], f"{r['ms']:.1f}",
-                     f"{100 * r['accuracy']:.2f} %"])
-        console.print(f"{name}: {r['seconds']:.1f} s, {r['steps']} steps, {100 * r['accuracy']:.2f} %")
+        rows.append(
+            [
+                name,
+                f"{r['seconds']:.1f}" if reached else f"> {r['seconds']:.0f}",
+                r["steps"],
+                f"{r['ms']:.1f}",
+                f"{100 * r['accuracy']:.2f} %",
+            ]
+        )
+        console.print(
+            f"{name}: {r['seconds']:.1f} s, {r['steps']} steps, {100 * r['accuracy']:.2f} %"
+        )
 
     def tutorial_net(way: str, loss: Any) -> tuple[Net, str, Any, torch.optim.Optimizer, Any]:
         net = Net(hidden, 0.95, 25).to(bench.device)
@@ -168,23 +210,42 @@ def main(bench: Bench) -> None:
         return F.cross_entropy(out[1].flatten(0, 1), y.repeat(T), reduction="sum") / len(y)
 
     contend("lesson 09's network and recipe", lesson_09, in_memory(data.x_train, data.y_train, 128))
-    contend("tutorial 5's network, our unroll and data", lambda: tutorial_net("fast", summed_at_once),
-            in_memory(data.x_train, data.y_train, 128))
-    contend("snnTorch tutorial 5's network and way", lambda: tutorial_net("loop", summed_loss),
-            loader(data.x_train, data.y_train, 128))
-    bench.table(f"training to {100 * target:.0f} % on the {len(data.y_test):,} test images of {data.name}",
-                ["", "seconds", "steps", "ms a step", "best accuracy"], rows)
+    contend(
+        "tutorial 5's network, our unroll and data",
+        lambda: tutorial_net("fast", summed_at_once),
+        in_memory(data.x_train, data.y_train, 128),
+    )
+    contend(
+        "snnTorch tutorial 5's network and way",
+        lambda: tutorial_net("loop", summed_loss),
+        loader(data.x_train, data.y_train, 128),
+    )
+    bench.table(
+        f"training to {100 * target:.0f} % on the {len(data.y_test):,} test images of {data.name}",
+        ["", "seconds", "steps", "ms a step", "best accuracy"],
+        rows,
+    )
     ours, same, theirs = seconds.values()
     bench.claim("seconds", "lesson 09's network: seconds of training to 97 %", ours, "s")
     bench.claim("ratio", "tutorial 5's time over lesson 09's", theirs / ours, "×", ">= 5")
-    bench.claim("ratio_same_network", "tutorial 5's time over the same network's with our unroll and data",
-                theirs / same, "×")
-    bench.note = ("One seed each, 60,000 training images. "
-                  "The test set only stops the clock; its own time is not counted.")
+    bench.claim(
+        "ratio_same_network",
+        "tutorial 5's time over the same network's with our unroll and data",
+        theirs / same,
+        "×",
+    )
+    bench.note = (
+        "One seed each, 60,000 training images. "
+        "The test set only stops the clock; its own time is not counted."
+    )
     if theirs >= limit:
-        bench.note += (f" The tutorial's network had not reached {100 * target:.0f} % after {theirs:.0f} s: "
-                       "its ratio is a lower bound.")
+        bench.note += (
+            f" The tutorial's network had not reached {100 * target:.0f} % after {theirs:.0f} s: "
+            "its ratio is a lower bound."
+        )
 
 
 if __name__ == "__main__":
-    start(main, "bench_time_to_accuracy", "seconds of training to 97 % on MNIST", __doc__, repeats=1)
+    start(
+        main, "bench_time_to_accuracy", "seconds of training to 97 % on MNIST", __doc__, repeats=1
+    )

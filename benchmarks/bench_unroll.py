@@ -28,6 +28,7 @@ Forward = Callable[[], torch.Tensor]
 
 def train_steps(forwards: dict[str, Forward], net: nn.Module) -> dict[str, Callable[[], None]]:
     """Forward, the sum of the output, backward."""
+
     def step(forward: Forward) -> None:
         for p in net.parameters():
             p.grad = None
@@ -36,7 +37,9 @@ def train_steps(forwards: dict[str, Forward], net: nn.Module) -> dict[str, Calla
     return {name: (lambda f=f: step(f)) for name, f in forwards.items()}
 
 
-def report(bench: Bench, title: str, forwards: dict[str, Forward], net: nn.Module, x: torch.Tensor) -> dict[str, Any]:
+def report(
+    bench: Bench, title: str, forwards: dict[str, Forward], net: nn.Module, x: torch.Tensor
+) -> dict[str, Any]:
     """Time and memory of each contender as a table; returns them by name."""
     ms = race(train_steps(forwards, net), bench.args.repeats, bench.device)
     leave_out = [*net.parameters(), *net.buffers(), x]
@@ -94,14 +97,24 @@ def spiking_jelly(neuron: Any, mode: str) -> Any:
     """Leaky as SpikingJelly has it: U ← βU + I, soft reset at once."""
     from spikingjelly.activation_based import surrogate
 
-    return neuron.LIFNode(tau=1 / (1 - BETA), decay_input=False, v_threshold=1.0, v_reset=None, detach_reset=True,
-                          surrogate_function=surrogate.ATan(), step_mode=mode)
+    return neuron.LIFNode(
+        tau=1 / (1 - BETA),
+        decay_input=False,
+        v_threshold=1.0,
+        v_reset=None,
+        detach_reset=True,
+        surrogate_function=surrogate.ATan(),
+        step_mode=mode,
+    )
 
 
 def norse_cell(norse: Any) -> Any:
     """Leaky as Norse has it: U ← U + (1 − β)(I − U), so that θ = 1 − β stands for our 1."""
-    return norse.LIFBoxCell(p=norse.LIFBoxParameters(tau_mem_inv=torch.tensor((1 - BETA) / 1e-3),
-                                                     v_th=torch.tensor(1 - BETA)))
+    return norse.LIFBoxCell(
+        p=norse.LIFBoxParameters(
+            tau_mem_inv=torch.tensor((1 - BETA) / 1e-3), v_th=torch.tensor(1 - BETA)
+        )
+    )
 
 
 def dense_peers(found: dict[str, Any], net: Dense, x: torch.Tensor) -> dict[str, Forward]:
@@ -145,19 +158,37 @@ def bench_dense(bench: Bench, found: dict[str, Any]) -> list[float]:
     net, against = Dense(N, H).to(bench.device), []
     varying = torch.rand(T, B, N, device=bench.device)
     for kind, x in (("constant", constant_current(varying[0], T)), ("time-varying", varying)):
-        forwards = {"ours": lambda x=x: net.ours(x), "ours, recomputed in segments": lambda x=x: net.recomputed(x),
-                    "snnTorch loop": lambda x=x: net.loop(x), **dense_peers(found, net, x),
-                    "bare linear layers": lambda x=x: net.bare(x)}
+        forwards = {
+            "ours": lambda x=x: net.ours(x),
+            "ours, recomputed in segments": lambda x=x: net.recomputed(x),
+            "snnTorch loop": lambda x=x: net.loop(x),
+            **dense_peers(found, net, x),
+            "bare linear layers": lambda x=x: net.bare(x),
+        }
         r = report(bench, f"{N}–{H}–10, T = {T}, B = {B}, {kind} input", forwards, net, x)
         ms = r["ms"]
         if kind == "constant":
-            bench.claim("constant", "constant input: snnTorch loop's time over ours",
-                        ms["snnTorch loop"] / ms["ours"], "×", ">= 2.5")
+            bench.claim(
+                "constant",
+                "constant input: snnTorch loop's time over ours",
+                ms["snnTorch loop"] / ms["ours"],
+                "×",
+                ">= 2.5",
+            )
         else:
-            bench.claim("varying_loop", "time-varying input: snnTorch loop's time over ours",
-                        ms["snnTorch loop"] / ms["ours"], "×")
-            bench.claim("varying", "time-varying input: our time over the bare linear layers'",
-                        ms["ours"] / ms["bare linear layers"], "×", "<= 1.2")
+            bench.claim(
+                "varying_loop",
+                "time-varying input: snnTorch loop's time over ours",
+                ms["snnTorch loop"] / ms["ours"],
+                "×",
+            )
+            bench.claim(
+                "varying",
+                "time-varying input: our time over the bare linear layers'",
+                ms["ours"] / ms["bare linear layers"],
+                "×",
+                "<= 1.2",
+            )
         if "SpikingJelly, multi-step" in ms:
             against.append(ms["SpikingJelly, multi-step"] / ms["ours"])
     return against
@@ -171,18 +202,31 @@ class Conv(nn.Module):
 
     def __init__(self) -> None:
         super().__init__()
-        self.convs = nn.ModuleList([nn.Conv2d(3, 32, 3, padding=1), nn.Conv2d(32, 64, 3, padding=1),
-                                    nn.Conv2d(64, 64, 3, padding=1)])
+        self.convs = nn.ModuleList(
+            [
+                nn.Conv2d(3, 32, 3, padding=1),
+                nn.Conv2d(32, 64, 3, padding=1),
+                nn.Conv2d(64, 64, 3, padding=1),
+            ]
+        )
         self.lifs = nn.ModuleList([snn.Leaky(beta=BETA) for _ in self.convs])
-        self.pool, self.fc, self.lif_out = nn.AvgPool2d(2), nn.Linear(64 * 16, 10), snn.Leaky(beta=BETA)
+        self.pool, self.fc, self.lif_out = (
+            nn.AvgPool2d(2),
+            nn.Linear(64 * 16, 10),
+            snn.Leaky(beta=BETA),
+        )
 
-    def over(self, x: torch.Tensor, neurons: list[Callable[[torch.Tensor], torch.Tensor]]) -> torch.Tensor:
+    def over(
+        self, x: torch.Tensor, neurons: list[Callable[[torch.Tensor], torch.Tensor]]
+    ) -> torch.Tensor:
         """All steps of a layer at once, with the given multi-step neurons."""
         for conv, neuron in zip(self.convs, neurons, strict=False):
             x = over_time(self.pool, neuron(over_time(conv, x)))
         return neurons[-1](over_time(self.fc, x.flatten(2)))
 
-    def stepped(self, x: torch.Tensor, neurons: list[Callable[[torch.Tensor], torch.Tensor]]) -> torch.Tensor:
+    def stepped(
+        self, x: torch.Tensor, neurons: list[Callable[[torch.Tensor], torch.Tensor]]
+    ) -> torch.Tensor:
         """One step after the other, with the given single-step neurons."""
         out = []
         for x_t in x:
@@ -206,8 +250,10 @@ def bench_conv(bench: Bench, found: dict[str, Any]) -> list[float]:
     T, B = (2, 2) if bench.smoke else (4, 32)
     net = Conv().to(bench.device)
     x = constant_current(torch.rand(B, 3, 32, 32, device=bench.device), T)
-    ours = [*(lambda c, lif=lif: unroll(lif, c)[0] for lif in net.lifs),
-            lambda c: unroll(net.lif_out, c, record_mem=True)[1]]
+    ours = [
+        *(lambda c, lif=lif: unroll(lif, c)[0] for lif in net.lifs),
+        lambda c: unroll(net.lif_out, c, record_mem=True)[1],
+    ]
     forwards = {"ours": lambda: net.over(x, ours), "snnTorch loop": lambda: net.loop(x)}
     if "SpikingJelly" in found:
         from spikingjelly.activation_based import functional
@@ -219,8 +265,10 @@ def bench_conv(bench: Bench, found: dict[str, Any]) -> list[float]:
                 functional.reset_net(n)
             return way(x, nodes[mode])
 
-        forwards |= {"SpikingJelly, multi-step": lambda: run("m", net.over),
-                     "SpikingJelly, single-step": lambda: run("s", net.stepped)}
+        forwards |= {
+            "SpikingJelly, multi-step": lambda: run("m", net.over),
+            "SpikingJelly, single-step": lambda: run("s", net.stepped),
+        }
     if "Norse" in found:
         cells = [norse_cell(found["Norse"]) for _ in range(4)]
 
@@ -235,10 +283,22 @@ def bench_conv(bench: Bench, found: dict[str, Any]) -> list[float]:
 
         forwards["Norse"] = run_norse
     forwards["bare layers"] = lambda: net.over(x, [lambda c: c.contiguous()] * 3 + [lambda c: c])
-    ms = report(bench, f"spiking CNN, 3×32×32, T = {T}, B = {B}, constant input", forwards, net, x)["ms"]
-    bench.claim("cnn", "CNN: snnTorch loop's time over ours", ms["snnTorch loop"] / ms["ours"], "×", ">= 1.5")
-    bench.claim("cnn_limit", "CNN: snnTorch loop's time over that of the bare layers, which no neuron can beat",
-                ms["snnTorch loop"] / ms["bare layers"], "×")
+    ms = report(bench, f"spiking CNN, 3×32×32, T = {T}, B = {B}, constant input", forwards, net, x)[
+        "ms"
+    ]
+    bench.claim(
+        "cnn",
+        "CNN: snnTorch loop's time over ours",
+        ms["snnTorch loop"] / ms["ours"],
+        "×",
+        ">= 1.5",
+    )
+    bench.claim(
+        "cnn_limit",
+        "CNN: snnTorch loop's time over that of the bare layers, which no neuron can beat",
+        ms["snnTorch loop"] / ms["bare layers"],
+        "×",
+    )
     return [ms[n] / ms["ours"] for n in ms if n == "SpikingJelly, multi-step"]
 
 
@@ -277,7 +337,11 @@ def bench_recurrent(bench: Bench, found: dict[str, Any]) -> None:
     net = Recurrent(H).to(bench.device)
     x = torch.rand(T, B, 1, device=bench.device)
     again = "ours, recomputed in 5 segments"
-    forwards = {"ours": lambda: net.ours(x), again: lambda: net.recomputed(x), "snnTorch loop": lambda: net.loop(x)}
+    forwards = {
+        "ours": lambda: net.ours(x),
+        again: lambda: net.recomputed(x),
+        "snnTorch loop": lambda: net.loop(x),
+    }
     fed_back = net.lif.recurrent
     if "SpikingJelly" in found:
         from spikingjelly.activation_based import functional
@@ -309,15 +373,32 @@ def bench_recurrent(bench: Bench, found: dict[str, Any]) -> None:
     bench.args.repeats = repeats
     ms, kept = r["ms"], r["kept"]
     target = ">= 8" if bench.device.type == "cuda" else ">= 3"
-    bench.claim("rleaky", f"RLeaky, T = {T}: snnTorch loop's time over ours", ms["snnTorch loop"] / ms["ours"], "×",
-                target)
-    bench.claim("recompute_kept", "RLeaky, recomputed in 5 segments: bytes kept over those without",
-                kept[again] / kept["ours"], "×", "<= 0.25")
-    bench.claim("recompute_time", "RLeaky, recomputed in 5 segments: time over that without", ms[again] / ms["ours"],
-                "×", "<= 1.4")
+    bench.claim(
+        "rleaky",
+        f"RLeaky, T = {T}: snnTorch loop's time over ours",
+        ms["snnTorch loop"] / ms["ours"],
+        "×",
+        target,
+    )
+    bench.claim(
+        "recompute_kept",
+        "RLeaky, recomputed in 5 segments: bytes kept over those without",
+        kept[again] / kept["ours"],
+        "×",
+        "<= 0.25",
+    )
+    bench.claim(
+        "recompute_time",
+        "RLeaky, recomputed in 5 segments: time over that without",
+        ms[again] / ms["ours"],
+        "×",
+        "<= 1.4",
+    )
     with torch.no_grad():
         forward = race({"ours": lambda: net.ours(x)}, bench.args.repeats, bench.device)["ours"]
-    bench.claim("forward_share", "RLeaky: share of the forward pass in our time", forward / ms["ours"], "1")
+    bench.claim(
+        "forward_share", "RLeaky: share of the forward pass in our time", forward / ms["ours"], "1"
+    )
 
 
 # ------------------------------------------------------------------------------------ memory of one layer
@@ -328,23 +409,45 @@ def bench_memory(bench: Bench) -> None:
     T, B, H = (6, 2, 8) if bench.smoke else (25, 128, 1000)
     cur = torch.rand(T, B, H, device=bench.device, requires_grad=True)
     one, rows, ratio = cur.numel() * 4, [], {}
-    for name, make in (("Leaky", lambda **k: snn.Leaky(beta=BETA, **k)),
-                       ("Synaptic", lambda **k: snn.Synaptic(alpha=0.8, beta=BETA, **k)),
-                       ("RLeaky", lambda **k: snn.RLeaky(beta=BETA, linear_features=H, **k))):
+    for name, make in (
+        ("Leaky", lambda **k: snn.Leaky(beta=BETA, **k)),
+        ("Synaptic", lambda **k: snn.Synaptic(alpha=0.8, beta=BETA, **k)),
+        ("RLeaky", lambda **k: snn.RLeaky(beta=BETA, linear_features=H, **k)),
+    ):
         for learnt in (False, True):
             neuron = make(learn_beta=learnt).to(bench.device)
             leave_out = [*neuron.parameters(), *neuron.buffers()]
             ours = kept_bytes(lambda n=neuron: unroll(n, cur), leave_out)
             loop = kept_bytes(lambda n=neuron: step_through(n, cur), leave_out)
             ratio[name, learnt] = ours / loop
-            rows.append([name, "learnt" if learnt else "fixed", f"{ours / one:.2f}", f"{loop / one:.2f}",
-                         f"{ours / loop:.2f}"])
-    bench.table(f"floats kept for backward by one layer, per neuron and step (T = {T}, B = {B}, N = {H})",
-                ["neuron", "β", "ours", "snnTorch loop", "ratio"], rows)
-    bench.claim("kept_fixed", "Leaky, fixed β: bytes kept until backward over the loop's", ratio["Leaky", False], "×",
-                "<= 1.01")
-    bench.claim("kept_learnt", "Leaky, learnt β: bytes kept until backward over the loop's", ratio["Leaky", True], "×",
-                "<= 0.505")
+            rows.append(
+                [
+                    name,
+                    "learnt" if learnt else "fixed",
+                    f"{ours / one:.2f}",
+                    f"{loop / one:.2f}",
+                    f"{ours / loop:.2f}",
+                ]
+            )
+    bench.table(
+        f"floats kept for backward by one layer, per neuron and step (T = {T}, B = {B}, N = {H})",
+        ["neuron", "β", "ours", "snnTorch loop", "ratio"],
+        rows,
+    )
+    bench.claim(
+        "kept_fixed",
+        "Leaky, fixed β: bytes kept until backward over the loop's",
+        ratio["Leaky", False],
+        "×",
+        "<= 1.01",
+    )
+    bench.claim(
+        "kept_learnt",
+        "Leaky, learnt β: bytes kept until backward over the loop's",
+        ratio["Leaky", True],
+        "×",
+        "<= 0.505",
+    )
 
 
 def main(bench: Bench) -> None:
@@ -353,21 +456,34 @@ def main(bench: Bench) -> None:
     bench_recurrent(bench, found)
     bench_memory(bench)
     if against:
-        bench.claim("spikingjelly", "SpikingJelly's multi-step time over ours, smallest", min(against), "×", ">= 1")
-    bench.note = (f"Medians of {bench.args.repeats} interleaved runs of forward and backward with {bench.args.threads} "
-                  "thread(s). " + (f"Beside {peer_versions(list(found))}. " if found else "") +
-                  "Kept for backward leaves out parameters and input. The libraries do the same work, not the same "
-                  "sum: SpikingJelly decays what is left after the reset, β(U − θ), Norse resets to zero.")
+        bench.claim(
+            "spikingjelly",
+            "SpikingJelly's multi-step time over ours, smallest",
+            min(against),
+            "×",
+            ">= 1",
+        )
+    bench.note = (
+        f"Medians of {bench.args.repeats} interleaved runs of forward and backward with {bench.args.threads} "
+        "thread(s). "
+        + (f"Beside {peer_versions(list(found))}. " if found else "")
+        + "Kept for backward leaves out parameters and input. The libraries do the same work, not the same "
+        "sum: SpikingJelly decays what is left after the reset, β(U − θ), Norse resets to zero."
+    )
     value = {c["id"]: c for c in bench.claims}
     if value["cnn"]["met"] is False:
         bare = value["cnn"]["value"] / value["cnn_limit"]["value"]
-        bench.note += (f" CNN: {100 * bare:.0f} % of our time goes into convolutions and pooling, which the loop needs "
-                       "too; by PyTorch's profiler the rest is memory traffic of the neurons: spikes written, "
-                       "gradients of spikes and currents read and written once each.")
+        bench.note += (
+            f" CNN: {100 * bare:.0f} % of our time goes into convolutions and pooling, which the loop needs "
+            "too; by PyTorch's profiler the rest is memory traffic of the neurons: spikes written, "
+            "gradients of spikes and currents read and written once each."
+        )
     if value["recompute_time"]["met"] is False:
         share = value["forward_share"]["value"]
-        bench.note += (" Recomputing: four of five segments run forward twice, which alone makes "
-                       f"{1 + 0.8 * share:.2f}×; the rest is joining the segments' outputs and colder caches.")
+        bench.note += (
+            " Recomputing: four of five segments run forward twice, which alone makes "
+            f"{1 + 0.8 * share:.2f}×; the rest is joining the segments' outputs and colder caches."
+        )
 
 
 if __name__ == "__main__":

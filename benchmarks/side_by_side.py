@@ -61,8 +61,17 @@ class Bench:
     def claim(self, id: str, text: str, value: float, unit: str, target: str | None = None) -> None:
         """Keep a number, and judge it unless this is a smoke run."""
         met = None if self.smoke else meets(value, target)
-        self.claims.append({"id": id, "text": text, "value": value, "unit": unit, "target": target, "met": met,
-                            "n": None})
+        self.claims.append(
+            {
+                "id": id,
+                "text": text,
+                "value": value,
+                "unit": unit,
+                "target": target,
+                "met": met,
+                "n": None,
+            }
+        )
 
     def finish(self) -> Path:
         """Print the claims and write the JSON."""
@@ -71,41 +80,82 @@ class Bench:
             shown.add_column(column, justify="right" if i in (1, 2) else "left")
         for c in self.claims:
             judged = {True: "met", False: "MISSED", None: ""}[c["met"]]
-            shown.add_row(c["text"], show_value(c["value"], c["unit"]), show_target(c["target"], c["unit"]), judged)
+            shown.add_row(
+                c["text"],
+                show_value(c["value"], c["unit"]),
+                show_target(c["target"], c["unit"]),
+                judged,
+            )
         console.print(shown)
-        flags = "".join(f" --{k} {getattr(self.args, k)}" for k in ("repeats", "threads")
-                        if getattr(self.args, k) != self.args.defaults[k])
-        path = write_json(self.args.out, {
-            "title": self.title, "command": f"benchmarks/{self.name}.py{' --smoke' if self.smoke else ''}{flags}",
-            "device": describe(self.device), "versions": versions(), "tables": self.tables, "note": self.note,
-            "claims": self.claims})
+        flags = "".join(
+            f" --{k} {getattr(self.args, k)}"
+            for k in ("repeats", "threads")
+            if getattr(self.args, k) != self.args.defaults[k]
+        )
+        path = write_json(
+            self.args.out,
+            {
+                "title": self.title,
+                "command": f"benchmarks/{self.name}.py{' --smoke' if self.smoke else ''}{flags}",
+                "device": describe(self.device),
+                "versions": versions(),
+                "tables": self.tables,
+                "note": self.note,
+                "claims": self.claims,
+            },
+        )
         console.print(f"saved     {path}")
         return path
 
 
-def start(main: Callable[[Bench], None], name: str, title: str, doc: str | None, repeats: int = 9,
-          argv: Sequence[str] | None = None) -> None:
+def start(
+    main: Callable[[Bench], None],
+    name: str,
+    title: str,
+    doc: str | None,
+    repeats: int = 9,
+    argv: Sequence[str] | None = None,
+) -> None:
     """Read the flags, run ``main``, write what it found; what the user can put right ends with one line and code 2."""
-    parser = argparse.ArgumentParser(description=doc, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--repeats", type=int, default=None, help=f"interleaved runs of each contender ({repeats})")
-    parser.add_argument("--threads", type=int, default=min(2, os.cpu_count() or 1), help="CPU threads of PyTorch")
-    parser.add_argument("--device", default="cpu", help="cpu, cuda (also an AMD GPU under ROCm) or mps")
-    parser.add_argument("--data-dir", type=Path, default=None, help="folder that holds the data sets")
-    parser.add_argument("--out", type=Path, default=None, help="JSON file to write (docs/results/…)")
-    parser.add_argument("--smoke", action="store_true", help="seconds, tiny sizes: only to see that it works")
+    parser = argparse.ArgumentParser(
+        description=doc, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
+    parser.add_argument(
+        "--repeats", type=int, default=None, help=f"interleaved runs of each contender ({repeats})"
+    )
+    parser.add_argument(
+        "--threads", type=int, default=min(2, os.cpu_count() or 1), help="CPU threads of PyTorch"
+    )
+    parser.add_argument(
+        "--device", default="cpu", help="cpu, cuda (also an AMD GPU under ROCm) or mps"
+    )
+    parser.add_argument(
+        "--data-dir", type=Path, default=None, help="folder that holds the data sets"
+    )
+    parser.add_argument(
+        "--out", type=Path, default=None, help="JSON file to write (docs/results/…)"
+    )
+    parser.add_argument(
+        "--smoke", action="store_true", help="seconds, tiny sizes: only to see that it works"
+    )
     args = parser.parse_args(argv)
     args.defaults = {"repeats": repeats, "threads": parser.get_default("threads")}
     args.repeats = args.repeats or (2 if args.smoke else repeats)
     try:
         if args.repeats < 1 or args.threads < 1:
-            raise UserError(f"got {args.repeats} repeats and {args.threads} threads, allowed is at least 1 of each")
+            raise UserError(
+                f"got {args.repeats} repeats and {args.threads} threads, allowed is at least 1 of each"
+            )
         try:
             args.device = pick_device(args.device)
         except ValueError as e:
             raise UserError(f"--device: {e}") from e
         suffix = "" if args.device.type == "cpu" else f"_{args.device.type}"
-        args.out = args.out or (ROOT / "results" / "smoke" if args.smoke else ROOT / "docs" / "results") / \
-            f"{name}{suffix}.json"
+        args.out = (
+            args.out
+            or (ROOT / "results" / "smoke" if args.smoke else ROOT / "docs" / "results")
+            / f"{name}{suffix}.json"
+        )
         keep_freed_memory()  # for all contenders alike, as in every lesson
         torch.set_num_threads(args.threads)
         torch.manual_seed(0)
@@ -117,7 +167,9 @@ def start(main: Callable[[Bench], None], name: str, title: str, doc: str | None,
         sys.exit(2)
 
 
-def race(contenders: dict[str, Callable[[], Any]], repeats: int, device: torch.device) -> dict[str, float]:
+def race(
+    contenders: dict[str, Callable[[], Any]], repeats: int, device: torch.device
+) -> dict[str, float]:
     """Median milliseconds of each contender. They take turns, so that a busy moment of the machine meets them all."""
     seconds: dict[str, list[float]] = {name: [] for name in contenders}
     for i in range(repeats + 1):  # the first turn warms up
@@ -146,8 +198,13 @@ def peers() -> dict[str, Any]:
     import warnings
 
     found = {}
-    os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")  # Norse imports TensorBoard, which imports TensorFlow
-    for name, module in (("SpikingJelly", "spikingjelly.activation_based.neuron"), ("Norse", "norse.torch")):
+    os.environ.setdefault(
+        "TF_CPP_MIN_LOG_LEVEL", "3"
+    )  # Norse imports TensorBoard, which imports TensorFlow
+    for name, module in (
+        ("SpikingJelly", "spikingjelly.activation_based.neuron"),
+        ("Norse", "norse.torch"),
+    ):
         try:
             with warnings.catch_warnings():
                 warnings.simplefilter("ignore")

@@ -27,8 +27,14 @@ TREES = ("cifar10-images", "CIFAR-10-images", "cifar10")  # folders that may hol
 TAR = "cifar10-images.tar"
 
 
-def cifar10(data_dir: Path | None = None, *, source: str = "auto", n_train: int | None = None, n_val: int = 5_000,
-            n_test: int | None = None) -> ImageData:
+def cifar10(
+    data_dir: Path | None = None,
+    *,
+    source: str = "auto",
+    n_train: int | None = None,
+    n_val: int = 5_000,
+    n_test: int | None = None,
+) -> ImageData:
     """CIFAR-10: colour pictures of ten things, 45,000 / 5,000 / 10,000 images ``(N, 3, 32, 32)``.
 
     Args:
@@ -48,13 +54,22 @@ def cifar10(data_dir: Path | None = None, *, source: str = "auto", n_train: int 
         except OSError as e:
             why = f"CIFAR-10 is not here and could not be downloaded ({short(e)})"
             if source == "real":
-                raise UserError(f"{why}; put it in a folder and name that with --data-dir, or drop --no-stand-in") \
-                    from e
+                raise UserError(
+                    f"{why}; put it in a folder and name that with --data-dir, or drop --no-stand-in"
+                ) from e
     x, y, x_test, y_test = digits()
     as_pictures = lambda x: torch.nn.functional.pad(x, (2, 2, 2, 2)).expand(-1, 3, -1, -1)  # noqa: E731
     parts = (as_pictures(x), y, as_pictures(x_test), y_test)  # (N, 3, 32, 32)
-    return split("scikit-learn digits (3×32×32)", True, tuple("0123456789"), parts, n_train, min(n_val, 200), n_test,
-                 why)
+    return split(
+        "scikit-learn digits (3×32×32)",
+        True,
+        tuple("0123456789"),
+        parts,
+        n_train,
+        min(n_val, 200),
+        n_test,
+        why,
+    )
 
 
 def flip_and_shift(x: torch.Tensor, shift: int = 2) -> torch.Tensor:
@@ -65,10 +80,16 @@ def flip_and_shift(x: torch.Tensor, shift: int = 2) -> torch.Tensor:
     if shift == 0:
         return x
     dx, dy = torch.randint(0, 2 * shift + 1, (2, B, 1, 1), device=x.device)
-    rows = (torch.arange(H, device=x.device)[:, None] + dy)                        # (B, H, 1)
-    cols = (torch.arange(W, device=x.device) + dx)                                 # (B, 1, W)
-    padded = torch.nn.functional.pad(x, (shift,) * 4).permute(0, 2, 3, 1)          # (B, H + 2·shift, W + 2·shift, C)
-    return padded[torch.arange(B, device=x.device).view(B, 1, 1), rows, cols].permute(0, 3, 1, 2).contiguous()
+    rows = torch.arange(H, device=x.device)[:, None] + dy  # (B, H, 1)
+    cols = torch.arange(W, device=x.device) + dx  # (B, 1, W)
+    padded = torch.nn.functional.pad(x, (shift,) * 4).permute(
+        0, 2, 3, 1
+    )  # (B, H + 2·shift, W + 2·shift, C)
+    return (
+        padded[torch.arange(B, device=x.device).view(B, 1, 1), rows, cols]
+        .permute(0, 3, 1, 2)
+        .contiguous()
+    )
 
 
 def _read(data_dir: Path | None) -> tuple[str, tuple[torch.Tensor, ...]]:
@@ -77,7 +98,9 @@ def _read(data_dir: Path | None) -> tuple[str, tuple[torch.Tensor, ...]]:
         if (root / "cifar-10-batches-py").is_dir():
             return "CIFAR-10", _official(root, download=False)
         for found in (*(root / tree for tree in TREES), root / TAR):
-            if found.is_file() or all((found / part / c).is_dir() for part in SIZES for c in CLASSES):
+            if found.is_file() or all(
+                (found / part / c).is_dir() for part in SIZES for c in CLASSES
+            ):
                 return "CIFAR-10 (JPEG)", _cached(found)
     root = data_dir or Path("data")
     with alone(root):
@@ -92,10 +115,18 @@ def _official(root: Path, download: bool) -> tuple[torch.Tensor, ...]:
         sets = [CIFAR10(root, train=train, download=download) for train in (True, False)]
     except Exception as e:  # a mirror that fails, a checksum that differs
         if not download:
-            raise UserError(f"{root / 'cifar-10-batches-py'} is damaged ({short(e)}); delete it and run again") from e
+            raise UserError(
+                f"{root / 'cifar-10-batches-py'} is damaged ({short(e)}); delete it and run again"
+            ) from e
         raise OSError(short(e)) from e
-    return tuple(t for s in sets for t in (torch.from_numpy(s.data).permute(0, 3, 1, 2).contiguous(),
-                                           torch.tensor(s.targets)))
+    return tuple(
+        t
+        for s in sets
+        for t in (
+            torch.from_numpy(s.data).permute(0, 3, 1, 2).contiguous(),
+            torch.tensor(s.targets),
+        )
+    )
 
 
 def _cached(found: Path) -> tuple[torch.Tensor, ...]:
@@ -108,7 +139,9 @@ def _cached(found: Path) -> tuple[torch.Tensor, ...]:
     stamp = f"{found.name} {stat.st_size if found.is_file() else 'tree'} {int(stat.st_mtime)}"
     cache = Path("data") / "cifar10-jpeg.safetensors"
     with contextlib.ExitStack() as stack:
-        with contextlib.suppress(OSError):  # a folder that cannot be written costs the cache, not the lesson
+        with contextlib.suppress(
+            OSError
+        ):  # a folder that cannot be written costs the cache, not the lesson
             stack.enter_context(alone(cache.parent))
         with contextlib.suppress(Exception):  # missing or cut off: made anew
             with safe_open(cache, "pt") as f:
@@ -116,8 +149,12 @@ def _cached(found: Path) -> tuple[torch.Tensor, ...]:
                     return tuple(f.get_tensor(n) for n in names)
         parts = _decode(found)
         with contextlib.suppress(UserError):
-            write_atomic(cache, lambda tmp: save_file(dict(zip(names, parts, strict=True)), tmp,
-                                                      metadata={"source": stamp}))
+            write_atomic(
+                cache,
+                lambda tmp: save_file(
+                    dict(zip(names, parts, strict=True)), tmp, metadata={"source": stamp}
+                ),
+            )
     return parts
 
 
@@ -130,8 +167,14 @@ def _decode(found: Path) -> tuple[torch.Tensor, ...]:
     from PIL import Image
 
     pictures: dict[str, list[tuple[str, int, np.ndarray]]] = {part: [] for part in SIZES}
-    files = track(_files(found), f"decoding {found.name}, once", sum(SIZES.values()), console=console, transient=True,
-                  disable=not progress_allowed())
+    files = track(
+        _files(found),
+        f"decoding {found.name}, once",
+        sum(SIZES.values()),
+        console=console,
+        transient=True,
+        disable=not progress_allowed(),
+    )
     for path, content in files:
         part, label = path.split("/")[-3:-1]
         try:
@@ -143,11 +186,17 @@ def _decode(found: Path) -> tuple[torch.Tensor, ...]:
     for part, expected in SIZES.items():
         several = sorted(pictures[part], key=lambda p: p[0].split("/")[-3:])
         if len(several) != expected or any(image.shape != (32, 32, 3) for _, _, image in several):
-            raise UserError(f"{found}: got {len(several):,} {part} pictures, expected {expected:,} of 32×32; the set "
-                            "is incomplete, get it anew")
+            raise UserError(
+                f"{found}: got {len(several):,} {part} pictures, expected {expected:,} of 32×32; the set "
+                "is incomplete, get it anew"
+            )
         order = np.random.default_rng(0).permutation(len(several))
-        out += [torch.from_numpy(np.stack([several[i][2] for i in order])).permute(0, 3, 1, 2).contiguous(),
-                torch.tensor([several[i][1] for i in order])]
+        out += [
+            torch.from_numpy(np.stack([several[i][2] for i in order]))
+            .permute(0, 3, 1, 2)
+            .contiguous(),
+            torch.tensor([several[i][1] for i in order]),
+        ]
     return tuple(out)
 
 
@@ -162,7 +211,11 @@ def _files(found: Path) -> Iterator[tuple[str, bytes]]:
     try:
         with tarfile.open(found) as tar:
             for member in tar:
-                if member.isfile() and wanted(member.name.split("/")) and (f := tar.extractfile(member)):
+                if (
+                    member.isfile()
+                    and wanted(member.name.split("/"))
+                    and (f := tar.extractfile(member))
+                ):
                     yield member.name, f.read()
     except tarfile.TarError as e:
         raise UserError(f"{found} is damaged ({short(e)}); get it anew") from e

@@ -41,7 +41,9 @@ def workload(net: nn.Module, x: torch.Tensor) -> dict[str, float]:
     from torch.utils.data import DataLoader, TensorDataset
 
     batch_first = x.transpose(0, 1).contiguous()  # (B, T, …): NeuroBench's order
-    loader = DataLoader(TensorDataset(batch_first, torch.zeros(len(batch_first))), batch_size=len(batch_first))
+    loader = DataLoader(
+        TensorDataset(batch_first, torch.zeros(len(batch_first))), batch_size=len(batch_first)
+    )
     was_training = net.training
     spikes = torch.zeros((), device=x.device)
 
@@ -53,7 +55,9 @@ def workload(net: nn.Module, x: torch.Tensor) -> dict[str, float]:
     try:
         with contextlib.redirect_stdout(io.StringIO()):
             model = SNNTorchModel(net)
-            result = Benchmark(model, loader, [], [], [[], [ActivationSparsity, SynapticOperations]]).run(quiet=True)
+            result = Benchmark(
+                model, loader, [], [], [[], [ActivationSparsity, SynapticOperations]]
+            ).run(quiet=True)
     finally:
         del net.reset
         for hook in hooks:
@@ -61,21 +65,34 @@ def workload(net: nn.Module, x: torch.Tensor) -> dict[str, float]:
         net.train(was_training)
         reset_state(net)
     ops = result["SynapticOperations"]
-    return {"acs": float(ops["Effective_ACs"]), "macs": float(ops["Effective_MACs"]), "dense": float(ops["Dense"]),
-            "spikes": spikes.item() / x.shape[1], "activation_sparsity": float(result["ActivationSparsity"])}
+    return {
+        "acs": float(ops["Effective_ACs"]),
+        "macs": float(ops["Effective_MACs"]),
+        "dense": float(ops["Dense"]),
+        "spikes": spikes.item() / x.shape[1],
+        "activation_sparsity": float(result["ActivationSparsity"]),
+    }
 
 
 @torch.no_grad()
-def calls(net: nn.Module, x: torch.Tensor) -> Iterator[tuple[str, nn.Module, torch.Tensor, torch.Tensor]]:
+def calls(
+    net: nn.Module, x: torch.Tensor
+) -> Iterator[tuple[str, nn.Module, torch.Tensor, torch.Tensor]]:
     """Every call of a layer with weights or of a spiking layer while ``net`` steps through ``x (T, B, …)`` from rest.
 
     Yields:
         Name, module, its input and its output (the spikes, for a spiking layer), each ``(B, …)``, step by step.
     """
     seen: list[tuple[str, nn.Module, torch.Tensor, torch.Tensor]] = []
-    hooks = [m.register_forward_hook(lambda m, i, out, n=n: seen.append(
-        (n, m, i[0], out[0] if isinstance(out, tuple) else out)))
-        for n, m in net.named_modules() if isinstance(m, (nn.Linear, nn.Conv1d, nn.Conv2d, snn.SpikingNeuron))]
+    hooks = [
+        m.register_forward_hook(
+            lambda m, i, out, n=n: seen.append(
+                (n, m, i[0], out[0] if isinstance(out, tuple) else out)
+            )
+        )
+        for n, m in net.named_modules()
+        if isinstance(m, (nn.Linear, nn.Conv1d, nn.Conv2d, snn.SpikingNeuron))
+    ]
     try:
         reset_state(net)
         for x_t in x:
@@ -102,7 +119,11 @@ def ann_macs(net: nn.Module, x_t: torch.Tensor) -> int:
         fan_in = layer.weight[0].numel()  # type: ignore[union-attr, operator]
         total += out[0].numel() * fan_in
 
-    hooks = [m.register_forward_hook(count) for m in net.modules() if isinstance(m, (nn.Linear, nn.Conv1d, nn.Conv2d))]
+    hooks = [
+        m.register_forward_hook(count)
+        for m in net.modules()
+        if isinstance(m, (nn.Linear, nn.Conv1d, nn.Conv2d))
+    ]
     try:
         net(x_t)
     finally:
@@ -112,7 +133,9 @@ def ann_macs(net: nn.Module, x_t: torch.Tensor) -> int:
     return total
 
 
-def latency(step: Callable[[], object], device: torch.device | str, repeats: int = 50) -> tuple[float, float]:
+def latency(
+    step: Callable[[], object], device: torch.device | str, repeats: int = 50
+) -> tuple[float, float]:
     """Median and 95th percentile of the wall time of ``step()``, in milliseconds, after five warm-up calls."""
     times = []
     for i in range(repeats + 5):
@@ -126,7 +149,9 @@ def latency(step: Callable[[], object], device: torch.device | str, repeats: int
 
 
 @torch.no_grad()
-def ledger_row(net: nn.Module, x: torch.Tensor, *, model: str, data: str, accuracy: float, n: int) -> dict[str, Any]:
+def ledger_row(
+    net: nn.Module, x: torch.Tensor, *, model: str, data: str, accuracy: float, n: int
+) -> dict[str, Any]:
     """A network's row of the ledger, measured on ``x (T, B, …)``; see ``results.LEDGER`` for the columns.
 
     NeuroBench counts the multiply-accumulates of an input that is no spike train at every step. Where the
@@ -140,11 +165,22 @@ def ledger_row(net: nn.Module, x: torch.Tensor, *, model: str, data: str, accura
     w = workload(net, x)
     macs = w["macs"] / num_steps if x.stride(0) == 0 and num_steps > 1 else w["macs"]
     p50, p95 = latency(lambda: net.run(x[:, :1]), device)  # type: ignore[operator]
-    row = {"model": model, "data": data, "accuracy": accuracy, "n": n, "num_steps": num_steps,
-           "parameters": sum(p.numel() for p in net.parameters()),
-           "bytes": sum(p.numel() * p.element_size() for p in net.parameters()),
-           "spikes": w["spikes"], "synops": w["acs"], "macs": macs, "ann_macs": ann_macs(net, x[0]),
-           "latency_p50_ms": p50, "latency_p95_ms": p95, "energy_estimated_nj": estimated_energy_nj(w["acs"], macs)}
+    row = {
+        "model": model,
+        "data": data,
+        "accuracy": accuracy,
+        "n": n,
+        "num_steps": num_steps,
+        "parameters": sum(p.numel() for p in net.parameters()),
+        "bytes": sum(p.numel() * p.element_size() for p in net.parameters()),
+        "spikes": w["spikes"],
+        "synops": w["acs"],
+        "macs": macs,
+        "ann_macs": ann_macs(net, x[0]),
+        "latency_p50_ms": p50,
+        "latency_p95_ms": p95,
+        "energy_estimated_nj": estimated_energy_nj(w["acs"], macs),
+    }
     net.train(was_training)
     return row
 
@@ -165,4 +201,6 @@ def pareto_front(cost: Sequence[float], value: Sequence[float]) -> list[int]:
 def knee(cost: Sequence[float], value: Sequence[float], tolerance: float) -> int:
     """Index of the cheapest point whose value is at most ``tolerance`` below the best of all points."""
     enough = max(value) - tolerance - 1e-12  # 0.98 − 0.97 is a little more than 0.01
-    return min((i for i in range(len(cost)) if value[i] >= enough), key=lambda i: (cost[i], -value[i]))
+    return min(
+        (i for i in range(len(cost)) if value[i] >= enough), key=lambda i: (cost[i], -value[i])
+    )

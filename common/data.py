@@ -19,18 +19,33 @@ from common.io import UserError
 
 import torch
 
-FASHION = ("T-shirt/top", "Trouser", "Pullover", "Dress", "Coat", "Sandal", "Shirt", "Sneaker", "Bag", "Ankle boot")
+FASHION = (
+    "T-shirt/top",
+    "Trouser",
+    "Pullover",
+    "Dress",
+    "Coat",
+    "Sandal",
+    "Shirt",
+    "Sneaker",
+    "Bag",
+    "Ankle boot",
+)
 
 # MD5 of the unpacked idx files, as their authors distribute them
 CHECKSUMS = {
-    "MNIST": {"train-images-idx3-ubyte": "6bbc9ace898e44ae57da46a324031adb",
-              "train-labels-idx1-ubyte": "a25bea736e30d166cdddb491f175f624",
-              "t10k-images-idx3-ubyte": "2646ac647ad5339dbf082846283269ea",
-              "t10k-labels-idx1-ubyte": "27ae3e4e09519cfbb04c329615203637"},
-    "FashionMNIST": {"train-images-idx3-ubyte": "f4a8712d7a061bf5bd6d2ca38dc4d50a",
-                     "train-labels-idx1-ubyte": "9018921c3c673c538a1fc5bad174d6f9",
-                     "t10k-images-idx3-ubyte": "8181f5470baa50b63fa0f6fddb340f0a",
-                     "t10k-labels-idx1-ubyte": "15d484375f8d13e6eb1aabb0c3f46965"},
+    "MNIST": {
+        "train-images-idx3-ubyte": "6bbc9ace898e44ae57da46a324031adb",
+        "train-labels-idx1-ubyte": "a25bea736e30d166cdddb491f175f624",
+        "t10k-images-idx3-ubyte": "2646ac647ad5339dbf082846283269ea",
+        "t10k-labels-idx1-ubyte": "27ae3e4e09519cfbb04c329615203637",
+    },
+    "FashionMNIST": {
+        "train-images-idx3-ubyte": "f4a8712d7a061bf5bd6d2ca38dc4d50a",
+        "train-labels-idx1-ubyte": "9018921c3c673c538a1fc5bad174d6f9",
+        "t10k-images-idx3-ubyte": "8181f5470baa50b63fa0f6fddb340f0a",
+        "t10k-labels-idx1-ubyte": "15d484375f8d13e6eb1aabb0c3f46965",
+    },
 }
 
 
@@ -71,14 +86,24 @@ class ImageData:
         return ImageData(**{**vars(self), **move})
 
 
-def batches(x: torch.Tensor, y: torch.Tensor, batch_size: int, *, generator: torch.Generator | None = None,
-            device: torch.device | str | None = None) -> Iterator[tuple[torch.Tensor, torch.Tensor]]:
+def batches(
+    x: torch.Tensor,
+    y: torch.Tensor,
+    batch_size: int,
+    *,
+    generator: torch.Generator | None = None,
+    device: torch.device | str | None = None,
+) -> Iterator[tuple[torch.Tensor, torch.Tensor]]:
     """Yield ``(B, …)`` float images in 0..1 and their labels ``(B,)``; shuffled if a generator is given.
 
     ``uint8`` becomes float on the device, a batch at a time; float input passes unchanged. Images and labels may lie
     on different devices.
     """
-    order = torch.randperm(len(x), generator=generator) if generator is not None else torch.arange(len(x))
+    order = (
+        torch.randperm(len(x), generator=generator)
+        if generator is not None
+        else torch.arange(len(x))
+    )
     for index in order.split(batch_size):
         x_b, y_b = x[index.to(x.device)], y[index.to(y.device)]
         if device is not None:
@@ -94,7 +119,7 @@ def jitter(x: torch.Tensor, shift: int) -> torch.Tensor:
     dx, dy = torch.randint(0, 2 * shift + 1, (2, B, 1, 1), device=x.device)
     rows, cols = torch.arange(H, device=x.device), torch.arange(W, device=x.device)
     image = torch.arange(B, device=x.device).view(B, 1, 1)
-    padded = torch.nn.functional.pad(x, (shift,) * 4)[:, 0]                       # (B, H + 2·shift, W + 2·shift)
+    padded = torch.nn.functional.pad(x, (shift,) * 4)[:, 0]  # (B, H + 2·shift, W + 2·shift)
     return padded[image, rows[:, None] + dy, cols + dx][:, None]  # (B, 1, H, W)
 
 
@@ -104,8 +129,14 @@ def search_path(data_dir: Path | None) -> list[Path]:
     return [Path(p) for p in (data_dir, env, "data") if p]
 
 
-def mnist(data_dir: Path | None = None, *, source: str = "auto", n_train: int | None = None,
-          n_val: int = 5_000, n_test: int | None = None) -> ImageData:
+def mnist(
+    data_dir: Path | None = None,
+    *,
+    source: str = "auto",
+    n_train: int | None = None,
+    n_val: int = 5_000,
+    n_test: int | None = None,
+) -> ImageData:
     """MNIST: 28×28 grey digits, ten classes, 55,000 / 5,000 / 10,000 images ``(N, 1, 28, 28)``.
 
     Args:
@@ -119,27 +150,51 @@ def mnist(data_dir: Path | None = None, *, source: str = "auto", n_train: int | 
     return _idx_set("MNIST", tuple("0123456789"), data_dir, source, n_train, n_val, n_test)
 
 
-def fashion_mnist(data_dir: Path | None = None, *, source: str = "auto", n_train: int | None = None,
-                  n_val: int = 5_000, n_test: int | None = None) -> ImageData:
+def fashion_mnist(
+    data_dir: Path | None = None,
+    *,
+    source: str = "auto",
+    n_train: int | None = None,
+    n_val: int = 5_000,
+    n_test: int | None = None,
+) -> ImageData:
     """Fashion-MNIST: as ``mnist``, with ten kinds of clothing (Xiao, Rasul & Vollgraf 2017; MIT licence)."""
     return _idx_set("FashionMNIST", FASHION, data_dir, source, n_train, n_val, n_test)
 
 
-def _idx_set(name: str, classes: tuple[str, ...], data_dir: Path | None, source: str, n_train: int | None,
-             n_val: int, n_test: int | None) -> ImageData:
+def _idx_set(
+    name: str,
+    classes: tuple[str, ...],
+    data_dir: Path | None,
+    source: str,
+    n_train: int | None,
+    n_val: int,
+    n_test: int | None,
+) -> ImageData:
     check_source(source)
     why = "--smoke"
     if source != "stand-in":
         try:
             parts = _read_idx(name, data_dir)
-            return split(name.replace("FashionMNIST", "Fashion-MNIST"), False, classes, parts, n_train, n_val, n_test)
+            return split(
+                name.replace("FashionMNIST", "Fashion-MNIST"),
+                False,
+                classes,
+                parts,
+                n_train,
+                n_val,
+                n_test,
+            )
         except OSError as e:
             why = f"{name} is not here and could not be downloaded ({short(e)})"
             if source == "real":
-                raise UserError(f"{why}; put it in a folder and name that with --data-dir, or drop --no-stand-in") \
-                    from e
+                raise UserError(
+                    f"{why}; put it in a folder and name that with --data-dir, or drop --no-stand-in"
+                ) from e
     n_val = min(n_val, 200)
-    return split("scikit-learn digits", True, tuple("0123456789"), digits(), n_train, n_val, n_test, why)
+    return split(
+        "scikit-learn digits", True, tuple("0123456789"), digits(), n_train, n_val, n_test, why
+    )
 
 
 def check_source(source: str) -> None:
@@ -182,25 +237,47 @@ def _read_idx(name: str, data_dir: Path | None) -> tuple[torch.Tensor, ...]:
             with alone(root):
                 for train in (True, False):
                     getattr(datasets, name)(root, train=train, download=True)
-        except Exception as e:  # torchvision raises RuntimeError, URLError and others when a mirror fails
+        except (
+            Exception
+        ) as e:  # torchvision raises RuntimeError, URLError and others when a mirror fails
             raise OSError(short(e)) from e
         raw = root / name / "raw"
     for file, expected in files.items():
         if (found := hashlib.md5((raw / file).read_bytes()).hexdigest()) != expected:
-            raise UserError(f"{raw / file} is damaged (MD5 {found[:8]}…, expected {expected[:8]}…); delete this one "
-                            "file and run again: it is fetched anew, the other files are kept")
+            raise UserError(
+                f"{raw / file} is damaged (MD5 {found[:8]}…, expected {expected[:8]}…); delete this one "
+                "file and run again: it is fetched anew, the other files are kept"
+            )
     sets = [getattr(datasets, name)(root, train=train) for train in (True, False)]
     return tuple(t for s in sets for t in (s.data.unsqueeze(1), s.targets))
 
 
-def split(name: str, stand_in: bool, classes: tuple[str, ...], parts: tuple[torch.Tensor, ...], n_train: int | None,
-          n_val: int, n_test: int | None, why: str = "") -> ImageData:
+def split(
+    name: str,
+    stand_in: bool,
+    classes: tuple[str, ...],
+    parts: tuple[torch.Tensor, ...],
+    n_train: int | None,
+    n_val: int,
+    n_test: int | None,
+    why: str = "",
+) -> ImageData:
     """A data set of the official two parts ``(x, y, x_test, y_test)``, validation cut off the end of the first."""
     x, y, x_test, y_test = parts
     cut = len(x) - n_val
     x_train, y_train = x[:cut][:n_train], y[:cut][:n_train]
-    return ImageData(name, stand_in, classes, x_train, y_train, x[cut:], y[cut:], x_test[:n_test], y_test[:n_test],
-                     why)
+    return ImageData(
+        name,
+        stand_in,
+        classes,
+        x_train,
+        y_train,
+        x[cut:],
+        y[cut:],
+        x_test[:n_test],
+        y_test[:n_test],
+        why,
+    )
 
 
 @cache

@@ -37,8 +37,12 @@ def pick_device(name: str = "auto") -> torch.device:
     kind, _, index = name.partition(":")
     if kind not in ("cpu", "cuda", "mps") or (index and not index.isdigit()):
         raise ValueError(f"got '{name}', allowed are auto, {', '.join(present)}")
-    if kind not in present or (kind == "cuda" and index and int(index) >= torch.cuda.device_count()):
-        raise ValueError(f"got '{name}', but this machine has only {', '.join(present)}; leave the flag out")
+    if kind not in present or (
+        kind == "cuda" and index and int(index) >= torch.cuda.device_count()
+    ):
+        raise ValueError(
+            f"got '{name}', but this machine has only {', '.join(present)}; leave the flag out"
+        )
     return torch.device(name)
 
 
@@ -180,7 +184,10 @@ def saved_for_backward(leave_out: Iterable[torch.Tensor] = ()) -> Iterator[Calla
         return saved
 
     def kept() -> int:
-        storages = {s.tensor.untyped_storage().data_ptr(): s.tensor.untyped_storage().nbytes() for s in alive}
+        storages = {
+            s.tensor.untyped_storage().data_ptr(): s.tensor.untyped_storage().nbytes()
+            for s in alive
+        }
         return sum(n for address, n in storages.items() if address not in left_out)
 
     with torch.autograd.graph.saved_tensors_hooks(pack, lambda saved: saved.tensor):

@@ -37,14 +37,20 @@ def join(device: torch.device) -> tuple[int, int]:
     size = int(os.environ.get("WORLD_SIZE", "1"))
     if size > 1 and not (dist.is_available() and dist.is_initialized()):
         if not dist.is_available() or device.type == "mps":
-            raise UserError(f"torchrun: got {size} processes on '{device}', allowed is 1; give --device cpu for more")
+            raise UserError(
+                f"torchrun: got {size} processes on '{device}', allowed is 1; give --device cpu for more"
+            )
         here = int(os.environ.get("LOCAL_WORLD_SIZE", size))
-        own_gpu = device.type == "cuda" and here <= torch.cuda.device_count() and dist.is_nccl_available()
+        own_gpu = (
+            device.type == "cuda" and here <= torch.cuda.device_count() and dist.is_nccl_available()
+        )
         try:
             dist.init_process_group("nccl" if own_gpu else "gloo", timeout=PATIENCE)
         except (RuntimeError, ValueError) as e:  # DistNetworkError is a RuntimeError
-            raise UserError(f"torchrun: the {size} processes did not find each other ({_first_line(e)}); start all "
-                            "machines with the same --nnodes and --rdzv-endpoint") from e
+            raise UserError(
+                f"torchrun: the {size} processes did not find each other ({_first_line(e)}); start all "
+                "machines with the same --nnodes and --rdzv-endpoint"
+            ) from e
         if own_gpu:
             torch.cuda.set_device(device)
         atexit.register(_leave)
@@ -79,7 +85,12 @@ def part(n: int) -> tuple[slice, float]:
 
 def total(*values: torch.Tensor) -> list[float]:
     """The sums of single numbers over all processes."""
-    packed = torch.stack([v.detach().double().cpu() if v.device.type == "mps" else v.detach().double() for v in values])
+    packed = torch.stack(
+        [
+            v.detach().double().cpu() if v.device.type == "mps" else v.detach().double()
+            for v in values
+        ]
+    )
     if world()[1] > 1:
         dist.all_reduce(packed)
     return packed.tolist()
@@ -127,7 +138,9 @@ def replicated(net: nn.Module) -> Any:
             dist.broadcast(p.detach(), src=0)
     same_buffers(net)
     # static_graph: weights that the loss does not use are found out in the first step, and stay unused
-    return DistributedDataParallel(_RunIsForward(net), broadcast_buffers=False, init_sync=False, static_graph=True)
+    return DistributedDataParallel(
+        _RunIsForward(net), broadcast_buffers=False, init_sync=False, static_graph=True
+    )
 
 
 @contextmanager
@@ -137,6 +150,7 @@ def losing_a_process(advice: str) -> Iterator[None]:
     Raises:
         UserError: a process of this run ended or stopped answering; or torchrun, which noticed it, ends this one.
     """
+
     def end(_number: int, _frame: Any) -> None:
         signal.signal(signal.SIGTERM, signal.SIG_IGN)  # once is enough
         raise UserError(f"another process of this run ended, so torchrun ended this one; {advice}")
@@ -151,10 +165,14 @@ def losing_a_process(advice: str) -> Iterator[None]:
     except RuntimeError as e:
         signal.signal(signal.SIGTERM, signal.SIG_IGN)
         text = str(e).lower()
-        lost = isinstance(e, dist.DistError) or any(w in text for w in ("gloo", "nccl", "connection closed", "peer"))
+        lost = isinstance(e, dist.DistError) or any(
+            w in text for w in ("gloo", "nccl", "connection closed", "peer")
+        )
         if not lost:
             raise
-        raise UserError(f"another process of this run ended or does not answer ({_first_line(e)}); {advice}") from e
+        raise UserError(
+            f"another process of this run ended or does not answer ({_first_line(e)}); {advice}"
+        ) from e
 
 
 def _first_line(e: Exception) -> str:

@@ -19,8 +19,9 @@ from torch.utils._python_dispatch import TorchDispatchMode
 from torch.utils._pytree import tree_leaves
 
 
-def timed(contenders: dict[Any, Callable[[], object]], repeats: int,
-          device: torch.device | str) -> dict[Any, np.ndarray]:
+def timed(
+    contenders: dict[Any, Callable[[], object]], repeats: int, device: torch.device | str
+) -> dict[Any, np.ndarray]:
     """Milliseconds of each call, ``(repeats,)`` by name.
 
     In turn, so that a busy machine is busy for all of them, and in a new order each round, so that none always finds
@@ -54,7 +55,10 @@ class LiveBytes(TorchDispatchMode):
 
         out = func(*args, **(kwargs or {}))
         for t in tree_leaves(out):
-            if isinstance(t, torch.Tensor) and (storage := t.untyped_storage()).data_ptr() not in self.outside:
+            if (
+                isinstance(t, torch.Tensor)
+                and (storage := t.untyped_storage()).data_ptr() not in self.outside
+            ):
                 key = storage._cdata
                 self.alive[key], self.size[key] = StorageWeakRef(storage).expired, storage.nbytes()
         self.alive = {k: expired for k, expired in self.alive.items() if not expired()}
@@ -62,8 +66,12 @@ class LiveBytes(TorchDispatchMode):
         return out
 
 
-def measured_energy(step: Callable[[], object], device: torch.device | str, seconds: float = 2.0,
-                    counter: Path = Path("/sys/class/powercap/intel-rapl:0/energy_uj")) -> float | None:
+def measured_energy(
+    step: Callable[[], object],
+    device: torch.device | str,
+    seconds: float = 2.0,
+    counter: Path = Path("/sys/class/powercap/intel-rapl:0/energy_uj"),
+) -> float | None:
     """Millijoules a call by the machine's own counter, everything else it does included; None where there is none.
 
     CPU: the package's energy counter (RAPL; Linux, often for root only). NVIDIA and AMD GPUs: the driver's power
@@ -105,8 +113,10 @@ def load_weights(net: nn.Module, path: Path) -> nn.Module:
     try:
         net.load_state_dict(load_file(path), strict=False)
     except (OSError, RuntimeError) as e:
-        raise UserError(f"got no usable checkpoints/{path.name} ({str(e).splitlines()[0]}), expected the weights that "
-                        "the repository holds; get the file back with 'git checkout', or train it anew") from e
+        raise UserError(
+            f"got no usable checkpoints/{path.name} ({str(e).splitlines()[0]}), expected the weights that "
+            "the repository holds; get the file back with 'git checkout', or train it anew"
+        ) from e
     return net.eval()
 
 
@@ -120,6 +130,10 @@ def effective_operations(x: torch.Tensor, layer: nn.Module) -> float:
         return float((x != 0).sum() / len(x)) * layer.out_features
     k, stride = layer.kernel_size[0], layer.stride[0]  # type: ignore[index]
     pad = max(0, (-(-x.shape[2] // stride) - 1) * stride + k - x.shape[2])
-    active = F.pad((x != 0).float().sum(1, keepdim=True), (pad // 2, pad - pad // 2) * 2)   # (B, 1, H + pad, W + pad)
-    read = F.conv2d(active, torch.ones(1, 1, k, k), stride=stride)   # non-zero inputs that each output place reads
+    active = F.pad(
+        (x != 0).float().sum(1, keepdim=True), (pad // 2, pad - pad // 2) * 2
+    )  # (B, 1, H + pad, W + pad)
+    read = F.conv2d(
+        active, torch.ones(1, 1, k, k), stride=stride
+    )  # non-zero inputs that each output place reads
     return float(read.sum() / len(x)) * layer.out_channels  # type: ignore[operator]

@@ -27,7 +27,11 @@ def paired_interval(differences: np.ndarray) -> tuple[float, float, float]:
 
     k = len(differences)
     half = stdtrit(k - 1, 0.975) * np.sqrt(differences.var(ddof=1) * (1 / k + 1 / (k - 1)))
-    return float(differences.mean()), float(differences.mean() - half), float(differences.mean() + half)
+    return (
+        float(differences.mean()),
+        float(differences.mean() - half),
+        float(differences.mean() + half),
+    )
 
 
 def mcnemar(a: np.ndarray, b: np.ndarray) -> float:

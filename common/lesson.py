@@ -112,8 +112,10 @@ class Section:
         headline = (function.__doc__ or "").strip().split("\n")[0]
         match = re.fullmatch(r"(\d+)\s+(\S.*)", headline)
         if not match:
-            raise ValueError(f"{function.__name__}: the docstring starts with {headline!r}, "
-                             "expected a number and the section's question")
+            raise ValueError(
+                f"{function.__name__}: the docstring starts with {headline!r}, "
+                "expected a number and the section's question"
+            )
         self.number, self.question = int(match[1]), match[2]
         self.function = function
 
@@ -257,7 +259,9 @@ def start(
             plt.show()
     except UserError as e:
         _fail(" ".join(str(e).split()))
-    except ModuleNotFoundError as e:  # imported where it is needed, so it may be missed in mid-lesson
+    except (
+        ModuleNotFoundError
+    ) as e:  # imported where it is needed, so it may be missed in mid-lesson
         if (ROOT / (e.name or "common").split(".")[0]).is_dir():
             raise  # one of our own packages: a fault of ours
         _fail(
@@ -267,9 +271,13 @@ def start(
     except (MemoryError, RuntimeError) as e:
         if not _is_out_of_memory(e):
             raise
-        sizes = [f.name for f in dataclasses.fields(config) if f.name in ("num_steps", "batch_size")]
+        sizes = [
+            f.name for f in dataclasses.fields(config) if f.name in ("num_steps", "batch_size")
+        ]
         flags = " or ".join("--" + s.replace("_", "-") for s in sizes)
-        _fail(f"out of memory: what is kept for learning grows with time steps and batch; lower {flags}")
+        _fail(
+            f"out of memory: what is kept for learning grows with time steps and batch; lower {flags}"
+        )
     except KeyboardInterrupt:
         print(
             "\nstopped by Ctrl-C; what was saved stays (a lesson that trains goes on with --resume)",
@@ -293,7 +301,9 @@ def _ending(cfg: LessonConfig, run: Run) -> None:
     """What to do now: the journal entry, the exercises, the quiz, the next script."""
     if cfg.journal:
         _tutor("journal").write_entry(run.metrics(), _journal_path(cfg))
-        run.print(f"journal    {_journal_path(cfg).name}: entry added; the findings are yours to write")
+        run.print(
+            f"journal    {_journal_path(cfg).name}: entry added; the findings are yours to write"
+        )
     exercises = sorted((ROOT / "exercises").glob(f"{run.name[:2]}[a-z]_*.py"))
     for i, path in enumerate(exercises):
         run.print(f"{'' if i else 'exercises':10} uv run exercises/{path.name}")

@@ -16,7 +16,15 @@ from matplotlib.figure import Figure
 from matplotlib.ticker import LogLocator, MaxNLocator, NullFormatter, StrMethodFormatter
 
 BLACK, ORANGE, SKY, GREEN, YELLOW, BLUE, RED, PINK = (
-    "#000000", "#E69F00", "#56B4E9", "#009E73", "#F0E442", "#0072B2", "#D55E00", "#CC79A7")
+    "#000000",
+    "#E69F00",
+    "#56B4E9",
+    "#009E73",
+    "#F0E442",
+    "#0072B2",
+    "#D55E00",
+    "#CC79A7",
+)
 COLOURS = (BLUE, RED, GREEN, ORANGE, PINK, SKY, BLACK)
 MARKERS = ("o", "s", "^", "D", "v", "P", "X")
 DASHES = ("-", "--", "-.", ":", (0, (5, 1, 1, 1, 1, 1)), (0, (1, 1)), (0, (7, 2)))
@@ -24,18 +32,38 @@ DASHES = ("-", "--", "-.", ":", (0, (5, 1, 1, 1, 1, 1)), (0, (1, 1)), (0, (7, 2)
 
 def style() -> None:
     """Set the course's look: called once by ``lesson.begin``."""
-    plt.rcParams.update({
-        "figure.dpi": 110, "savefig.dpi": 150, "figure.constrained_layout.use": True, "font.size": 10,
-        "axes.titlesize": 10.5, "axes.titleweight": "bold", "axes.titlelocation": "left",
-        "figure.titlesize": 13, "figure.titleweight": "bold", "axes.spines.top": False,
-        "axes.spines.right": False, "axes.grid": True, "grid.alpha": 0.25, "grid.linewidth": 0.6,
-        "lines.linewidth": 1.7, "legend.frameon": False, "legend.fontsize": 9,
-        "axes.prop_cycle": plt.cycler(color=COLOURS), "image.cmap": "viridis",
-    })
+    plt.rcParams.update(
+        {
+            "figure.dpi": 110,
+            "savefig.dpi": 150,
+            "figure.constrained_layout.use": True,
+            "font.size": 10,
+            "axes.titlesize": 10.5,
+            "axes.titleweight": "bold",
+            "axes.titlelocation": "left",
+            "figure.titlesize": 13,
+            "figure.titleweight": "bold",
+            "axes.spines.top": False,
+            "axes.spines.right": False,
+            "axes.grid": True,
+            "grid.alpha": 0.25,
+            "grid.linewidth": 0.6,
+            "lines.linewidth": 1.7,
+            "legend.frameon": False,
+            "legend.fontsize": 9,
+            "axes.prop_cycle": plt.cycler(color=COLOURS),
+            "image.cmap": "viridis",
+        }
+    )
 
 
-def figure(rows: int = 1, cols: int = 1, size: tuple[float, float] | None = None, title: str = "",
-           **subplots: Any) -> tuple[Figure, Any]:
+def figure(
+    rows: int = 1,
+    cols: int = 1,
+    size: tuple[float, float] | None = None,
+    title: str = "",
+    **subplots: Any,
+) -> tuple[Figure, Any]:
     """``plt.subplots`` with a headline that states the finding. ``size`` is in inches."""
     fig, axes = plt.subplots(rows, cols, figsize=size or (4.4 * cols, 3.2 * rows), **subplots)
     if title:
@@ -54,15 +82,27 @@ def label(ax: Axes, x: str, y: str, title: str = "") -> None:
 def raster(ax: Axes, spk: Any, *, dt: float = 1.0, color: str = BLACK, width: float = 2.0) -> None:
     """Spike raster of ``spk (T, N)``: a tick for each spike, one row a neuron. ``dt`` scales steps to time."""
     spk = np.asarray(spk)
-    ax.eventplot([np.nonzero(row)[0] * dt for row in spk.T], lineoffsets=range(spk.shape[1]), linelengths=0.75,
-                 linewidths=width, colors=color)
+    ax.eventplot(
+        [np.nonzero(row)[0] * dt for row in spk.T],
+        lineoffsets=range(spk.shape[1]),
+        linelengths=0.75,
+        linewidths=width,
+        colors=color,
+    )
     ax.set_xlim(-0.5 * dt, (len(spk) - 0.5) * dt)
     ax.set_ylim(-0.7, spk.shape[1] - 0.3)
     ax.grid(False)
 
 
-def membrane(ax: Axes, mem: Any, threshold: float | None = 1.0, spk: Any = None, *, color: str = BLUE,
-             name: str = "membrane U") -> None:
+def membrane(
+    ax: Axes,
+    mem: Any,
+    threshold: float | None = 1.0,
+    spk: Any = None,
+    *,
+    color: str = BLUE,
+    name: str = "membrane U",
+) -> None:
     """Membrane trace ``mem (T,)`` with the threshold as a dashed line and the spikes ``spk (T,)`` as ticks above."""
     mem = np.asarray(mem)
     ax.plot(mem, color=color, label=name)
@@ -71,11 +111,24 @@ def membrane(ax: Axes, mem: Any, threshold: float | None = 1.0, spk: Any = None,
     if spk is not None:
         t = np.nonzero(np.asarray(spk))[0]
         top = max(float(mem.max()), threshold or 0.0)
-        ax.plot(t, np.full(len(t), top * 1.08 if top > 0 else 0.1), "|", color=BLACK, markersize=9, label="spike")
+        ax.plot(
+            t,
+            np.full(len(t), top * 1.08 if top > 0 else 0.1),
+            "|",
+            color=BLACK,
+            markersize=9,
+            label="spike",
+        )
 
 
-def curves(ax: Axes, x: Sequence[float] | np.ndarray, ys: Mapping[str, Any], *, bands: bool = True,
-           markers: bool = True) -> None:
+def curves(
+    ax: Axes,
+    x: Sequence[float] | np.ndarray,
+    ys: Mapping[str, Any],
+    *,
+    bands: bool = True,
+    markers: bool = True,
+) -> None:
     """One line a name. A 2-D entry ``(seeds, len(x))`` is drawn as its mean with the range of its seeds as a band."""
     for i, (name, y) in enumerate(ys.items()):
         y = np.asarray(y, dtype=float)
@@ -84,7 +137,9 @@ def curves(ax: Axes, x: Sequence[float] | np.ndarray, ys: Mapping[str, Any], *, 
             look |= {"marker": MARKERS[i % 7], "markersize": 4.5}
         if y.ndim == 2:
             if bands and len(y) > 1:
-                ax.fill_between(x, y.min(0), y.max(0), color=COLOURS[i % 7], alpha=0.15, linewidth=0)
+                ax.fill_between(
+                    x, y.min(0), y.max(0), color=COLOURS[i % 7], alpha=0.15, linewidth=0
+                )
             y = y.mean(0)
         ax.plot(x, y, **look)
     if len(ys) > 1:
@@ -96,8 +151,14 @@ def bars(ax: Axes, values: Mapping[str, float], *, fmt: str = "{:.3g}", color: s
     names = list(values)
     ax.barh(names, [values[n] for n in names], color=color, height=0.65)
     for i, n in enumerate(names):
-        ax.annotate(fmt.format(values[n]), (values[n], i), xytext=(4, 0), textcoords="offset points", va="center",
-                    fontsize=9)
+        ax.annotate(
+            fmt.format(values[n]),
+            (values[n], i),
+            xytext=(4, 0),
+            textcoords="offset points",
+            va="center",
+            fontsize=9,
+        )
     ax.invert_yaxis()
     ax.margins(x=0.15)
     ax.grid(False, axis="y")
@@ -110,16 +171,28 @@ def confusion(ax: Axes, matrix: Any, classes: Sequence[str]) -> None:
     ax.imshow(share, cmap="Blues", vmin=0, vmax=1)
     for i, j in np.ndindex(*m.shape):
         if m[i, j]:
-            ax.text(j, i, f"{m[i, j]:.0f}", ha="center", va="center", fontsize=7,
-                    color="white" if share[i, j] > 0.55 else "black")
+            ax.text(
+                j,
+                i,
+                f"{m[i, j]:.0f}",
+                ha="center",
+                va="center",
+                fontsize=7,
+                color="white" if share[i, j] > 0.55 else "black",
+            )
     ax.set_xticks(range(len(classes)), classes, rotation=45, ha="right")
     ax.set_yticks(range(len(classes)), classes)
     ax.grid(False)
     label(ax, "predicted class", "true class")
 
 
-def pareto(ax: Axes, families: Mapping[str, tuple[Sequence[float], Sequence[float]]], *,
-           front: tuple[Sequence[float], Sequence[float]], knee: tuple[float, float]) -> None:
+def pareto(
+    ax: Axes,
+    families: Mapping[str, tuple[Sequence[float], Sequence[float]]],
+    *,
+    front: tuple[Sequence[float], Sequence[float]],
+    knee: tuple[float, float],
+) -> None:
     """Value against cost: each family's ``(costs, values)`` as markers, the front as a line, its knee as a star."""
     for i, (name, (cost, value)) in enumerate(families.items()):
         ax.plot(cost, value, MARKERS[i % 7], color=COLOURS[i % 7], markersize=6.5, label=name)
@@ -136,7 +209,9 @@ def pareto(ax: Axes, families: Mapping[str, tuple[Sequence[float], Sequence[floa
     ax.legend()
 
 
-def npu_mesh(ax: Axes, mesh: Sequence[Sequence[int]], layers: Mapping[str, Sequence[Sequence[int]]]) -> None:
+def npu_mesh(
+    ax: Axes, mesh: Sequence[Sequence[int]], layers: Mapping[str, Sequence[Sequence[int]]]
+) -> None:
     """The nodes of a neuromorphic chip as squares of processors, each coloured by the layer that sits there.
 
     Args:
@@ -151,32 +226,56 @@ def npu_mesh(ax: Axes, mesh: Sequence[Sequence[int]], layers: Mapping[str, Seque
         for other in ((c + 1, r), (c, r + 1)):
             if other in nodes:
                 ax.plot((c, other[0]), (r, other[1]), color="0.75", linewidth=2.5, zorder=0)
-        ax.add_patch(plt.Rectangle((c - 0.4, r - 0.4), 0.8, 0.8, facecolor="white", edgecolor="0.55", zorder=1))
+        ax.add_patch(
+            plt.Rectangle(
+                (c - 0.4, r - 0.4), 0.8, 0.8, facecolor="white", edgecolor="0.55", zorder=1
+            )
+        )
     for c, r, k in places | set(owner):
         i = owner.get((c, r, k))
-        look = {"facecolor": "0.9", "edgecolor": "none"} if i is None else {"facecolor": COLOURS[i % 7]}
+        look = (
+            {"facecolor": "0.9", "edgecolor": "none"}
+            if i is None
+            else {"facecolor": COLOURS[i % 7]}
+        )
         size = 0.34 if (c, r, k) in places else 0.72
         corner = (c - 0.36 + 0.38 * (k % 2), r - 0.36 + 0.38 * (k // 2))
         ax.add_patch(plt.Rectangle(corner, size, size, zorder=2, **look))
     handles = []
     for i, (name, nps) in enumerate(layers.items()):
         outside = [p for p in nps if tuple(p) not in places]
-        where = "software" if not nps else "input converter" if outside else f"{len(nps)} NP" + "s" * (len(nps) > 1)
-        face = {"facecolor": COLOURS[i % 7]} if nps else {"facecolor": "white", "edgecolor": "0.4", "hatch": "////"}
+        where = (
+            "software"
+            if not nps
+            else "input converter"
+            if outside
+            else f"{len(nps)} NP" + "s" * (len(nps) > 1)
+        )
+        face = (
+            {"facecolor": COLOURS[i % 7]}
+            if nps
+            else {"facecolor": "white", "edgecolor": "0.4", "hatch": "////"}
+        )
         handles.append(plt.Rectangle((0, 0), 1, 1, label=f"{name}: {where}", **face))
-    handles.append(plt.Rectangle((0, 0), 1, 1, facecolor="0.9", label=f"free: {len(places - set(owner))}"))
+    handles.append(
+        plt.Rectangle((0, 0), 1, 1, facecolor="0.9", label=f"free: {len(places - set(owner))}")
+    )
     ax.legend(handles=handles, loc="lower center", ncols=2, fontsize=8.5)
     ax.set_xticks(sorted({c for c, _ in nodes}))
     ax.set_yticks(sorted({r for _, r in nodes}))
     columns, rows = zip(*(p[:2] for p in places | set(owner)), strict=True)
     ax.set_xlim(min(columns) - 0.6, max(columns) + 0.6)
-    ax.set_ylim(min(rows) - 0.7 - 0.17 * len(handles), max(rows) + 0.6)  # the legend's place is below the lowest row
+    ax.set_ylim(
+        min(rows) - 0.7 - 0.17 * len(handles), max(rows) + 0.6
+    )  # the legend's place is below the lowest row
     ax.set_aspect("equal")
     ax.grid(False)
     label(ax, "column of the mesh", "row of the mesh")
 
 
-def grouped_bars(ax: Axes, series: Mapping[str, Mapping[str, float]], *, fmt: str = "{:.3g}") -> None:
+def grouped_bars(
+    ax: Axes, series: Mapping[str, Mapping[str, float]], *, fmt: str = "{:.3g}"
+) -> None:
     """Upright bars, one group a name, one colour a series; each bar with its value above it."""
     names = list(next(iter(series.values())))
     width = 0.8 / len(series)

@@ -111,9 +111,7 @@ class Run:
             self._used.setdefault(self.section, set()).update(used)
         return self.results[section.number]
 
-    def predict(
-        self, id: str, question: str, options: Sequence[str] = (), unit: str = ""
-    ) -> None:
+    def predict(self, id: str, question: str, options: Sequence[str] = (), unit: str = "") -> None:
         """Ask for a prediction, if ``--predict`` is given and somebody sits at a terminal.
 
         The answer is set beside what is measured as soon as a claim with this ``id`` is made
@@ -121,7 +119,10 @@ class Run:
         """
         if not (self.cfg.predict and sys.stdin and sys.stdin.isatty() and is_rank_zero()):
             return
-        self.print("\n" + textwrap.fill(f"? {question}", WIDTH, initial_indent="   ", subsequent_indent="     "))
+        self.print(
+            "\n"
+            + textwrap.fill(f"? {question}", WIDTH, initial_indent="   ", subsequent_indent="     ")
+        )
         guess = _ask(options, unit)
         if guess is not None:
             row = {"id": id, "section": self.section, "question": question, "guess": guess}
@@ -222,13 +223,19 @@ class Run:
     def ledger(self, **row: Any) -> None:
         """Add one trained network to the ledger; columns of ``LEDGER`` not given stay empty."""
         if unknown := set(row) - set(LEDGER):
-            raise ValueError(f"ledger: got columns {sorted(unknown)}, unknown columns; allowed are {LEDGER}")
+            raise ValueError(
+                f"ledger: got columns {sorted(unknown)}, unknown columns; allowed are {LEDGER}"
+            )
         self.ledger_rows.append({k: row[k] for k in LEDGER if k in row})
 
     def note(self, text: str) -> None:
         """Say beside the results what a reader must know, above all why a target was missed."""
         self.extra["note"] = f"{self.extra['note']} {text}" if "note" in self.extra else text
-        self.print(textwrap.fill(f"note  {text}", WIDTH, initial_indent="   ", subsequent_indent="         "))
+        self.print(
+            textwrap.fill(
+                f"note  {text}", WIDTH, initial_indent="   ", subsequent_indent="         "
+            )
+        )
 
     def checkpoint(self, net: torch.nn.Module, name: str = "model") -> Path:
         """Save the weights as ``<name>.safetensors``."""
@@ -279,7 +286,9 @@ class Run:
             if c.met is False:
                 value, target = show_value(c.value, c.unit), show_target(c.target, c.unit)
                 self.print(f"missed     {c.text}: {value} (target {target})")
-        self.print(f"took       {metrics['seconds']:.1f} s, {metrics['memory'] / 2**20:.0f} MiB at most")
+        self.print(
+            f"took       {metrics['seconds']:.1f} s, {metrics['memory'] / 2**20:.0f} MiB at most"
+        )
         self.print(f"saved      {self.dir}{'' if str(self.dir).endswith('/') else '/'}")
         return path
 
@@ -317,6 +326,3 @@ def versions() -> dict[str, str]:
         except PackageNotFoundError:
             found[package] = "missing"
     return found
-
-
-

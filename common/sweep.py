@@ -27,7 +27,9 @@ import torch
 def fingerprint(*settings: Any, code: Sequence[Any] = ()) -> str:
     """Sixteen hex digits that change with any of the settings (a file counts by its content) or of the functions and
     classes in ``code``."""
-    parts = [hashlib.sha256(s.read_bytes()).hexdigest() if isinstance(s, Path) else s for s in settings]
+    parts = [
+        hashlib.sha256(s.read_bytes()).hexdigest() if isinstance(s, Path) else s for s in settings
+    ]
     text = json.dumps([parts, [inspect.getsource(c) for c in code]], sort_keys=True, default=str)
     return hashlib.sha256(text.encode()).hexdigest()[:16]
 
@@ -41,7 +43,9 @@ def finished(path: Path, mark: str) -> dict[str, Any] | None:
         return None
 
 
-def _one(work: Callable[..., dict[str, Any]], args: tuple[Any, ...], path: Path, mark: str) -> dict[str, Any]:
+def _one(
+    work: Callable[..., dict[str, Any]], args: tuple[Any, ...], path: Path, mark: str
+) -> dict[str, Any]:
     """One point, on one thread: a sum over several threads depends on their number in its last bit, and a spike may
     hang on that bit."""
     threads = torch.get_num_threads()
@@ -63,8 +67,15 @@ def _as_worker() -> None:
     Thread(target=lambda: (parent.join(), os._exit(1)), daemon=True).start()
 
 
-def sweep(work: Callable[..., dict[str, Any]], tasks: Mapping[str, tuple[Any, ...]], marks: Mapping[str, str],
-          folder: Path, *, jobs: int = 1, resume: bool = False) -> Iterator[tuple[str, dict[str, Any]]]:
+def sweep(
+    work: Callable[..., dict[str, Any]],
+    tasks: Mapping[str, tuple[Any, ...]],
+    marks: Mapping[str, str],
+    folder: Path,
+    *,
+    jobs: int = 1,
+    resume: bool = False,
+) -> Iterator[tuple[str, dict[str, Any]]]:
     """Yield ``(name, work(*tasks[name]))`` for every task as it gets ready; what is finished already comes first.
 
     Args:
@@ -91,7 +102,9 @@ def sweep(work: Callable[..., dict[str, Any]], tasks: Mapping[str, tuple[Any, ..
         for future in as_completed(futures):
             yield futures[future], future.result()
     except BrokenProcessPool as e:
-        raise UserError("a worker process was lost, perhaps for want of memory; use fewer --jobs and go on with "
-                        "--resume") from e
+        raise UserError(
+            "a worker process was lost, perhaps for want of memory; use fewer --jobs and go on with "
+            "--resume"
+        ) from e
     finally:
         pool.shutdown(wait=True, cancel_futures=True)  # what is under way is finished and kept

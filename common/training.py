@@ -57,8 +57,16 @@ def count_predict(out: tuple[torch.Tensor, ...]) -> torch.Tensor:
 
 
 @torch.no_grad()
-def evaluate(net: nn.Module, x: torch.Tensor, y: torch.Tensor, encode: Encode, *, predict: Predict = membrane_predict,
-             batch_size: int = 500, device: torch.device | str | None = None) -> float:
+def evaluate(
+    net: nn.Module,
+    x: torch.Tensor,
+    y: torch.Tensor,
+    encode: Encode,
+    *,
+    predict: Predict = membrane_predict,
+    batch_size: int = 500,
+    device: torch.device | str | None = None,
+) -> float:
     """Share of right answers over all of ``x``, weighted by sample. ``device`` defaults to the network's.
 
     Under torchrun, once ``fit`` has joined the processes, each takes its part and all get the answer; so all have
@@ -82,11 +90,26 @@ def _only(x: torch.Tensor, mine: slice) -> torch.Tensor:
     return x if mine == slice(0, x.shape[1]) else x[:, mine]
 
 
-def fit(net: nn.Module, data: ImageData, encode: Encode, *, run: Run, epochs: int, lr: float = 1e-3,
-        batch_size: int = 128, loss_fn: Loss = membrane_loss, predict: Predict = membrane_predict,
-        augment: Callable[[torch.Tensor], torch.Tensor] | None = None, weight_decay: float = 0.0,
-        name: str = "", resume: bool = False, seed: int | None = None, quiet: bool = False,
-        groups: list[dict[str, Any]] | None = None, check: Check | None = None) -> list[dict[str, float]]:
+def fit(
+    net: nn.Module,
+    data: ImageData,
+    encode: Encode,
+    *,
+    run: Run,
+    epochs: int,
+    lr: float = 1e-3,
+    batch_size: int = 128,
+    loss_fn: Loss = membrane_loss,
+    predict: Predict = membrane_predict,
+    augment: Callable[[torch.Tensor], torch.Tensor] | None = None,
+    weight_decay: float = 0.0,
+    name: str = "",
+    resume: bool = False,
+    seed: int | None = None,
+    quiet: bool = False,
+    groups: list[dict[str, Any]] | None = None,
+    check: Check | None = None,
+) -> list[dict[str, float]]:
     """Train with Adam and a cosine-falling learning rate; leave the epoch that was best on the validation images.
 
     Args:
@@ -129,14 +152,24 @@ def fit(net: nn.Module, data: ImageData, encode: Encode, *, run: Run, epochs: in
         run.print(f"resume    no {path.name} yet: starting from the beginning")
 
     forward = replicated(net)
-    advice = f"run again with --resume to go on after the last finished epoch ({path.name})" if name else "run again"
+    advice = (
+        f"run again with --resume to go on after the last finished epoch ({path.name})"
+        if name
+        else "run again"
+    )
     started = time.perf_counter() - (history[-1]["seconds"] if history else 0.0)
     for epoch in range(len(history) + 1, epochs + 1):
         net.train()
         loss_sum, right = torch.zeros((), device=device), torch.zeros((), device=device)
-        with losing_a_process(advice), \
-                _live_line(f"epoch {epoch}/{epochs}", -(-len(data.x_train) // batch_size), quiet) as tick:
-            for x_b, y_b in batches(data.x_train, data.y_train, batch_size, generator=generator, device=device):
+        with (
+            losing_a_process(advice),
+            _live_line(
+                f"epoch {epoch}/{epochs}", -(-len(data.x_train) // batch_size), quiet
+            ) as tick,
+        ):
+            for x_b, y_b in batches(
+                data.x_train, data.y_train, batch_size, generator=generator, device=device
+            ):
                 mine, weight = part(len(y_b))  # all of it, and 1, in a single process
                 x_b, y_b = encode(augment(x_b) if augment else x_b), y_b[mine]
                 out = forward(_only(x_b, mine))
@@ -146,27 +179,42 @@ def fit(net: nn.Module, data: ImageData, encode: Encode, *, run: Run, epochs: in
                 optimizer.step()
                 schedule.step()
                 if weight:
-                    loss_sum += loss.detach().squeeze() * len(y_b)  # some snnTorch losses have shape (1,)
+                    loss_sum += loss.detach().squeeze() * len(
+                        y_b
+                    )  # some snnTorch losses have shape (1,)
                     right += (predict(out) == y_b).sum()
                 tick()
             same_buffers(net)
             n = len(data.y_train)
             all_loss, all_right = total(loss_sum, right)
             val = evaluate(net, data.x_val, data.y_val, encode, predict=predict)
-        row = {"epoch": epoch, "loss": all_loss / n, "train": all_right / n, "val": val,
-               "seconds": time.perf_counter() - started}
+        row = {
+            "epoch": epoch,
+            "loss": all_loss / n,
+            "train": all_right / n,
+            "val": val,
+            "seconds": time.perf_counter() - started,
+        }
         if not history or row["val"] > max(h["val"] for h in history):
             best = {k: v.detach().clone() for k, v in net.state_dict().items()}
         history.append(row)
         if not quiet:
-            run.print(f"epoch {epoch:3d}/{epochs}  loss {row['loss']:.4f}  training {row['train']:.4f}  "
-                      f"validation {row['val']:.4f}  {row['seconds']:.1f} s")
+            run.print(
+                f"epoch {epoch:3d}/{epochs}  loss {row['loss']:.4f}  training {row['train']:.4f}  "
+                f"validation {row['val']:.4f}  {row['seconds']:.1f} s"
+            )
             if check and epoch == 1 < epochs:
                 _look_into(net, data, encode, loss_fn, check, run)
         if name and is_rank_zero():
-            state = {"model": net.state_dict(), "best": best, "optimizer": optimizer.state_dict(),
-                     "schedule": schedule.state_dict(), "generator": generator.get_state(),
-                     "rng": torch.get_rng_state(), "history": history}
+            state = {
+                "model": net.state_dict(),
+                "best": best,
+                "optimizer": optimizer.state_dict(),
+                "schedule": schedule.state_dict(),
+                "generator": generator.get_state(),
+                "rng": torch.get_rng_state(),
+                "history": history,
+            }
             write_atomic(path, lambda tmp, state=state: torch.save(state, tmp))
     net.load_state_dict(best)
     if check and not quiet:
@@ -183,7 +231,9 @@ def _read_checkpoint(path: Path, net: nn.Module) -> dict[str, Any] | None:
         except UserError as e:
             saved = e
     if world()[1] > 1:  # sent as CPU tensors: "cuda:0" is another GPU, or none, for the others
-        saved = from_rank_zero(tree_map(lambda v: v.cpu() if isinstance(v, torch.Tensor) else v, saved))
+        saved = from_rank_zero(
+            tree_map(lambda v: v.cpu() if isinstance(v, torch.Tensor) else v, saved)
+        )
     if isinstance(saved, UserError):
         raise saved
     if saved is not None:
@@ -191,12 +241,16 @@ def _read_checkpoint(path: Path, net: nn.Module) -> dict[str, Any] | None:
     return saved
 
 
-def _look_into(net: nn.Module, data: ImageData, encode: Encode, loss_fn: Loss, check: Check, run: Run) -> None:
+def _look_into(
+    net: nn.Module, data: ImageData, encode: Encode, loss_fn: Loss, check: Check, run: Run
+) -> None:
     """Print what ``check`` says of the network on 32 training images."""
     if not is_rank_zero():
         return
     x, y = next(batches(data.x_train[:32], data.y_train[:32], 32, device=run.device))
-    with torch.random.fork_rng([run.device] if run.device.type == "cuda" else []):  # encode may draw random numbers
+    with torch.random.fork_rng(
+        [run.device] if run.device.type == "cuda" else []
+    ):  # encode may draw random numbers
         spikes = encode(x)
     for line in check(net, spikes, y, loss_fn):
         run.print(f"   check  {line}")
@@ -212,8 +266,10 @@ def load_checkpoint(path: Path, net: nn.Module) -> dict[str, Any]:
         saved = torch.load(path, map_location=next(net.parameters()).device, weights_only=True)
         weights = saved["model"]
     except Exception as e:  # a truncated file fails in many ways: zip, pickle, end of file
-        raise UserError(f"{path} cannot be read ({type(e).__name__}): it is damaged or no checkpoint of this course; "
-                        "delete it, or run without --resume") from e
+        raise UserError(
+            f"{path} cannot be read ({type(e).__name__}): it is damaged or no checkpoint of this course; "
+            "delete it, or run without --resume"
+        ) from e
     check_weights(weights, net, path)
     net.load_state_dict(weights)
     # the random states live on the CPU whatever the device of the weights
@@ -233,7 +289,9 @@ def load_weights(net: nn.Module, path: Path) -> nn.Module:
     try:
         weights = load_file(path)
     except Exception as e:
-        raise UserError(f"{path} is damaged or no safetensors file ({type(e).__name__}); make it anew") from e
+        raise UserError(
+            f"{path} is damaged or no safetensors file ({type(e).__name__}); make it anew"
+        ) from e
     check_weights(weights, net, path)
     net.load_state_dict(weights)
     return net
@@ -249,8 +307,10 @@ def check_weights(weights: dict[str, torch.Tensor], net: nn.Module, path: Path) 
     there = {k: tuple(v.shape) for k, v in weights.items()}
     for k in sorted(here.keys() | there.keys()):
         if here.get(k) != there.get(k):
-            raise UserError(f"{path} holds another architecture: {k} is {there.get(k, 'absent')} there, "
-                            f"{here.get(k, 'absent')} here; use the same sizes, or run without --resume")
+            raise UserError(
+                f"{path} holds another architecture: {k} is {there.get(k, 'absent')} there, "
+                f"{here.get(k, 'absent')} here; use the same sizes, or run without --resume"
+            )
 
 
 class _live_line:
@@ -263,8 +323,13 @@ class _live_line:
     def __enter__(self) -> Callable[[], None]:
         if not self.on:
             return lambda: None
-        self.bar = Progress(TextColumn("{task.description}"), BarColumn(), TimeRemainingColumn(), transient=True,
-                            console=console)
+        self.bar = Progress(
+            TextColumn("{task.description}"),
+            BarColumn(),
+            TimeRemainingColumn(),
+            transient=True,
+            console=console,
+        )
         self.bar.start()
         task = self.bar.add_task(self.text, total=self.total)
         return lambda: self.bar.advance(task)

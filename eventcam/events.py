@@ -45,8 +45,18 @@ class Pixel:
     @classmethod
     def ideal(cls, theta: float = 0.2, **other: float) -> Pixel:
         """A pixel without noise, mismatch, delay or pause: the textbook rule, one event for each step of θ."""
-        return cls(**{"theta_on": theta, "theta_off": theta, "sigma": 0.0, "cutoff_hz": 0.0, "leak_hz": 0.0,
-                      "shot_hz": 0.0, "refractory_us": 0.0, **other})
+        return cls(
+            **{
+                "theta_on": theta,
+                "theta_off": theta,
+                "sigma": 0.0,
+                "cutoff_hz": 0.0,
+                "leak_hz": 0.0,
+                "shot_hz": 0.0,
+                "refractory_us": 0.0,
+                **other,
+            }
+        )
 
     def brightness(self, intensity: np.ndarray) -> np.ndarray:
         """0…1 with an offset, so that the bandwidth never falls to nothing: (I + toe) / (white + toe)."""
@@ -78,11 +88,14 @@ class DVS:
         p, (h, w) = self.pixel, frame.shape
         self.shape = (h, w)
         draw = lambda theta: np.maximum(  # noqa: E731  (v2e's floor: a threshold of zero would never stop firing)
-            theta + p.sigma * self.rng.standard_normal((h, w), dtype=np.float32), 0.01).astype(np.float32)
+            theta + p.sigma * self.rng.standard_normal((h, w), dtype=np.float32), 0.01
+        ).astype(np.float32)
         self.theta_on, self.theta_off = draw(p.theta_on), draw(p.theta_off)
         self.filtered = lin_log(frame, p.toe)
         self.memory = self.filtered.copy()
-        if p.leak_hz:  # in the steady state every pixel is somewhere on its way to the next leak event
+        if (
+            p.leak_hz
+        ):  # in the steady state every pixel is somewhere on its way to the next leak event
             self.memory -= self.theta_on * self.rng.random((h, w), dtype=np.float32)
         self.last = np.full(h * w, -np.inf)
 
@@ -100,7 +113,9 @@ class DVS:
             self.t = t_us
             return np.empty(0, EVENT)
         if frame.shape != self.shape or t_us <= self.t:
-            raise ValueError(f"got a frame {frame.shape} at {t_us} µs, expected {self.shape} later than {self.t} µs")
+            raise ValueError(
+                f"got a frame {frame.shape} at {t_us} µs, expected {self.shape} later than {self.t} µs"
+            )
         p, dt = self.pixel, t_us - self.t  # µs
         # a first-order low-pass whose input is held: L ← L + (1 − e^(−2π f(I) Δt))·(ln I − L)
         before, target = self.filtered - self.memory, lin_log(frame, p.toe)
@@ -117,12 +132,18 @@ class DVS:
         # The memory is a sum of float32 steps; the slack lets a signal that comes back to where it was give back
         # as many events as it took
         slack = np.float32(1 - 1e-4)
-        where = np.flatnonzero((after >= slack * self.theta_on) | (after <= -slack * self.theta_off))
+        where = np.flatnonzero(
+            (after >= slack * self.theta_on) | (after <= -slack * self.theta_off)
+        )
         pix, tau, on = self._crossings(where, before.ravel()[where], after.ravel()[where], dt)
         if p.shot_hz:
             noise = self._shot_noise(frame, dt)
-            pix, tau, on = (np.concatenate(pair) for pair in zip((pix, tau, on), noise, strict=True))
-        tau = tau.astype(np.uint16 if dt < 65536 else np.int64)  # whole microseconds; 16 bits sort by radix
+            pix, tau, on = (
+                np.concatenate(pair) for pair in zip((pix, tau, on), noise, strict=True)
+            )
+        tau = tau.astype(
+            np.uint16 if dt < 65536 else np.int64
+        )  # whole microseconds; 16 bits sort by radix
         order = np.argsort(tau, kind="stable")
         events, pix = np.empty(len(tau), EVENT), pix[order]
         events["y"], events["x"] = np.divmod(pix, frame.shape[1])
@@ -131,8 +152,9 @@ class DVS:
         self.t = t_us
         return events
 
-    def _crossings(self, where: np.ndarray, before: np.ndarray, after: np.ndarray,
-                   dt: float) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+    def _crossings(
+        self, where: np.ndarray, before: np.ndarray, after: np.ndarray, dt: float
+    ) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
         """Pixel, time since the last frame (µs) and polarity of each event of the pixels ``where``.
 
         Args:
@@ -159,34 +181,44 @@ class DVS:
             tau = np.maximum(tau, first[of] + (k - 1) * pause)
             keep = tau <= dt
             of, tau = of[keep], tau[keep]
-            self.last[where[of]] = self.t + tau  # a pixel's last event comes last and is the one that stays
+            self.last[where[of]] = (
+                self.t + tau
+            )  # a pixel's last event comes last and is the one that stays
             n = np.bincount(of, minlength=len(where))
         self.memory.ravel()[where] += sign * n * theta
         return where[of], tau, on[of]
 
-    def _shot_noise(self, frame: np.ndarray, dt: float) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+    def _shot_noise(
+        self, frame: np.ndarray, dt: float
+    ) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
         """Poisson events of both polarities: half the rate each, more where it is dark and where θ is low."""
         p, size = self.pixel, frame.size
         # drawn for all pixels at the rate of the most sensitive one, then each kept with its own share of that rate
         peak = max(p.theta_on / self.theta_on.min(), p.theta_off / self.theta_off.min())
-        drawn = self.rng.integers(0, 2 * size, self.rng.poisson(0.5e-6 * p.shot_hz * dt * peak * 2 * size))
+        drawn = self.rng.integers(
+            0, 2 * size, self.rng.poisson(0.5e-6 * p.shot_hz * dt * peak * 2 * size)
+        )
         on, pix = drawn < size, drawn % size
-        own = np.where(on, p.theta_on / self.theta_on.ravel()[pix], p.theta_off / self.theta_off.ravel()[pix])
+        own = np.where(
+            on, p.theta_on / self.theta_on.ravel()[pix], p.theta_off / self.theta_off.ravel()[pix]
+        )
         own *= 1 - 0.75 * np.clip(p.brightness(frame.ravel()[pix]), 0, 1)
         keep = self.rng.random(len(own)) * peak < own
         return pix[keep], self.rng.random(int(keep.sum())) * dt, on[keep]
 
 
-def frames_to_events(frames: Iterable[np.ndarray], t_us: Iterable[float], pixel: Pixel | None = None,
-                     seed: int = 0) -> np.ndarray:
+def frames_to_events(
+    frames: Iterable[np.ndarray], t_us: Iterable[float], pixel: Pixel | None = None, seed: int = 0
+) -> np.ndarray:
     """All events of a clip: frames ``(T, H, W)``, linear in light, at the times ``t_us (T,)``."""
     sensor = DVS(pixel, seed)
     parts = [sensor.step(frame, t) for frame, t in zip(frames, t_us, strict=True)]
     return np.concatenate([np.empty(0, EVENT), *parts])
 
 
-def v2e_events(frames: Iterable[np.ndarray], t_us: Iterable[float], pixel: Pixel | None = None,
-               seed: int = 0) -> np.ndarray:
+def v2e_events(
+    frames: Iterable[np.ndarray], t_us: Iterable[float], pixel: Pixel | None = None, seed: int = 0
+) -> np.ndarray:
     """As ``frames_to_events``, by v2e's own emulator. Its times are float32 seconds.
 
     Raises:
@@ -195,14 +227,26 @@ def v2e_events(frames: Iterable[np.ndarray], t_us: Iterable[float], pixel: Pixel
     try:
         from v2ecore.emulator import EventEmulator
     except ImportError as e:
-        raise UserError(f"--engine v2e: v2ecore cannot be imported ({e}); use --engine builtin, or run v2e in an "
-                        "environment of its own as README tells, and read its file with --events") from e
+        raise UserError(
+            f"--engine v2e: v2ecore cannot be imported ({e}); use --engine builtin, or run v2e in an "
+            "environment of its own as README tells, and read its file with --events"
+        ) from e
     p = pixel or Pixel()
-    emulator = EventEmulator(pos_thres=p.theta_on, neg_thres=p.theta_off, sigma_thres=p.sigma, cutoff_hz=p.cutoff_hz,
-                             leak_rate_hz=p.leak_hz, shot_noise_rate_hz=p.shot_hz, seed=seed, device="cpu",
-                             refractory_period_s=p.refractory_us * 1e-6)
-    parts = [emulator.generate_events(np.asarray(f, dtype=np.float32), float(t) * 1e-6)
-             for f, t in zip(frames, t_us, strict=True)]
+    emulator = EventEmulator(
+        pos_thres=p.theta_on,
+        neg_thres=p.theta_off,
+        sigma_thres=p.sigma,
+        cutoff_hz=p.cutoff_hz,
+        leak_rate_hz=p.leak_hz,
+        shot_noise_rate_hz=p.shot_hz,
+        seed=seed,
+        device="cpu",
+        refractory_period_s=p.refractory_us * 1e-6,
+    )
+    parts = [
+        emulator.generate_events(np.asarray(f, dtype=np.float32), float(t) * 1e-6)
+        for f, t in zip(frames, t_us, strict=True)
+    ]
     rows = np.concatenate([np.empty((0, 4)), *(part for part in parts if part is not None)])
     return event_array(rows[:, 1], rows[:, 2], np.rint(rows[:, 0] * 1e6), rows[:, 3] > 0)
 
@@ -211,7 +255,11 @@ def event_array(x: np.ndarray, y: np.ndarray, t: np.ndarray, p: np.ndarray) -> n
     """Columns → event array, in order of time (events of the same time keep their order)."""
     events = np.empty(len(t), EVENT)
     events["x"], events["y"], events["t"], events["p"] = x, y, t, p
-    return events if np.all(events["t"][1:] >= events["t"][:-1]) else events[np.argsort(events["t"], kind="stable")]
+    return (
+        events
+        if np.all(events["t"][1:] >= events["t"][:-1])
+        else events[np.argsort(events["t"], kind="stable")]
+    )
 
 
 def accumulate(events: np.ndarray, shape: tuple[int, int], edges: np.ndarray) -> np.ndarray:
@@ -226,6 +274,7 @@ def accumulate(events: np.ndarray, shape: tuple[int, int], edges: np.ndarray) ->
 
 # ---------------------------------------------------------------------------------------- address-events of 40 bits
 
+
 def aer_bits(width: int, height: int) -> tuple[int, int, int]:
     """Bits of x, y and t in a 40-bit word: 8, 8 and 23 (the layout of N-MNIST's files) up to 256×256 pixels.
 
@@ -233,7 +282,9 @@ def aer_bits(width: int, height: int) -> tuple[int, int, int]:
     """
     x, y = max(8, (width - 1).bit_length()), max(8, (height - 1).bit_length())
     if x + y > 31:
-        raise ValueError(f"got a sensor of {width}×{height}, whose addresses leave no room for time in 40 bits")
+        raise ValueError(
+            f"got a sensor of {width}×{height}, whose addresses leave no room for time in 40 bits"
+        )
     return x, y, 39 - x - y
 
 
@@ -250,8 +301,15 @@ def aer_encode(events: np.ndarray, width: int, height: int, start: int = 0) -> n
         raise ValueError(f"got an address off the sensor of {width}×{height} pixels")
     gaps = np.diff(t, prepend=start)
     if len(t) and not 0 <= gaps.min() <= gaps.max() < 1 << bt:
-        raise ValueError(f"got pauses of {gaps.min()} to {gaps.max()} µs, allowed are 0 to {(1 << bt) - 1} µs")
-    word = x << (40 - bx) | y << (bt + 1) | events["p"].astype(np.int64) << bt | (t - start) % (1 << bt)
+        raise ValueError(
+            f"got pauses of {gaps.min()} to {gaps.max()} µs, allowed are 0 to {(1 << bt) - 1} µs"
+        )
+    word = (
+        x << (40 - bx)
+        | y << (bt + 1)
+        | events["p"].astype(np.int64) << bt
+        | (t - start) % (1 << bt)
+    )
     return word.astype(">u8").view(np.uint8).reshape(-1, 8)[:, 3:].copy()
 
 
@@ -263,4 +321,6 @@ def aer_decode(words: np.ndarray, width: int, height: int, start: int = 0) -> np
     word = padded.view(">u8").ravel().astype(np.int64)
     t = word & ((1 << bt) - 1)
     turns = np.cumsum(np.diff(t, prepend=0) < 0) << bt
-    return event_array(word >> (40 - bx), word >> (bt + 1) & ((1 << by) - 1), t + turns + start, word >> bt & 1 > 0)
+    return event_array(
+        word >> (40 - bx), word >> (bt + 1) & ((1 << by) - 1), t + turns + start, word >> bt & 1 > 0
+    )

@@ -26,10 +26,12 @@ class Sensor:
 
 
 # jAER counts x from the right (its extractors mirror it) and y from the bottom. The DVS128 sends 0 for ON
-SENSORS = {"davis346": Sensor(346, 260, 12, 22, 11, 1, 1 << 31 | 1 << 10),
-           "davis240": Sensor(240, 180, 12, 22, 11, 1, 1 << 31 | 1 << 10),
-           "dvs640": Sensor(640, 480, 1, 11, 0, 1, 1 << 31),
-           "dvs128": Sensor(128, 128, 1, 8, 0, 0, 1 << 31 | 1 << 15)}
+SENSORS = {
+    "davis346": Sensor(346, 260, 12, 22, 11, 1, 1 << 31 | 1 << 10),
+    "davis240": Sensor(240, 180, 12, 22, 11, 1, 1 << 31 | 1 << 10),
+    "dvs640": Sensor(640, 480, 1, 11, 0, 1, 1 << 31),
+    "dvs128": Sensor(128, 128, 1, 8, 0, 0, 1 << 31 | 1 << 15),
+}
 
 
 def read_events(path: Path, sensor: str = "") -> np.ndarray:
@@ -41,8 +43,13 @@ def read_events(path: Path, sensor: str = "") -> np.ndarray:
     Raises:
         UserError: the file is missing, damaged, or of another kind.
     """
-    readers = {".h5": _read_h5, ".hdf5": _read_h5, ".txt": _read_text,
-               ".aedat": lambda f: _read_aedat2(f, sensor), ".aedat2": lambda f: _read_aedat2(f, sensor)}
+    readers = {
+        ".h5": _read_h5,
+        ".hdf5": _read_h5,
+        ".txt": _read_text,
+        ".aedat": lambda f: _read_aedat2(f, sensor),
+        ".aedat2": lambda f: _read_aedat2(f, sensor),
+    }
     if path.suffix.lower() not in readers:
         raise UserError(f"got {path.name}, allowed are files that end in {', '.join(readers)}")
     if not path.is_file():
@@ -50,11 +57,15 @@ def read_events(path: Path, sensor: str = "") -> np.ndarray:
     try:
         return readers[path.suffix.lower()](path)
     except (OSError, ValueError, KeyError, IndexError, UnicodeDecodeError) as e:
-        raise UserError(f"{path.name} is damaged or no file of v2e: {' '.join(str(e).split())[:120]}") from e
+        raise UserError(
+            f"{path.name} is damaged or no file of v2e: {' '.join(str(e).split())[:120]}"
+        ) from e
 
 
 def _rows(t: np.ndarray, x: np.ndarray, y: np.ndarray, p: np.ndarray) -> np.ndarray:
-    if len(t) and (not np.all(np.isin(p, (0, 1))) or max(x.max(), y.max()) > 32767 or min(x.min(), y.min()) < 0):
+    if len(t) and (
+        not np.all(np.isin(p, (0, 1))) or max(x.max(), y.max()) > 32767 or min(x.min(), y.min()) < 0
+    ):
         raise ValueError("an address or a polarity is out of range")
     return event_array(x, y, t, p == 1)
 
@@ -86,7 +97,7 @@ def _read_aedat2(path: Path, sensor: str) -> np.ndarray:
     raw, at = path.read_bytes(), 0
     if not raw.startswith(b"#!AER-DAT2.0"):
         raise ValueError("the first line is not #!AER-DAT2.0")
-    while raw[at:at + 1] == b"#":
+    while raw[at : at + 1] == b"#":
         at = raw.index(b"\n", at) + 1
     chip = raw[:at].decode("utf-8", "replace").lower().partition("aechip:")[2].partition("\n")[0]
     s = SENSORS[sensor or next((name for name in SENSORS if name in chip), "davis346")]
@@ -97,7 +108,9 @@ def _read_aedat2(path: Path, sensor: str) -> np.ndarray:
     address, t = address[pixel], t[pixel]
     bits = (s.width - 1).bit_length(), (s.height - 1).bit_length()
     x, y = ((address >> shift) & ((1 << b) - 1) for shift, b in zip((s.x, s.y), bits, strict=True))
-    return _rows(t, s.width - 1 - x, s.height - 1 - y, (address >> s.p & 1 == s.on).astype(np.int64))
+    return _rows(
+        t, s.width - 1 - x, s.height - 1 - y, (address >> s.p & 1 == s.on).astype(np.int64)
+    )
 
 
 def read_video(path: Path, max_frames: int, max_width: int = 346) -> tuple[np.ndarray, np.ndarray]:
@@ -117,7 +130,9 @@ def read_video(path: Path, max_frames: int, max_width: int = 346) -> tuple[np.nd
         with av.open(str(path)) as container:
             for frame in container.decode(video=0):
                 w = min(frame.width, max_width)
-                grey = frame.reformat(w, max(1, round(frame.height * w / frame.width)), format="gray")
+                grey = frame.reformat(
+                    w, max(1, round(frame.height * w / frame.width)), format="gray"
+                )
                 frames.append(grey.to_ndarray())
                 times.append(frame.time)
                 if len(frames) == max_frames:
@@ -127,7 +142,11 @@ def read_video(path: Path, max_frames: int, max_width: int = 346) -> tuple[np.nd
         raise UserError(f"--video: {path.name} is broken or no video ({type(e).__name__})") from e
     if not frames:
         raise UserError(f"--video: {path.name} holds no frame")
-    t = np.arange(len(frames)) / rate if None in times else np.asarray(times, dtype=float) - times[0]
+    t = (
+        np.arange(len(frames)) / rate
+        if None in times
+        else np.asarray(times, dtype=float) - times[0]
+    )
     if np.any(np.diff(t) < 1e-6):  # a container without a clock of its own
         t = np.arange(len(frames)) / rate
     return np.stack(frames), np.rint(1e6 * t).astype(np.int64)

@@ -89,7 +89,9 @@ def assert_disjoint(hashes: Sequence[str], train: Iterable[int], test: Iterable[
     known = {hashes[i]: i for i in train}
     for i in test:
         if hashes[i] in known:
-            raise AssertionError(f"recording {i} of the test part is recording {known[hashes[i]]} of the training part")
+            raise AssertionError(
+                f"recording {i} of the test part is recording {known[hashes[i]]} of the training part"
+            )
 
 
 def five_folds(y: torch.Tensor, folds: int, seed: int) -> torch.Tensor:
@@ -100,7 +102,9 @@ def five_folds(y: torch.Tensor, folds: int, seed: int) -> torch.Tensor:
         members = (y == k).nonzero()[:, 0]
         members = members[torch.randperm(len(members), generator=g)]
         fold[members] = (torch.arange(len(members)) + start) % folds
-        start += len(members)  # the next class goes on where this one ended, so that folds are of equal size
+        start += len(
+            members
+        )  # the next class goes on where this one ended, so that folds are of equal size
     return fold
 
 
@@ -130,8 +134,9 @@ class Recordings:
 # ---------------------------------------------------------------------------------------- N-MNIST
 
 
-def nmnist(data_dir: Path | None = None, *, source: str = "auto", n_train: int = 1_000,
-           n_test: int = 100) -> EventData:
+def nmnist(
+    data_dir: Path | None = None, *, source: str = "auto", n_train: int = 1_000, n_test: int = 100
+) -> EventData:
     """N-MNIST: digits on a screen before a moving event camera, 34×34 pixels, three saccades in 300 ms.
 
     Read from the complete set or from a part of it: a folder with ``Train/<digit>/*.bin`` and ``Test/…``, or
@@ -150,11 +155,21 @@ def nmnist(data_dir: Path | None = None, *, source: str = "auto", n_train: int =
         except OSError as e:
             why = f"N-MNIST is not here and could not be downloaded ({short(e)})"
             if source == "real":
-                raise UserError(f"{why}; put it in a folder and name that with --data-dir, or drop --no-stand-in") \
-                    from e
+                raise UserError(
+                    f"{why}; put it in a folder and name that with --data-dir, or drop --no-stand-in"
+                ) from e
     recordings, y = saccade_digits(24, 12)
-    return EventData("rendered digits with saccades", True, tuple("0123456789"), (34, 34, 2), recordings, y, 24,
-                     [content_hash(r) for r in recordings], why)
+    return EventData(
+        "rendered digits with saccades",
+        True,
+        tuple("0123456789"),
+        (34, 34, 2),
+        recordings,
+        y,
+        24,
+        [content_hash(r) for r in recordings],
+        why,
+    )
 
 
 def _read_nmnist(data_dir: Path | None, n_train: int, n_test: int) -> EventData:
@@ -189,18 +204,30 @@ def _nmnist_set(found: Path, n_train: int, n_test: int) -> EventData:
     for part in ("Train", "Test"):
         for _, label, name, content in sorted(files[part]):
             if not content or len(content) % 5:
-                raise UserError(f"{found}: {name} has {len(content)} bytes, expected a multiple of 5; get it anew")
+                raise UserError(
+                    f"{found}: {name} has {len(content)} bytes, expected a multiple of 5; get it anew"
+                )
             raw = read_mnist_file(io.BytesIO(content), EVENT, is_stream=True)
             if raw["x"].max() >= 34 or raw["y"].max() >= 34:
-                raise UserError(f"{found}: {name} has an event off the 34×34 sensor; it is damaged, get it anew")
+                raise UserError(
+                    f"{found}: {name} has an event off the 34×34 sensor; it is damaged, get it anew"
+                )
             recordings.append(raw[np.argsort(raw["t"], kind="stable")])
             labels.append(label)
         counts[part] = len(files[part])
         if not counts[part]:
             raise UserError(f"{found}: got no recording {part}/<digit>/*.bin; get the set anew")
     total = counts["Train"] + counts["Test"]
-    return EventData(f"N-MNIST ({total:,} recordings)", False, tuple("0123456789"), (34, 34, 2), recordings,
-                     torch.tensor(labels), counts["Train"], [content_hash(r) for r in recordings])
+    return EventData(
+        f"N-MNIST ({total:,} recordings)",
+        False,
+        tuple("0123456789"),
+        (34, 34, 2),
+        recordings,
+        torch.tensor(labels),
+        counts["Train"],
+        [content_hash(r) for r in recordings],
+    )
 
 
 def _bin_files(found: Path, first: dict[str, int]) -> dict[str, list[tuple[int, int, str, bytes]]]:
@@ -210,7 +237,13 @@ def _bin_files(found: Path, first: dict[str, int]) -> dict[str, list[tuple[int, 
     def add(name: str, handle: Any) -> None:
         *_, part, digit, file = ("", "", *name.split("/"))
         stem = file.removesuffix(".bin")
-        if part in entries and len(digit) == 1 and digit.isdigit() and file.endswith(".bin") and stem.isdigit():
+        if (
+            part in entries
+            and len(digit) == 1
+            and digit.isdigit()
+            and file.endswith(".bin")
+            and stem.isdigit()
+        ):
             entries[part].append((int(stem), int(digit), f"{part}/{digit}/{file}", handle))
 
     try:
@@ -218,8 +251,13 @@ def _bin_files(found: Path, first: dict[str, int]) -> dict[str, list[tuple[int, 
             for part in entries:
                 for path in (found / part).glob("*/*.bin"):
                     add(path.as_posix(), path)
-            return {p: [(*e[:3], e[3].read_bytes()) for e in sorted(v)[: first[p]]] for p, v in entries.items()}
-        with tarfile.open(found) as tar:  # read from front to back: going back and forth in a .gz starts it anew
+            return {
+                p: [(*e[:3], e[3].read_bytes()) for e in sorted(v)[: first[p]]]
+                for p, v in entries.items()
+            }
+        with tarfile.open(
+            found
+        ) as tar:  # read from front to back: going back and forth in a .gz starts it anew
             for member in tar:
                 if member.isfile() and (f := tar.extractfile(member)):
                     add(member.name, f.read())
@@ -231,15 +269,24 @@ def _bin_files(found: Path, first: dict[str, int]) -> dict[str, list[tuple[int, 
 # ---------------------------------------------------------------------------------------- DVS128 Gesture
 
 
-def rendered_gestures(data_dir: Path | None = None, *, source: str = "auto", per_class: int = 30,
-                      n_test: int = 110) -> EventData:
+def rendered_gestures(
+    data_dir: Path | None = None, *, source: str = "auto", per_class: int = 30, n_test: int = 110
+) -> EventData:
     """Eleven arm gestures that we draw and pass through our own DVS model: a synthetic set, not DVS128 Gesture.
 
     It is what it says it is on every machine, so it is no stand-in: no claim about it is a claim about another set.
     """
     recordings, y = arm_gestures(per_class)
-    return EventData("rendered gestures (not DVS128 Gesture)", False, GESTURES, (SIDE, SIDE, 2), recordings, y,
-                     len(y) - n_test, [content_hash(r) for r in recordings])
+    return EventData(
+        "rendered gestures (not DVS128 Gesture)",
+        False,
+        GESTURES,
+        (SIDE, SIDE, 2),
+        recordings,
+        y,
+        len(y) - n_test,
+        [content_hash(r) for r in recordings],
+    )
 
 
 class _Lazy(Sequence):
@@ -263,7 +310,9 @@ class _Lazy(Sequence):
         raise IndexError(i)
 
 
-def dvs_gesture(data_dir: Path | None = None, *, source: str = "auto", url: str = FIGSHARE) -> EventData:
+def dvs_gesture(
+    data_dir: Path | None = None, *, source: str = "auto", url: str = FIGSHARE
+) -> EventData:
     """DVS128 Gesture (Amir et al. 2017): eleven hand and arm gestures, 128×128 pixels, 2.4 GB and 691 MB.
 
     Tonic's ``DVSGesture`` reads it. Tonic's own address answers with an empty file, so the archives, with the same
@@ -280,8 +329,9 @@ def dvs_gesture(data_dir: Path | None = None, *, source: str = "auto", url: str 
         except OSError as e:
             why = f"DVS128 Gesture is not here and could not be downloaded ({short(e)})"
             if source == "real":
-                raise UserError(f"{why}; put it in a folder and name that with --data-dir, or drop --no-stand-in") \
-                    from e
+                raise UserError(
+                    f"{why}; put it in a folder and name that with --data-dir, or drop --no-stand-in"
+                ) from e
     rendered = rendered_gestures()
     rendered.stand_in, rendered.why = True, why
     return rendered
@@ -303,11 +353,21 @@ def _read_dvs_gesture(data_dir: Path | None, url: str) -> EventData:
         order = sorted(range(len(p)), key=lambda i, p=p: Path(p.data[i]).as_posix())
         p.data, p.targets, p.users = ([v[i] for i in order] for v in (p.data, p.targets, p.users))
     if shared := set(parts[0].users) & set(parts[1].users):
-        raise UserError(f"{root / 'DVSGesture'}: the users {sorted(shared)} are in both parts; get the set anew")
+        raise UserError(
+            f"{root / 'DVSGesture'}: the users {sorted(shared)} are in both parts; get the set anew"
+        )
     hashes = [hashlib.sha256(Path(f).read_bytes()).hexdigest() for p in parts for f in p.data]
     y = torch.tensor([t for p in parts for t in p.targets])
-    return EventData("DVS128 Gesture", False, tuple(DVSGesture.classes), (128, 128, 2), _Lazy(parts), y,
-                     len(parts[0]), hashes)
+    return EventData(
+        "DVS128 Gesture",
+        False,
+        tuple(DVSGesture.classes),
+        (128, 128, 2),
+        _Lazy(parts),
+        y,
+        len(parts[0]),
+        hashes,
+    )
 
 
 def _fetch_gestures(folder: Path, part: str, url: str) -> None:
@@ -350,7 +410,10 @@ def download(url: str, path: Path, md5: str, *, tries: int = 5, timeout: float =
             _append(url, part, timeout)
             error = None
             break
-        except (OSError, HTTPException) as e:  # URLError is an OSError; a cut body is HTTPException or ours
+        except (
+            OSError,
+            HTTPException,
+        ) as e:  # URLError is an OSError; a cut body is HTTPException or ours
             error = e
             if not part.is_file() or part.stat().st_size == before == 0:
                 break  # nobody there: more tries would only take time
@@ -359,12 +422,16 @@ def download(url: str, path: Path, md5: str, *, tries: int = 5, timeout: float =
         if not size:
             part.unlink(missing_ok=True)
             raise OSError(f"{path.name}: {short(error)}") from error
-        raise UserError(f"{path.name}: the connection broke after {size:,} bytes ({short(error)}); run again: what "
-                        f"arrived is kept in {part.name}, and the download goes on from there") from error
+        raise UserError(
+            f"{path.name}: the connection broke after {size:,} bytes ({short(error)}); run again: what "
+            f"arrived is kept in {part.name}, and the download goes on from there"
+        ) from error
     if not size:
         part.unlink(missing_ok=True)
-        raise UserError(f"{path.name}: the server answered with an empty file; try again later, or put the file with "
-                        f"MD5 {md5} into {path.parent} by hand")
+        raise UserError(
+            f"{path.name}: the server answered with an empty file; try again later, or put the file with "
+            f"MD5 {md5} into {path.parent} by hand"
+        )
     digest = hashlib.md5()
     with part.open("rb") as f:
         while block := f.read(1 << 20):
@@ -372,8 +439,10 @@ def download(url: str, path: Path, md5: str, *, tries: int = 5, timeout: float =
     if digest.hexdigest() != md5:
         wrong = path.with_name(path.name + ".wrong")
         os.replace(part, wrong)
-        raise UserError(f"{path.name}: got MD5 {digest.hexdigest()[:8]}…, expected {md5[:8]}…; it was set aside as "
-                        f"{wrong.name}; run again to fetch it anew")
+        raise UserError(
+            f"{path.name}: got MD5 {digest.hexdigest()[:8]}…, expected {md5[:8]}…; it was set aside as "
+            f"{wrong.name}; run again to fetch it anew"
+        )
     os.replace(part, path)
     return path
 
@@ -385,12 +454,18 @@ def _append(url: str, part: Path, timeout: float) -> None:
         OSError, HTTPException: the connection broke, or ended before the length that was promised.
     """
     have = part.stat().st_size if part.is_file() else 0
-    request = urllib.request.Request(url, headers={"Range": f"bytes={have}-", "User-Agent": "python"} if have
-                                     else {"User-Agent": "python"})
+    request = urllib.request.Request(
+        url,
+        headers={"Range": f"bytes={have}-", "User-Agent": "python"}
+        if have
+        else {"User-Agent": "python"},
+    )
     try:
         answer = urllib.request.urlopen(request, timeout=timeout)
     except urllib.error.HTTPError as e:
-        if e.code == 416 and have:  # nothing lies behind what we have: it is complete, or too long; MD5 tells
+        if (
+            e.code == 416 and have
+        ):  # nothing lies behind what we have: it is complete, or too long; MD5 tells
             return
         raise
     with answer:
@@ -412,8 +487,14 @@ def _append(url: str, part: Path, timeout: float) -> None:
 def _progress(name: str, total: int | None, done: int) -> Iterator[Callable[[int], None]]:
     """A live line in a terminal; otherwise one line every 100 MB."""
     if progress_allowed():
-        with Progress(TextColumn("{task.description}"), BarColumn(), DownloadColumn(), TimeRemainingColumn(),
-                      transient=True, console=console) as bar:
+        with Progress(
+            TextColumn("{task.description}"),
+            BarColumn(),
+            DownloadColumn(),
+            TimeRemainingColumn(),
+            transient=True,
+            console=console,
+        ) as bar:
             task = bar.add_task(name, total=total, completed=done)
             yield lambda n: bar.advance(task, n)
         return
@@ -421,7 +502,10 @@ def _progress(name: str, total: int | None, done: int) -> Iterator[Callable[[int
 
     def tick(n: int) -> None:
         if (seen[0] + n) // 100_000_000 > seen[0] // 100_000_000:
-            console.print(f"download  {name}: {(seen[0] + n) / 1e6:,.0f} MB of {(total or 0) / 1e6:,.0f}", markup=False)
+            console.print(
+                f"download  {name}: {(seen[0] + n) / 1e6:,.0f} MB of {(total or 0) / 1e6:,.0f}",
+                markup=False,
+            )
         seen[0] += n
 
     yield tick
@@ -444,7 +528,7 @@ class Frames:
 
     def __getitem__(self, i: int) -> torch.Tensor:
         end = int(self.lengths[: i + 1].sum())
-        return self.frames[end - int(self.lengths[i]): end]  # (T, 2, H, W)
+        return self.frames[end - int(self.lengths[i]) : end]  # (T, 2, H, W)
 
     def padded(self, num_frames: int | None = None) -> torch.Tensor:
         """``(N, T, 2, H, W)``, T of the longest recording (or as given: longer ones are cut), zeros behind its end."""
@@ -455,7 +539,9 @@ class Frames:
         return out
 
 
-def make_frames(data: EventData, transforms: Sequence[Callable], folder: Path | None = None) -> Frames:
+def make_frames(
+    data: EventData, transforms: Sequence[Callable], folder: Path | None = None
+) -> Frames:
     """Apply Tonic's ``transforms``, the last of which makes frames, to every recording of ``data``; counts stop at 255.
 
     Args:
@@ -463,13 +549,20 @@ def make_frames(data: EventData, transforms: Sequence[Callable], folder: Path | 
             of every recording's content: another parameter is another file. It is written whole or not at all, and
             read back only if its length and its CRC are right; otherwise it is made anew.
     """
-    key = hashlib.sha256("\n".join(["1", *map(repr, transforms), *data.hashes]).encode()).hexdigest()[:20]
+    key = hashlib.sha256(
+        "\n".join(["1", *map(repr, transforms), *data.hashes]).encode()
+    ).hexdigest()[:20]
     path = None if folder is None else folder / f"frames-{key}.safetensors"
     if path is not None and (kept := read_frames(path)) is not None:
         return kept
     several, events = [], []
-    for i in track(range(len(data.recordings)), f"frames of {data.name}", console=console, transient=True,
-                   disable=not progress_allowed()):
+    for i in track(
+        range(len(data.recordings)),
+        f"frames of {data.name}",
+        console=console,
+        transient=True,
+        disable=not progress_allowed(),
+    ):
         out = data.recordings[i]
         events.append(len(out))
         for transform in transforms:

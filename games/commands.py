@@ -21,7 +21,15 @@ from common.training import load_weights
 
 import torch
 
-WITHOUT_EFFECT = {"resume", "show", "quiz", "journal", "data_dir", "out_dir", "record"}  # on what is measured
+WITHOUT_EFFECT = {
+    "resume",
+    "show",
+    "quiz",
+    "journal",
+    "data_dir",
+    "out_dir",
+    "record",
+}  # on what is measured
 
 
 class Parts:
@@ -37,7 +45,9 @@ class Parts:
     def __init__(self, run: Run) -> None:
         self.run, self.dir = run, run.dir / "commands" / "unfinished" / run.cfg.command
         self.path = self.dir / "parts.json"
-        self.settings = {k: v for k, v in as_read(asdict(run.cfg)).items() if k not in WITHOUT_EFFECT}
+        self.settings = {
+            k: v for k, v in as_read(asdict(run.cfg)).items() if k not in WITHOUT_EFFECT
+        }
         self.left: dict[str, Any] = {}  # by the call before
         self.done: dict[str, Any] = {}  # by this one
         if run.cfg.resume and self.path.is_file():
@@ -45,10 +55,16 @@ class Parts:
                 saved = json.loads(self.path.read_text(encoding="utf-8"))
                 before, self.left = dict(saved["settings"]), dict(saved["parts"])
             except (ValueError, KeyError, TypeError) as e:
-                raise UserError(f"{self.path} is damaged ({type(e).__name__}); remove {self.dir}, or start without "
-                                "--resume") from e
-            if other := sorted(k for k in self.settings | before if self.settings.get(k) != before.get(k)):
-                run.print(f"resume    nothing taken over: the call that was cut had another {', '.join(other)}")
+                raise UserError(
+                    f"{self.path} is damaged ({type(e).__name__}); remove {self.dir}, or start without "
+                    "--resume"
+                ) from e
+            if other := sorted(
+                k for k in self.settings | before if self.settings.get(k) != before.get(k)
+            ):
+                run.print(
+                    f"resume    nothing taken over: the call that was cut had another {', '.join(other)}"
+                )
                 self.left = {}
         if not self.left:
             shutil.rmtree(self.dir, ignore_errors=True)
@@ -68,7 +84,6 @@ class Parts:
             self.done[name] = as_read(work())
             write_json(self.path, {"settings": self.settings, "parts": self.left | self.done})
         return self.done[name]
-
 
     def end(self) -> None:
         """All is done: nothing is left over."""
@@ -106,6 +121,7 @@ def part_file(run: Run, name: str) -> Path:
 
 def carry_out(run: Run, name: str, do: Callable[[], None]) -> None:
     """One command, and the file of what it has measured."""
+
     def command() -> None:
         began = time.perf_counter()
         run.print(f"\n{name}")
@@ -117,9 +133,16 @@ def carry_out(run: Run, name: str, do: Callable[[], None]) -> None:
 
 def remember(run: Run, name: str, seconds: float) -> None:
     """Write what command ``name`` has measured to a file of its own, and clear the run for the next command."""
-    write_json(run.dir / "commands" / f"{name}.json", {
-        "command": run.command, "seconds": round(seconds, 1), "claims": [asdict(c) for c in run.claims],
-        "ledger": run.ledger_rows, "extra": run.extra})
+    write_json(
+        run.dir / "commands" / f"{name}.json",
+        {
+            "command": run.command,
+            "seconds": round(seconds, 1),
+            "claims": [asdict(c) for c in run.claims],
+            "ledger": run.ledger_rows,
+            "extra": run.extra,
+        },
+    )
     run.claims, run.ledger_rows, run.extra = [], [], {}
 
 
@@ -139,7 +162,9 @@ def gather(run: Run, order: Iterable[str], done: Sequence[str]) -> None:
             run.extra |= part["extra"]
             spent.append((part["command"], part["seconds"], "now" if name in done else "before"))
         except (ValueError, KeyError, TypeError, AttributeError) as e:
-            raise UserError(f"{path} is damaged ({type(e).__name__}); run the command '{name}' again") from e
+            raise UserError(
+                f"{path} is damaged ({type(e).__name__}); run the command '{name}' again"
+            ) from e
     run.extra["tables"] = tables
     if notes:
         run.extra["note"] = " ".join(notes)

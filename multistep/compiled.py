@@ -25,8 +25,27 @@ def _loops(**options: Any) -> tuple[Any, Any]:
     """Compile both now, for C-ordered float32 arrays, so that one shape more is not one compilation more."""
     row, rows, number, real = float32[::1], float32[:, ::1], int64, float32
     ahead = void(rows, row, row, row, number, rows, rows, number, number)
-    back = void(rows, rows, row, rows, rows, row, row, row, number, number, number, real, real,
-                rows, row, row, row, number, number)
+    back = void(
+        rows,
+        rows,
+        row,
+        rows,
+        rows,
+        row,
+        row,
+        row,
+        number,
+        number,
+        number,
+        real,
+        real,
+        rows,
+        row,
+        row,
+        row,
+        number,
+        number,
+    )
     compiled = partial(njit, nogil=True, error_model="numpy", **options)
     return compiled(ahead)(_forward), compiled(back)(_backward)
 
@@ -48,7 +67,11 @@ def _forward(cur, start, beta, theta, reset, spk, mem, first, last):  # type: ig
             u[j] = start[min(a + j, start.shape[0] - 1)]
             r[j] = one if u[j] > th[j] else nought
         for t in range(spk.shape[0]):
-            c, s, m = cur[min(t, cur.shape[0] - 1), a:a + n], spk[t, a:a + n], mem[min(t, mem.shape[0] - 1), a:a + n]
+            c, s, m = (
+                cur[min(t, cur.shape[0] - 1), a : a + n],
+                spk[t, a : a + n],
+                mem[min(t, mem.shape[0] - 1), a : a + n],
+            )
             if reset == 0:
                 for j in range(n):
                     u[j] = b[j] * u[j] + c[j] - r[j] * th[j]
@@ -64,8 +87,27 @@ def _forward(cur, start, beta, theta, reset, spk, mem, first, last):  # type: ig
                 s[j] = r[j]
 
 
-def _backward(g_spk, g_mem, g_last, mem, cur, start, beta, theta, T, reset, kind,  # type: ignore[no-untyped-def]
-              shift, factor, d_cur, d_beta, d_theta, d_start, first, last):
+def _backward(
+    g_spk,
+    g_mem,
+    g_last,
+    mem,
+    cur,
+    start,
+    beta,
+    theta,
+    T,
+    reset,
+    kind,  # type: ignore[no-untyped-def]
+    shift,
+    factor,
+    d_cur,
+    d_beta,
+    d_theta,
+    d_start,
+    first,
+    last,
+):
     """The recursion backwards. Gradients nobody has or wants are arrays of no rows or no elements.
 
     So is ``mem`` if it was not kept: then ``cur``, as in ``_forward``, gives it once more, block by block, and it
@@ -74,7 +116,11 @@ def _backward(g_spk, g_mem, g_last, mem, cur, start, beta, theta, T, reset, kind
     """
     one, nought = np.float32(1), np.float32(0)
     d, p = np.empty(NEURONS, np.float32), np.empty(NEURONS, np.float32)
-    b, th, u0 = np.empty(NEURONS, np.float32), np.empty(NEURONS, np.float32), np.empty(NEURONS, np.float32)
+    b, th, u0 = (
+        np.empty(NEURONS, np.float32),
+        np.empty(NEURONS, np.float32),
+        np.empty(NEURONS, np.float32),
+    )
     again = mem.shape[0] == 0
     width = max(64, min(NEURONS, REMADE // T)) if again else NEURONS
     remade = np.empty((T if again else 0, width), np.float32)
@@ -87,7 +133,7 @@ def _backward(g_spk, g_mem, g_last, mem, cur, start, beta, theta, T, reset, kind
             d[j] = nought
         if again:
             for t in range(T):
-                c, m = cur[min(t, cur.shape[0] - 1), a:a + n], remade[t, :n]
+                c, m = cur[min(t, cur.shape[0] - 1), a : a + n], remade[t, :n]
                 u = remade[t - 1, :n] if t > 0 else u0[:n]
                 if reset == 0:
                     for j in range(n):
@@ -100,8 +146,8 @@ def _backward(g_spk, g_mem, g_last, mem, cur, start, beta, theta, T, reset, kind
                         m[j] = b[j] * u[j] + c[j]
         kept, i = (remade, 0) if again else (mem, a)
         for t in range(T - 1, -1, -1):
-            m = kept[t, i:i + n]
-            before = kept[t - 1, i:i + n] if t > 0 else u0[:n]
+            m = kept[t, i : i + n]
+            before = kept[t - 1, i : i + n] if t > 0 else u0[:n]
             if t == T - 1:
                 if g_last.shape[0]:
                     for j in range(n):
@@ -113,11 +159,11 @@ def _backward(g_spk, g_mem, g_last, mem, cur, start, beta, theta, T, reset, kind
                 for j in range(n):
                     d[j] = b[j] * d[j]
             if g_mem.shape[0]:
-                g = g_mem[t, a:a + n]
+                g = g_mem[t, a : a + n]
                 for j in range(n):
                     d[j] += g[j]
             if g_spk.shape[0]:
-                g = g_spk[t, a:a + n]
+                g = g_spk[t, a : a + n]
                 if kind == 0:
                     for j in range(n):
                         x = m[j] - th[j]
@@ -129,15 +175,15 @@ def _backward(g_spk, g_mem, g_last, mem, cur, start, beta, theta, T, reset, kind
                 for j in range(n):
                     d[j] += p[j]
                 if d_theta.shape[0]:
-                    o = d_theta[a:a + n]
+                    o = d_theta[a : a + n]
                     for j in range(n):
                         o[j] -= p[j]
             if d_theta.shape[0] and reset == 0:
-                o = d_theta[a:a + n]
+                o = d_theta[a : a + n]
                 for j in range(n):
                     o[j] -= d[j] if before[j] > th[j] else nought
             if d_beta.shape[0]:
-                o = d_beta[a:a + n]
+                o = d_beta[a : a + n]
                 if reset == 1:
                     for j in range(n):
                         o[j] += nought if before[j] > th[j] else d[j] * before[j]
@@ -145,15 +191,15 @@ def _backward(g_spk, g_mem, g_last, mem, cur, start, beta, theta, T, reset, kind
                     for j in range(n):
                         o[j] += d[j] * before[j]
             if d_cur.shape[0] > 1 or T == 1:
-                o = d_cur[t, a:a + n]
+                o = d_cur[t, a : a + n]
                 for j in range(n):
                     o[j] = d[j]
             elif d_cur.shape[0]:
-                o = d_cur[0, a:a + n]
+                o = d_cur[0, a : a + n]
                 for j in range(n):
                     o[j] += d[j]
         if d_start.shape[0]:
-            o = d_start[a:a + n]
+            o = d_start[a : a + n]
             for j in range(n):
                 keep = nought if reset == 1 and u0[j] > th[j] else one
                 o[j] = keep * b[j] * d[j]

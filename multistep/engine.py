@@ -40,8 +40,12 @@ from torch.utils.checkpoint import checkpoint
 State = tuple[torch.Tensor, ...]
 Tensors = Sequence[torch.Tensor]
 
-STATES = {snn.Leaky: ("mem",), snn.Synaptic: ("syn", "mem"), snn.RLeaky: ("spk", "mem"),
-          snn.RSynaptic: ("spk", "syn", "mem")}
+STATES = {
+    snn.Leaky: ("mem",),
+    snn.Synaptic: ("syn", "mem"),
+    snn.RLeaky: ("spk", "mem"),
+    snn.RSynaptic: ("spk", "syn", "mem"),
+}
 """The neurons with a fast path, and the parts of their state in snnTorch's order."""
 
 BLOCK = 65_536
@@ -55,8 +59,14 @@ MAX_THREADS = 4
 """More threads than these would wait for Python's interpreter lock."""
 
 
-def unroll(neuron: snn.SpikingNeuron, cur: torch.Tensor, state: State | None = None, *, record_mem: bool = False,
-           recompute: bool = False) -> tuple[torch.Tensor, torch.Tensor | None, State]:
+def unroll(
+    neuron: snn.SpikingNeuron,
+    cur: torch.Tensor,
+    state: State | None = None,
+    *,
+    record_mem: bool = False,
+    recompute: bool = False,
+) -> tuple[torch.Tensor, torch.Tensor | None, State]:
     """Run one spiking neuron layer over a sequence, exactly as stepping it would, and faster.
 
     ``Leaky``, ``Synaptic``, ``RLeaky`` and ``RSynaptic`` (all-to-all and one-to-one) take the fast path;
@@ -88,8 +98,10 @@ def unroll(neuron: snn.SpikingNeuron, cur: torch.Tensor, state: State | None = N
     if names and state is not None:
         shapes = [tuple(s.shape) for s in state]
         if len(state) != len(names) or any(s != tuple(cur.shape[1:]) for s in shapes):
-            raise ValueError(f"unroll: got a state of shapes {shapes}, expected {' and '.join(names)} of shape "
-                             f"{tuple(cur.shape[1:])} each, one step of cur")
+            raise ValueError(
+                f"unroll: got a state of shapes {shapes}, expected {' and '.join(names)} of shape "
+                f"{tuple(cur.shape[1:])} each, one step of cur"
+            )
     plan = _plan(neuron, cur, state, record_mem, recompute) if names else None
     if plan is None:
         if recompute and torch.is_grad_enabled():
@@ -99,15 +111,23 @@ def unroll(neuron: snn.SpikingNeuron, cur: torch.Tensor, state: State | None = N
         return step_through(neuron, cur, state, record_mem=record_mem)
     start = dict(zip(names, state, strict=True)) if state is not None else {}
     recurrent = getattr(neuron, "recurrent", None)
-    weight = recurrent.weight if plan.dense else None if recurrent is None else recurrent.V.to(cur.dtype)
-    values = (neuron.beta.clamp(0, 1).to(cur.dtype),
-              neuron.alpha.clamp(0, 1).to(cur.dtype) if hasattr(neuron, "alpha") else None,
-              neuron.threshold.to(cur.dtype), weight, recurrent.bias if plan.dense else None)
+    weight = (
+        recurrent.weight if plan.dense else None if recurrent is None else recurrent.V.to(cur.dtype)
+    )
+    values = (
+        neuron.beta.clamp(0, 1).to(cur.dtype),
+        neuron.alpha.clamp(0, 1).to(cur.dtype) if hasattr(neuron, "alpha") else None,
+        neuron.threshold.to(cur.dtype),
+        weight,
+        recurrent.bias if plan.dense else None,
+    )
     step, drive = cur.shape[1:], cur.held if plan.held else cur
     # with single numbers for parameters the shape of a step means nothing, and a flat one is cut most evenly
     single = not any(v is not None and v.dim() for v in values)
     flat = len(step) > 1 and (plan.compiled or (drive.is_contiguous() and single))
-    if plan.compiled and not single:  # the compiled loops know no shapes: one value a neuron, or one for all
+    if (
+        plan.compiled and not single
+    ):  # the compiled loops know no shapes: one value a neuron, or one for all
         values = tuple(v if v is None or not v.dim() else v.expand(step).flatten() for v in values)
     if flat:
         drive = drive.reshape(-1) if plan.held else drive.reshape(len(cur), math.prod(step))
@@ -118,15 +138,22 @@ def unroll(neuron: snn.SpikingNeuron, cur: torch.Tensor, state: State | None = N
         spk_rec, mem = spk_rec.unflatten(1, step), mem.unflatten(0, step)
         mem_rec = None if mem_rec is None else mem_rec.unflatten(1, step)
         syn = None if syn is None else syn.unflatten(0, step)
-    if not plan.unit_spikes:  # snnTorch scales what leaves the neuron; the reset does not see the factor
+    if (
+        not plan.unit_spikes
+    ):  # snnTorch scales what leaves the neuron; the reset does not see the factor
         spk_rec = spk_rec * neuron.graded_spikes_factor
     # a copy: a view would keep the whole record alive with the state
     spk = spk_rec[-1].clone() if len(cur) else torch.zeros_like(mem) if state is None else state[0]
     return spk_rec, mem_rec, tuple({"spk": spk, "syn": syn, "mem": mem}[n] for n in names)
 
 
-def step_through(neuron: snn.SpikingNeuron, cur: torch.Tensor, state: State | None = None, *,
-                 record_mem: bool = False) -> tuple[torch.Tensor, torch.Tensor | None, State]:
+def step_through(
+    neuron: snn.SpikingNeuron,
+    cur: torch.Tensor,
+    state: State | None = None,
+    *,
+    record_mem: bool = False,
+) -> tuple[torch.Tensor, torch.Tensor | None, State]:
     """What ``unroll`` computes, by stepping the module: the reference, and the way for every other neuron."""
     parts = ("spk", "syn_exc", "syn_inh", "syn", "mem")
     names = [n for n in parts if isinstance(getattr(neuron, n, None), torch.Tensor)]
@@ -154,8 +181,13 @@ def _repack(out: tuple[torch.Tensor, torch.Tensor | None, State]) -> tuple[State
     return tuple(o for o in out[:2] if o is not None), out[2]
 
 
-def over_segments(run: Callable[[torch.Tensor, Any], tuple[State, Any]], x: torch.Tensor, state: Any = None, *,
-                  segments: int | None = None) -> tuple[State, Any]:
+def over_segments(
+    run: Callable[[torch.Tensor, Any], tuple[State, Any]],
+    x: torch.Tensor,
+    state: Any = None,
+    *,
+    segments: int | None = None,
+) -> tuple[State, Any]:
     """Run a network segment by segment and keep for backward the last segment, and what stands at the cuts.
 
     Backward runs each earlier segment once more before it differentiates it (gradient checkpointing), so the memory
@@ -182,7 +214,7 @@ def over_segments(run: Callable[[torch.Tensor, Any], tuple[State, Any]], x: torc
     length = -(-len(x) // segments)
     parts = []
     for start in range(0, len(x), length):
-        x_s = x[start:start + length]
+        x_s = x[start : start + length]
         if hasattr(x, "held"):
             x_s = hold(x.held, len(x_s))
         if torch.is_grad_enabled() and start + length < len(x):
@@ -221,55 +253,103 @@ class _Plan:
     """by the loops of ``multistep.compiled``"""
 
 
-def _plan(neuron: snn.SpikingNeuron, cur: torch.Tensor, state: State | None, record_mem: bool,
-          recompute: bool) -> _Plan | None:
+def _plan(
+    neuron: snn.SpikingNeuron,
+    cur: torch.Tensor,
+    state: State | None,
+    record_mem: bool,
+    recompute: bool,
+) -> _Plan | None:
     """Settle how to run this neuron; None if it has to be stepped."""
     kind = type(neuron)
     # what counts is the function chosen when the neuron was made: setting reset_mechanism later does not change it
-    resets = {getattr(kind, name): reset
-              for name, reset in (("_base_sub", "subtract"), ("_base_zero", "zero"), ("_base_int", "none"))}
+    resets = {
+        getattr(kind, name): reset
+        for name, reset in (
+            ("_base_sub", "subtract"),
+            ("_base_zero", "zero"),
+            ("_base_int", "none"),
+        )
+    }
     reset = resets.get(getattr(neuron.state_function, "__func__", None))
-    if reset is None or _hooked(neuron) or neuron.inhibition or neuron.state_quant or not neuron.reset_delay:
+    if (
+        reset is None
+        or _hooked(neuron)
+        or neuron.inhibition
+        or neuron.state_quant
+        or not neuron.reset_delay
+    ):
         return None
-    if not cur.is_floating_point() or torch.is_autocast_enabled(cur.device.type) or torch.compiler.is_compiling():
+    if (
+        not cur.is_floating_point()
+        or torch.is_autocast_enabled(cur.device.type)
+        or torch.compiler.is_compiling()
+    ):
         return None
     recurrent = getattr(neuron, "recurrent", None)
     values = [neuron.beta, neuron.threshold, *([neuron.alpha] if hasattr(neuron, "alpha") else [])]
     if isinstance(recurrent, nn.Linear):
-        if type(recurrent) is not nn.Linear or _hooked(recurrent) or recurrent.bias is None or cur.dim() != 3 \
-                or recurrent.weight.dtype != cur.dtype:
+        if (
+            type(recurrent) is not nn.Linear
+            or _hooked(recurrent)
+            or recurrent.bias is None
+            or cur.dim() != 3
+            or recurrent.weight.dtype != cur.dtype
+        ):
             return None
     elif recurrent is not None:
         if not isinstance(getattr(recurrent, "V", None), torch.Tensor):
             return None
         values.append(recurrent.V)
-    if not all(v.dim() == 0 or (_fits(v.shape, cur.shape[1:]) and torch.result_type(v, cur) == cur.dtype)
-               for v in values) or any(s.dtype != cur.dtype for s in state or () if s.is_floating_point()):
+    if not all(
+        v.dim() == 0 or (_fits(v.shape, cur.shape[1:]) and torch.result_type(v, cur) == cur.dtype)
+        for v in values
+    ) or any(s.dtype != cur.dtype for s in state or () if s.is_floating_point()):
         return None
     surrogate, unit = _surrogate(neuron.spike_grad, cur.dtype), _is_one(neuron.graded_spikes_factor)
     if surrogate is None or (recurrent is not None and (not unit or surrogate.dtype != cur.dtype)):
         return None  # what is fed back to the neuron is scaled too, and its type decides that of the sum
     learns = any(t.requires_grad for t in (cur, *values, *(state or ()), *neuron.parameters()))
-    return _Plan(reset, kind is snn.Leaky, isinstance(recurrent, nn.Linear), surrogate, len(cur),
-                 hasattr(cur, "held") and len(cur) > 0, record_mem, recompute, torch.is_grad_enabled() and learns, unit,
-                 kind is snn.Leaky and _is_compiled(cur, surrogate))
+    return _Plan(
+        reset,
+        kind is snn.Leaky,
+        isinstance(recurrent, nn.Linear),
+        surrogate,
+        len(cur),
+        hasattr(cur, "held") and len(cur) > 0,
+        record_mem,
+        recompute,
+        torch.is_grad_enabled() and learns,
+        unit,
+        kind is snn.Leaky and _is_compiled(cur, surrogate),
+    )
 
 
 def _hooked(m: nn.Module) -> bool:
     """True if somebody listens at this module: then it has to be called."""
-    return bool(m._forward_hooks or m._forward_pre_hooks or m._backward_hooks or m._backward_pre_hooks)
+    return bool(
+        m._forward_hooks or m._forward_pre_hooks or m._backward_hooks or m._backward_pre_hooks
+    )
 
 
 def _fits(shape: torch.Size, step: torch.Size) -> bool:
     """True if a parameter of this shape broadcasts to one step without making it larger."""
-    return len(shape) <= len(step) and all(a in (1, b) for a, b in zip(reversed(shape), reversed(step), strict=False))
+    return len(shape) <= len(step) and all(
+        a in (1, b) for a, b in zip(reversed(shape), reversed(step), strict=False)
+    )
 
 
 def _is_compiled(cur: torch.Tensor, surrogate: _Surrogate) -> bool:
     """Whether the compiled loops take this layer: large enough to pay for loading them, and of a kind they know."""
     smallest = min(COMPILED_FROM, LOADED_FROM) if _loops.cache_info().currsize else COMPILED_FROM
-    return cur.dim() > 1 and cur.numel() >= smallest and cur.device.type == "cpu" and cur.dtype == torch.float32 \
-        and isinstance(surrogate, (_ATan, _FastSigmoid)) and _loops() is not None
+    return (
+        cur.dim() > 1
+        and cur.numel() >= smallest
+        and cur.device.type == "cpu"
+        and cur.dtype == torch.float32
+        and isinstance(surrogate, (_ATan, _FastSigmoid))
+        and _loops() is not None
+    )
 
 
 @lru_cache(maxsize=1)
@@ -310,8 +390,12 @@ Pulled = tuple[torch.Tensor, str, float]
 class _Surrogate:
     """A step function H(x) forward; backward by the function's own derivative, whatever it is."""
 
-    def __init__(self, function: Callable[[torch.Tensor], torch.Tensor] | None = None,
-                 dtype: torch.dtype = torch.float32, binary: bool = True) -> None:
+    def __init__(
+        self,
+        function: Callable[[torch.Tensor], torch.Tensor] | None = None,
+        dtype: torch.dtype = torch.float32,
+        binary: bool = True,
+    ) -> None:
         self.function = function
         self.dtype = dtype  # of the spikes: snnTorch's are float32 for any membrane
         self.binary = binary
@@ -323,7 +407,9 @@ class _Surrogate:
         with torch.no_grad():
             return out.copy_(self.function(mem - theta))  # type: ignore[misc]
 
-    def pull(self, gs: torch.Tensor, mem: torch.Tensor, theta: torch.Tensor, tmp: torch.Tensor) -> Pulled:
+    def pull(
+        self, gs: torch.Tensor, mem: torch.Tensor, theta: torch.Tensor, tmp: torch.Tensor
+    ) -> Pulled:
         """gs·σ'(U − θ) in parts, so that it can be added on in one operation.
 
         Returns:
@@ -345,7 +431,9 @@ class _ATan(_Surrogate):
         c = math.pi / 2 * a
         self.shift, self.factor = 1 / c**2, a / (2 * c**2)
 
-    def pull(self, gs: torch.Tensor, mem: torch.Tensor, theta: torch.Tensor, tmp: torch.Tensor) -> Pulled:
+    def pull(
+        self, gs: torch.Tensor, mem: torch.Tensor, theta: torch.Tensor, tmp: torch.Tensor
+    ) -> Pulled:
         torch.sub(mem, theta, out=tmp)
         return tmp.mul_(tmp).add_(self.shift), "div", self.factor
 
@@ -357,7 +445,9 @@ class _FastSigmoid(_Surrogate):
         super().__init__()
         self.k = k
 
-    def pull(self, gs: torch.Tensor, mem: torch.Tensor, theta: torch.Tensor, tmp: torch.Tensor) -> Pulled:
+    def pull(
+        self, gs: torch.Tensor, mem: torch.Tensor, theta: torch.Tensor, tmp: torch.Tensor
+    ) -> Pulled:
         torch.sub(mem, theta, out=tmp).abs_().add_(1 / self.k)
         return tmp.mul_(tmp), "div", self.k**-2
 
@@ -369,28 +459,50 @@ class _Sigmoid(_Surrogate):
         super().__init__()
         self.k = k
 
-    def pull(self, gs: torch.Tensor, mem: torch.Tensor, theta: torch.Tensor, tmp: torch.Tensor) -> Pulled:
-        torch.sub(mem, theta, out=tmp).abs_().mul_(-self.k).sigmoid_()  # s(−|x|): s·(1 − s) is even and loses nothing
+    def pull(
+        self, gs: torch.Tensor, mem: torch.Tensor, theta: torch.Tensor, tmp: torch.Tensor
+    ) -> Pulled:
+        torch.sub(mem, theta, out=tmp).abs_().mul_(
+            -self.k
+        ).sigmoid_()  # s(−|x|): s·(1 − s) is even and loses nothing
         return tmp.addcmul_(tmp, tmp, value=-1), "mul", self.k
 
 
-KNOWN = {"atan": ("alpha", _ATan), "fast_sigmoid": ("slope", _FastSigmoid), "sigmoid": ("slope", _Sigmoid)}
-BINARY = ("straight_through_estimator", "triangular", "heaviside", "spike_rate_escape", "SSO", "LSO", "SFS",
-          "custom_surrogate")
+KNOWN = {
+    "atan": ("alpha", _ATan),
+    "fast_sigmoid": ("slope", _FastSigmoid),
+    "sigmoid": ("slope", _Sigmoid),
+}
+BINARY = (
+    "straight_through_estimator",
+    "triangular",
+    "heaviside",
+    "spike_rate_escape",
+    "SSO",
+    "LSO",
+    "SFS",
+    "custom_surrogate",
+)
 
 
-def _surrogate(function: Callable[[torch.Tensor], torch.Tensor], dtype: torch.dtype) -> _Surrogate | None:
+def _surrogate(
+    function: Callable[[torch.Tensor], torch.Tensor], dtype: torch.dtype
+) -> _Surrogate | None:
     """Recognise a ``spike_grad``; None if the neuron has to be stepped for it.
 
     ``snntorch.surrogate.atan(alpha)`` returns an inner function, whose closure holds ``alpha``. A function that
     is not snnTorch's is tried on a zero: one that draws random numbers or learns something is stepped.
     """
     name = getattr(function, "__qualname__", "")
-    if getattr(function, "__module__", "") == "snntorch.surrogate" and name.endswith(".<locals>.inner"):
+    if getattr(function, "__module__", "") == "snntorch.surrogate" and name.endswith(
+        ".<locals>.inner"
+    ):
         maker = name.split(".")[0]
         if maker in KNOWN:
             variable, kind = KNOWN[maker]
-            cells = dict(zip(function.__code__.co_freevars, function.__closure__ or (), strict=True))
+            cells = dict(
+                zip(function.__code__.co_freevars, function.__closure__ or (), strict=True)
+            )
             value = cells[variable].cell_contents if variable in cells else None
             if isinstance(value, (int, float)) and value > 0:
                 return kind(float(value))
@@ -418,8 +530,15 @@ def _surrogate(function: Callable[[torch.Tensor], torch.Tensor], dtype: torch.dt
 Named = dict[str, torch.Tensor | None]
 
 
-def _forward(plan: _Plan, cur: Tensors, start: Named, p: Named, spk: Tensors, mem: Tensors,
-             syn: Tensors | None) -> None:
+def _forward(
+    plan: _Plan,
+    cur: Tensors,
+    start: Named,
+    p: Named,
+    spk: Tensors,
+    mem: Tensors,
+    syn: Tensors | None,
+) -> None:
     """Fill ``spk``, ``mem`` and ``syn`` (one buffer a step, or the same one T times) for one block of the batch."""
     beta, alpha, theta, weight = p["beta"], p["alpha"], p["theta"], p["weight"]
     before = torch.zeros_like(mem[0]) if start["mem"] is None else start["mem"]
@@ -449,16 +568,28 @@ def _forward(plan: _Plan, cur: Tensors, start: Named, p: Named, spk: Tensors, me
         if weight is not None and alpha is None:
             now.add_(fed_back)
         if plan.reset == "subtract":
-            now.addcmul_(reset, theta, value=-1)  # R·θ is exact, so fused or not makes no difference
+            now.addcmul_(
+                reset, theta, value=-1
+            )  # R·θ is exact, so fused or not makes no difference
         elif plan.reset == "zero" and not plan.first_order:
             now.sub_(torch.mul(reset, now, out=tmp))
         before, reset = now, plan.surrogate.fire(now, theta, spk[t])
         spk_before = reset if weight is None or aligned is None else aligned.copy_(reset)
 
 
-def _backward(plan: _Plan, g_spk: Tensors | None, g_mem: Tensors | None, last: Named, mem: Tensors,
-              syn: Tensors | None, start: Named, p: Named, d_cur: Tensors, g: Named,
-              b: slice) -> dict[str, torch.Tensor]:
+def _backward(
+    plan: _Plan,
+    g_spk: Tensors | None,
+    g_mem: Tensors | None,
+    last: Named,
+    mem: Tensors,
+    syn: Tensors | None,
+    start: Named,
+    p: Named,
+    d_cur: Tensors,
+    g: Named,
+    b: slice,
+) -> dict[str, torch.Tensor]:
     """The recursion from the last step to the first, for one block ``b`` of the batch.
 
     Args:
@@ -474,12 +605,19 @@ def _backward(plan: _Plan, g_spk: Tensors | None, g_mem: Tensors | None, last: N
     zero_first = plan.reset == "zero" and plan.first_order
     zero_last = plan.reset == "zero" and not plan.first_order
     mem0 = torch.zeros_like(mem[0]) if start["mem"] is None else start["mem"]
-    sums = {k: torch.zeros_like(mem0) for k in ("beta", "alpha", "theta", "weight")
-            if g[k] is not None and not (k == "weight" and plan.dense)}
+    sums = {
+        k: torch.zeros_like(mem0)
+        for k in ("beta", "alpha", "theta", "weight")
+        if g[k] is not None and not (k == "weight" and plan.dense)
+    }
     tmp, spk = torch.empty_like(mem0), torch.empty_like(mem0, dtype=plan.surrogate.dtype)
     back = torch.empty_like(mem0) if weight is not None else None
     two = [torch.empty_like(mem0) for _ in range(2 if alpha is not None else 0)]
-    needs_reset = zero_last or (zero_first and "beta" in sums) or (plan.reset == "subtract" and "theta" in sums)
+    needs_reset = (
+        zero_last
+        or (zero_first and "beta" in sums)
+        or (plan.reset == "subtract" and "theta" in sums)
+    )
     d_mem = d_in = None  # of the step after: δU[t+1] before its reset, and δI[t+1]
 
     for t in reversed(range(plan.num_steps)):
@@ -497,7 +635,11 @@ def _backward(plan: _Plan, g_spk: Tensors | None, g_mem: Tensors | None, last: N
         gs = None if g_spk is None else g_spk[t]
         if weight is not None and d_in is not None:
             if plan.dense:
-                gs = torch.mm(d_in, weight, out=back) if gs is None else torch.addmm(gs, d_in, weight, out=back)
+                gs = (
+                    torch.mm(d_in, weight, out=back)
+                    if gs is None
+                    else torch.addmm(gs, d_in, weight, out=back)
+                )
             else:
                 torch.mul(d_in, weight, out=back)
                 gs = back if gs is None else back.add_(gs)
@@ -557,8 +699,15 @@ def _add(to: torch.Tensor, gs: torch.Tensor, pulled: Pulled, sign: int = 1) -> N
         to.add_(values, alpha=sign * factor)
 
 
-def _dense_gradients(plan: _Plan, d_cur: torch.Tensor, mem: Tensors, start: Named, theta: torch.Tensor, g: Named,
-                     length: int = 64) -> dict[str, torch.Tensor]:
+def _dense_gradients(
+    plan: _Plan,
+    d_cur: torch.Tensor,
+    mem: Tensors,
+    start: Named,
+    theta: torch.Tensor,
+    g: Named,
+    length: int = 64,
+) -> dict[str, torch.Tensor]:
     """∂L/∂V = Σ δI[t]ᵀ·S[t−1] and ∂L/∂b = Σ δI[t] of one block, as a few large products; ``d_cur (T, B, H)``."""
     out = {} if g["bias"] is None else {"bias": d_cur.sum((0, 1))}
     if g["weight"] is None:
@@ -566,12 +715,14 @@ def _dense_gradients(plan: _Plan, d_cur: torch.Tensor, mem: Tensors, start: Name
     total = torch.zeros_like(g["weight"])
     if start["spk"] is not None:
         total.addmm_(d_cur[0].t(), start["spk"])
-    spk = torch.empty((min(length, len(d_cur)), *d_cur.shape[1:]), dtype=plan.surrogate.dtype, device=d_cur.device)
+    spk = torch.empty(
+        (min(length, len(d_cur)), *d_cur.shape[1:]), dtype=plan.surrogate.dtype, device=d_cur.device
+    )
     for first in range(1, len(d_cur), length):
-        d = d_cur[first:first + length]
+        d = d_cur[first : first + length]
         for i in range(len(d)):
             plan.surrogate.fire(mem[first + i - 1], theta, spk[i])
-        total.addmm_(d.reshape(-1, d.shape[-1]).t(), spk[:len(d)].flatten(0, 1))
+        total.addmm_(d.reshape(-1, d.shape[-1]).t(), spk[: len(d)].flatten(0, 1))
     return out | {"weight": total}
 
 
@@ -582,16 +733,35 @@ class _Unroll(torch.autograd.Function):
     """A whole sequence as one node of the graph."""
 
     @staticmethod
-    def forward(ctx: Any, plan: _Plan, cur: torch.Tensor, mem0: torch.Tensor | None, syn0: torch.Tensor | None,
-                spk0: torch.Tensor | None, beta: torch.Tensor, alpha: torch.Tensor | None, theta: torch.Tensor,
-                weight: torch.Tensor | None, bias: torch.Tensor | None) -> tuple[torch.Tensor | None, ...]:
+    def forward(
+        ctx: Any,
+        plan: _Plan,
+        cur: torch.Tensor,
+        mem0: torch.Tensor | None,
+        syn0: torch.Tensor | None,
+        spk0: torch.Tensor | None,
+        beta: torch.Tensor,
+        alpha: torch.Tensor | None,
+        theta: torch.Tensor,
+        weight: torch.Tensor | None,
+        bias: torch.Tensor | None,
+    ) -> tuple[torch.Tensor | None, ...]:
         T, step = plan.num_steps, cur.shape if plan.held else cur.shape[1:]
         start = {"mem": mem0, "syn": syn0, "spk": spk0}
         p = {"beta": beta, "alpha": alpha, "theta": theta, "weight": weight, "bias": bias}
         # one full-length tensor at most: Isyn if α is learnt (U follows from it), else U (all else follows from it)
-        again = plan.recompute or (plan.compiled and plan.held and not plan.record_mem)  # from one step that is there
-        keep = "" if not plan.grad else "cur" if again else \
-            "syn" if alpha is not None and alpha.requires_grad else "mem"
+        again = plan.recompute or (
+            plan.compiled and plan.held and not plan.record_mem
+        )  # from one step that is there
+        keep = (
+            ""
+            if not plan.grad
+            else "cur"
+            if again
+            else "syn"
+            if alpha is not None and alpha.requires_grad
+            else "mem"
+        )
         spk_rec = cur.new_empty((T, *step), dtype=plan.surrogate.dtype)
         mem_rec = cur.new_empty((T, *step)) if plan.record_mem or keep == "mem" else None
         syn_rec = cur.new_empty((T, *step)) if keep == "syn" else None
@@ -601,8 +771,12 @@ class _Unroll(torch.autograd.Function):
 
         def work(b: Any) -> None:
             mem_b = [mem[b]] * T if mem_rec is None else list(mem_rec[:, b])
-            syn_b = None if syn is None else [syn[b]] * T if syn_rec is None else list(syn_rec[:, b])
-            _forward(plan, _steps(plan, cur, b), _cut(start, b), p, list(spk_rec[:, b]), mem_b, syn_b)
+            syn_b = (
+                None if syn is None else [syn[b]] * T if syn_rec is None else list(syn_rec[:, b])
+            )
+            _forward(
+                plan, _steps(plan, cur, b), _cut(start, b), p, list(spk_rec[:, b]), mem_b, syn_b
+            )
             if mem_rec is not None:
                 mem[b].copy_(mem_b[-1])
             if syn_rec is not None:
@@ -623,15 +797,24 @@ class _Unroll(torch.autograd.Function):
 
     @staticmethod
     @once_differentiable
-    def backward(ctx: Any, g_spk: torch.Tensor | None, g_mem: torch.Tensor | None, g_syn: torch.Tensor | None,
-                 g_last: torch.Tensor | None) -> tuple[torch.Tensor | None, ...]:
+    def backward(
+        ctx: Any,
+        g_spk: torch.Tensor | None,
+        g_mem: torch.Tensor | None,
+        g_syn: torch.Tensor | None,
+        g_last: torch.Tensor | None,
+    ) -> tuple[torch.Tensor | None, ...]:
         plan, T, step = ctx.plan, ctx.plan.num_steps, ctx.step
         kept, mem0, syn0, spk0, *values = ctx.saved_tensors
         start = {"mem": mem0, "syn": syn0, "spk": spk0}
         p = dict(zip(("beta", "alpha", "theta", "weight", "bias"), values, strict=True))
-        inputs = dict(zip(("cur", "mem0", "syn0", "spk0", *p), (kept, mem0, syn0, spk0, *values), strict=True))
+        inputs = dict(
+            zip(("cur", "mem0", "syn0", "spk0", *p), (kept, mem0, syn0, spk0, *values), strict=True)
+        )
         needs = dict(zip(inputs, ctx.needs_input_grad[1:], strict=True))
-        g: Named = {k: torch.zeros_like(v) if needs[k] and k != "cur" else None for k, v in inputs.items()}
+        g: Named = {
+            k: torch.zeros_like(v) if needs[k] and k != "cur" else None for k, v in inputs.items()
+        }
         if needs["cur"]:
             g["cur"] = kept.new_zeros(step) if plan.held else kept.new_empty((T, *step))
         if g_spk is not None:
@@ -646,21 +829,34 @@ class _Unroll(torch.autograd.Function):
             else:  # two buffers in turn, unless a dense layer's weights want to see all
                 d_all = kept.new_empty((T if dense else min(T, 2), *mem[0].shape))
             d_cur = d_all.unbind(0) * (T // len(d_all) + 1)
-            sums = _backward(plan, None if g_spk is None else g_spk[:, b].unbind(0),
-                             None if g_mem is None else g_mem[:, b].unbind(0),
-                             _cut({"syn": g_syn, "mem": g_last}, b), mem, syn, part, p, d_cur, g, b)
+            sums = _backward(
+                plan,
+                None if g_spk is None else g_spk[:, b].unbind(0),
+                None if g_mem is None else g_mem[:, b].unbind(0),
+                _cut({"syn": g_syn, "mem": g_last}, b),
+                mem,
+                syn,
+                part,
+                p,
+                d_cur,
+                g,
+                b,
+            )
             return sums | _dense_gradients(plan, d_all, mem, part, p["theta"], g) if dense else sums
 
         if plan.compiled:
             work = _compiled_backward(plan, ctx.keep, kept, g_spk, g_mem, g_last, start, p, g)
-        for sums in _each(_blocks(plan, step, p), work):  # in the order of the blocks, so that runs are repeatable
+        for sums in _each(
+            _blocks(plan, step, p), work
+        ):  # in the order of the blocks, so that runs are repeatable
             for k, part in sums.items():
                 g[k].add_(part)
         return None, *g.values()
 
 
-def _remember(plan: _Plan, keep: str, kept: torch.Tensor, b: slice, start: Named, p: Named, needs_syn: bool) \
-        -> tuple[Tensors, Tensors | None]:
+def _remember(
+    plan: _Plan, keep: str, kept: torch.Tensor, b: slice, start: Named, p: Named, needs_syn: bool
+) -> tuple[Tensors, Tensors | None]:
     """Membrane, and synaptic current if it is needed, of one block of the batch, from what was kept of it."""
     if keep == "mem":
         return kept[:, b].unbind(0), None
@@ -673,7 +869,11 @@ def _remember(plan: _Plan, keep: str, kept: torch.Tensor, b: slice, start: Named
         return mem, cur
     syn = None
     if p["alpha"] is not None:
-        syn = kept.new_empty((T, *cur[0].shape)).unbind(0) if needs_syn else [torch.empty_like(mem[0])] * T
+        syn = (
+            kept.new_empty((T, *cur[0].shape)).unbind(0)
+            if needs_syn
+            else [torch.empty_like(mem[0])] * T
+        )
     _forward(plan, cur, start, p, spk, mem, syn)
     return mem, syn
 
@@ -686,8 +886,9 @@ def _cut(tensors: Named, b: slice) -> Named:
     return {k: None if v is None else v[b] for k, v in tensors.items()}
 
 
-def _compiled_forward(plan: _Plan, cur: torch.Tensor, start: Named, p: Named, spk: torch.Tensor,
-                      mem: torch.Tensor) -> Callable[[slice], None]:
+def _compiled_forward(
+    plan: _Plan, cur: torch.Tensor, start: Named, p: Named, spk: torch.Tensor, mem: torch.Tensor
+) -> Callable[[slice], None]:
     """``_forward`` for flat steps by the compiled loops, as a function of the block; ``mem`` is (T, M) or (1, M)."""
     loops, drive = _loops(), cur[None] if plan.held else cur
     arrays = [_array(x) for x in (drive, *_each_neuron(start, p))]
@@ -695,24 +896,62 @@ def _compiled_forward(plan: _Plan, cur: torch.Tensor, start: Named, p: Named, sp
     return lambda b: loops.forward(*arrays, loops.RESETS[plan.reset], *outs, b.start, b.stop)
 
 
-def _compiled_backward(plan: _Plan, keep: str, kept: torch.Tensor, g_spk: torch.Tensor | None,
-                       g_mem: torch.Tensor | None, g_last: torch.Tensor | None, start: Named, p: Named,
-                       g: Named) -> Callable[[slice], dict[str, torch.Tensor]]:
+def _compiled_backward(
+    plan: _Plan,
+    keep: str,
+    kept: torch.Tensor,
+    g_spk: torch.Tensor | None,
+    g_mem: torch.Tensor | None,
+    g_last: torch.Tensor | None,
+    start: Named,
+    p: Named,
+    g: Named,
+) -> Callable[[slice], dict[str, torch.Tensor]]:
     """``_backward`` for flat steps by the compiled loops, as a function of the block."""
     loops, step = _loops(), kept.shape[-1:]
     row, rows = kept.new_empty(0), kept.new_empty((0, 0))
     mem, cur = (kept, rows) if keep == "mem" else (rows, kept[None] if plan.held else kept)
-    sums = {k: g[k] if g[k].dim() else kept.new_zeros(step) for k in ("beta", "theta") if g[k] is not None}
+    sums = {
+        k: g[k] if g[k].dim() else kept.new_zeros(step)
+        for k in ("beta", "theta")
+        if g[k] is not None
+    }
     d_cur = rows if g["cur"] is None else g["cur"][None] if plan.held else g["cur"]
     s = plan.surrogate
     kind, shift, factor = (0, s.shift, s.factor) if isinstance(s, _ATan) else (1, 1 / s.k, s.k**-2)
-    ins = [_array(x) for x in (rows if g_spk is None else g_spk, rows if g_mem is None else g_mem,
-                               row if g_last is None else g_last, mem, cur, *_each_neuron(start, p))]
-    outs = [_array(x) for x in (d_cur, sums.get("beta", row), sums.get("theta", row),
-                                row if g["mem0"] is None else g["mem0"])]
+    ins = [
+        _array(x)
+        for x in (
+            rows if g_spk is None else g_spk,
+            rows if g_mem is None else g_mem,
+            row if g_last is None else g_last,
+            mem,
+            cur,
+            *_each_neuron(start, p),
+        )
+    ]
+    outs = [
+        _array(x)
+        for x in (
+            d_cur,
+            sums.get("beta", row),
+            sums.get("theta", row),
+            row if g["mem0"] is None else g["mem0"],
+        )
+    ]
 
     def work(b: slice) -> dict[str, torch.Tensor]:
-        loops.backward(*ins, plan.num_steps, loops.RESETS[plan.reset], kind, shift, factor, *outs, b.start, b.stop)
+        loops.backward(
+            *ins,
+            plan.num_steps,
+            loops.RESETS[plan.reset],
+            kind,
+            shift,
+            factor,
+            *outs,
+            b.start,
+            b.stop,
+        )
         return {k: total[b].sum() for k, total in sums.items() if not g[k].dim()}
 
     return work
@@ -744,7 +983,11 @@ def _blocks(plan: _Plan, step: torch.Size, p: Named) -> list[Any]:
         size = -(-step[0] // _threads())
     elif plan.dense:  # a block a thread, in steps of 16 rows: matrix products want many
         number = min(_threads(), step[0] // 16)
-        size = -(-step[0] // (16 * number)) * 16 if number > 1 and _splits_exactly(*step, beta.dtype) else step[0]
+        size = (
+            -(-step[0] // (16 * number)) * 16
+            if number > 1 and _splits_exactly(*step, beta.dtype)
+            else step[0]
+        )
     elif any(v is not None and v.dim() == len(step) for v in p.values()):
         return one
     else:
@@ -786,11 +1029,16 @@ def _alone() -> None:
 def _workers(n: int) -> ThreadPoolExecutor:
     """``n`` threads in which PyTorch does not start threads of its own; made once."""
     global _pool
-    if _pool is None or _pool[:2] != (os.getpid(), n):  # a forked process has no threads but the one that forked
+    if _pool is None or _pool[:2] != (
+        os.getpid(),
+        n,
+    ):  # a forked process has no threads but the one that forked
         pool, together = ThreadPoolExecutor(n, "unroll", initializer=_alone), Barrier(n)
         for started in [pool.submit(together.wait) for _ in range(n)]:
             started.result()
-        torch.set_num_threads(torch.get_num_threads())  # the workers have set the number for threads to come
+        torch.set_num_threads(
+            torch.get_num_threads()
+        )  # the workers have set the number for threads to come
         _pool = os.getpid(), n, pool
     return _pool[2]
 

@@ -27,7 +27,9 @@ def load_script(name: str) -> ModuleType:
     return module
 
 
-def check_refused(lesson: ModuleType, flags: tuple[str, ...], capsys: pytest.CaptureFixture[str], folder: Path) -> None:
+def check_refused(
+    lesson: ModuleType, flags: tuple[str, ...], capsys: pytest.CaptureFixture[str], folder: Path
+) -> None:
     """Bad flags end a lesson with code 2 and one line that names the first of them; ``folder`` stays empty."""
     from common.lesson import start
 

@@ -37,5 +37,14 @@ def three_classes(n: int = 300, seed: int = 0) -> ImageData:
     x = (torch.eye(3)[y].repeat_interleave(2, 1) + 0.4 * torch.rand(n, 6, generator=g)).clamp(0, 1)
     x = torch.cat([x, torch.rand(n, 2, generator=g)], 1)
     third = n // 3
-    return ImageData("three patterns", False, ("a", "b", "c"), x[:third], y[:third], x[third:2 * third],
-                     y[third:2 * third], x[2 * third:], y[2 * third:])
+    return ImageData(
+        "three patterns",
+        False,
+        ("a", "b", "c"),
+        x[:third],
+        y[:third],
+        x[third : 2 * third],
+        y[third : 2 * third],
+        x[2 * third :],
+        y[2 * third :],
+    )

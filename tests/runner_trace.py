@@ -1,6 +1,6 @@
 """What the runner's page does, recorded, so that the simulator can be compared with it where there is no browser.
 
-    uv run tests/runner_trace.py          plays in Chromium for some seconds and writes games/runner/trace.json
+uv run tests/runner_trace.py          plays in Chromium for some seconds and writes games/runner/trace.json
 """
 
 from __future__ import annotations
@@ -39,7 +39,9 @@ RUN_LOGIC = """([seed, jumps, ticks, every]) => {
 def window(kind: np.ndarray, speed: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
     """When to leave the ground before a thing that stands: first and last tick, counted back from the touch of its
     front. From y = 17.5·n − 0.4375·n·(n + 1), worked out here once more, in real numbers."""
-    top, w = (np.array([getattr(k, name) for k in runner.KINDS], float)[kind] for name in ("top", "w"))
+    top, w = (
+        np.array([getattr(k, name) for k in runner.KINDS], float)[kind] for name in ("top", "w")
+    )
     b = runner.JUMP - runner.GRAVITY / 2
     root = np.sqrt(np.maximum(b * b - 2 * runner.GRAVITY * top, 0))
     up, down = (b - root) / runner.GRAVITY, (b + root) / runner.GRAVITY
@@ -71,7 +73,9 @@ def scripts() -> list[tuple[int, list[int], int]]:
     found = [(seed, good_run(seed, 4000), 4000) for seed in (0, 1, 4294967295)]
     for seed in range(10, 22):
         rng = np.random.default_rng(seed)
-        careless = set(rng.integers(0, 3000, 6).tolist()) | set(range(seed * 3, seed * 3 + seed % 5 * 20))
+        careless = set(rng.integers(0, 3000, 6).tolist()) | set(
+            range(seed * 3, seed * 3 + seed % 5 * 20)
+        )
         good = good_run(seed, 40 * (seed - 8))
         found.append((seed, sorted(careless | set(good)), 3000))
     return found
@@ -99,10 +103,17 @@ def pictures(page: Page, seed: int, moments: int = 5) -> list[dict[str, Any]]:
         frame = runner.shrink(page.grey(CROP))
         page.key_up("Space")
         page.evaluate("__resumeGame()")
-        found.append({"seed": state["debug"]["runSeed"], "tick": state["debug"]["tick"], "score":
-                      state["game_state"]["score"], "distance": state["metrics"]["distance"],
-                      "y": state["game_state"]["player"]["y"], "log": state["debug"]["keyLog"],
-                      "frame": base64.b64encode(frame.tobytes()).decode()})
+        found.append(
+            {
+                "seed": state["debug"]["runSeed"],
+                "tick": state["debug"]["tick"],
+                "score": state["game_state"]["score"],
+                "distance": state["metrics"]["distance"],
+                "y": state["game_state"]["player"]["y"],
+                "log": state["debug"]["keyLog"],
+                "frame": base64.b64encode(frame.tobytes()).decode(),
+            }
+        )
         if state["terminal"]["isTerminal"]:
             break
     return found
@@ -111,10 +122,16 @@ def pictures(page: Page, seed: int, moments: int = 5) -> list[dict[str, Any]]:
 def main() -> None:
     with served(runner.FOLDER) as address, Page() as page:
         page.goto(address)
-        trace = {"what": "recorded by tests/runner_trace.py", "every": EVERY, "logic": logic(page),
-                 "pictures": [p for seed in (3, 5, 8) for p in pictures(page, seed)]}
+        trace = {
+            "what": "recorded by tests/runner_trace.py",
+            "every": EVERY,
+            "logic": logic(page),
+            "pictures": [p for seed in (3, 5, 8) for p in pictures(page, seed)],
+        }
     text = json.dumps(trace, separators=(",", ":")) + "\n"
-    print(f"saved {write_atomic(TRACE, lambda tmp: tmp.write_text(text, encoding='utf-8')).relative_to(ROOT)}")
+    print(
+        f"saved {write_atomic(TRACE, lambda tmp: tmp.write_text(text, encoding='utf-8')).relative_to(ROOT)}"
+    )
 
 
 if __name__ == "__main__":

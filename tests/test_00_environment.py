@@ -35,34 +35,54 @@ class Saboteur(importlib.abc.MetaPathFinder, importlib.abc.Loader):
 
 sys.meta_path.insert(0, Saboteur())
 """
-OPTIONAL = ("torchvision sklearn safetensors tonic nir nirtorch neurobench akida quantizeml cnn2snn tensorflow "
-            "gymnasium ale_py playwright")
+OPTIONAL = (
+    "torchvision sklearn safetensors tonic nir nirtorch neurobench akida quantizeml cnn2snn tensorflow "
+    "gymnasium ale_py playwright"
+)
 
 
 RUNS = {  # what is sabotaged; two run at a time
-    "absent": {"HIDE": OPTIONAL}, "broken": {"BREAK": OPTIONAL}, "hide torch": {"HIDE": "torch"},
-    "break torch": {"BREAK": "torch"}, "hide snntorch": {"HIDE": "snntorch"},
+    "absent": {"HIDE": OPTIONAL},
+    "broken": {"BREAK": OPTIONAL},
+    "hide torch": {"HIDE": "torch"},
+    "break torch": {"BREAK": "torch"},
+    "hide snntorch": {"HIDE": "snntorch"},
 }
 
 
 @pytest.fixture(scope="module")
-def runs(tmp_path_factory: pytest.TempPathFactory) -> dict[str, tuple[subprocess.CompletedProcess[str], Path]]:
+def runs(
+    tmp_path_factory: pytest.TempPathFactory,
+) -> dict[str, tuple[subprocess.CompletedProcess[str], Path]]:
     site = tmp_path_factory.mktemp("site")
     (site / "sitecustomize.py").write_text(SABOTAGE, encoding="utf-8")
-    clean = {k: v for k, v in os.environ.items() if k != "SNN_DATA"} | {"PYTHONPATH": str(site), "OMP_NUM_THREADS": "1"}
+    clean = {k: v for k, v in os.environ.items() if k != "SNN_DATA"} | {
+        "PYTHONPATH": str(site),
+        "OMP_NUM_THREADS": "1",
+    }
 
     def one(name: str) -> tuple[subprocess.CompletedProcess[str], Path]:
         folder = tmp_path_factory.mktemp("run")
         command = [sys.executable, str(ROOT / "00_environment_test.py"), "--smoke"]
-        return subprocess.run(command, cwd=folder, env=clean | RUNS[name], text=True, capture_output=True, timeout=120,
-                              encoding="utf-8", check=False), folder
+        return subprocess.run(
+            command,
+            cwd=folder,
+            env=clean | RUNS[name],
+            text=True,
+            capture_output=True,
+            timeout=120,
+            encoding="utf-8",
+            check=False,
+        ), folder
 
     with ThreadPoolExecutor(2) as pool:
         return dict(zip(RUNS, pool.map(one, RUNS), strict=True))
 
 
 def verdict(folder: Path) -> dict[str, dict[str, str]]:
-    metrics = json.loads((folder / "results/smoke/00_environment_test/metrics.json").read_text(encoding="utf-8"))
+    metrics = json.loads(
+        (folder / "results/smoke/00_environment_test/metrics.json").read_text(encoding="utf-8")
+    )
     return {v["part"]: v for v in metrics["verdict"]}
 
 
@@ -74,9 +94,22 @@ def test_everything_optional_is_absent(runs: dict) -> None:
     assert done.returncode == 0 and done.stderr == "", done.stderr[-2000:]
     found = verdict(folder)
     assert found["core"]["state"] == "ready"
-    for part in ("images", "events", "exchange", "measurement", "Akida", "conversion", "Pong", "browser"):
+    for part in (
+        "images",
+        "events",
+        "exchange",
+        "measurement",
+        "Akida",
+        "conversion",
+        "Pong",
+        "browser",
+    ):
         assert found[part]["state"] == "missing", part
-        assert "uv pip install" in found[part]["remark"] or sys.platform == "darwin" or sys.version_info >= (3, 13)
+        assert (
+            "uv pip install" in found[part]["remark"]
+            or sys.platform == "darwin"
+            or sys.version_info >= (3, 13)
+        )
     assert "CUDA/ROCm Available: " in done.stdout and "Akida version: none" in done.stdout
 
 
@@ -86,15 +119,21 @@ def test_everything_optional_is_broken(runs: dict) -> None:
     found = verdict(folder)
     for part in ("images", "events", "exchange", "measurement", "Akida", "Pong", "browser"):
         assert found[part]["state"] == "broken", part
-        assert found[part]["remark"] == "OSError: libdamaged.so.1: cannot open shared object file second line", part
+        assert (
+            found[part]["remark"]
+            == "OSError: libdamaged.so.1: cannot open shared object file second line"
+        ), part
     assert "/opt/somewhere" not in done.stdout, "folders of the machine stay out of results"
 
 
-@pytest.mark.parametrize(("name", "text"), [
-    ("break torch", "core broken: torch is broken (OSError: libdamaged.so.1"),
-    ("hide torch", "core broken: torch is not installed"),
-    ("hide snntorch", "core broken: snntorch is not installed"),
-])
+@pytest.mark.parametrize(
+    ("name", "text"),
+    [
+        ("break torch", "core broken: torch is broken (OSError: libdamaged.so.1"),
+        ("hide torch", "core broken: torch is not installed"),
+        ("hide snntorch", "core broken: snntorch is not installed"),
+    ],
+)
 def test_core_broken_is_one_clear_line(runs: dict, name: str, text: str) -> None:
     done, folder = runs[name]
     assert done.returncode == 1
@@ -105,19 +144,28 @@ def test_core_broken_is_one_clear_line(runs: dict, name: str, text: str) -> None
 
 
 @pytest.mark.parametrize("package", ["numpy", "matplotlib", "rich", "tyro"])
-def test_the_other_parts_of_the_core(package: str, monkeypatch: pytest.MonkeyPatch,
-                                     capsys: pytest.CaptureFixture[str]) -> None:
-    monkeypatch.setattr(m, "look_at", lambda lib: m.State("missing" if lib.package == package else "found", "1"))
+def test_the_other_parts_of_the_core(
+    package: str, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setattr(
+        m, "look_at", lambda lib: m.State("missing" if lib.package == package else "found", "1")
+    )
     assert m.say_core_is_broken(ImportError("x")) == 1
     err = capsys.readouterr().err
-    assert err.startswith(f"error: core broken: {package} is not installed; ") and err.count("\n") == 1
+    assert (
+        err.startswith(f"error: core broken: {package} is not installed; ") and err.count("\n") == 1
+    )
 
 
-def test_a_fault_outside_the_core_still_is_one_line(monkeypatch: pytest.MonkeyPatch,
-                                                    capsys: pytest.CaptureFixture[str]) -> None:
+def test_a_fault_outside_the_core_still_is_one_line(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
     monkeypatch.setattr(m, "look_at", lambda lib: m.State("found", "1"))
     assert m.say_core_is_broken(ImportError("cannot import name 'x'")) == 1
-    assert "core broken: an import is broken (ImportError: cannot import name 'x')" in capsys.readouterr().err
+    assert (
+        "core broken: an import is broken (ImportError: cannot import name 'x')"
+        in capsys.readouterr().err
+    )
 
 
 # ------------------------------------------------------------------ one library, one part
@@ -130,17 +178,30 @@ def library(module: str = "no_such_module_xyz", slow: bool = False) -> object:
 @pytest.mark.parametrize("slow", [False, True])
 @pytest.mark.parametrize("deep", [False, True])
 def test_missing_library_names_its_cure(slow: bool, deep: bool) -> None:
-    assert m.look_at(library(slow=slow), deep) == m.State("missing", "", "uv pip install no_such_module_xyz")
+    assert m.look_at(library(slow=slow), deep) == m.State(
+        "missing", "", "uv pip install no_such_module_xyz"
+    )
 
 
-@pytest.mark.parametrize(("source", "note"), [
-    ("raise RuntimeError('two\\nlines')", "RuntimeError: two lines"),
-    ("import no_such_dependency_xyz", "ModuleNotFoundError: No module named 'no_such_dependency_xyz'"),
-    ("from math import no_such_name", "ImportError: cannot import name 'no_such_name' from 'math'"),
-    ("this is no Python", "SyntaxError: invalid syntax"),
-    ("raise ValueError", "ValueError"),
-])
-def test_broken_library(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, source: str, note: str) -> None:
+@pytest.mark.parametrize(
+    ("source", "note"),
+    [
+        ("raise RuntimeError('two\\nlines')", "RuntimeError: two lines"),
+        (
+            "import no_such_dependency_xyz",
+            "ModuleNotFoundError: No module named 'no_such_dependency_xyz'",
+        ),
+        (
+            "from math import no_such_name",
+            "ImportError: cannot import name 'no_such_name' from 'math'",
+        ),
+        ("this is no Python", "SyntaxError: invalid syntax"),
+        ("raise ValueError", "ValueError"),
+    ],
+)
+def test_broken_library(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, source: str, note: str
+) -> None:
     (tmp_path / "broken_package_xyz.py").write_text(source, encoding="utf-8")
     monkeypatch.syspath_prepend(str(tmp_path))
     monkeypatch.setenv("PYTHONPATH", str(tmp_path))
@@ -166,18 +227,23 @@ def test_slow_library_is_looked_up_but_not_imported() -> None:
 def test_core_and_pins() -> None:
     pins = m.pins()
     assert {"torch", "snntorch", "akida", "tensorflow", "ale-py"} <= set(pins)
-    assert all(lib.package in pins for lib in m.LIBRARIES), "the table names a version for each library"
+    assert all(lib.package in pins for lib in m.LIBRARIES), (
+        "the table names a version for each library"
+    )
     assert m.cure("tonic") == f"uv pip install tonic=={pins['tonic']}"
     assert "--reinstall" in m.cure("torch", again=True)
 
 
-@pytest.mark.parametrize(("text", "expected"), [
-    ("/home/ann/.venv/lib/libx.so.1: no such file", "libx.so.1: no such file"),
-    (r"C:\Users\Ann\x.dll was not found", "x.dll was not found"),
-    ("see https://example.org/a/b for help", "see https://example.org/a/b for help"),
-    ("1/2 of it, a\nb", "1/2 of it, a b"),
-    ("", ""),
-])
+@pytest.mark.parametrize(
+    ("text", "expected"),
+    [
+        ("/home/ann/.venv/lib/libx.so.1: no such file", "libx.so.1: no such file"),
+        (r"C:\Users\Ann\x.dll was not found", "x.dll was not found"),
+        ("see https://example.org/a/b for help", "see https://example.org/a/b for help"),
+        ("1/2 of it, a\nb", "1/2 of it, a b"),
+        ("", ""),
+    ],
+)
 def test_one_line(text: str, expected: str) -> None:
     assert m.one_line(text) == expected
 
@@ -187,11 +253,16 @@ def test_one_line_is_short() -> None:
 
 
 def test_part() -> None:
-    found, missing, broken = m.State("found"), m.State("missing", "", "get it"), m.State("broken", "1", "why")
+    found, missing, broken = (
+        m.State("found"),
+        m.State("missing", "", "get it"),
+        m.State("broken", "1", "why"),
+    )
 
     def fails(error: Exception) -> object:
         def check() -> str:
             raise error
+
         return check
 
     assert m.part(lambda: "fine", found) == ("ready", "fine")
@@ -202,14 +273,23 @@ def test_part() -> None:
     assert m.part(fails(FileNotFoundError("x")), found)[0] == "broken"
 
 
-@pytest.mark.parametrize(("status", "state", "chips"), [
-    (("hardware", "Found 1 Akida device(s)", "2.19.1", 1), "ready", 1),
-    (("simulator", "Found 0 Akida device(s): no card", "2.19.1", 0), "simulator only", 0),
-    (("simulator", "the driver answered with an error: no right", "2.19.1", 0), "simulator only", 0),
-    (("absent", "the akida package is not installed (pip …)", "", 0), "missing", 0),
-    (("absent", "the akida package is broken: x", "", 0), "broken", 0),
-])
-def test_akida_states(monkeypatch: pytest.MonkeyPatch, status: tuple, state: str, chips: int) -> None:
+@pytest.mark.parametrize(
+    ("status", "state", "chips"),
+    [
+        (("hardware", "Found 1 Akida device(s)", "2.19.1", 1), "ready", 1),
+        (("simulator", "Found 0 Akida device(s): no card", "2.19.1", 0), "simulator only", 0),
+        (
+            ("simulator", "the driver answered with an error: no right", "2.19.1", 0),
+            "simulator only",
+            0,
+        ),
+        (("absent", "the akida package is not installed (pip …)", "", 0), "missing", 0),
+        (("absent", "the akida package is broken: x", "", 0), "broken", 0),
+    ],
+)
+def test_akida_states(
+    monkeypatch: pytest.MonkeyPatch, status: tuple, state: str, chips: int
+) -> None:
     from akd1000.backend import AkidaStatus
 
     monkeypatch.setattr(m, "akida_status", lambda: AkidaStatus(*status))
@@ -277,12 +357,16 @@ def test_run_equals_the_steps() -> None:
     net, x = m.SmallNet(), m.random_spikes(7, 3)
     assert x.shape == (7, 3, 100) and set(x.unique().tolist()) == {0, 1}
     stepped = m.step_by_step(net, x)
-    assert torch.equal(stepped, net.run(x)) and torch.equal(stepped, m.step_by_step(net, x)), "starts from rest"
+    assert torch.equal(stepped, net.run(x)) and torch.equal(stepped, m.step_by_step(net, x)), (
+        "starts from rest"
+    )
 
 
 @pytest.mark.parametrize(("num_steps", "batch_size"), [(1, 1), (10, 3), (50, 128)])
 def test_memory_is_the_line_of_equation_1(num_steps: int, batch_size: int) -> None:
-    r = m.experiment_memory(m.Config(num_steps=num_steps, batch_size=batch_size), torch.device("cpu"))
+    r = m.experiment_memory(
+        m.Config(num_steps=num_steps, batch_size=batch_size), torch.device("cpu")
+    )
     assert len(r["steps"]) == 5 and r["r2"] > 0.9999
     assert r["slope"] == pytest.approx(batch_size * 200 * 4, rel=1e-2)
     if batch_size == 128:
@@ -295,5 +379,7 @@ def test_zeros_and_times() -> None:
     r = m.experiment_zeros(cfg, torch.device("cpu"))
     assert 0.8 < r["zeros"] < 1 and r["n"] == 20 * 16 * 100 and r["spk"].shape == (20, 100)
     times = m.experiment_time(cfg)
-    assert list(times)[-1] == "cpu" and all(ms > 0 for by_batch in times.values() for ms in by_batch.values())
+    assert list(times)[-1] == "cpu" and all(
+        ms > 0 for by_batch in times.values() for ms in by_batch.values()
+    )
     assert np.isfinite(list(times["cpu"].values())).all()

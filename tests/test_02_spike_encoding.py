@@ -32,7 +32,9 @@ def test_latency_is_equation_2(x):
     spk = L.encode("latency", x, CFG)
     pixels = x.flatten(1)
     fires = pixels >= CFG.pixel_threshold
-    assert torch.equal(spk.sum(0), fires.float()), "one spike for each pixel of ink, none for the others"
+    assert torch.equal(spk.sum(0), fires.float()), (
+        "one spike for each pixel of ink, none for the others"
+    )
     exact = (CFG.num_steps - 1) * (1 - pixels)
     off = (spk.argmax(0) - exact).abs()[fires]
     # below the threshold's own time the ramp is cut off, hence the small extra
@@ -45,7 +47,9 @@ def test_rate_has_the_mean_and_variance_of_equation_1():
     for code, gain in (("rate", 1.0), ("sparse rate", CFG.gain)):
         count = L.encode(code, x, CFG).sum(0)
         p, T = gain * 0.6, CFG.num_steps
-        assert count.mean().item() == pytest.approx(T * p, abs=5 * math.sqrt(T * p * (1 - p) / 4000))
+        assert count.mean().item() == pytest.approx(
+            T * p, abs=5 * math.sqrt(T * p * (1 - p) / 4000)
+        )
         assert count.var().item() == pytest.approx(T * p * (1 - p), rel=0.15)
 
 
@@ -55,14 +59,20 @@ def test_delta_is_equation_3_by_a_loop(x):
     n = frames.shape[2]
     for t in range(CFG.num_steps):
         change = frames[t] - frames[t - 1] if t else np.zeros_like(frames[0])
-        np.testing.assert_array_equal(spk[t, :, :n].numpy(), change >= np.float32(CFG.delta_threshold))
-        np.testing.assert_array_equal(spk[t, :, n:].numpy(), change <= -np.float32(CFG.delta_threshold))
+        np.testing.assert_array_equal(
+            spk[t, :, :n].numpy(), change >= np.float32(CFG.delta_threshold)
+        )
+        np.testing.assert_array_equal(
+            spk[t, :, n:].numpy(), change <= -np.float32(CFG.delta_threshold)
+        )
 
 
 @pytest.mark.parametrize("T", [1, 2, 12, 13, 14, 40])
 def test_laps_of_delta_equal_spikegen_on_all_frames(x, T):
     cfg = L.Config(num_steps=T)
-    whole = L.spikegen.delta(L.moving(x[:2], T), threshold=cfg.delta_threshold, padding=True, off_spike=True)
+    whole = L.spikegen.delta(
+        L.moving(x[:2], T), threshold=cfg.delta_threshold, padding=True, off_spike=True
+    )
     spk = L.encode("delta", x[:2], cfg)
     assert torch.equal(spk[..., :784] - spk[..., 784:], whole)
 
@@ -80,13 +90,19 @@ def test_shift_moves_and_fills_with_black():
 def test_traces_equal_a_leaky_neuron_that_never_fires(x):
     torch.manual_seed(0)
     spk = (torch.rand(12, 3, 5) < 0.4).float()
-    neuron, mem, mem_rec = snn.Leaky(beta=0.8, threshold=1e9, reset_mechanism="none"), torch.zeros(3, 5), []
+    neuron, mem, mem_rec = (
+        snn.Leaky(beta=0.8, threshold=1e9, reset_mechanism="none"),
+        torch.zeros(3, 5),
+        [],
+    )
     for spk_t in spk:
         _, mem = neuron(spk_t, mem)
         mem_rec.append(mem)
     steps = [0, 3, 11]
     weights = L.trace_weights(steps, 12, 0.8)
-    torch.testing.assert_close((weights @ spk.flatten(1)).view(3, 3, 5), torch.stack(mem_rec)[steps])
+    torch.testing.assert_close(
+        (weights @ spk.flatten(1)).view(3, 3, 5), torch.stack(mem_rec)[steps]
+    )
     assert torch.equal(L.trace_weights([11], 12, 1.0), torch.ones(1, 12)), "β = 1 counts"
 
 
@@ -105,12 +121,16 @@ def test_binomial_and_information_in_closed_form():
     p = L.counts_given(torch.tensor([0.0, 0.3, 1.0]), 7)
     torch.testing.assert_close(p.sum(1), torch.ones(3, dtype=torch.float64))
     expected = [math.comb(7, k) * 0.3**k * 0.7 ** (7 - k) for k in range(8)]
-    torch.testing.assert_close(p[1], torch.tensor(expected, dtype=torch.float64), rtol=1e-6, atol=1e-9)
+    torch.testing.assert_close(
+        p[1], torch.tensor(expected, dtype=torch.float64), rtol=1e-6, atol=1e-9
+    )
     assert p[0, 0] == 1 and p[2, 7] == 1
     # a binary symmetric channel with error e and even inputs has 1 − H(e) bits
     e = 0.11
     h = -(e * math.log2(e) + (1 - e) * math.log2(1 - e))
-    assert L.mutual_information(torch.tensor([[1 - e, e], [e, 1 - e]])) == pytest.approx(1 - h, abs=1e-6)
+    assert L.mutual_information(torch.tensor([[1 - e, e], [e, 1 - e]])) == pytest.approx(
+        1 - h, abs=1e-6
+    )
     assert L.mutual_information(torch.ones(5, 4)) == pytest.approx(0, abs=1e-12)
     assert L.mutual_information(torch.eye(8)) == pytest.approx(3)
 
@@ -125,16 +145,33 @@ def test_information_never_exceeds_the_entropy_of_the_pixels(x):
     level = (x * 255).round().long().flatten(1)
     for code in ("rate", "latency"):
         spk = L.encode(code, x, CFG)
-        y = spk.sum(0).long() if code == "rate" else torch.where(spk.any(0), spk.argmax(0), CFG.num_steps)
+        y = (
+            spk.sum(0).long()
+            if code == "rate"
+            else torch.where(spk.any(0), spk.argmax(0), CFG.num_steps)
+        )
         joint = torch.bincount((level * 13 + y).flatten(), minlength=256 * 13).view(256, 13)
-        assert L.mutual_information(joint) == pytest.approx(r[code]["bits"], rel=0.06 if code == "rate" else 1e-5)
+        assert L.mutual_information(joint) == pytest.approx(
+            r[code]["bits"], rel=0.06 if code == "rate" else 1e-5
+        )
     pixels = x.flatten()
-    assert r["latency"]["spikes"] * len(x) == pytest.approx(float((pixels >= CFG.pixel_threshold).sum()))
-    assert r["latency"]["silent"] == pytest.approx((pixels < CFG.pixel_threshold).float().mean().item())
+    assert r["latency"]["spikes"] * len(x) == pytest.approx(
+        float((pixels >= CFG.pixel_threshold).sum())
+    )
+    assert r["latency"]["silent"] == pytest.approx(
+        (pixels < CFG.pixel_threshold).float().mean().item()
+    )
 
 
-@pytest.mark.parametrize("a, b, expected", [
-    ([3, 2, 1], [2, 2, 2], 1.0), ([3, 1], [2, 2], 0.5), ([1, 1], [2, 0], 0.0), ([3, 3, 3], [1, 1, 1], 2.0)])
+@pytest.mark.parametrize(
+    "a, b, expected",
+    [
+        ([3, 2, 1], [2, 2, 2], 1.0),
+        ([3, 1], [2, 2], 0.5),
+        ([1, 1], [2, 0], 0.0),
+        ([3, 3, 3], [1, 1, 1], 2.0),
+    ],
+)
 def test_crossing(a, b, expected):
     assert L.crossing(range(len(a)), a, b) == pytest.approx(expected)
 
@@ -182,7 +219,9 @@ def test_read_out_learns_and_equals_its_formula(data, tmp_path):
     tr = L.traces("latency", data.x_test, [0, 3], cfg, CPU)
     with torch.no_grad():
         out = net.run(tr)
-        torch.testing.assert_close(out[1], tr[:, 1] @ net.weight[1] + net.bias[1], rtol=1e-4, atol=1e-5)
+        torch.testing.assert_close(
+            out[1], tr[:, 1] @ net.weight[1] + net.bias[1], rtol=1e-4, atol=1e-5
+        )
     assert (out[1].argmax(1) == data.y_test).float().mean() > 0.5
 
 

@@ -33,7 +33,9 @@ def raster(seed: int, T: int, N: int, p: float) -> np.ndarray:
 
 
 @settings(max_examples=40, deadline=None)
-@given(seed=st.integers(0, 10**6), T=st.integers(10, 80), N=st.integers(2, 8), p=st.floats(0.05, 0.95))
+@given(
+    seed=st.integers(0, 10**6), T=st.integers(10, 80), N=st.integers(2, 8), p=st.floats(0.05, 0.95)
+)
 def test_rho_is_mean_covariance_over_mean_variance(seed: int, T: int, N: int, p: float) -> None:
     spk = raster(seed, T, N, p)
     if spk.var(0).mean() == 0:
@@ -49,20 +51,26 @@ def test_copies_are_synchronous_and_order_of_neurons_does_not_matter() -> None:
     one = raster(0, 300, 1, 0.2)
     assert lesson.synchrony(np.repeat(one, 7, 1)) == pytest.approx((1, 1))
     spk = raster(1, 300, 9, 0.2)
-    assert lesson.synchrony(spk[:, ::-1]) == pytest.approx(lesson.synchrony(spk), abs=1e-6)  # float32 sums
+    assert lesson.synchrony(spk[:, ::-1]) == pytest.approx(
+        lesson.synchrony(spk), abs=1e-6
+    )  # float32 sums
 
 
 def test_intervals_cv_and_fano_by_hand() -> None:
     spk = np.zeros((12, 2), np.float32)
-    spk[[0, 2, 6, 11], 0] = 1      # intervals 2, 4, 5
-    spk[5, 1] = 1                  # no interval: does not count
+    spk[[0, 2, 6, 11], 0] = 1  # intervals 2, 4, 5
+    spk[5, 1] = 1  # no interval: does not count
     assert [i.tolist() for i in lesson.intervals(spk)] == [[2, 4, 5], []]
     assert lesson.cv_isi(spk) == pytest.approx(np.std([2, 4, 5]) / np.mean([2, 4, 5]))
     # windows of 4: neuron 0 has counts 2, 1, 1; neuron 1 has 0, 1, 0
-    assert lesson.fano(spk, 4) == pytest.approx(np.mean([(2 / 9) / (4 / 3), (2 / 9) / (1 / 3)]), rel=1e-5)
+    assert lesson.fano(spk, 4) == pytest.approx(
+        np.mean([(2 / 9) / (4 / 3), (2 / 9) / (1 / 3)]), rel=1e-5
+    )
 
 
-@pytest.mark.parametrize("spk", [np.zeros((20, 5)), np.ones((20, 5)), np.ones((1, 1)), np.zeros((2, 3))])
+@pytest.mark.parametrize(
+    "spk", [np.zeros((20, 5)), np.ones((20, 5)), np.ones((1, 1)), np.zeros((2, 3))]
+)
 def test_indices_of_degenerate_rasters(spk: np.ndarray) -> None:
     assert lesson.synchrony(spk) == (0.0, 0.0)
     assert lesson.cv_isi(spk) in (0.0,) or np.isnan(lesson.cv_isi(spk))
@@ -111,7 +119,9 @@ def test_white_noise_has_the_spread_it_says() -> None:
 def test_names_unseen_populations_of_another_seed() -> None:
     cfg = lesson.Config(seed=77, populations=40)
     limits = lesson.set_limits(cfg)
-    assert np.allclose(limits, lesson.Limits(), rtol=0.8), "the defaults are far from what the ranges give"
+    assert np.allclose(limits, lesson.Limits(), rtol=0.8), (
+        "the defaults are far from what the ranges give"
+    )
     diagnosis = lesson.experiment_diagnosis(cfg, limits)
     for name in ("unseen ranges", "other mechanism"):
         assert (np.diag(diagnosis[name]["matrix"]) >= 36).all(), diagnosis[name]["matrix"]
@@ -133,7 +143,9 @@ def test_codes_have_their_signature() -> None:
     torch.manual_seed(0)
     image = torch.rand(28, 28)
     codes = lesson.encode_three_ways(image, 20)
-    assert set(codes) == {"rate", "latency", "delta"} and all(c.shape == (20, 784) for c in codes.values())
+    assert set(codes) == {"rate", "latency", "delta"} and all(
+        c.shape == (20, 784) for c in codes.values()
+    )
     assert codes["latency"].sum(0).max() == 1
     moves = np.arange(20) % 4 == 0
     assert (codes["delta"][~moves] == 0).all() and (codes["delta"][moves][1:] != 0).any()
@@ -184,7 +196,9 @@ def test_numbers_of_a_layer_are_those_of_its_spikes(healthy: TinyNet) -> None:
     assert found.healthy and found.stale == 0 and found.lines() == []
     assert [la.name for la in found.layers] == ["lif1", "lif2"]
     reset_state(healthy)
-    spk1 = torch.stack([healthy.lif1(healthy.fc1(x_t)) for x_t in encode(DATA.x_train[:30])])  # (T, B, N)
+    spk1 = torch.stack(
+        [healthy.lif1(healthy.fc1(x_t)) for x_t in encode(DATA.x_train[:30])]
+    )  # (T, B, N)
     share = spk1.detach().mean((0, 1))
     first = found.layers[0]
     assert first.rate == pytest.approx(share.mean().item(), abs=1e-6)
@@ -218,9 +232,13 @@ class Deep(torch.nn.Module):
     def __init__(self, spike_grad=None, stale: bool = False) -> None:
         super().__init__()
         torch.manual_seed(1)
-        self.fcs = torch.nn.ModuleList(torch.nn.Linear(a, b) for a, b in ((8, 20), (20, 20), (20, 3)))
-        self.lifs = torch.nn.ModuleList(snn.Leaky(beta=0.9, init_hidden=True, spike_grad=spike_grad, output=i == 2)
-                                        for i in range(3))
+        self.fcs = torch.nn.ModuleList(
+            torch.nn.Linear(a, b) for a, b in ((8, 20), (20, 20), (20, 3))
+        )
+        self.lifs = torch.nn.ModuleList(
+            snn.Leaky(beta=0.9, init_hidden=True, spike_grad=spike_grad, output=i == 2)
+            for i in range(3)
+        )
         self.stale = stale
         with torch.no_grad():
             for fc in self.fcs:
@@ -264,8 +282,12 @@ def test_a_silent_output_read_by_its_membrane_is_not_ill() -> None:
     net = Deep()
     net.lifs[2].threshold.fill_(1e6)
     assert look(net).problems == ()
-    by_count = diagnose(net, encode(DATA.x_train[:30]), DATA.y_train[:30],
-                        lambda out, y: torch.nn.functional.cross_entropy(out[0].sum(0), y))
+    by_count = diagnose(
+        net,
+        encode(DATA.x_train[:30]),
+        DATA.y_train[:30],
+        lambda out, y: torch.nn.functional.cross_entropy(out[0].sum(0), y),
+    )
     assert by_count.problems == ("silence",)
 
 
@@ -281,7 +303,9 @@ def test_without_labels_without_neurons_and_with_one_step() -> None:
     assert len(diagnose(Deep(), encode(DATA.x_train[:30])[:1]).layers) == 3
 
 
-def test_fit_says_what_is_wrong_and_nothing_when_well(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+def test_fit_says_what_is_wrong_and_nothing_when_well(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
     run = begin(LessonConfig(out_dir=tmp_path, device="cpu"), "test")
     for net, times in ((Deep(), 0), (Deep(surrogate.fast_sigmoid(slope=3000)), 2)):
         capsys.readouterr()
@@ -289,7 +313,14 @@ def test_fit_says_what_is_wrong_and_nothing_when_well(tmp_path: Path, capsys: py
         out = capsys.readouterr().out
         assert out.count("check ") == times, out
         assert out.count("Remedy:") == times
-    fit(Deep(surrogate.fast_sigmoid(slope=3000)), three_classes(), encode, run=run, epochs=1, quiet=True)
+    fit(
+        Deep(surrogate.fast_sigmoid(slope=3000)),
+        three_classes(),
+        encode,
+        run=run,
+        epochs=1,
+        quiet=True,
+    )
     assert "check " not in capsys.readouterr().out
 
 
@@ -299,6 +330,13 @@ def test_the_check_does_not_change_a_training(tmp_path: Path) -> None:
     for quiet in (False, True):
         net = Deep()
         torch.manual_seed(3)
-        fit(net, three_classes(), lambda x: torch.bernoulli(encode(x).clamp(0, 1)), run=run, epochs=2, quiet=quiet)
+        fit(
+            net,
+            three_classes(),
+            lambda x: torch.bernoulli(encode(x).clamp(0, 1)),
+            run=run,
+            epochs=2,
+            quiet=quiet,
+        )
         weights.append(net.fcs[0].weight.detach().clone())
     assert torch.equal(*weights)

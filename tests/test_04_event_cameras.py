@@ -38,20 +38,25 @@ def refused(tmp_path: Path, capsys: pytest.CaptureFixture, *flags: str) -> str:
 
 
 def test_scene_moves_where_it_should():
-    still, later, faster = (next(L.render(np.array([t]), 48, v)) for t, v in ((0.0, 1.0), (0.05, 1.0), (0.025, 2.0)))
+    still, later, faster = (
+        next(L.render(np.array([t]), 48, v)) for t, v in ((0.0, 1.0), (0.05, 1.0), (0.025, 2.0))
+    )
     assert still.shape == (48, 64) and 0 < still.min() < still.max() < 255
     assert np.allclose(later, faster, atol=1e-3)  # speed scales time
     moved = np.abs(later - still) > 5
     assert moved[24, 24:40].any() and not moved[:, :3].any()  # the disc turns, the wall stands
     third = next(L.render(np.array([1 / 3]), 48, 1.0))
-    assert np.allclose(third[:, :45], still[:, :45], atol=1)  # three spokes: a third of a turn is the same disc
+    assert np.allclose(
+        third[:, :45], still[:, :45], atol=1
+    )  # three spokes: a third of a turn is the same disc
 
 
 # ------------------------------------------------------------------------------------------------ the analytic checks
 
 
-@pytest.mark.parametrize("noise", [{}, {"leak_hz": 1.0, "shot_hz": 0.0},
-                                   {"leak_hz": 0.0, "shot_hz": 10.0, "sigma": 0.0}])
+@pytest.mark.parametrize(
+    "noise", [{}, {"leak_hz": 1.0, "shot_hz": 0.0}, {"leak_hz": 0.0, "shot_hz": 10.0, "sigma": 0.0}]
+)
 def test_still_scene(noise: dict):
     r = L.experiment_static(config(**noise))
     assert r["silent"] == 0
@@ -75,7 +80,9 @@ def test_flicker(theta: float):
 def test_contrast_invariance_and_what_frames_lose():
     r = L.experiment_lux(config())
     assert np.abs(r["ideal"] / r["ideal"].mean() - 1).max() <= 0.1
-    assert r["slow"][0] < 0.2 * r["slow"][-1]  # in the dark the photoreceptor is too slow for the bars
+    assert (
+        r["slow"][0] < 0.2 * r["slow"][-1]
+    )  # in the dark the photoreceptor is too slow for the bars
     at = lambda lux: r["camera"][np.abs(r["fine"] - lux).argmin()]  # noqa: E731
     assert at(900) == pytest.approx(math.log(2), rel=0.02)
     assert at(1) == at(1e5) == 0  # black on black, white on white
@@ -98,7 +105,10 @@ def test_bytes_grow_with_motion_and_cross():
     assert np.all(r["rates"]["frames, lossless"] < raw) and np.all(r["rates"]["frames, JPEG"] < raw)
     for name, speed in r["crossing"].items():
         assert speeds[0] < speed < speeds[-1]
-        near = [np.exp(np.interp(np.log(speed), np.log(speeds), np.log(rate))) for rate in (events, r["rates"][name])]
+        near = [
+            np.exp(np.interp(np.log(speed), np.log(speeds), np.log(rate)))
+            for rate in (events, r["rates"][name])
+        ]
         assert near[0] == pytest.approx(near[1], rel=1e-6)
 
 
@@ -114,16 +124,29 @@ def test_address_events_of_a_stream_with_long_pauses():
 
 @pytest.mark.filterwarnings("error::RuntimeWarning")
 def test_smoke_without_noise_and_with_a_single_frame(tmp_path: Path):
-    off = (f for name in ("leak-hz", "shot-hz", "cutoff-hz", "refractory-us", "sigma") for f in (f"--{name}", "0"))
+    off = (
+        f
+        for name in ("leak-hz", "shot-hz", "cutoff-hz", "refractory-us", "sigma")
+        for f in (f"--{name}", "0")
+    )
     run(tmp_path, "--smoke", "--size", "16", "--num-steps", "1", *off)
     folder = tmp_path / "smoke" / "04_event_cameras_v2e"
     metrics = json.loads((folder / "metrics.json").read_text(encoding="utf-8"))
     assert all(math.isfinite(c["value"]) for c in metrics["claims"])
-    assert {p.stem for p in folder.glob("*.png")} == {"cloud", "bytes", "static", "flicker", "lux", "latency"}
+    assert {p.stem for p in folder.glob("*.png")} == {
+        "cloud",
+        "bytes",
+        "static",
+        "flicker",
+        "lux",
+        "latency",
+    }
 
 
 def test_an_event_file_of_v2e(tmp_path: Path):
-    lines = ["# time x y polarity"] + [f"{1e-4 * i:.6f} {i % 30} {i % 20} {i % 2}" for i in range(400)]
+    lines = ["# time x y polarity"] + [
+        f"{1e-4 * i:.6f} {i % 30} {i % 20} {i % 2}" for i in range(400)
+    ]
     (tmp_path / "v2e.txt").write_text("\n".join(lines), encoding="utf-8")
     clip = L.read_events(tmp_path / "v2e.txt")
     assert len(clip) == 400 and clip["t"][-1] == 39_900
@@ -135,20 +158,31 @@ def test_video_flag(tmp_path: Path, capsys: pytest.CaptureFixture):
     pytest.importorskip("av")
     (tmp_path / "empty.mp4").touch()
     (tmp_path / "broken.mp4").write_bytes(b"this is no video")
-    assert "empty.mp4" in refused(tmp_path, capsys, "--smoke", "--video", str(tmp_path / "empty.mp4"))
+    assert "empty.mp4" in refused(
+        tmp_path, capsys, "--smoke", "--video", str(tmp_path / "empty.mp4")
+    )
     assert "broken" in refused(tmp_path, capsys, "--smoke", "--video", str(tmp_path / "broken.mp4"))
     assert "no file" in refused(tmp_path, capsys, "--smoke", "--video", str(tmp_path / "none.mp4"))
 
 
-@pytest.mark.parametrize(("flags", "text"), [(("--engine", "esim"), "allowed are auto, builtin and v2e"),
-                                             (("--theta", "0"), "--theta: got 0"),
-                                             (("--video", "a.mp4", "--events", "b.h5"), "allowed is one of them"),
-                                             (("--events", "nothing.h5"), "no file")])
-def test_bad_flags(tmp_path: Path, capsys: pytest.CaptureFixture, flags: tuple[str, ...], text: str):
+@pytest.mark.parametrize(
+    ("flags", "text"),
+    [
+        (("--engine", "esim"), "allowed are auto, builtin and v2e"),
+        (("--theta", "0"), "--theta: got 0"),
+        (("--video", "a.mp4", "--events", "b.h5"), "allowed is one of them"),
+        (("--events", "nothing.h5"), "no file"),
+    ],
+)
+def test_bad_flags(
+    tmp_path: Path, capsys: pytest.CaptureFixture, flags: tuple[str, ...], text: str
+):
     assert text in refused(tmp_path, capsys, *flags)
 
 
-def test_engine_v2e_without_v2e(tmp_path: Path, capsys: pytest.CaptureFixture, monkeypatch: pytest.MonkeyPatch):
+def test_engine_v2e_without_v2e(
+    tmp_path: Path, capsys: pytest.CaptureFixture, monkeypatch: pytest.MonkeyPatch
+):
     monkeypatch.setattr(L, "find_spec", lambda name: None)
     assert "not installed" in refused(tmp_path, capsys, "--engine", "v2e")
     frames, t = np.zeros((2, 8, 8)), np.array([0, 1000])

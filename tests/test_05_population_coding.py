@@ -32,7 +32,11 @@ def test_wrap_keeps_the_angle(angle: float) -> None:
 
 @pytest.mark.parametrize("shape", SHAPES)
 def test_slopes_are_the_derivative_of_the_rates(shape: str) -> None:
-    pop, s, h = lesson.Population(16, shape), np.random.default_rng(0).uniform(-np.pi, np.pi, 50), 1e-5
+    pop, s, h = (
+        lesson.Population(16, shape),
+        np.random.default_rng(0).uniform(-np.pi, np.pi, 50),
+        1e-5,
+    )
     numeric = (pop.rates(s + h) - pop.rates(s - h)) / (2 * h)
     assert np.abs(numeric - pop.slopes(s)).max() < 1e-4
     assert (pop.rates(s) > 0).all() and np.allclose(pop.rates(s), pop.rates(s + 2 * np.pi))
@@ -71,7 +75,9 @@ def test_maximum_likelihood_agrees_with_scipy(shape: str, told: bool) -> None:
             return float((WINDOW * living * f - n * np.log(f)).sum())
 
         coarse = min(np.linspace(-np.pi, np.pi, 2001), key=cost)
-        best = minimize_scalar(cost, bounds=(coarse - 0.01, coarse + 0.01), method="bounded", options={"xatol": 1e-8})
+        best = minimize_scalar(
+            cost, bounds=(coarse - 0.01, coarse + 0.01), method="bounded", options={"xatol": 1e-8}
+        )
         assert abs(lesson.wrap(np.array([found[b] - best.x]))[0]) < np.deg2rad(0.02)
 
 
@@ -81,7 +87,9 @@ def test_noise_free_counts_are_decoded_exactly(shape: str) -> None:
     counts = WINDOW * pop.rates(s)
     assert np.abs(lesson.wrap(lesson.population_vector(counts, lesson.votes(pop)) - s)).max() < 1e-6
     assert np.abs(lesson.wrap(lesson.maximum_likelihood(counts, pop, WINDOW) - s)).max() < 1e-4
-    assert np.abs(lesson.wrap(lesson.quantised_likelihood(counts, pop, 16) - s)).max() < np.deg2rad(2)
+    assert np.abs(lesson.wrap(lesson.quantised_likelihood(counts, pop, 16) - s)).max() < np.deg2rad(
+        2
+    )
 
 
 def test_turning_the_population_turns_the_answer() -> None:
@@ -89,10 +97,14 @@ def test_turning_the_population_turns_the_answer() -> None:
     pop = lesson.Population(32)
     _, counts = observed(pop, 200)
     turned, angle = np.roll(counts, 1, axis=1), 2 * np.pi / 32
-    for decode in (lambda n: lesson.population_vector(n, lesson.votes(pop)),
-                   lambda n: lesson.maximum_likelihood(n, pop, WINDOW)):
+    for decode in (
+        lambda n: lesson.population_vector(n, lesson.votes(pop)),
+        lambda n: lesson.maximum_likelihood(n, pop, WINDOW),
+    ):
         assert np.abs(lesson.wrap(decode(turned) - decode(counts) - angle)).max() < 1e-3
-    off = lesson.wrap(lesson.arithmetic_mean(turned, pop) - lesson.arithmetic_mean(counts, pop) - angle)
+    off = lesson.wrap(
+        lesson.arithmetic_mean(turned, pop) - lesson.arithmetic_mean(counts, pop) - angle
+    )
     assert np.abs(off).max() > 0.1
 
 
@@ -101,7 +113,9 @@ def test_population_vector_has_its_theoretical_spread() -> None:
     pop = lesson.Population(512, "cosine")
     s, counts = observed(pop, 3000)
     expected = np.rad2deg(np.sqrt(2 * 20 / (512 * WINDOW * 18**2)))
-    assert lesson.rms(lesson.population_vector(counts, lesson.votes(pop)) - s) == pytest.approx(expected, rel=0.06)
+    assert lesson.rms(lesson.population_vector(counts, lesson.votes(pop)) - s) == pytest.approx(
+        expected, rel=0.06
+    )
 
 
 @settings(max_examples=40, deadline=None)
@@ -115,9 +129,13 @@ def test_quantise(bits: int, seed: int) -> None:
 
 def test_no_spike_at_all_is_no_crash() -> None:
     pop, nothing = lesson.Population(8), np.zeros((3, 8))
-    for guess in (lesson.population_vector(nothing, lesson.votes(pop)), lesson.maximum_likelihood(nothing, pop, WINDOW),
-                  lesson.arithmetic_mean(nothing, pop), lesson.loudest(nothing, pop),
-                  lesson.quantised_likelihood(nothing, pop, 2)):
+    for guess in (
+        lesson.population_vector(nothing, lesson.votes(pop)),
+        lesson.maximum_likelihood(nothing, pop, WINDOW),
+        lesson.arithmetic_mean(nothing, pop),
+        lesson.loudest(nothing, pop),
+        lesson.quantised_likelihood(nothing, pop, 2),
+    ):
         assert guess.shape == (3,) and np.isfinite(guess).all()
 
 
@@ -130,13 +148,16 @@ def test_shared_noise_is_a_floor() -> None:
 
 @pytest.mark.parametrize("num_outputs", [10, 200])
 def test_class_votes_are_snntorchs(num_outputs: int) -> None:
-    spk_rec = (torch.rand(4, 50, num_outputs, generator=torch.Generator().manual_seed(0)) < 0.3).float()
+    spk_rec = (
+        torch.rand(4, 50, num_outputs, generator=torch.Generator().manual_seed(0)) < 0.3
+    ).float()
     y = torch.arange(50) % 10
     ours = lesson.class_votes(spk_rec)
     theirs = SF.ce_count_loss(population_code=True, num_classes=10)
     assert torch.equal(ours, theirs._population_code(spk_rec, 10, num_outputs))
     assert (ours.argmax(1) == y).float().mean().item() == pytest.approx(
-        SF.accuracy_rate(spk_rec, y, population_code=True, num_classes=10))
+        SF.accuracy_rate(spk_rec, y, population_code=True, num_classes=10)
+    )
 
 
 def test_forward_is_run_step_by_step() -> None:

@@ -39,13 +39,19 @@ def by_hand(kind: str, x: np.ndarray, alpha: float, beta: float) -> np.ndarray:
 def test_impulse_is_the_recurrence(kind: str, alpha: float, beta: float) -> None:
     assume(kind != "Alpha" or abs(alpha - beta) > 1e-3)
     x = np.eye(1, 80)[0]
-    assert np.allclose(lesson.impulse(kind, np.arange(80), alpha, beta), by_hand(kind, x, alpha, beta), atol=1e-10)
+    assert np.allclose(
+        lesson.impulse(kind, np.arange(80), alpha, beta), by_hand(kind, x, alpha, beta), atol=1e-10
+    )
 
 
 @settings(max_examples=40, deadline=None)
 @given(st.sampled_from(KINDS), DECAY, DECAY, st.integers(0, 2**31 - 1))
-def test_snntorch_is_the_recurrence_for_any_input(kind: str, alpha: float, beta: float, seed: int) -> None:
-    assume(kind != "Alpha" or alpha - beta > 0.01)  # snn.Alpha refuses β ≥ α, and loses digits near it
+def test_snntorch_is_the_recurrence_for_any_input(
+    kind: str, alpha: float, beta: float, seed: int
+) -> None:
+    assume(
+        kind != "Alpha" or alpha - beta > 0.01
+    )  # snn.Alpha refuses β ≥ α, and loses digits near it
     x = torch.rand(50, 1, generator=torch.Generator().manual_seed(seed)) - 0.3
     _, mem = lesson.simulate(kind, x, alpha, beta, **lesson.SUBTHRESHOLD)
     expected = by_hand(kind, x[:, 0].double().numpy(), alpha, beta)
@@ -67,7 +73,9 @@ def test_equal_decays(alpha: float) -> None:
     """The limits (n+1)·αⁿ and −ln α·n·αⁿ, and the peaks there."""
     n = np.arange(600)
     assert np.allclose(lesson.impulse("Synaptic", n, alpha, alpha), (n + 1) * alpha**n, atol=1e-9)
-    assert np.allclose(lesson.impulse("Alpha", n, alpha, alpha), -np.log(alpha) * n * alpha**n, atol=1e-9)
+    assert np.allclose(
+        lesson.impulse("Alpha", n, alpha, alpha), -np.log(alpha) * n * alpha**n, atol=1e-9
+    )
     for kind in ("Synaptic", "Alpha"):
         h = lesson.impulse(kind, n, alpha, alpha)
         assert h[int(lesson.peak_step(kind, alpha, alpha))] >= h.max() * (1 - 1e-9)
@@ -75,7 +83,9 @@ def test_equal_decays(alpha: float) -> None:
 
 @settings(max_examples=40, deadline=None)
 @given(st.sampled_from(KINDS), DECAY, DECAY, st.floats(0.0, 0.5))
-def test_transfer_is_the_fourier_sum_of_the_impulse(kind: str, alpha: float, beta: float, f: float) -> None:
+def test_transfer_is_the_fourier_sum_of_the_impulse(
+    kind: str, alpha: float, beta: float, f: float
+) -> None:
     assume(abs(alpha - beta) > 1e-6)
     n = np.arange(2000)
     expected = (lesson.impulse(kind, n, alpha, beta) * np.exp(-2j * np.pi * f * n)).sum()
@@ -89,7 +99,9 @@ def test_alpha_is_a_scaled_synaptic_one_step_later(alpha: float, beta: float) ->
     scale = np.log(beta) / np.log(beta / alpha) * (alpha - beta)
     late = scale * lesson.impulse("Synaptic", n - 1, alpha, beta)
     assert np.allclose(lesson.impulse("Alpha", n, alpha, beta), late, atol=1e-9)
-    assert np.allclose(lesson.impulse("Synaptic", n, alpha, beta), lesson.impulse("Synaptic", n, beta, alpha))
+    assert np.allclose(
+        lesson.impulse("Synaptic", n, alpha, beta), lesson.impulse("Synaptic", n, beta, alpha)
+    )
 
 
 def test_resets_are_as_the_lesson_says() -> None:
@@ -115,7 +127,9 @@ def test_crossing_on_a_filter_known_by_hand() -> None:
 def test_experiments_on_small_settings() -> None:
     cfg = dataclasses.replace(lesson.Config(), **lesson.SMOKE)
     r = lesson.experiment_impulse(cfg)
-    assert max(r[k]["error"] for k in KINDS) < 1e-5 and r["guess_error"] == pytest.approx(1.0, abs=1e-5)
+    assert max(r[k]["error"] for k in KINDS) < 1e-5 and r["guess_error"] == pytest.approx(
+        1.0, abs=1e-5
+    )
     assert r["twin_error"] < 1e-5 and r["swapped_error"] < 1e-5
     r = lesson.experiment_grid(cfg)
     assert r["Synaptic"]["peak_equal"] >= 0.95 and r["Alpha"]["area_error"] < 1e-4
@@ -127,7 +141,10 @@ def test_corner_of_alpha() -> None:
     r = lesson.experiment_corner(lesson.Config())
     assert r["refused"] == 1 and r["nan"] == 1 and r["nan_gradient"] == 1
     assert r["sign"] >= 0 and r["remedy_error"] < 1e-5
-    assert r["error"]["float32"][0] > 1e-3 > r["error"]["float32"][-5] and r["error"]["float64"][0] < 1e-8
+    assert (
+        r["error"]["float32"][0] > 1e-3 > r["error"]["float32"][-5]
+        and r["error"]["float64"][0] < 1e-8
+    )
     neuron = snn.Alpha(0.9, 0.8, init_hidden=True)
     neuron.beta.fill_(neuron.alpha.item())
     assert sum(neuron(100 * x).item() for x in lesson.pulse(50)) == 0  # NaN > θ is False: silence
@@ -142,4 +159,6 @@ def test_alpha_not_above_beta_is_one_clear_line(alpha: float, beta: float) -> No
 def test_quiz_numbers() -> None:
     answers = [q.answer for q in load("06_synaptic_currents") if q.kind == "number"]
     u2 = lesson.impulse("Synaptic", 2, 0.5, 0.5)
-    assert answers == pytest.approx([float(u2), 0.1 * lesson.area("Synaptic", 0.9, 0.6), 8 * 100_000 * 32 / 1e6])
+    assert answers == pytest.approx(
+        [float(u2), 0.1 * lesson.area("Synaptic", 0.9, 0.6), 8 * 100_000 * 32 / 1e6]
+    )

@@ -24,10 +24,16 @@ SMOOTH = {
     "atan": (lambda x: torch.atan(math.pi / 2 * 3.0 * x) / math.pi + 0.5, lambda x: L.atan(x, 3.0)),
     "fast_sigmoid": (lambda x: x / (1 + 7 * x.abs()), lambda x: L.fast_sigmoid(x, 7.0)),
     "sigmoid": (lambda x: 1 / (1 + torch.exp(-7 * x)), lambda x: L.sigmoid(x, 7.0)),
-    "triangular": (lambda x: torch.where(x.abs() < 0.8, x - x * x.abs() / 1.6, 0.4 * x.sign()),
-                   lambda x: L.triangular(x, 0.8)),
-    "raised_cosine": (lambda x: (c := x.clamp(-0.8, 0.8)) / 2 + 0.8 / (2 * math.pi) * torch.sin(math.pi * c / 0.8),
-                      lambda x: L.raised_cosine(x, 0.8)),
+    "triangular": (
+        lambda x: torch.where(x.abs() < 0.8, x - x * x.abs() / 1.6, 0.4 * x.sign()),
+        lambda x: L.triangular(x, 0.8),
+    ),
+    "raised_cosine": (
+        lambda x: (
+            (c := x.clamp(-0.8, 0.8)) / 2 + 0.8 / (2 * math.pi) * torch.sin(math.pi * c / 0.8)
+        ),
+        lambda x: L.raised_cosine(x, 0.8),
+    ),
     "straight_through": (lambda x: x, L.straight_through),
 }
 
@@ -40,20 +46,28 @@ def data():
 @pytest.mark.parametrize("name", SMOOTH)
 def test_slope_is_the_derivative_of_its_smooth_function(name):
     smooth, h = SMOOTH[name]
-    x = torch.linspace(-3, 3, 2000, dtype=torch.float64)  # an even number of points: none on the corner at 0
+    x = torch.linspace(
+        -3, 3, 2000, dtype=torch.float64
+    )  # an even number of points: none on the corner at 0
     step = 1e-6
     numerical = (smooth(x + step) - smooth(x - step)) / (2 * step)
     torch.testing.assert_close(h(x), numerical, rtol=1e-5, atol=1e-5)
 
 
-@pytest.mark.parametrize("ours, theirs", [
-    (L.atan, snn_surrogate.atan()), (lambda x: L.atan(x, 0.7), snn_surrogate.atan(alpha=0.7)),
-    (L.fast_sigmoid, snn_surrogate.fast_sigmoid()),
-    (lambda x: L.fast_sigmoid(x, 3), snn_surrogate.fast_sigmoid(slope=3)),
-    (L.sigmoid, snn_surrogate.sigmoid()), (lambda x: L.sigmoid(x, 3), snn_surrogate.sigmoid(slope=3)),
-    (L.straight_through, snn_surrogate.straight_through_estimator()),
-    (L.snntorch_triangular, snn_surrogate.triangular()),
-    (L.raised_cosine, snn_surrogate.custom_surrogate(L.custom_raised_cosine))])
+@pytest.mark.parametrize(
+    "ours, theirs",
+    [
+        (L.atan, snn_surrogate.atan()),
+        (lambda x: L.atan(x, 0.7), snn_surrogate.atan(alpha=0.7)),
+        (L.fast_sigmoid, snn_surrogate.fast_sigmoid()),
+        (lambda x: L.fast_sigmoid(x, 3), snn_surrogate.fast_sigmoid(slope=3)),
+        (L.sigmoid, snn_surrogate.sigmoid()),
+        (lambda x: L.sigmoid(x, 3), snn_surrogate.sigmoid(slope=3)),
+        (L.straight_through, snn_surrogate.straight_through_estimator()),
+        (L.snntorch_triangular, snn_surrogate.triangular()),
+        (L.raised_cosine, snn_surrogate.custom_surrogate(L.custom_raised_cosine)),
+    ],
+)
 def test_equal_to_snntorch(ours, theirs):
     x = torch.linspace(-3, 3, 6001)  # 0 is among them
     error = torch.randn(6001, generator=torch.Generator().manual_seed(0))
@@ -84,7 +98,11 @@ def test_library_facts_the_lesson_states():
     assert L.backward_of(snn_surrogate.sigmoid(), torch.tensor([-4.0])).isnan().all()
     assert len(r["error"]) == 6 and max(r["error"].values()) <= 1e-6
     # the sign trap
-    assert L.backward_of(snn_surrogate.triangular(), torch.tensor([-0.1, 0.0, 0.1])).tolist() == [1, -1, -1]
+    assert L.backward_of(snn_surrogate.triangular(), torch.tensor([-0.1, 0.0, 0.1])).tolist() == [
+        1,
+        -1,
+        -1,
+    ]
 
 
 def test_true_gradient_leaves_hidden_weights_exactly_alone_and_moves_the_read_out(data):
@@ -95,7 +113,9 @@ def test_true_gradient_leaves_hidden_weights_exactly_alone_and_moves_the_read_ou
         assert not torch.equal(after[-1], before[-1])
         assert len(losses) == 1 and math.isfinite(losses[0])
     net, before, _ = L.train(CFG, RUN, data, L.surrogate(L.atan), 0, [12], 256)
-    assert (torch.cat([p.detach().flatten() for p in net.fc[0].parameters()]) - before[0]).abs().max() > 0
+    assert (
+        torch.cat([p.detach().flatten() for p in net.fc[0].parameters()]) - before[0]
+    ).abs().max() > 0
 
 
 def test_surrogate_disable_cuts_the_graph():

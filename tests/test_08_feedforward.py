@@ -33,7 +33,10 @@ def images(n: int = 60) -> ImageData:
 
 
 def small(**more: int) -> object:
-    return m.Config(**{"num_steps": 6, "num_hidden": 24, "test_images": 60, "batch_size": 10, "networks": 3} | more)
+    return m.Config(
+        **{"num_steps": 6, "num_hidden": 24, "test_images": 60, "batch_size": 10, "networks": 3}
+        | more
+    )
 
 
 # ------------------------------------------------------------------ the equations
@@ -50,8 +53,13 @@ def test_three_ways_are_one(beta: float) -> None:
         assert (spk != hand["spk2"]).float().mean() <= 1e-3
         torch.testing.assert_close(mem, hand["mem2"], atol=1e-4, rtol=1e-4)
     assert {k: tuple(v.shape) for k, v in hand.items()} == {
-        "cur1": (11, 5, 24), "mem1": (11, 5, 24), "spk1": (11, 5, 24),
-        "cur2": (11, 5, 10), "mem2": (11, 5, 10), "spk2": (11, 5, 10)}
+        "cur1": (11, 5, 24),
+        "mem1": (11, 5, 24),
+        "spk1": (11, 5, 24),
+        "cur2": (11, 5, 10),
+        "mem2": (11, 5, 10),
+        "spk2": (11, 5, 10),
+    }
 
 
 def test_the_loop_by_pencil_and_paper() -> None:
@@ -110,7 +118,9 @@ def test_what_is_left_over_fades_by_beta() -> None:
     lif(torch.tensor([[0.95]]))
     for _ in range(10):
         lif(torch.zeros(1, 1))
-    assert lif.mem.item() == pytest.approx(0.95 * 0.9**10) and 0.95 * 0.9**10 == pytest.approx(0.331, abs=5e-4)
+    assert lif.mem.item() == pytest.approx(0.95 * 0.9**10) and 0.95 * 0.9**10 == pytest.approx(
+        0.331, abs=5e-4
+    )
 
 
 def test_another_batch_size_starts_a_new_state_in_silence() -> None:
@@ -122,22 +132,36 @@ def test_another_batch_size_starts_a_new_state_in_silence() -> None:
 
 def test_reset_reach_table() -> None:
     assert m.experiment_reset_reach(small(), images(), CPU) == {
-        "utils.reset(flat)": {"own": 0, "other": 0}, "utils.reset(nested)": {"own": 1, "other": 1},
-        "reset_state(flat)": {"own": 0, "other": 1}, "reset_state(nested)": {"own": 0, "other": 1}}
+        "utils.reset(flat)": {"own": 0, "other": 0},
+        "utils.reset(nested)": {"own": 1, "other": 1},
+        "reset_state(flat)": {"own": 0, "other": 1},
+        "reset_state(nested)": {"own": 0, "other": 1},
+    }
 
 
 def test_nested_is_the_same_network() -> None:
     made, nested, x = net(), m.Nested(num_hidden=24), torch.rand(5, 3, 784)
-    nested.load_state_dict({k.replace("fc1.", "block1.0.").replace("lif1.", "block1.1.").replace("fc2.", "block2.0.")
-                            .replace("lif2.", "block2.1."): v for k, v in made.state_dict().items()})
+    nested.load_state_dict(
+        {
+            k.replace("fc1.", "block1.0.")
+            .replace("lif1.", "block1.1.")
+            .replace("fc2.", "block2.0.")
+            .replace("lif2.", "block2.1."): v
+            for k, v in made.state_dict().items()
+        }
+    )
     torch.testing.assert_close(m.step_loop(nested, x)[1], made.run(x)[1], atol=1e-5, rtol=1e-4)
     utils.reset(nested)
-    assert m.potentials(nested).any(), "this is the trap; if it has gone, snnTorch has mended it: rewrite section 3"
+    assert m.potentials(nested).any(), (
+        "this is the trap; if it has gone, snnTorch has mended it: rewrite section 3"
+    )
 
 
 def test_training_without_reset_raises_and_with_reset_does_not() -> None:
     made, data = net(), images()
-    assert "backward through the graph a second time" in m.experiment_training_without_reset(small(), made, data, CPU)
+    assert "backward through the graph a second time" in m.experiment_training_without_reset(
+        small(), made, data, CPU
+    )
     for _ in range(2):
         reset_state(made)
         m.step_loop(made, m.encode(data.x_train[:4].float() / 255, 3))[1].sum().backward()
@@ -149,7 +173,10 @@ def test_training_without_reset_raises_and_with_reset_does_not() -> None:
 def test_swapped_axes() -> None:
     r = m.experiment_swapped(small(), net(), images(), CPU)
     assert r["shape"] == (13, 6, 10)
-    assert "(13, 6, 784)" in r["seen"]["check_time_first"] and "transpose(0, 1)" in r["seen"]["check_time_first"]
+    assert (
+        "(13, 6, 784)" in r["seen"]["check_time_first"]
+        and "transpose(0, 1)" in r["seen"]["check_time_first"]
+    )
     assert r["seen"]["loss"] and not r["seen"]["check_time_first, T = B"]
     right, wrong = r["influence"].values()
     assert m.leaked(right) == pytest.approx(0, abs=1e-6) and (np.diag(right) > 0).all()
@@ -166,7 +193,9 @@ def test_swapping_twice_and_hostile_shapes() -> None:
     with pytest.raises(UserError, match="check num_steps"):
         check_time_first(x, 7)
     with pytest.raises(RuntimeError):
-        net().run(torch.rand(3, 2, 700))  # a wrong number of pixels is the one mistake that does raise
+        net().run(
+            torch.rand(3, 2, 700)
+        )  # a wrong number of pixels is the one mistake that does raise
 
 
 # ------------------------------------------------------------------ counting, chance
@@ -177,7 +206,12 @@ def test_parameters_and_state() -> None:
     assert {p for p, _ in [*r["by_batch"], *r["by_steps"]]} == {79_510}
     assert [s for _, s in r["by_batch"]] == [110 * b for b in r["sizes"]]
     assert {s for _, s in r["by_steps"]} == {7040}, "the quiz's 784–100–10 with a batch of 64"
-    assert r["layers"] == [("fc1", 78_500, 0), ("lif1", 0, 6400), ("fc2", 1010, 0), ("lif2", 0, 640)]
+    assert r["layers"] == [
+        ("fc1", 78_500, 0),
+        ("lif1", 0, 6400),
+        ("fc2", 1010, 0),
+        ("lif2", 0, 640),
+    ]
     assert r["saved"] == []
 
 
@@ -191,9 +225,11 @@ def test_untrained_ties() -> None:
 
 def test_figures() -> None:
     cfg, data, made = small(), images(), net()
-    results = [m.plot_no_reset(m.experiment_no_reset(cfg, made, data, CPU)),
-               m.plot_reach(m.experiment_reset_reach(cfg, data, CPU)),
-               m.plot_loop(m.experiment_shapes(cfg, made, data, CPU))]
+    results = [
+        m.plot_no_reset(m.experiment_no_reset(cfg, made, data, CPU)),
+        m.plot_reach(m.experiment_reset_reach(cfg, data, CPU)),
+        m.plot_loop(m.experiment_shapes(cfg, made, data, CPU)),
+    ]
     for fig in results:
         assert fig.axes and fig._suptitle.get_text()
     plt.close("all")

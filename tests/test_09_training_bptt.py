@@ -20,11 +20,19 @@ lesson = load_script("09_training_bptt")
 
 
 @settings(max_examples=25, deadline=None)
-@given(T=st.integers(1, 12), B=st.integers(1, 4), N=st.integers(1, 5), beta=st.floats(0.0, 1.0),
-       seed=st.integers(0, 10**6))
+@given(
+    T=st.integers(1, 12),
+    B=st.integers(1, 4),
+    N=st.integers(1, 5),
+    beta=st.floats(0.0, 1.0),
+    seed=st.integers(0, 10**6),
+)
 def test_hand_written_bptt_equals_autograd(T: int, B: int, N: int, beta: float, seed: int) -> None:
     g = torch.Generator().manual_seed(seed)
-    cur0, (w_spk, w_mem) = 2 * torch.rand(T, B, N, generator=g), torch.randn(2, T, B, N, generator=g)
+    cur0, (w_spk, w_mem) = (
+        2 * torch.rand(T, B, N, generator=g),
+        torch.randn(2, T, B, N, generator=g),
+    )
     lif = snn.Leaky(beta=beta, learn_beta=True)
     cur, mem, loss, spikes = cur0.clone().requires_grad_(), torch.zeros(B, N), 0.0, []
     for t in range(T):
@@ -49,7 +57,9 @@ def test_backward_against_finite_differences_where_nothing_spikes() -> None:
     def loss(c: torch.Tensor, b: torch.Tensor) -> torch.Tensor:
         return (weight * lesson.LIFThroughTime.apply(c, b)[1]).sum()
 
-    assert torch.autograd.gradcheck(loss, (cur.requires_grad_(), beta.requires_grad_()), eps=1e-6, atol=1e-7)
+    assert torch.autograd.gradcheck(
+        loss, (cur.requires_grad_(), beta.requires_grad_()), eps=1e-6, atol=1e-7
+    )
 
 
 def test_error_fades_by_beta_per_step() -> None:
@@ -88,11 +98,23 @@ def test_the_loop_on_the_page_is_fit(tmp_path: Path) -> None:
     from common.lesson import begin
     from common.training import fit
 
-    cfg = lesson.Config(num_hidden=16, num_steps=3, sweep_epochs=1, epochs=1, out_dir=tmp_path, device="cpu")
+    cfg = lesson.Config(
+        num_hidden=16, num_steps=3, sweep_epochs=1, epochs=1, out_dir=tmp_path, device="cpu"
+    )
     data, enc = mnist(source="stand-in"), partial(lesson.encode, num_steps=3)
     ours, theirs = lesson.make_net(cfg, 1), lesson.make_net(cfg, 1)
     lesson.train(ours, data, cfg, seed=4, enc=enc)
-    fit(theirs, data, enc, run=begin(cfg, "x"), epochs=1, lr=cfg.lr, batch_size=cfg.batch_size, seed=4, quiet=True)
+    fit(
+        theirs,
+        data,
+        enc,
+        run=begin(cfg, "x"),
+        epochs=1,
+        lr=cfg.lr,
+        batch_size=cfg.batch_size,
+        seed=4,
+        quiet=True,
+    )
     for a, b in zip(ours.parameters(), theirs.parameters(), strict=True):
         assert torch.equal(a, b)
 
@@ -134,13 +156,18 @@ def test_flashed_image_is_dark_after_a_fifth() -> None:
 def test_memory_is_a_straight_line_and_learnt_beta_costs_half(tmp_path: Path) -> None:
     memory = lesson.experiment_memory(lesson.Config(num_hidden=64), torch.device("cpu"))
     assert memory["r2"] > 0.999
-    assert memory["slope"] == pytest.approx(64 * 4 * (64 + 64 + 10), rel=0.01), "membranes and hidden spikes"
-    ours, theirs = (memory["layer"][k][-1] for k in ("by hand, learnt β", "snnTorch's steps, learnt β"))
+    assert memory["slope"] == pytest.approx(64 * 4 * (64 + 64 + 10), rel=0.01), (
+        "membranes and hidden spikes"
+    )
+    ours, theirs = (
+        memory["layer"][k][-1] for k in ("by hand, learnt β", "snnTorch's steps, learnt β")
+    )
     assert ours / theirs < 0.51
 
 
-def test_resume_with_another_architecture_ends_with_one_line(tmp_path: Path, capsys: pytest.CaptureFixture[str],
-                                                             monkeypatch: pytest.MonkeyPatch) -> None:
+def test_resume_with_another_architecture_ends_with_one_line(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
     flags = ["--smoke", "--num-steps", "2", "--out-dir", str(tmp_path)]
     cfg = parse(lesson.Config, flags, lesson.SMOKE, lesson.FULL, "09_training_bptt.py")
     from common.lesson import begin
@@ -149,7 +176,13 @@ def test_resume_with_another_architecture_ends_with_one_line(tmp_path: Path, cap
     lesson.experiment_train(cfg, run.data(lesson.mnist), run)
     capsys.readouterr()
     with pytest.raises(SystemExit) as stop:
-        start(lesson.main, lesson.Config, lesson.SMOKE, lesson.FULL, [*flags, "--num-hidden", "33", "--resume"])
+        start(
+            lesson.main,
+            lesson.Config,
+            lesson.SMOKE,
+            lesson.FULL,
+            [*flags, "--num-hidden", "33", "--resume"],
+        )
     err = capsys.readouterr().err
     assert stop.value.code == 2 and err.count("\n") == 1 and "another architecture" in err
 
@@ -157,7 +190,9 @@ def test_resume_with_another_architecture_ends_with_one_line(tmp_path: Path, cap
 SHARED = Path(os.environ.get("SNN_DATA") or ROOT.parent / "shared" / "datasets")
 
 
-@pytest.mark.skipif(not (SHARED / "MNIST").is_dir(), reason="real MNIST is not on this machine (set SNN_DATA)")
+@pytest.mark.skipif(
+    not (SHARED / "MNIST").is_dir(), reason="real MNIST is not on this machine (set SNN_DATA)"
+)
 def test_learns_real_mnist(tmp_path: Path) -> None:
     """One epoch over all 55,000 real images: at least 95 % of the 10,000 test images."""
     from common.lesson import begin

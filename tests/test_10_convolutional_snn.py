@@ -27,14 +27,26 @@ CHECKPOINT = ROOT / "checkpoints" / "cifar10_cnn.safetensors"
 
 def test_connections_are_their_truth_tables() -> None:
     a, s = torch.tensor([0.0, 0.0, 1.0, 1.0]), torch.tensor([0.0, 1.0, 0.0, 1.0])
-    expected = {"plain": [0, 0, 1, 1], "ADD": [0, 1, 1, 2], "AND": [0, 0, 0, 1], "IAND": [0, 1, 0, 0]}
+    expected = {
+        "plain": [0, 0, 1, 1],
+        "ADD": [0, 1, 1, 2],
+        "AND": [0, 0, 0, 1],
+        "IAND": [0, 1, 0, 0],
+    }
     assert {name: g(a, s).tolist() for name, g in lesson.CONNECT.items()} == expected
 
 
-@pytest.mark.parametrize(("connect", "passes"), [("ADD", 1.0), ("IAND", 1.0), ("AND", 0.0), ("plain", 0.0)])
-def test_a_block_without_weights_passes_signal_and_gradient_or_nothing(connect: str, passes: float) -> None:
+@pytest.mark.parametrize(
+    ("connect", "passes"), [("ADD", 1.0), ("IAND", 1.0), ("AND", 0.0), ("plain", 0.0)]
+)
+def test_a_block_without_weights_passes_signal_and_gradient_or_nothing(
+    connect: str, passes: float
+) -> None:
     """A = 0 in every block: ADD and IAND are the identity through ten of them, the other two lose everything."""
-    blocks = [lesson.Block(3, 3, connect, lambda: snn.Leaky(beta=0.5, init_hidden=True)) for _ in range(10)]
+    blocks = [
+        lesson.Block(3, 3, connect, lambda: snn.Leaky(beta=0.5, init_hidden=True))
+        for _ in range(10)
+    ]
     for block in blocks:
         nn.init.zeros_(block.path[0][0].weight)
     s0 = (torch.rand(4, 2, 3, 8, 8) < 0.3).float().requires_grad_()
@@ -88,19 +100,23 @@ def test_the_four_stacks_have_the_same_weights() -> None:
 def test_rho_against_an_integral() -> None:
     """One step: U is standard normal, so both moments of equation (2) are integrals over its density."""
     u = torch.linspace(-9, 9, 200_001, dtype=torch.float64)
-    density = torch.exp(-u**2 / 2) / math.sqrt(2 * math.pi)
+    density = torch.exp(-(u**2) / 2) / math.sqrt(2 * math.pi)
     rate = 0.5 * math.erfc(1 / math.sqrt(2))  # P(U > θ)
     for slope in lesson.SLOPES:
         derivative = slope / 2 / (1 + (torch.pi / 2 * slope * (u - 1)) ** 2)
         exact = math.sqrt(torch.trapezoid(derivative**2 * density, u).item() / (rate * (1 - rate)))
-        assert lesson.predicted_rho(lesson.Config(num_steps=1), slope) == pytest.approx(exact, rel=0.03)
+        assert lesson.predicted_rho(lesson.Config(num_steps=1), slope) == pytest.approx(
+            exact, rel=0.03
+        )
 
 
 def test_the_surrogate_on_the_page_is_snntorchs() -> None:
     for slope in lesson.SLOPES:
         x = torch.linspace(-2, 2, 41, requires_grad=True)
         snn.surrogate.atan(alpha=slope)(x).sum().backward()
-        assert torch.allclose(x.grad, slope / 2 / (1 + (torch.pi / 2 * slope * x.detach()) ** 2), atol=1e-6)
+        assert torch.allclose(
+            x.grad, slope / 2 / (1 + (torch.pi / 2 * slope * x.detach()) ** 2), atol=1e-6
+        )
 
 
 def test_depth_is_the_exponent_in_plain_stacks_and_not_with_add() -> None:
@@ -124,10 +140,14 @@ def test_depth_is_the_exponent_in_plain_stacks_and_not_with_add() -> None:
 
 @settings(max_examples=8, deadline=None)
 @given(T=st.integers(3, 7), B=st.integers(1, 5), c=st.tuples(*[st.integers(2, 20)] * 3))
-def test_the_memory_formula_where_it_was_not_fitted(T: int, B: int, c: tuple[int, int, int]) -> None:
+def test_the_memory_formula_where_it_was_not_fitted(
+    T: int, B: int, c: tuple[int, int, int]
+) -> None:
     net, image = lesson.SmallCNN(c), torch.rand(B, 3, 32, 32)
     neurons = c[0] * 256 + c[1] * 64 + c[2] * 16
-    predicted = lesson.kept_bytes(T, B, sum(p.numel() for p in net.parameters()), 3 * 32 * 32, neurons)
+    predicted = lesson.kept_bytes(
+        T, B, sum(p.numel() for p in net.parameters()), 3 * 32 * 32, neurons
+    )
     with saved_for_backward() as kept:
         mem = torch.stack([net(image)[1] for _ in range(T)])
         loss = membrane_loss((mem, mem), torch.zeros(B, dtype=torch.long))
@@ -135,9 +155,16 @@ def test_the_memory_formula_where_it_was_not_fitted(T: int, B: int, c: tuple[int
     assert loss.requires_grad
 
 
-@given(T=st.integers(1, 64), P=st.integers(1, 10**7), image=st.integers(0, 10**6), N=st.integers(1, 10**7),
-       card=st.integers(10**6, 10**11))
-def test_largest_batch_fits_and_one_more_does_not(T: int, P: int, image: int, N: int, card: int) -> None:
+@given(
+    T=st.integers(1, 64),
+    P=st.integers(1, 10**7),
+    image=st.integers(0, 10**6),
+    N=st.integers(1, 10**7),
+    card=st.integers(10**6, 10**11),
+)
+def test_largest_batch_fits_and_one_more_does_not(
+    T: int, P: int, image: int, N: int, card: int
+) -> None:
     B = lesson.largest_batch(T, P, image, N, card)
     total = lambda B: lesson.kept_bytes(T, B, P, image, N) + 12 * P  # noqa: E731  gradient and two moments
     assert B == 0 or total(B) <= card
@@ -161,7 +188,9 @@ def test_scaling_the_input_is_a_higher_threshold() -> None:
     """β·U + (1 − β)·I against θ makes the same spikes as β·U + I against τ·θ; with τ = 2 bit for bit."""
     cur = 4 * torch.randn(20, 5, 30)
     scaled = unroll(snn.Leaky(beta=0.5), 0.5 * cur)[0]
-    assert scaled.sum() > 0 and torch.equal(scaled, unroll(snn.Leaky(beta=0.5, threshold=2.0), cur)[0])
+    assert scaled.sum() > 0 and torch.equal(
+        scaled, unroll(snn.Leaky(beta=0.5, threshold=2.0), cur)[0]
+    )
 
 
 def test_the_full_network_has_the_size_it_says() -> None:
@@ -175,9 +204,21 @@ def test_the_full_network_has_the_size_it_says() -> None:
     assert ann_macs(net, torch.zeros(1, 3, 32, 32)) == macs + 512 * 10
 
 
-@pytest.mark.parametrize("flags", [("--depth", "1"), ("--beta", "1.5"), ("--sweep-train", "5"), ("--seeds", "0"),
-                                   ("--batch-size", "1"), ("--lr", "nan"), ("--epochs", "two")])
-def test_bad_flags_end_in_one_line(flags: tuple[str, str], capsys: pytest.CaptureFixture[str], tmp_path: Path) -> None:
+@pytest.mark.parametrize(
+    "flags",
+    [
+        ("--depth", "1"),
+        ("--beta", "1.5"),
+        ("--sweep-train", "5"),
+        ("--seeds", "0"),
+        ("--batch-size", "1"),
+        ("--lr", "nan"),
+        ("--epochs", "two"),
+    ],
+)
+def test_bad_flags_end_in_one_line(
+    flags: tuple[str, str], capsys: pytest.CaptureFixture[str], tmp_path: Path
+) -> None:
     check_refused(lesson, flags, capsys, tmp_path)
 
 
@@ -190,11 +231,17 @@ def test_committed_weights_fit_the_network() -> None:
 SHARED = Path(os.environ.get("SNN_DATA") or ROOT.parent / "shared" / "datasets")
 
 
-@pytest.mark.skipif(not (SHARED / "cifar10-images.tar").is_file(), reason="CIFAR-10 is not on this machine")
-def test_committed_weights_reach_their_accuracy(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+@pytest.mark.skipif(
+    not (SHARED / "cifar10-images.tar").is_file(), reason="CIFAR-10 is not on this machine"
+)
+def test_committed_weights_reach_their_accuracy(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     """67.6 % on all 10,000 test images; here the first 2,000, four standard errors either way."""
     monkeypatch.chdir(ROOT)  # where the decoded pictures are cached
-    run = begin(lesson.Config(out_dir=tmp_path, data_dir=SHARED, device="cpu"), "10_convolutional_snn")
+    run = begin(
+        lesson.Config(out_dir=tmp_path, data_dir=SHARED, device="cpu"), "10_convolutional_snn"
+    )
     data = run.data(lesson.cifar10, n_test=2000)
     net, enc = load_weights(lesson.SmallCNN(), CHECKPOINT), lambda x: lesson.encode(x, 4)
     assert not data.stand_in and abs(evaluate(net, data.x_test, data.y_test, enc) - 0.676) < 0.042

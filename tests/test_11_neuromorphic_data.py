@@ -24,14 +24,26 @@ lesson = load_script("11_neuromorphic_data_tonic")
 
 def recording(seed: int, n: int = 300) -> np.ndarray:
     rng = np.random.default_rng(seed)
-    return event_array(rng.integers(34, size=n), rng.integers(34, size=n), np.sort(rng.integers(300_000, size=n)),
-                       rng.integers(2, size=n) > 0)
+    return event_array(
+        rng.integers(34, size=n),
+        rng.integers(34, size=n),
+        np.sort(rng.integers(300_000, size=n)),
+        rng.integers(2, size=n) > 0,
+    )
 
 
 def small(n: int = 6) -> EventData:
     recordings = [recording(i, 100 + 60 * i) for i in range(n)]
-    return EventData("small", False, tuple("0123456789"), (34, 34, 2), recordings, torch.arange(n) % 10, n,
-                     [content_hash(r) for r in recordings])
+    return EventData(
+        "small",
+        False,
+        tuple("0123456789"),
+        (34, 34, 2),
+        recordings,
+        torch.arange(n) % 10,
+        n,
+        [content_hash(r) for r in recordings],
+    )
 
 
 # ---------------------------------------------------------------------------------------- binning
@@ -49,31 +61,54 @@ def counted(events: np.ndarray, bins: np.ndarray, T: int) -> np.ndarray:
 def test_every_binning_is_equation_1() -> None:
     """Against a loop over the events, with the bins of (2a) to (2c) computed by hand."""
     data = small()
-    made = {name: make_frames(data, transforms) for name, transforms in lesson.binnings(data, 5).items()}
+    made = {
+        name: make_frames(data, transforms) for name, transforms in lesson.binnings(data, 5).items()
+    }
     how = lesson.binnings(data, 5)
     for i, events in enumerate(data.recordings):
         t = events["t"] - events["t"][0]
         window, n = how["time window"][0].time_window, how["event count"][0].event_count
         span = int(t[-1] // 5)
         index = np.arange(len(events))
-        for name, bins, T in (("time window", t // window, int(t[-1] // window)), ("time bins", t // span, 5),
-                              ("event count", index // n, len(events) // n),
-                              ("1 frame", np.where(t < t[-1], 0, -1), 1)):
-            assert np.array_equal(made[name][i].numpy(), counted(events, bins.astype(int), T)), (name, i)
+        for name, bins, T in (
+            ("time window", t // window, int(t[-1] // window)),
+            ("time bins", t // span, 5),
+            ("event count", index // n, len(events) // n),
+            ("1 frame", np.where(t < t[-1], 0, -1), 1),
+        ):
+            assert np.array_equal(made[name][i].numpy(), counted(events, bins.astype(int), T)), (
+                name,
+                i,
+            )
 
 
 def test_what_is_kept_is_counted_right() -> None:
     data = small()
-    made = {name: make_frames(data, transforms) for name, transforms in lesson.binnings(data, 5).items()}
+    made = {
+        name: make_frames(data, transforms) for name, transforms in lesson.binnings(data, 5).items()
+    }
     rows = {r["binning"]: r for r in lesson.experiment_binning(data, made)}
     n = lesson.binnings(data, 5)["event count"][0].event_count
     lengths = [len(r) for r in data.recordings]
-    assert rows["event count"]["kept"] == pytest.approx(sum(k // n * n for k in lengths) / sum(lengths))
+    assert rows["event count"]["kept"] == pytest.approx(
+        sum(k // n * n for k in lengths) / sum(lengths)
+    )
     assert rows["event count"]["max"] == max(k // n for k in lengths)
-    cells = sum(len({(k // n, *map(int, (e["p"], e["y"], e["x"]))) for k, e in enumerate(r[: len(r) // n * n])})
-                for r in data.recordings)
-    assert rows["event count"]["density"] == pytest.approx(cells / (sum(k // n for k in lengths) * 2 * 34 * 34))
-    assert rows["1 frame"]["density"] > 2 * rows["time bins"]["density"], "a long exposure fills more cells"
+    cells = sum(
+        len(
+            {
+                (k // n, *map(int, (e["p"], e["y"], e["x"])))
+                for k, e in enumerate(r[: len(r) // n * n])
+            }
+        )
+        for r in data.recordings
+    )
+    assert rows["event count"]["density"] == pytest.approx(
+        cells / (sum(k // n for k in lengths) * 2 * 34 * 34)
+    )
+    assert rows["1 frame"]["density"] > 2 * rows["time bins"]["density"], (
+        "a long exposure fills more cells"
+    )
 
 
 # ---------------------------------------------------------------------------------------- denoise
@@ -144,7 +179,9 @@ def test_paired_interval_is_wider_than_the_plain_one_by_three_halves() -> None:
     d = np.array([0.01, 0.02, -0.005, 0.0, 0.03])
     mean, low, high = paired_interval(d)
     plain = t.interval(0.95, 4, loc=d.mean(), scale=d.std(ddof=1) / np.sqrt(5))
-    assert mean == pytest.approx(d.mean()) and high - mean == pytest.approx(1.5 * (plain[1] - d.mean()))
+    assert mean == pytest.approx(d.mean()) and high - mean == pytest.approx(
+        1.5 * (plain[1] - d.mean())
+    )
     assert mean - low == pytest.approx(high - mean)
 
 
@@ -155,7 +192,9 @@ def net() -> lesson.Net:
     torch.manual_seed(0)
     n = lesson.Net((4, 8), 17, 10, 0.9)
     with torch.no_grad():
-        for conv in n.conv:  # as after some training: a batch norm that shifts, so that padding could do harm
+        for conv in (
+            n.conv
+        ):  # as after some training: a batch norm that shifts, so that padding could do harm
             conv[1].running_mean.uniform_(-0.3, 0.3)
             conv[1].bias.uniform_(0.0, 0.5)
     return n.eval()
@@ -210,10 +249,22 @@ def test_training_refuses_a_recording_that_is_on_both_sides(tmp_path: Path) -> N
     run, data = begin(cfg, "test_11"), small()
     x = make_frames(data, lesson.binnings(data, 2)["time bins"]).padded()
     index = torch.arange(6)
-    lesson.train_one(cfg, run, data, x, (index[:3], index[3:4], index[4:]), pool=2, name="a", epochs=1, seed=0)
+    lesson.train_one(
+        cfg, run, data, x, (index[:3], index[3:4], index[4:]), pool=2, name="a", epochs=1, seed=0
+    )
     data.hashes[5] = data.hashes[0]  # the same content under another number
     with pytest.raises(AssertionError, match="recording 5 of the test part is recording 0"):
-        lesson.train_one(cfg, run, data, x, (index[:3], index[3:4], index[4:]), pool=2, name="a", epochs=1, seed=0)
+        lesson.train_one(
+            cfg,
+            run,
+            data,
+            x,
+            (index[:3], index[3:4], index[4:]),
+            pool=2,
+            name="a",
+            epochs=1,
+            seed=0,
+        )
 
 
 @given(n=st.integers(1, 400), size=st.integers(1, 40), pool=st.sampled_from([1, 8]))
@@ -226,8 +277,15 @@ def test_batches_hold_each_recording_once(n: int, size: int, pool: int) -> None:
 
 def test_batches_of_like_length_pad_less() -> None:
     lengths = torch.randint(2, 30, (800,), generator=torch.Generator().manual_seed(0))
-    share = {pool: 1 - lengths.sum().item() / sum(int(lengths[b].max()) * len(b) for b in lesson.batches_by_length(
-        lengths, 32, torch.Generator().manual_seed(1), pool)) for pool in (1, 8)}
+    share = {
+        pool: 1
+        - lengths.sum().item()
+        / sum(
+            int(lengths[b].max()) * len(b)
+            for b in lesson.batches_by_length(lengths, 32, torch.Generator().manual_seed(1), pool)
+        )
+        for pool in (1, 8)
+    }
     assert share[8] < 0.3 * share[1]
 
 

@@ -30,8 +30,16 @@ lesson = load_script("12_hardware_deep_dive")
 
 
 @settings(max_examples=25, deadline=None)
-@given(B=st.integers(1, 4), N=st.integers(1, 12), M=st.integers(1, 6), seed=st.integers(0, 10**6), data=st.data())
-def test_events_and_clock_give_the_same_sums(B: int, N: int, M: int, seed: int, data: st.DataObject) -> None:
+@given(
+    B=st.integers(1, 4),
+    N=st.integers(1, 12),
+    M=st.integers(1, 6),
+    seed=st.integers(0, 10**6),
+    data=st.data(),
+)
+def test_events_and_clock_give_the_same_sums(
+    B: int, N: int, M: int, seed: int, data: st.DataObject
+) -> None:
     K = data.draw(st.integers(1, N))
     g = torch.Generator().manual_seed(seed)
     weight, events = torch.randn(N, M, generator=g), torch.rand(B, N, generator=g).argsort(1)[:, :K]
@@ -45,7 +53,11 @@ def test_crossing_of_known_lines() -> None:
     """t_c = 0.8, t = 0.1 + 3.5·a: equal at a = 0.2, as the quiz asks."""
     a = np.asarray(lesson.ACTIVITIES)
     found = lesson.crossing(a, np.full(len(a), 0.8), 0.1 + 3.5 * a)
-    assert found["a"] == pytest.approx(0.2) and found["r2"] == pytest.approx(1) and found["t_0"] == pytest.approx(0.1)
+    assert (
+        found["a"] == pytest.approx(0.2)
+        and found["r2"] == pytest.approx(1)
+        and found["t_0"] == pytest.approx(0.1)
+    )
     assert lesson.crossing(a, np.full(len(a), 0.05), 0.1 + 3.5 * a)["a"] == 0, "events never win"
     assert lesson.crossing(a, np.full(len(a), 9.0), 0.1 + 3.5 * a)["a"] == 1, "events always win"
 
@@ -53,14 +65,21 @@ def test_crossing_of_known_lines() -> None:
 @pytest.mark.parametrize(("size", "k", "stride"), [(8, 3, 2), (7, 3, 2), (8, 5, 2), (6, 3, 1)])
 def test_operations_against_brute_force(size: int, k: int, stride: int) -> None:
     g = torch.Generator().manual_seed(0)
-    x = (torch.rand(2, 3, size, size, generator=g) < 0.3) * torch.rand(2, 3, size, size, generator=g)
+    x = (torch.rand(2, 3, size, size, generator=g) < 0.3) * torch.rand(
+        2, 3, size, size, generator=g
+    )
     outputs = -(-size // stride)
     before = max(0, (outputs - 1) * stride + k - size) // 2
     count = 0
     for _b, _c, i, j in x.nonzero().tolist():
-        readers = [sum(o * stride - before <= p < o * stride - before + k for o in range(outputs)) for p in (i, j)]
+        readers = [
+            sum(o * stride - before <= p < o * stride - before + k for o in range(outputs))
+            for p in (i, j)
+        ]
         count += readers[0] * readers[1]
-    assert effective_operations(x, nn.Conv2d(3, 5, k, stride=stride)) == pytest.approx(5 * count / 2)
+    assert effective_operations(x, nn.Conv2d(3, 5, k, stride=stride)) == pytest.approx(
+        5 * count / 2
+    )
     dense = effective_operations(x.flatten(1), nn.Linear(3 * size * size, 4))
     assert dense == pytest.approx(4 * float((x != 0).sum()) / 2)
 
@@ -76,7 +95,7 @@ def test_dense_input_costs_the_macs_inside_the_borders() -> None:
 def test_live_bytes_counts_what_is_alive_and_no_more() -> None:
     x = torch.ones(1000)
     with LiveBytes([x]) as live:
-        y = x + 1          # 4,000 bytes
+        y = x + 1  # 4,000 bytes
         z = (y * 2).sum()  # 4,000 more for a moment, then 4
         del y
         _ = x.view(10, 100)  # a view of what was left out
@@ -90,7 +109,9 @@ def test_timed_takes_turns() -> None:
     order: list[str] = []
     ms = timed({name: partial(order.append, name) for name in "abc"}, 6, "cpu")
     rounds = ["".join(order[i : i + 3]) for i in range(0, len(order), 3)]
-    assert len(rounds) == 8 and all(sorted(r) == ["a", "b", "c"] for r in rounds), "each once a round, two to warm up"
+    assert len(rounds) == 8 and all(sorted(r) == ["a", "b", "c"] for r in rounds), (
+        "each once a round, two to warm up"
+    )
     assert len(set(rounds)) > 1 and ms["a"].shape == (6,) and (ms["a"] >= 0).all()
 
 
@@ -103,7 +124,9 @@ def test_energy_counter(tmp_path: Path) -> None:
 
     assert measured_energy(step, "cpu", 0.02, counter) == pytest.approx(0.5)
     assert measured_energy(step, "cpu", 0.02, tmp_path / "nothing") is None, "no counter, no figure"
-    assert measured_energy(lambda: None, "cpu", 0.02, counter) is None, "a counter that stands still tells nothing"
+    assert measured_energy(lambda: None, "cpu", 0.02, counter) is None, (
+        "a counter that stands still tells nothing"
+    )
     counter.write_text("surprise", encoding="utf-8")
     assert measured_energy(step, "cpu", 0.02, counter) is None
 
@@ -125,7 +148,11 @@ def test_neurobench_counts_at_a_known_activity() -> None:
         nn.init.zeros_(p)
     x = lesson.encode(torch.rand(4, 3, 32, 32), 2)
     bench = lesson.experiment_neurobench(net, x)
-    assert bench["acs"] == 0 and bench["activation_sparsity"] == 1 and bench["connection_sparsity"] == pytest.approx(1)
+    assert (
+        bench["acs"] == 0
+        and bench["activation_sparsity"] == 1
+        and bench["connection_sparsity"] == pytest.approx(1)
+    )
     assert set(bench["rates"].values()) == {0.0}
     weights = 4 * sum(p.numel() for p in net.parameters())
     membranes = 4 * (32 * 256 + 64 * 64 + 128 * 16 + 10)
@@ -159,10 +186,15 @@ def test_bare_model_on_the_mesh() -> None:
     spread = akida_backend.map_on_akd1000(lesson.bare_model())
     assert not spread.fallbacks and spread.nps_used <= spread.nps_total == 78 and spread.passes == 1
     places = [(n.col, n.row, n.id) for layer in spread.layers for n in layer.nps if n.type != "HRC"]
-    assert len(places) == len(set(places)) and set(places) <= {(n.col, n.row, n.id) for n in spread.mesh}
+    assert len(places) == len(set(places)) and set(places) <= {
+        (n.col, n.row, n.id) for n in spread.mesh
+    }
     conv3 = next(layer for layer in spread.layers if layer.name == "conv3")
     assert sum(n.filters for n in conv3.nps) == 128, "the filters are divided up, none twice"
-    assert "max pooling" in akida_backend.map_on_akd1000(lesson.bare_model(pool_last=True)).fallbacks["conv3"]
+    assert (
+        "max pooling"
+        in akida_backend.map_on_akd1000(lesson.bare_model(pool_last=True)).fallbacks["conv3"]
+    )
     wide = akida_backend.map_on_akd1000(lesson.bare_model((128, 64, 128)))
     assert list(wide.fallbacks) == ["conv1"] and "64" in wide.fallbacks["conv1"]
 
@@ -220,23 +252,47 @@ def test_absent_runs_to_the_end(small: Any, monkeypatch: pytest.MonkeyPatch, pla
     lesson.main(cfg, run)
     monkeypatch.undo()
     m = metrics(run)
-    assert m["akida"]["state"] == "absent" and "Akida: absent" in m["analysis"] and "published" in m["analysis"]
+    assert (
+        m["akida"]["state"] == "absent"
+        and "Akida: absent" in m["analysis"]
+        and "published" in m["analysis"]
+    )
     assert ("macOS" in m["note"]) is (platform == "darwin")
     assert not {"nps", "akida_accuracy"} & {c["id"] for c in m["claims"]} and not m["ledger"]
     assert any("GTX 1080" in t["title"] for t in m["tables"])
-    assert not any("measured" in row and "AKD1000" in row[0] for t in m["tables"] for row in t["rows"])
+    assert not any(
+        "measured" in row and "AKD1000" in row[0] for t in m["tables"] for row in t["rows"]
+    )
 
 
 def fake_chip(state: str) -> dict[str, Any]:
     mapping = akida_backend.Mapping(
-        tuple(akida_backend.MappedLayer(n, "Convolutional", (1, 1, 1), (akida_backend.NP(1, 1, i, "CNP1", 8, 10, 10),))
-              for i, n in enumerate(("conv1", "conv2", "conv3", "fc"))),
-        tuple(akida_backend.NP(1, 1, i, "CNP1") for i in range(4)), (("HW", "Hardware", 1, 100),))
-    minimal = replace(mapping, layers=tuple(replace(x, nps=x.nps if x.name != "fc" else ()) for x in mapping.layers))
+        tuple(
+            akida_backend.MappedLayer(
+                n, "Convolutional", (1, 1, 1), (akida_backend.NP(1, 1, i, "CNP1", 8, 10, 10),)
+            )
+            for i, n in enumerate(("conv1", "conv2", "conv3", "fc"))
+        ),
+        tuple(akida_backend.NP(1, 1, i, "CNP1") for i in range(4)),
+        (("HW", "Hardware", 1, 100),),
+    )
+    minimal = replace(
+        mapping,
+        layers=tuple(replace(x, nps=x.nps if x.name != "fc" else ()) for x in mapping.layers),
+    )
     rates = dict.fromkeys(("conv1", "conv2", "conv3", "fc"), 0.5)
     chip = {"fps": 100.0, "power_mw": 5.0, "energy_mj": 0.05} if state == "hardware" else None
-    return {"accuracy": 0.5, "n": 8, "same": 1.0, "rates": rates, "operations": rates, "spread": mapping,
-            "minimal": minimal, "variants": {"pool": mapping}, "chip": chip}
+    return {
+        "accuracy": 0.5,
+        "n": 8,
+        "same": 1.0,
+        "rates": rates,
+        "operations": rates,
+        "spread": mapping,
+        "minimal": minimal,
+        "variants": {"pool": mapping},
+        "chip": chip,
+    }
 
 
 @pytest.mark.parametrize("state", ["hardware", "simulator"])
@@ -263,16 +319,24 @@ def test_experiment_akida_asks_the_chip_only_on_hardware(monkeypatch: pytest.Mon
     model = types.SimpleNamespace(layers=[layer])
     zeros = lambda _m, x: np.eye(10)[np.zeros(len(x), int)]  # noqa: E731
     for name, value in {
-            "quantize_and_convert": lambda *_: ("q", model), "simulate": zeros, "keras_outputs": zeros,
-            "layer_inputs": lambda _m, x: [np.ones((len(x), 4, 4, 128))],
-            "map_on_akd1000": lambda *_a, **_k: "mapping", "measure_on_chip": lambda *_: asked.append("chip")}.items():
+        "quantize_and_convert": lambda *_: ("q", model),
+        "simulate": zeros,
+        "keras_outputs": zeros,
+        "layer_inputs": lambda _m, x: [np.ones((len(x), 4, 4, 128))],
+        "map_on_akd1000": lambda *_a, **_k: "mapping",
+        "measure_on_chip": lambda *_: asked.append("chip"),
+    }.items():
         monkeypatch.setattr(akida_backend, name, value)
     monkeypatch.setattr(lesson, "keras_twin", lambda twin: None)
     monkeypatch.setattr(lesson, "bare_model", lambda *_a, **_k: None)
     images = torch.zeros(20, 3, 32, 32, dtype=torch.uint8)
-    data = types.SimpleNamespace(x_train=images, x_test=images, y_test=torch.zeros(20, dtype=torch.long))
+    data = types.SimpleNamespace(
+        x_train=images, x_test=images, y_test=torch.zeros(20, dtype=torch.long)
+    )
     for state, expected in (("simulator", []), ("hardware", ["chip"])):
-        monkeypatch.setattr(akida_backend, "akida_status", lambda s=state: akida_backend.AkidaStatus(s, ""))
+        monkeypatch.setattr(
+            akida_backend, "akida_status", lambda s=state: akida_backend.AkidaStatus(s, "")
+        )
         found = lesson.experiment_akida(lesson.Config(simulated=16), lesson.Twin(), data)
         assert asked == expected and found["accuracy"] == 1 and found["same"] == 1
         assert found["operations"]["fc"] == 2048 * 10
@@ -284,4 +348,6 @@ def test_docstring_tells_the_truth_of_the_committed_run() -> None:
         pytest.skip("no committed run yet")
     claims = {c["id"]: c["value"] for c in json.loads(path.read_text(encoding="utf-8"))["claims"]}
     seen = (lesson.__doc__ or "").split("You should see")[1].split("Builds on")[0]
-    assert f"{claims['nps']:.0f} of 78" in seen and f"{100 * claims['akida_accuracy']:.1f} %" in seen
+    assert (
+        f"{claims['nps']:.0f} of 78" in seen and f"{100 * claims['akida_accuracy']:.1f} %" in seen
+    )

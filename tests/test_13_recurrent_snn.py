@@ -24,10 +24,19 @@ def one_step(kind: str, width: int = 6, **options) -> torch.nn.Module:
 
 
 @settings(max_examples=15, deadline=None)
-@given(T=st.integers(1, 30), B=st.integers(1, 4), H=st.integers(1, 12), loop=st.booleans(),
-       beta=st.floats(0, 1), rho=st.floats(0, 1), kappa=st.floats(0, 2), seed=st.integers(0, 99))
-def test_hand_written_alif_is_autograds(T: int, B: int, H: int, loop: bool, beta: float, rho: float, kappa: float,
-                                        seed: int) -> None:
+@given(
+    T=st.integers(1, 30),
+    B=st.integers(1, 4),
+    H=st.integers(1, 12),
+    loop=st.booleans(),
+    beta=st.floats(0, 1),
+    rho=st.floats(0, 1),
+    kappa=st.floats(0, 2),
+    seed=st.integers(0, 99),
+)
+def test_hand_written_alif_is_autograds(
+    T: int, B: int, H: int, loop: bool, beta: float, rho: float, kappa: float, seed: int
+) -> None:
     """Spikes and every gradient of equations (3) and (4), against autograd through equations (1) and (2) stepped."""
     torch.manual_seed(seed)
     neuron = lesson.ALIF(beta, rho, kappa, H, loop=loop)
@@ -38,7 +47,13 @@ def test_hand_written_alif_is_autograds(T: int, B: int, H: int, loop: bool, beta
         neuron.zero_grad()
         spk = way(neuron, x)
         (spk * w).sum().backward()
-        found.append([spk.detach(), x.grad, *(p.grad.clone() for p in neuron.parameters() if p.grad is not None)])
+        found.append(
+            [
+                spk.detach(),
+                x.grad,
+                *(p.grad.clone() for p in neuron.parameters() if p.grad is not None),
+            ]
+        )
     # a sum in another order may tip a spike that hung on the last bit: rarely, or hypothesis finds no example and fails
     assume(torch.equal(found[0][0], found[1][0]))
     for a, b in zip(*found, strict=True):
@@ -58,7 +73,9 @@ def test_alif_by_hand() -> None:
     assert lesson.run_layer(neuron, torch.full((12, 1, 1), 1.2)).flatten().tolist() == spk
 
 
-@pytest.mark.parametrize(("slope", "spike_grad"), [(lesson.triangle, lesson.TRIANGLE), (lesson.arctan, None)])
+@pytest.mark.parametrize(
+    ("slope", "spike_grad"), [(lesson.triangle, lesson.TRIANGLE), (lesson.arctan, None)]
+)
 def test_alif_without_adaptation_is_rleaky(slope: Any, spike_grad: Any) -> None:
     """κ = 0: equation (2) is snn.RLeaky's, spikes and gradients, with the same surrogate."""
     torch.manual_seed(0)
@@ -99,7 +116,9 @@ def test_leaky_gradient_fades_by_beta_and_slow_start_by_half() -> None:
 
 def test_long_tails_forget_what_the_threshold_keeps(monkeypatch: pytest.MonkeyPatch) -> None:
     """Back through a threshold the error shrinks by ρ − κ·σ′ a step: an arctan's σ′ is never 0, equation (5)'s is."""
-    monkeypatch.setattr(lesson, "LAGS", {k: v for k, v in lesson.LAGS.items() if "ALIF, no loop" in k})
+    monkeypatch.setattr(
+        lesson, "LAGS", {k: v for k, v in lesson.LAGS.items() if "ALIF, no loop" in k}
+    )
     norms = lesson.experiment_lags(lesson.Config(seeds=1), torch.device("cpu"))["norms"]
     assert norms["ALIF, no loop"][0, 150] > 3 * norms["ALIF, no loop, arctan"][0, 150]
 
@@ -129,9 +148,16 @@ def test_network_stepped_is_network_run(kind: str, layers: int) -> None:
 
 
 @settings(max_examples=20, deadline=None)
-@given(kind=st.sampled_from([*lesson.KINDS, "ALIF, no loop"]), width=st.integers(2, 12), layers=st.integers(1, 3),
-       n_in=st.integers(1, 5), n_out=st.integers(2, 10))
-def test_parameters_are_counted_right(kind: str, width: int, layers: int, n_in: int, n_out: int) -> None:
+@given(
+    kind=st.sampled_from([*lesson.KINDS, "ALIF, no loop"]),
+    width=st.integers(2, 12),
+    layers=st.integers(1, 3),
+    n_in=st.integers(1, 5),
+    n_out=st.integers(2, 10),
+)
+def test_parameters_are_counted_right(
+    kind: str, width: int, layers: int, n_in: int, n_out: int
+) -> None:
     net = lesson.SequenceNet(kind, [width] * layers, n_in, n_out, CFG, 10)
     count = lesson.count_parameters(kind, width, layers, n_in, n_out)
     assert count == sum(p.numel() for p in net.parameters())
@@ -139,7 +165,11 @@ def test_parameters_are_counted_right(kind: str, width: int, layers: int, n_in: 
 
 
 def test_leaky_with_two_layers_is_as_large_as_rleaky_with_one() -> None:
-    assert lesson.count_parameters("Leaky", 128, 2) == lesson.count_parameters("RLeaky", 128, 1) == 18_058
+    assert (
+        lesson.count_parameters("Leaky", 128, 2)
+        == lesson.count_parameters("RLeaky", 128, 1)
+        == 18_058
+    )
 
 
 def test_long_gradients_are_shortened_and_short_ones_are_not() -> None:
@@ -157,13 +187,13 @@ def test_store_and_recall_is_the_task_it_says(delay: int, batch: int, seed: int)
     cue, read, k = lesson.CUE, lesson.READ, lesson.SYMBOLS
     assert x.shape == (cue + delay + read, batch, k + 1) and set(x.unique().tolist()) <= {0.0, 1.0}
     assert (x[:cue, :, :k].argmax(2) == y).all() and (x[:cue].sum(2) == 1).all()
-    assert (x[cue:cue + delay, :, k] == 0).all() and (x[cue + delay:, :, k] == 1).all()
-    assert (x[cue + delay:, :, :k] == 0).all()
+    assert (x[cue : cue + delay, :, k] == 0).all() and (x[cue + delay :, :, k] == 1).all()
+    assert (x[cue + delay :, :, :k] == 0).all()
 
 
 def test_noise_of_the_delay_has_its_rate() -> None:
     x, _ = lesson.recall_batch(500, 100, torch.Generator().manual_seed(0))
-    assert abs(x[lesson.CUE:-lesson.READ, :, :-1].mean() - lesson.NOISE) < 0.002
+    assert abs(x[lesson.CUE : -lesson.READ, :, :-1].mean() - lesson.NOISE) < 0.002
 
 
 def test_horizon() -> None:
@@ -187,7 +217,7 @@ def test_images_become_sequences_row_by_row() -> None:
 
 def test_the_answer_is_read_at_the_end_or_over_all_steps() -> None:
     mem = torch.zeros(20, 1, 2)
-    mem[:-lesson.READ, :, 0], mem[-lesson.READ:, :, 1] = 1.0, 2.0
+    mem[: -lesson.READ, :, 0], mem[-lesson.READ :, :, 1] = 1.0, 2.0
     assert lesson.read_out((mem, mem)).tolist() == [[0.0, 2.0]]
     assert lesson.read_out((mem, mem), last=0).tolist() == [[0.75, 0.5]]
 
@@ -198,12 +228,16 @@ def test_costs_by_hand() -> None:
     net = lesson.SequenceNet("ALIF", [6, 6], 1, 10, CFG, 10)
     first, second = (s.sum().item() / 4 for s in net.hidden(x))
     found = lesson.costs(net, x)
-    assert first > 0 and found["spikes"] == pytest.approx(first + second) and found["macs"] == 30 * 6
+    assert (
+        first > 0 and found["spikes"] == pytest.approx(first + second) and found["macs"] == 30 * 6
+    )
     assert found["synops"] == pytest.approx(first * (6 + 6) + second * (6 + 10))
     lstm = lesson.costs(lesson.SequenceNet("LSTM", [6], 1, 10, CFG, 10), x)
     assert lstm["spikes"] == lstm["synops"] == 0 and lstm["macs"] == 30 * (6 + 8 * 36 + 60)
     slstm = lesson.costs(lesson.SequenceNet("SLSTM", [6], 1, 10, CFG, 10), x)
-    assert slstm["macs"] == 30 * (6 + 8 * 36) and slstm["synops"] == pytest.approx(10 * slstm["spikes"])
+    assert slstm["macs"] == 30 * (6 + 8 * 36) and slstm["synops"] == pytest.approx(
+        10 * slstm["spikes"]
+    )
 
 
 def test_a_loop_learns_to_remember() -> None:
@@ -216,7 +250,19 @@ def test_a_loop_learns_to_remember() -> None:
         assert (lesson.read_out(net.run(x)).argmax(1) == y).float().mean() > 0.6
 
 
-@pytest.mark.parametrize("flags", [("--tau", "0"), ("--tau-adapt", "nan"), ("--num-steps", "785"), ("--seeds", "0"),
-                                   ("--updates", "0"), ("--num-hidden", "1"), ("--train-images", "5")])
-def test_bad_flags_end_in_one_line(flags: tuple[str, str], capsys: pytest.CaptureFixture[str], tmp_path: Path) -> None:
+@pytest.mark.parametrize(
+    "flags",
+    [
+        ("--tau", "0"),
+        ("--tau-adapt", "nan"),
+        ("--num-steps", "785"),
+        ("--seeds", "0"),
+        ("--updates", "0"),
+        ("--num-hidden", "1"),
+        ("--train-images", "5"),
+    ],
+)
+def test_bad_flags_end_in_one_line(
+    flags: tuple[str, str], capsys: pytest.CaptureFixture[str], tmp_path: Path
+) -> None:
     check_refused(lesson, flags, capsys, tmp_path)

@@ -31,7 +31,9 @@ def spikes(*shape: int, rate: float = 0.3, seed: int = 0) -> torch.Tensor:
 # -------------------------------------------------------------------- the penalties
 
 
-def by_loops(kind: str, strength: float, hidden: list[torch.Tensor], fans: list[torch.Tensor]) -> float:
+def by_loops(
+    kind: str, strength: float, hidden: list[torch.Tensor], fans: list[torch.Tensor]
+) -> float:
     """λ·R once more, neuron by neuron and image by image, in plain numbers."""
     T, B = hidden[0].shape[:2]
     n, f = [], []
@@ -43,18 +45,32 @@ def by_loops(kind: str, strength: float, hidden: list[torch.Tensor], fans: list[
     N, r = len(n), [sum(row) / B for row in n]
     low = lesson.KAPPA * sum(max(0.0, lesson.R_MIN - x) for x in r) / N
     mean = sum(r) / N
-    return {"none": 0.0, "L1": strength * mean, "L2": strength * sum(x * x for row in n for x in row) / N / B,
-            "L1 with floor": strength * (mean + low), "budget": max(0.0, mean - strength) + low,
-            "SynOps": strength * sum(a * b for a, b in zip(f, r, strict=True)) / sum(f)}[kind]
+    return {
+        "none": 0.0,
+        "L1": strength * mean,
+        "L2": strength * sum(x * x for row in n for x in row) / N / B,
+        "L1 with floor": strength * (mean + low),
+        "budget": max(0.0, mean - strength) + low,
+        "SynOps": strength * sum(a * b for a, b in zip(f, r, strict=True)) / sum(f),
+    }[kind]
 
 
 @pytest.mark.parametrize("kind", ["none", "L1", "L2", "L1 with floor", "budget", "SynOps"])
 @settings(max_examples=15, deadline=None)
-@given(T=st.integers(1, 5), B=st.integers(1, 4), rate=st.floats(0, 1), strength=st.floats(0.01, 5),
-       seed=st.integers(0, 10**6))
-def test_penalty_equals_the_equation_in_loops(kind: str, T: int, B: int, rate: float, strength: float,
-                                              seed: int) -> None:
-    hidden = [spikes(T, B, 2, 3, 3, rate=rate, seed=seed), spikes(T, B, 4, rate=rate, seed=seed + 1)]
+@given(
+    T=st.integers(1, 5),
+    B=st.integers(1, 4),
+    rate=st.floats(0, 1),
+    strength=st.floats(0.01, 5),
+    seed=st.integers(0, 10**6),
+)
+def test_penalty_equals_the_equation_in_loops(
+    kind: str, T: int, B: int, rate: float, strength: float, seed: int
+) -> None:
+    hidden = [
+        spikes(T, B, 2, 3, 3, rate=rate, seed=seed),
+        spikes(T, B, 4, rate=rate, seed=seed + 1),
+    ]
     fans = [torch.arange(18.0).view(2, 3, 3), torch.full((4,), 10.0)]
     got = lesson.penalty(kind, strength, hidden, fans).item()
     assert got == pytest.approx(by_loops(kind, strength, hidden, fans), rel=1e-5, abs=1e-7)
@@ -75,11 +91,13 @@ def test_gradient_of_l1_is_flat_and_that_of_l2_follows_the_count() -> None:
 def test_floor_pulls_a_silent_neuron_up_and_no_other() -> None:
     spk = torch.zeros(5, 40, 3, requires_grad=True)
     with torch.no_grad():
-        spk[0, :, 0] = 1      # once an image: above the bound
-        spk[0, 0, 1] = 1      # once in forty images: below it
+        spk[0, :, 0] = 1  # once an image: above the bound
+        spk[0, 0, 1] = 1  # once in forty images: below it
     lesson.penalty("L1 with floor", 1.0, [spk], [torch.ones(3)]).backward()
     pull = spk.grad[0, 0]
-    assert pull[0] > 0 > pull[1] == pull[2], "a positive gradient takes spikes away, a negative one adds some"
+    assert pull[0] > 0 > pull[1] == pull[2], (
+        "a positive gradient takes spikes away, a negative one adds some"
+    )
     assert pull[2] == pytest.approx((1 - lesson.KAPPA) * pull[0].item())
 
 
@@ -88,17 +106,26 @@ def test_budget_is_free_below_its_bound() -> None:
     assert lesson.penalty("budget", 4.0, [spk], [torch.ones(5)]) == 0
     assert lesson.penalty("budget", 1.5, [spk], [torch.ones(5)]) == pytest.approx(2.5)
     assert lesson.penalty("budget", 9.0, [torch.zeros(4, 3, 5)], [torch.ones(5)]) == pytest.approx(
-        lesson.KAPPA * lesson.R_MIN), "and silence costs, whatever the bound"
+        lesson.KAPPA * lesson.R_MIN
+    ), "and silence costs, whatever the bound"
 
 
 # -------------------------------------------------------------------- fan-out and SynOps
 
 
 @settings(max_examples=40, deadline=None)
-@given(c=st.integers(1, 3), out=st.integers(1, 5), h=st.integers(5, 9), w=st.integers(5, 9), k=st.integers(1, 5),
-       s=st.integers(1, 3), p=st.integers(0, 2))
-def test_fan_out_of_a_convolution_is_what_autograd_says(c: int, out: int, h: int, w: int, k: int, s: int,
-                                                        p: int) -> None:
+@given(
+    c=st.integers(1, 3),
+    out=st.integers(1, 5),
+    h=st.integers(5, 9),
+    w=st.integers(5, 9),
+    k=st.integers(1, 5),
+    s=st.integers(1, 3),
+    p=st.integers(0, 2),
+)
+def test_fan_out_of_a_convolution_is_what_autograd_says(
+    c: int, out: int, h: int, w: int, k: int, s: int, p: int
+) -> None:
     """With weights of 1, ∂(sum of all outputs)/∂(input) counts the weights that an input meets."""
     conv = torch.nn.Conv2d(c, out, k, s, p)
     torch.nn.init.ones_(conv.weight)
@@ -108,7 +135,9 @@ def test_fan_out_of_a_convolution_is_what_autograd_says(c: int, out: int, h: int
 
 
 def test_fan_out_of_a_linear_layer() -> None:
-    assert torch.equal(lesson.fan_out(torch.nn.Linear(32, 10), (2, 4, 4)), torch.full((2, 4, 4), 10.0))
+    assert torch.equal(
+        lesson.fan_out(torch.nn.Linear(32, 10), (2, 4, 4)), torch.full((2, 4, 4), 10.0)
+    )
 
 
 @pytest.mark.parametrize("data", ["mnist", "cifar10"])
@@ -117,7 +146,9 @@ def test_synops_by_hand_equal_neurobench(data: str) -> None:
     how = lesson.plan(cfg, data)
     torch.manual_seed(0)
     net = how.build()
-    x = torch.randint(0, 256, (6, 1, 28, 28) if data == "mnist" else (6, 3, 32, 32), dtype=torch.uint8)
+    x = torch.randint(
+        0, 256, (6, 1, 28, 28) if data == "mnist" else (6, 3, 32, 32), dtype=torch.uint8
+    )
     by_hand = lesson.measure(net, x, torch.zeros(6, dtype=torch.long), how)
     assert by_hand["synops"] > 0
     assert by_hand["synops"] == workload(net, how.encode(x.float() / 255))["acs"], "exactly"
@@ -128,7 +159,10 @@ def test_synops_by_hand_equal_neurobench(data: str) -> None:
 def test_in_sight_or_not_the_network_is_the_same(data: str) -> None:
     how = lesson.plan(lesson.Config(num_hidden=20, num_steps=4), data)
     torch.manual_seed(1)
-    net, x = how.build(), how.encode(torch.rand(3, 1, 28, 28) if data == "mnist" else torch.rand(3, 3, 32, 32))
+    net, x = (
+        how.build(),
+        how.encode(torch.rand(3, 1, 28, 28) if data == "mnist" else torch.rand(3, 3, 32, 32)),
+    )
     spk, mem, hidden, fans = lesson.run_open(net, x)
     assert torch.equal(spk, net.run(x)[0]) and torch.equal(mem, net.run(x)[1])
     assert [h.shape[2:] for h in hidden] == [f.shape for f in fans]
@@ -145,7 +179,13 @@ def test_measure_on_a_network_whose_answer_is_known() -> None:
         net.fc1.bias.copy_(torch.tensor([9.0, -9.0]))
         net.fc2.bias[3] = 1.0
     m = lesson.measure(net, torch.zeros(10, 1, 28, 28), torch.tensor([3] * 7 + [5] * 3), how)
-    assert m["r"] == [4.0, 0.0] and m["dead"] == 0.5 and m["burst"] == 4 and m["spikes"] == 4 and m["synops"] == 40
+    assert (
+        m["r"] == [4.0, 0.0]
+        and m["dead"] == 0.5
+        and m["burst"] == 4
+        and m["spikes"] == 4
+        and m["synops"] == 40
+    )
     assert m["accuracy"] == 0.7
 
 
@@ -157,8 +197,14 @@ def test_measure_on_a_network_whose_answer_is_known() -> None:
 def test_front_is_what_nothing_dominates(points: list[tuple[int, int]]) -> None:
     cost, value = zip(*points, strict=True)
     front = pareto_front(cost, value)
-    beaten = {i for i in range(len(points)) for j in range(len(points))
-              if cost[j] <= cost[i] and value[j] >= value[i] and (cost[j] < cost[i] or value[j] > value[i])}
+    beaten = {
+        i
+        for i in range(len(points))
+        for j in range(len(points))
+        if cost[j] <= cost[i]
+        and value[j] >= value[i]
+        and (cost[j] < cost[i] or value[j] > value[i])
+    }
     assert {points[i] for i in front} == {points[i] for i in range(len(points)) if i not in beaten}
     assert not beaten & set(front) and [cost[i] for i in front] == sorted({cost[i] for i in front})
 
@@ -223,9 +269,15 @@ def test_sweep_resumes_and_notices_changed_settings(tmp_path: Path) -> None:
     marks["b"] = fingerprint("b", "changed")
     tasks |= {"b": (4,), "c": (5,)}
     (tmp_path / "c.json").write_text('{"fingerprint": "cut off', encoding="utf-8")
-    assert {n: r["y"] for n, r in sweep(square, tasks, marks, tmp_path, resume=True)} == {"a": 4, "b": 16, "c": 25}
+    assert {n: r["y"] for n, r in sweep(square, tasks, marks, tmp_path, resume=True)} == {
+        "a": 4,
+        "b": 16,
+        "c": 25,
+    }
     assert (tmp_path / "a.json").stat().st_mtime_ns == before, "a finished point is not made again"
-    assert {n: r["y"] for n, r in sweep(square, {"a": (9,)}, marks, tmp_path)} == {"a": 81}, "without --resume it is"
+    assert {n: r["y"] for n, r in sweep(square, {"a": (9,)}, marks, tmp_path)} == {"a": 81}, (
+        "without --resume it is"
+    )
 
 
 def test_sweep_in_two_processes(tmp_path: Path) -> None:
@@ -244,8 +296,12 @@ def test_a_lost_worker_is_one_line(tmp_path: Path) -> None:
 def test_fingerprint_changes_with_settings_files_and_code(tmp_path: Path) -> None:
     path = tmp_path / "w"
     path.write_bytes(b"1")
-    marks = {fingerprint(1, path), fingerprint(2, path), fingerprint(1, path, code=[square]),
-             fingerprint(1, path, code=[spikes])}
+    marks = {
+        fingerprint(1, path),
+        fingerprint(2, path),
+        fingerprint(1, path, code=[square]),
+        fingerprint(1, path, code=[spikes]),
+    }
     path.write_bytes(b"2")
     assert len(marks | {fingerprint(1, path)}) == 5
     assert fingerprint(1, path) == fingerprint(1, path)
@@ -265,44 +321,72 @@ if __name__ == "__main__":
 """
 
 
-def six_points(folder, jobs=1, resume=False):  # no annotations: its text is also part of a program of its own
+def six_points(
+    folder, jobs=1, resume=False
+):  # no annotations: its text is also part of a program of its own
     """A small sweep of the lesson: what its table says."""
     from common.lesson import begin
 
-    cfg = lesson.Config(smoke=True, num_hidden=16, num_steps=3, tune_images=400, device="cpu", out_dir=folder,
-                        jobs=jobs, resume=resume)
+    cfg = lesson.Config(
+        smoke=True,
+        num_hidden=16,
+        num_steps=3,
+        tune_images=400,
+        device="cpu",
+        out_dir=folder,
+        jobs=jobs,
+        resume=resume,
+    )
     run = begin(cfg, "lesson")
-    points = [lesson.Point("mnist", kind, 0.3, seed) for kind in ("none", "L1", "L2") for seed in (0, 1)]
+    points = [
+        lesson.Point("mnist", kind, 0.3, seed) for kind in ("none", "L1", "L2") for seed in (0, 1)
+    ]
     table = lesson.run_points(cfg, run, run.data(lesson.LOADERS["mnist"]), dict.fromkeys(points))
     return [(r["penalty"], r["each"], r["spikes"], r["synops"], r["r"].tolist()) for r in table]
 
 
 def test_killed_with_two_processes_and_resumed_with_one_gives_the_same_table(
-        tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     """A run with two workers is killed when it has some points; one process goes on. An undisturbed run agrees.
 
     Without NeuroBench, whose import would take longer than all the rest.
     """
     monkeypatch.setattr(lesson, "workload", lambda net, x: {"acs": 0.0, "macs": 0.0})
     script, cut = tmp_path / "points.py", tmp_path / "cut"
-    script.write_text(SCRIPT.format(root=str(ROOT), tests=str(ROOT / "tests"),
-                                    function=inspect.getsource(six_points)), encoding="utf-8")
+    script.write_text(
+        SCRIPT.format(
+            root=str(ROOT), tests=str(ROOT / "tests"), function=inspect.getsource(six_points)
+        ),
+        encoding="utf-8",
+    )
     env = {**os.environ, "OMP_NUM_THREADS": "1", "MPLBACKEND": "Agg", "PYTHONIOENCODING": "utf-8"}
-    child = subprocess.Popen([sys.executable, str(script), str(cut)], env=env, stdout=subprocess.DEVNULL,
-                             stderr=subprocess.PIPE, cwd=ROOT)
+    child = subprocess.Popen(
+        [sys.executable, str(script), str(cut)],
+        env=env,
+        stdout=subprocess.DEVNULL,
+        stderr=subprocess.PIPE,
+        cwd=ROOT,
+    )
     while child.poll() is None and len(list(cut.rglob("mnist_*.json"))) < 2:
         time.sleep(0.005)
     child.kill()
-    err = child.communicate(timeout=60)[1].decode()  # at its end only when no worker holds the pipe any more
+    err = child.communicate(timeout=60)[
+        1
+    ].decode()  # at its end only when no worker holds the pipe any more
     kept = {p: p.stat().st_mtime_ns for p in cut.rglob("mnist_*.json")}
     assert 2 <= len(kept) < 6, f"killed too early or too late: {err}"
     assert all(json.loads(p.read_text(encoding="utf-8"))["result"] for p in kept)
     assert six_points(cut, resume=True) == six_points(tmp_path / "whole")
-    assert all(p.stat().st_mtime_ns == t for p, t in kept.items()), "finished points were taken over"
+    assert all(p.stat().st_mtime_ns == t for p, t in kept.items()), (
+        "finished points were taken over"
+    )
 
 
 def test_a_changed_setting_is_not_taken_over(tmp_path: Path) -> None:
-    cfg = lesson.Config(smoke=True, num_hidden=16, num_steps=2, tune_images=100, device="cpu", out_dir=tmp_path)
+    cfg = lesson.Config(
+        smoke=True, num_hidden=16, num_steps=2, tune_images=100, device="cpu", out_dir=tmp_path
+    )
     from dataclasses import replace
 
     from common.lesson import begin
@@ -313,9 +397,14 @@ def test_a_changed_setting_is_not_taken_over(tmp_path: Path) -> None:
     lesson.run_points(cfg, run, data, {point: None})
     first = path.read_text(encoding="utf-8")
     lesson.run_points(replace(cfg, resume=True, tolerance=0.3, jobs=2), run, data, {point: None})
-    assert path.read_text(encoding="utf-8") == first, "the knee's tolerance and the jobs decide no point"
+    assert path.read_text(encoding="utf-8") == first, (
+        "the knee's tolerance and the jobs decide no point"
+    )
     lesson.run_points(replace(cfg, resume=True, num_steps=3), run, data, {point: None})
-    assert json.loads(path.read_text(encoding="utf-8"))["fingerprint"] != json.loads(first)["fingerprint"]
+    assert (
+        json.loads(path.read_text(encoding="utf-8"))["fingerprint"]
+        != json.loads(first)["fingerprint"]
+    )
 
 
 # -------------------------------------------------------------------- learning

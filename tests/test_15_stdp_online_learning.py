@@ -17,16 +17,35 @@ RecurrentALIF, eprop, bptt = lesson.RecurrentALIF, lesson.eprop_gradient, lesson
 
 
 @settings(max_examples=60, deadline=None)
-@given(pre=st.lists(st.booleans(), min_size=1, max_size=60), seed=st.integers(0, 10**6), rate=st.floats(0.0, 1.0),
-       a_plus=st.floats(-2, 2), a_minus=st.floats(-2, 2), tau_plus=st.floats(1, 80), tau_minus=st.floats(1, 80))
-def test_traces_equal_the_window_summed_over_all_pairs(pre: list[bool], seed: int, rate: float, a_plus: float,
-                                                       a_minus: float, tau_plus: float, tau_minus: float) -> None:
+@given(
+    pre=st.lists(st.booleans(), min_size=1, max_size=60),
+    seed=st.integers(0, 10**6),
+    rate=st.floats(0.0, 1.0),
+    a_plus=st.floats(-2, 2),
+    a_minus=st.floats(-2, 2),
+    tau_plus=st.floats(1, 80),
+    tau_minus=st.floats(1, 80),
+)
+def test_traces_equal_the_window_summed_over_all_pairs(
+    pre: list[bool],
+    seed: int,
+    rate: float,
+    a_plus: float,
+    a_minus: float,
+    tau_plus: float,
+    tau_minus: float,
+) -> None:
     """Any pair of spike trains: the two traces against equation (1) for every pair of spikes."""
     T = len(pre)
     post = (np.random.default_rng(seed).random(T) < rate).tolist()
     constants = a_plus, a_minus, tau_plus, tau_minus
-    pairs = [lesson.stdp_window(torch.tensor(float(j - i), dtype=torch.float64), *constants).item()
-             for i in range(T) if pre[i] for j in range(T) if post[j]]
+    pairs = [
+        lesson.stdp_window(torch.tensor(float(j - i), dtype=torch.float64), *constants).item()
+        for i in range(T)
+        if pre[i]
+        for j in range(T)
+        if post[j]
+    ]
     column = lambda s: torch.tensor(s, dtype=torch.float64)[:, None]  # noqa: E731
     ours = lesson.stdp_traces(column(pre), column(post), *constants).item()
     assert ours == pytest.approx(sum(pairs), abs=1e-9 * (1 + len(pairs)))
@@ -41,8 +60,10 @@ def test_window_signs_and_values() -> None:
 
 def test_correlated_inputs_win_and_lose() -> None:
     """Additive STDP lifts the inputs that fire together, its mirror image lowers them."""
-    by = {name: lesson.stdp_neuron(100_000, mu, 1.05, sign, 40, 1)
-          for name, mu, sign in (("additive", 0, 1), ("soft", 1, 1), ("anti", 0, -1))}
+    by = {
+        name: lesson.stdp_neuron(100_000, mu, 1.05, sign, 40, 1)
+        for name, mu, sign in (("additive", 0, 1), ("soft", 1, 1), ("anti", 0, -1))
+    }
     gain = {name: w[:40].mean() - w[40:].mean() for name, w in by.items()}
     assert gain["additive"] > 0.1 and gain["soft"] > 0.02 and gain["anti"] < -0.02, gain
     assert all((w >= 0).all() and (w <= 1).all() for w in by.values())
@@ -85,27 +106,45 @@ def test_test_images_are_seen_last(monkeypatch: pytest.MonkeyPatch) -> None:
     assert seen[-1] is data.x_test and not any(s is data.x_test for s in seen[:-1])
 
 
-def small(seed: int, beta: float, kappa: float, recurrent: bool) -> tuple[RecurrentALIF, torch.Tensor, torch.Tensor]:
+def small(
+    seed: int, beta: float, kappa: float, recurrent: bool
+) -> tuple[RecurrentALIF, torch.Tensor, torch.Tensor]:
     g = torch.Generator().manual_seed(seed)
     net = RecurrentALIF(5, 7, 3, g, beta=beta, kappa=kappa, recurrent=recurrent).double()
-    return net, (torch.rand(30, 4, 5, generator=g) < 0.4).double(), torch.randint(0, 3, (4,), generator=g)
+    return (
+        net,
+        (torch.rand(30, 4, 5, generator=g) < 0.4).double(),
+        torch.randint(0, 3, (4,), generator=g),
+    )
 
 
 def same(ours: tuple, theirs: tuple) -> bool:
-    return all(torch.allclose(a, b, rtol=1e-9, atol=1e-12) for a, b in zip(ours, theirs, strict=True))
+    return all(
+        torch.allclose(a, b, rtol=1e-9, atol=1e-12) for a, b in zip(ours, theirs, strict=True)
+    )
 
 
 @settings(max_examples=25, deadline=None)
-@given(seed=st.integers(0, 10**6), beta=st.sampled_from([0.0, 0.1, 0.5]), kappa=st.sampled_from([0.0, 0.5, 0.9]),
-       recall=st.integers(1, 30))
-def test_eprop_is_bptt_without_recurrence(seed: int, beta: float, kappa: float, recall: int) -> None:
+@given(
+    seed=st.integers(0, 10**6),
+    beta=st.sampled_from([0.0, 0.1, 0.5]),
+    kappa=st.sampled_from([0.0, 0.5, 0.9]),
+    recall=st.integers(1, 30),
+)
+def test_eprop_is_bptt_without_recurrence(
+    seed: int, beta: float, kappa: float, recall: int
+) -> None:
     net, x, y = small(seed, beta, kappa, recurrent=False)
     assert same(eprop(net, x, y, recall)[0], bptt(net, x, y, recall)[0])
 
 
 @settings(max_examples=25, deadline=None)
-@given(seed=st.integers(0, 10**6), beta=st.sampled_from([0.0, 0.3]), kappa=st.sampled_from([0.0, 0.8]))
-def test_eprop_drops_the_path_through_other_neurons_and_nothing_else(seed: int, beta: float, kappa: float) -> None:
+@given(
+    seed=st.integers(0, 10**6), beta=st.sampled_from([0.0, 0.3]), kappa=st.sampled_from([0.0, 0.8])
+)
+def test_eprop_drops_the_path_through_other_neurons_and_nothing_else(
+    seed: int, beta: float, kappa: float
+) -> None:
     net, x, y = small(seed, beta, kappa, recurrent=True)
     assert same(eprop(net, x, y, 12)[0], bptt(net, x, y, 12, cut=True)[0])
 
@@ -113,7 +152,11 @@ def test_eprop_drops_the_path_through_other_neurons_and_nothing_else(seed: int, 
 def test_full_bptt_differs_and_only_the_readout_is_exact() -> None:
     net, x, y = small(3, 0.2, 0.8, recurrent=True)
     (w_in, w_rec, w_out), (b_in, b_rec, b_out) = eprop(net, x, y, 12)[0], bptt(net, x, y, 12)[0]
-    assert torch.allclose(w_out, b_out) and not torch.allclose(w_in, b_in) and not torch.allclose(w_rec, b_rec)
+    assert (
+        torch.allclose(w_out, b_out)
+        and not torch.allclose(w_in, b_in)
+        and not torch.allclose(w_rec, b_rec)
+    )
     cosine = F.cosine_similarity(w_in.flatten(), b_in.flatten(), dim=0)
     assert 0.3 < cosine < 1
 
@@ -126,7 +169,9 @@ def test_surrogate_is_the_derivative_that_autograd_sees() -> None:
     z, psi = net(x, net.state(31))[2:4]
     z.sum().backward()
     expected = 0.3 / 0.6 * (1 - (v - 0.6).abs() / 0.6).clamp(min=0)
-    assert torch.allclose(psi[:, 0], expected, atol=1e-6) and torch.equal(z[:, 0], (v > 0.6).float())
+    assert torch.allclose(psi[:, 0], expected, atol=1e-6) and torch.equal(
+        z[:, 0], (v > 0.6).float()
+    )
     assert torch.allclose(x.grad[:, 0] / net.w_in.item(), expected, atol=1e-6)
 
 
@@ -146,10 +191,17 @@ def test_cue_trials() -> None:
     x, y = lesson.cue_trials(200, torch.Generator().manual_seed(0), 240)
     assert x.shape == (450, 200, 40) and set(x.unique().tolist()) == {0.0, 1.0}
     left, right = x[:210, :, :10].sum((0, 2)), x[:210, :, 10:20].sum((0, 2))
-    assert (((right > left).long() == y).float().mean()) > 0.95, "the side with more cues has more spikes"
-    assert x[210:, :, :20].sum() == 0 and x[:-30, :, 20:30].sum() == 0, "the wait is silent, the question comes last"
+    assert (((right > left).long() == y).float().mean()) > 0.95, (
+        "the side with more cues has more spikes"
+    )
+    assert x[210:, :, :20].sum() == 0 and x[:-30, :, 20:30].sum() == 0, (
+        "the wait is silent, the question comes last"
+    )
     assert 0.35 < y.float().mean() < 0.65
-    assert abs(x[-30:, :, 20:30].mean().item() - 0.2) < 0.01 and abs(x[:, :, 30:].mean().item() - 0.05) < 0.005
+    assert (
+        abs(x[-30:, :, 20:30].mean().item() - 0.2) < 0.01
+        and abs(x[:, :, 30:].mean().item() - 0.05) < 0.005
+    )
 
 
 def test_memory_of_bptt_grows_and_of_eprop_does_not() -> None:

@@ -50,7 +50,9 @@ def test_batchnorm_is_folded_exactly(images: torch.Tensor, seed: int) -> None:
     folded = lesson.fold(net)
     assert (folded(images) - net(images)).abs().max() <= 1e-5 * net(images).abs().max()
     assert not [m for m in folded.modules() if isinstance(m, nn.BatchNorm2d)]
-    assert all(torch.equal(v, before[k]) for k, v in net.state_dict().items()), "the original is left alone"
+    assert all(torch.equal(v, before[k]) for k, v in net.state_dict().items()), (
+        "the original is left alone"
+    )
 
 
 @settings(max_examples=200, deadline=None)
@@ -65,7 +67,9 @@ def test_spikes_of_a_steady_current_are_the_floor(current: float, T: int, charge
         spk, mem = lif(torch.full((1,), current), mem)
         count += int(spk)
     assert count == min(max(int(exact // 1), 0), T)
-    assert lesson.quantise(torch.tensor(current), T, charge).item() == pytest.approx(count / T, abs=1e-6)
+    assert lesson.quantise(torch.tensor(current), T, charge).item() == pytest.approx(
+        count / T, abs=1e-6
+    )
 
 
 def test_the_late_reset_changes_no_spike_without_leak() -> None:
@@ -84,14 +88,22 @@ def test_the_late_reset_changes_no_spike_without_leak() -> None:
 @settings(max_examples=10, deadline=None)
 @given(lam=st.lists(st.floats(0.05, 20), min_size=4, max_size=4))
 def test_balancing_leaves_the_anns_answer(lam: list[float]) -> None:
-    net, x = lesson.fold(trained_like()), torch.rand(4, 3, 32, 32, generator=torch.Generator().manual_seed(2))
+    net, x = (
+        lesson.fold(trained_like()),
+        torch.rand(4, 3, 32, 32, generator=torch.Generator().manual_seed(2)),
+    )
     balanced = lesson.balance(net, lam)
     assert torch.equal(balanced(x).argmax(1), net(x).argmax(1))
     ours, theirs = lesson.activations(balanced, x)[0], lesson.activations(net, x)[0]
     for a, b, value in zip(ours, theirs, lam, strict=True):
         assert torch.allclose(a * value, b, atol=1e-4 * b.max().item())
-    each = [value * torch.linspace(0.5, 2, conv.out_channels) for value, conv in zip(lam, net.convs, strict=True)]
-    assert torch.equal(lesson.balance(net, each)(x).argmax(1), net(x).argmax(1)), "one λ a channel does it, too"
+    each = [
+        value * torch.linspace(0.5, 2, conv.out_channels)
+        for value, conv in zip(lam, net.convs, strict=True)
+    ]
+    assert torch.equal(lesson.balance(net, each)(x).argmax(1), net(x).argmax(1)), (
+        "one λ a channel does it, too"
+    )
 
 
 @torch.no_grad()
@@ -114,7 +126,9 @@ def test_clipped_activation_is_the_steady_rate_and_learns_its_range() -> None:
 
 @torch.no_grad()
 def test_step_by_step_equals_run_and_pieces_equal_the_whole(plain, images: torch.Tensor) -> None:
-    net = lesson.SpikingVGG(lesson.balance(plain, lesson.thresholds(plain, images, 99)), charge=0.5).eval()
+    net = lesson.SpikingVGG(
+        lesson.balance(plain, lesson.thresholds(plain, images, 99)), charge=0.5
+    ).eval()
     out = net.run(constant_current(images, 9))[1]
     for _ in range(2):  # the second time shows that reset forgets
         net.reset()
@@ -124,15 +138,22 @@ def test_step_by_step_equals_run_and_pieces_equal_the_whole(plain, images: torch
     assert torch.allclose(torch.cat([first, second]), out, atol=1e-5)
     x = (images * 255).to(torch.uint8)
     found = lesson.simulate(net, x, [1, 4, 9], batch=4)
-    mean = net.run(constant_current(x.float() / 255, 9))[1].cumsum(0) / torch.arange(1, 10).view(-1, 1, 1)
+    mean = net.run(constant_current(x.float() / 255, 9))[1].cumsum(0) / torch.arange(1, 10).view(
+        -1, 1, 1
+    )
     assert torch.allclose(found["logits"], mean[[0, 3, 8]], atol=1e-5)
 
 
 @torch.no_grad()
 def test_rates_go_to_the_activations(plain, images: torch.Tensor) -> None:
     """Equation (2): with nothing clipped, the logits come as close as the time allows."""
-    net = lesson.SpikingVGG(lesson.balance(plain, lesson.thresholds(plain, images, 100)), charge=0.5).eval()
-    wrong = [(net.run(constant_current(images, T))[1].mean(0) - plain(images)).abs().max().item() for T in (4, 32, 256)]
+    net = lesson.SpikingVGG(
+        lesson.balance(plain, lesson.thresholds(plain, images, 100)), charge=0.5
+    ).eval()
+    wrong = [
+        (net.run(constant_current(images, T))[1].mean(0) - plain(images)).abs().max().item()
+        for T in (4, 32, 256)
+    ]
     assert wrong[0] > 2 * wrong[1] > 4 * wrong[2]
 
 
@@ -147,10 +168,24 @@ def test_errors_add_up_and_the_first_layer_is_even(plain, images: torch.Tensor) 
         rate, z = spk.mean(0), net.convs[i](before)
         parts = lesson.split_error(a, z, rate, T, charge)
         total = parts.pop("total")
-        assert torch.allclose(sum(parts.values()), total, atol=1e-5) and torch.equal(total, rate - a)
+        assert torch.allclose(sum(parts.values()), total, atol=1e-5) and torch.equal(
+            total, rate - a
+        )
         # z is the mean of the currents that came, since convolution and pooling are linear
-        came = torch.stack([net.convs[i](x) for x in (F.avg_pool2d(spks[i - 1].flatten(0, 1), 2).unflatten(0, (T, -1))
-                                                      if net.pools[i - 1] else spks[i - 1])]).mean(0) if i else z
+        came = (
+            torch.stack(
+                [
+                    net.convs[i](x)
+                    for x in (
+                        F.avg_pool2d(spks[i - 1].flatten(0, 1), 2).unflatten(0, (T, -1))
+                        if net.pools[i - 1]
+                        else spks[i - 1]
+                    )
+                ]
+            ).mean(0)
+            if i
+            else z
+        )
         assert torch.allclose(z, came, atol=1e-4)
         if i == 0:
             assert (parts["unevenness"].abs() > 1e-6).float().mean() < 1e-3
@@ -186,7 +221,9 @@ def test_committed_weights_fit_the_network() -> None:
     if not path.is_file():
         pytest.skip("no committed weights")
     net = load_weights(lesson.fold(lesson.VGG()), path)
-    assert path.stat().st_size < 1_000_000 and all(torch.isfinite(p).all() for p in net.parameters())
+    assert path.stat().st_size < 1_000_000 and all(
+        torch.isfinite(p).all() for p in net.parameters()
+    )
 
 
 def akida_or_skip():
@@ -203,7 +240,9 @@ def akida_or_skip():
 def test_the_keras_twin_is_the_network_with_max_pooling(plain, images: torch.Tensor) -> None:
     """Weights, padding and read-out moved exactly: the same logits as PyTorch with the one kind of pooling changed."""
     akida_or_skip()
-    net = lesson.balance(plain, lesson.thresholds(plain, images, 95))  # so that some activations are clipped
+    net = lesson.balance(
+        plain, lesson.thresholds(plain, images, 95)
+    )  # so that some activations are clipped
     x = (images * 255).round()
     twin = lesson.keras_twin(net)
     theirs = twin.predict(x.flip(2, 3).permute(0, 2, 3, 1).numpy().astype("uint8"), verbose=0)

@@ -25,10 +25,17 @@ from torch import nn
 lesson = load_script("17_energy_and_export")
 
 
-def lif(num: int, tau: float = 8e-4, r: float = 8.0, theta: float = 1.0, **options: float) -> nir.LIF:
+def lif(
+    num: int, tau: float = 8e-4, r: float = 8.0, theta: float = 1.0, **options: float
+) -> nir.LIF:
     full = lambda v: np.full(num, v, np.float64)  # noqa: E731
-    return nir.LIF(tau=full(tau), r=full(r), v_leak=full(options.get("v_leak", 0.0)), v_threshold=full(theta),
-                   v_reset=full(options.get("v_reset", 0.0)))
+    return nir.LIF(
+        tau=full(tau),
+        r=full(r),
+        v_leak=full(options.get("v_leak", 0.0)),
+        v_threshold=full(theta),
+        v_reset=full(options.get("v_reset", 0.0)),
+    )
 
 
 def chain(*nodes: nir.NIRNode) -> nir.NIRGraph:
@@ -47,8 +54,11 @@ class Pooled(nn.Module):
 
     def __init__(self) -> None:
         super().__init__()
-        self.conv, self.lif1, self.pool = nn.Conv2d(1, 3, 3, padding=1), snn.Leaky(0.875, init_hidden=True), \
-            nn.AvgPool2d(2)
+        self.conv, self.lif1, self.pool = (
+            nn.Conv2d(1, 3, 3, padding=1),
+            snn.Leaky(0.875, init_hidden=True),
+            nn.AvgPool2d(2),
+        )
         self.flat, self.fc = nn.Flatten(), nn.Linear(3 * 4 * 4, 5)
         self.lif2 = snn.Leaky(0.875, init_hidden=True, output=True)
 
@@ -60,10 +70,19 @@ class Pooled(nn.Module):
 
 
 @settings(max_examples=25, deadline=None)
-@given(k=st.integers(1, 3), stride=st.integers(1, 3), padding=st.integers(0, 2), dilation=st.integers(1, 2),
-       groups=st.sampled_from([1, 2]), H=st.integers(5, 8), W=st.integers(5, 8), seed=st.integers(0, 999))
-def test_fan_out_of_a_convolution_is_a_loop_over_its_synapses(k: int, stride: int, padding: int, dilation: int,
-                                                               groups: int, H: int, W: int, seed: int) -> None:
+@given(
+    k=st.integers(1, 3),
+    stride=st.integers(1, 3),
+    padding=st.integers(0, 2),
+    dilation=st.integers(1, 2),
+    groups=st.sampled_from([1, 2]),
+    H=st.integers(5, 8),
+    W=st.integers(5, 8),
+    seed=st.integers(0, 999),
+)
+def test_fan_out_of_a_convolution_is_a_loop_over_its_synapses(
+    k: int, stride: int, padding: int, dilation: int, groups: int, H: int, W: int, seed: int
+) -> None:
     torch.manual_seed(seed)
     conv = nn.Conv2d(2, 4, k, stride, padding, dilation, groups)
     conv.weight.data[torch.rand_like(conv.weight) < 0.3] = 0  # pruned synapses do not exist
@@ -74,7 +93,9 @@ def test_fan_out_of_a_convolution_is_a_loop_over_its_synapses(k: int, stride: in
         h, w = i * stride - padding + a * dilation, j * stride - padding + b * dilation
         if 0 <= h < H and 0 <= w < W:
             for m in range(2 // groups):
-                slow[c // (4 // groups) * (2 // groups) + m, h, w] += conv.weight[c, m, a, b].item() != 0
+                slow[c // (4 // groups) * (2 // groups) + m, h, w] += (
+                    conv.weight[c, m, a, b].item() != 0
+                )
     assert np.array_equal(lesson.fan_out(conv, x.shape, out.shape).numpy(), slow)
 
 
@@ -93,16 +114,27 @@ def subject(key: str, net: nn.Module, x: torch.Tensor, passes: int = 1) -> objec
 @pytest.mark.parametrize("key", ["dense", "recurrent", "conv"])
 def test_hand_count_equals_neurobench(key: str) -> None:
     torch.manual_seed(3)
-    net, x = {"dense": (lesson.SmallNet(784, lesson.leaky(100, 0.875)), torch.rand(4, 6, 784)),
-              "recurrent": (lesson.row_net(), torch.rand(28, 6, 28)),
-              "conv": (lesson.SmallCNN(), (4 * torch.rand(2, 3, 32, 32) - 2).expand(3, 2, 3, 32, 32))}[key]
+    net, x = {
+        "dense": (lesson.SmallNet(784, lesson.leaky(100, 0.875)), torch.rand(4, 6, 784)),
+        "recurrent": (lesson.row_net(), torch.rand(28, 6, 28)),
+        "conv": (lesson.SmallCNN(), (4 * torch.rand(2, 3, 32, 32) - 2).expand(3, 2, 3, 32, 32)),
+    }[key]
     c = lesson.experiment_counts(subject(key, louder(net), x, 28 if key == "recurrent" else 1))
-    assert c["difference"] == 0 and c["by_hand"]["acs"] > 0 and (c["twice"] > 0) is (key == "recurrent")
-    macs = {"dense": 78400 + 1000, "recurrent": 28 * (28 * 64 + 64 * 64 + 640),
-            "conv": 32 * 256 * 75 + 64 * 64 * 288 + 128 * 16 * 576 + 20480}[key]
+    assert (
+        c["difference"] == 0
+        and c["by_hand"]["acs"] > 0
+        and (c["twice"] > 0) is (key == "recurrent")
+    )
+    macs = {
+        "dense": 78400 + 1000,
+        "recurrent": 28 * (28 * 64 + 64 * 64 + 640),
+        "conv": 32 * 256 * 75 + 64 * 64 * 288 + 128 * 16 * 576 + 20480,
+    }[key]
     assert c["ann"] == macs == ann_macs(net, x[0]) if key != "recurrent" else c["ann"] == macs
     assert (c["by_hand"]["border"] > 0) is (key == "conv")
-    assert c["macs once"] == c["by_hand"]["macs"] / c["n"] / (3 if key == "conv" else 1), "a still image counts once"
+    assert c["macs once"] == c["by_hand"]["macs"] / c["n"] / (3 if key == "conv" else 1), (
+        "a still image counts once"
+    )
 
 
 def test_a_spike_count_of_known_size() -> None:
@@ -113,13 +145,23 @@ def test_a_spike_count_of_known_size() -> None:
     assert table["lif1"]["updates"] == 28 * 3 * 64 and table["lif2"]["updates"] == 28 * 3 * 10
     assert table["fc2"]["acs"] == int(spikes[0].sum()) * 10
     assert table["lif1.recurrent"]["acs"] == int(spikes[0][:-1].sum()) * 64
-    assert table["lif1.recurrent"]["calls"] == 2, "snnTorch works the loop out twice a step; it is one loop"
+    assert table["lif1.recurrent"]["calls"] == 2, (
+        "snnTorch works the loop out twice a step; it is one loop"
+    )
 
 
 def test_energy_closed_form() -> None:
-    c = {"an image": {"acs": 1000, "macs": 500, "updates": 10}, "macs once": 100, "ann": 200, "zero pixels": 50}
+    c = {
+        "an image": {"acs": 1000, "macs": 500, "updates": 10},
+        "macs once": 100,
+        "ann": 200,
+        "zero pixels": 50,
+    }
     e = lesson.experiment_energy(c)
-    assert e["synapses only"] == {"snn": pytest.approx((900 + 460) / 1000), "ann": pytest.approx(0.92)}
+    assert e["synapses only"] == {
+        "snn": pytest.approx((900 + 460) / 1000),
+        "ann": pytest.approx(0.92),
+    }
     assert e["input multiplied each step"]["snn"] == pytest.approx((900 + 2300) / 1000)
     assert e["ANN skips zero pixels"]["ann"] == pytest.approx(150 * 4.6 / 1000)
     assert e["+ neuron updates"]["snn"] == pytest.approx((900 + 460 + 55) / 1000)
@@ -132,12 +174,18 @@ def test_energy_closed_form() -> None:
 
 @settings(max_examples=25, deadline=None)
 @given(tau=st.floats(2e-4, 1e-2), current=st.floats(-1.0, 0.9), T=st.integers(1, 60))
-def test_integrator_below_threshold_against_closed_forms(tau: float, current: float, T: int) -> None:
+def test_integrator_below_threshold_against_closed_forms(
+    tau: float, current: float, T: int
+) -> None:
     """exact: R·I·(1 − e^(−t/τ)) at any step; Euler: R·I·(1 − (1 − dt/τ)^t), which its substeps bring to the former."""
     x = torch.full((T, 1, 1), current, dtype=torch.float64)
     ends = {}
-    for name, options in {"exact": {"scheme": "exact"}, "euler": {}, "dv": {"scheme": "increments"},
-                          "fine": {"substeps": 200}}.items():
+    for name, options in {
+        "exact": {"scheme": "exact"},
+        "euler": {},
+        "dv": {"scheme": "increments"},
+        "fine": {"substeps": 200},
+    }.items():
         r = lesson.Reference(chain(lif(1, tau, r=1.0)), **options)
         assert r.run(x)[0].sum() == 0
         ends[name] = r.v["lif"].item()
@@ -149,10 +197,15 @@ def test_integrator_below_threshold_against_closed_forms(tau: float, current: fl
 
 def test_period_of_a_constant_current() -> None:
     """From rest to θ: the exact scheme fires every ⌈τ·ln(RI/(RI − θ))/dt⌉ steps."""
-    spk = lesson.Reference(chain(lif(1, tau=2e-3, r=1.0)), scheme="exact").run(
-        torch.full((200, 1, 1), 1.6, dtype=torch.float64))[0].flatten()
+    spk = (
+        lesson.Reference(chain(lif(1, tau=2e-3, r=1.0)), scheme="exact")
+        .run(torch.full((200, 1, 1), 1.6, dtype=torch.float64))[0]
+        .flatten()
+    )
     times = spk.nonzero().flatten()
-    assert (times.diff() == math.ceil(20 * math.log(1.6 / 0.6))).all() and times[0] == times.diff()[0] - 1
+    assert (times.diff() == math.ceil(20 * math.log(1.6 / 0.6))).all() and times[0] == times.diff()[
+        0
+    ] - 1
 
 
 def test_reset_goes_where_the_node_says_and_leak_to_rest() -> None:
@@ -168,9 +221,13 @@ def test_reset_goes_where_the_node_says_and_leak_to_rest() -> None:
 @given(seed=st.integers(0, 10**6), reset=st.sampled_from(["zero", "subtract"]))
 def test_integrator_against_snntorchs_own_neuron(seed: int, reset: str) -> None:
     x = torch.rand(30, 4, 6, generator=torch.Generator().manual_seed(seed))  # U stays under 2θ
-    neuron = snn.Leaky(beta=torch.full((6,), 0.875), init_hidden=True, reset_mechanism=reset, reset_delay=False)
+    neuron = snn.Leaky(
+        beta=torch.full((6,), 0.875), init_hidden=True, reset_mechanism=reset, reset_delay=False
+    )
     want = torch.stack([neuron(x_t) for x_t in x])
-    got = lesson.Reference(chain(lif(6)), reset={"zero": "value", "subtract": "subtract"}[reset]).run(x)[0]
+    got = lesson.Reference(
+        chain(lif(6)), reset={"zero": "value", "subtract": "subtract"}[reset]
+    ).run(x)[0]
     assert torch.equal(got, want) and want.sum() > 0
 
 
@@ -179,8 +236,13 @@ def test_rleakys_late_reset_loses_an_input() -> None:
     x = 3 * torch.rand(30, 4, 6, generator=torch.Generator().manual_seed(1))
 
     def spikes(late: bool) -> torch.Tensor:
-        m = snn.RLeaky(beta=torch.full((6,), 0.875), linear_features=6, init_hidden=True, reset_mechanism="zero",
-                       reset_delay=late)
+        m = snn.RLeaky(
+            beta=torch.full((6,), 0.875),
+            linear_features=6,
+            init_hidden=True,
+            reset_mechanism="zero",
+            reset_delay=late,
+        )
         nn.init.zeros_(m.recurrent.weight)
         nn.init.zeros_(m.recurrent.bias)
         return torch.stack([m(x_t) for x_t in x]).detach()
@@ -194,9 +256,15 @@ def test_rleakys_late_reset_loses_an_input() -> None:
 def test_delayed_loop_starts_from_silence() -> None:
     """A neuron that excites itself: the echo comes one step later, two with loop_delay=1, and its bias at once."""
     w = nir.Affine(weight=np.array([[2.0]]), bias=np.array([0.1]))
-    graph = nir.NIRGraph({"input": nir.Input(np.array([1])), "n": lif(1, r=8.0), "w": w,
-                          "output": nir.Output(np.array([1]))},
-                         [("input", "n"), ("n", "w"), ("w", "n"), ("n", "output")])
+    graph = nir.NIRGraph(
+        {
+            "input": nir.Input(np.array([1])),
+            "n": lif(1, r=8.0),
+            "w": w,
+            "output": nir.Output(np.array([1])),
+        },
+        [("input", "n"), ("n", "w"), ("w", "n"), ("n", "output")],
+    )
     x = torch.zeros(6, 1, 1, dtype=torch.float64)
     x[0] = 2
     assert lesson.Reference(graph).run(x)[0].flatten().tolist() == [1, 1, 1, 1, 1, 1]
@@ -208,10 +276,12 @@ def test_delayed_loop_starts_from_silence() -> None:
 
 def nets() -> dict[str, tuple[nn.Module, torch.Tensor]]:
     torch.manual_seed(5)
-    return {"dense": (lesson.SmallNet(20, lesson.leaky(12, 0.9)), 2 * torch.rand(15, 4, 20)),
-            "recurrent": (lesson.row_net(), torch.rand(28, 4, 28)),
-            "conv": (lesson.SmallCNN(), 4 * torch.rand(5, 2, 3, 32, 32) - 2),
-            "pooled": (Pooled(), 2 * torch.rand(12, 3, 1, 8, 8))}
+    return {
+        "dense": (lesson.SmallNet(20, lesson.leaky(12, 0.9)), 2 * torch.rand(15, 4, 20)),
+        "recurrent": (lesson.row_net(), torch.rand(28, 4, 28)),
+        "conv": (lesson.SmallCNN(), 4 * torch.rand(5, 2, 3, 32, 32) - 2),
+        "pooled": (Pooled(), 2 * torch.rand(12, 3, 1, 8, 8)),
+    }
 
 
 @pytest.mark.parametrize("key", ["dense", "recurrent", "conv", "pooled"])
@@ -219,7 +289,10 @@ def test_round_trip_gives_the_same_spikes(key: str, tmp_path: Path) -> None:
     net, x = nets()[key]
     net = exchange.per_neuron(louder(net), x[0])
     nir.write(tmp_path / "a.nir", exchange.to_nir(net, x[0]))
-    want, back = exchange.spikes_of(net, x), exchange.spikes_of(exchange.from_nir(nir.read(tmp_path / "a.nir")), x)
+    want, back = (
+        exchange.spikes_of(net, x),
+        exchange.spikes_of(exchange.from_nir(nir.read(tmp_path / "a.nir")), x),
+    )
     assert all(w.sum() > 0 for w in want[:-1])
     assert len(want) == len(back) and all(map(torch.equal, want, back))
     again = lesson.Reference(nir.read(tmp_path / "a.nir")).run(x)
@@ -244,14 +317,21 @@ def test_the_reset_that_nir_lacks_is_refused_and_shown(tmp_path: Path) -> None:
     with pytest.raises(UserError, match="lif1 resets by 'subtract'"):
         exchange.to_nir(subtract, x[0])
     trip = lesson.experiment_round_trip(subject("dense", net, x), tmp_path)
-    assert trip["round"]["differ"] == 0 and trip["default"]["differ"] > 0 and trip["library"] == "works"
+    assert (
+        trip["round"]["differ"] == 0
+        and trip["default"]["differ"] > 0
+        and trip["library"] == "works"
+    )
 
 
 def test_snntorchs_own_import_still_stops_at_loops_and_flatten(tmp_path: Path) -> None:
     """If this fails, the library has learnt it: the lesson's table and text want a new look."""
     for key in ("recurrent", "conv"):
         net, x = nets()[key]
-        assert "Error" in lesson.experiment_round_trip(subject(key, louder(net), x), tmp_path)["library"]
+        assert (
+            "Error"
+            in lesson.experiment_round_trip(subject(key, louder(net), x), tmp_path)["library"]
+        )
 
 
 def test_per_neuron_leaves_the_original_alone_and_keeps_its_answers() -> None:
@@ -267,7 +347,9 @@ def test_per_neuron_leaves_the_original_alone_and_keeps_its_answers() -> None:
 
 
 class Step(nn.Module):
-    def __init__(self, layer: nn.Module | None = None, neuron: nn.Module | None = None, step: object = None) -> None:
+    def __init__(
+        self, layer: nn.Module | None = None, neuron: nn.Module | None = None, step: object = None
+    ) -> None:
         super().__init__()
         self.fc, self.layer, self.step = nn.Linear(6, 6), layer or nn.Linear(6, 6), step
         self.lif = neuron or lesson.leaky(6, 0.875)
@@ -281,15 +363,31 @@ REFUSED = [
     (Step(layer=nn.BatchNorm1d(6)), "layer is a BatchNorm1d: fold it into the linear layer"),
     (Step(layer=nn.Dropout(0.5)), "layer is a Dropout: leave it out"),
     (Step(neuron=snn.Alpha(alpha=0.9, beta=0.8, init_hidden=True)), "lif is a Alpha"),
-    (Step(neuron=snn.Leaky(0.875, init_hidden=True, reset_mechanism="zero")), "lif has one β for all neurons"),
+    (
+        Step(neuron=snn.Leaky(0.875, init_hidden=True, reset_mechanism="zero")),
+        "lif has one β for all neurons",
+    ),
     (Step(neuron=snn.Leaky(**per, reset_mechanism="none")), "resets by 'none'"),
     (Step(neuron=snn.Leaky(**{**per, "beta": torch.ones(6)}, reset_mechanism="zero")), "β ≥ 1"),
-    (Step(neuron=snn.Leaky(**per, reset_mechanism="zero", graded_spikes_factor=2.0)), "graded spikes"),
-    (Step(neuron=snn.RLeaky(beta=0.9, linear_features=6, init_hidden=True, reset_mechanism="zero")),
-     "loses an input a spike"),
-    (Step(step=lambda n, x: n.lif(n.layer(torch.relu(n.fc(x))))), "layer takes a tensor that no module made"),
+    (
+        Step(neuron=snn.Leaky(**per, reset_mechanism="zero", graded_spikes_factor=2.0)),
+        "graded spikes",
+    ),
+    (
+        Step(
+            neuron=snn.RLeaky(beta=0.9, linear_features=6, init_hidden=True, reset_mechanism="zero")
+        ),
+        "loses an input a spike",
+    ),
+    (
+        Step(step=lambda n, x: n.lif(n.layer(torch.relu(n.fc(x))))),
+        "layer takes a tensor that no module made",
+    ),
     (Step(step=lambda n, x: 2 * n.lif(n.fc(x))), "the output is made by a function"),
-    (Step(step=lambda n, x: [n.lif(n.fc(x)) for _ in range(4)][-1]), "lif is called 4 times in one step"),
+    (
+        Step(step=lambda n, x: [n.lif(n.fc(x)) for _ in range(4)][-1]),
+        "lif is called 4 times in one step",
+    ),
 ]
 
 
@@ -303,7 +401,10 @@ def test_one_clear_message(net: nn.Module, message: str) -> None:
 
 def test_pooling_with_padding_and_maxima_are_refused() -> None:
     net = exchange.per_neuron(Pooled(), torch.rand(1, 1, 8, 8))
-    for pool, message in ((nn.MaxPool2d(2), "NIR has no maximum"), (nn.AvgPool2d(2, 2, 1), "drops a pool's padding")):
+    for pool, message in (
+        (nn.MaxPool2d(2), "NIR has no maximum"),
+        (nn.AvgPool2d(2, 2, 1), "drops a pool's padding"),
+    ):
         net.pool = pool
         if pool.padding == 1:
             net.fc = nn.Linear(3 * 5 * 5, 5)
@@ -315,8 +416,13 @@ def test_both_exporters_on_eight_forwards() -> None:
     found = {p["how"]: p for p in lesson.experiment_export(0)}
     assert found["plain"]["calls"] == found["plain"]["fx"] == "right"
     assert found["plain"]["check"] == "nothing in the way"
-    assert found["skip connection"]["calls"] == lesson.SILENT and found["skip connection"]["fx"] == "right"
-    assert found["scaled spikes"]["calls"] == lesson.SILENT and "Error" in found["scaled spikes"]["fx"]
+    assert (
+        found["skip connection"]["calls"] == lesson.SILENT
+        and found["skip connection"]["fx"] == "right"
+    )
+    assert (
+        found["scaled spikes"]["calls"] == lesson.SILENT and "Error" in found["scaled spikes"]["fx"]
+    )
     assert "Error" in found["BatchNorm"]["calls"] and "TraceError" in found["branch on data"]["fx"]
     for p in found.values():
         assert lesson.SILENT not in p["calls"] or p["check"] != "nothing in the way", p
@@ -330,8 +436,10 @@ def test_unknown_node_is_named() -> None:
 
 def test_hardware_table_is_computed_from_the_nodes() -> None:
     dense = chain(nir.Affine(np.ones((2, 3)), np.ones(2)), lif(2))
-    pool = nir.NIRGraph.from_list(nir.Input(np.array([1, 4, 4])), nir.AvgPool2d(np.array([2, 2]), np.array([2, 2]),
-                                                                                np.array([0, 0])))
+    pool = nir.NIRGraph.from_list(
+        nir.Input(np.array([1, 4, 4])),
+        nir.AvgPool2d(np.array([2, 2]), np.array([2, 2]), np.array([0, 0])),
+    )
     table = {row[0]: row[1:] for row in lesson.experiment_hardware({"a": dense, "b": pool})}
     assert table["Xylo (Rockpool)"][0] == "all taken" and table["Speck, on the chip"][0] == "LIF"
     assert all(row[1] == "AvgPool2d" and "SumPool2d" in row[2] for row in table.values())
@@ -343,21 +451,31 @@ def test_missing_checkpoint_is_one_line(tmp_path: Path, monkeypatch: pytest.Monk
     monkeypatch.setattr(lesson, "ROOT", tmp_path)
     cfg = lesson.Config(out_dir=tmp_path, device="cpu")
     with pytest.raises(UserError, match="mnist_dense.safetensors .*--train"):
-        lesson.Subject("dense", "", lesson.SmallNet(784, lesson.leaky(100, 0.875)), lambda v: v, None, 1).prepare(
-            cfg, begin(cfg, "x"))
+        lesson.Subject(
+            "dense", "", lesson.SmallNet(784, lesson.leaky(100, 0.875)), lambda v: v, None, 1
+        ).prepare(cfg, begin(cfg, "x"))
 
 
 # ------------------------------------------------------------------------------------ other simulators, real data
 
 
-@pytest.mark.parametrize(("module", "names"), [("norse.torch", ("Norse, with R = 1", "Norse, graph as it is")),
-                                               ("sinabs.nir", ("sinabs",)),
-                                               ("spikingjelly.activation_based.nir_exchange", ("SpikingJelly",))])
-def test_second_simulator_where_installed(module: str, names: tuple[str, ...], tmp_path: Path) -> None:
+@pytest.mark.parametrize(
+    ("module", "names"),
+    [
+        ("norse.torch", ("Norse, with R = 1", "Norse, graph as it is")),
+        ("sinabs.nir", ("sinabs",)),
+        ("spikingjelly.activation_based.nir_exchange", ("SpikingJelly",)),
+    ],
+)
+def test_second_simulator_where_installed(
+    module: str, names: tuple[str, ...], tmp_path: Path
+) -> None:
     pytest.importorskip(module)
     net, x = nets()["dense"]
-    rows = lesson.experiment_simulators(subject("dense", net, x), lesson.experiment_round_trip(
-        subject("dense", louder(net), x), tmp_path))
+    rows = lesson.experiment_simulators(
+        subject("dense", net, x),
+        lesson.experiment_round_trip(subject("dense", louder(net), x), tmp_path),
+    )
     assert set(names) <= set(rows)
     if names[0] in ("Norse, with R = 1", "SpikingJelly"):
         assert rows[names[0]]["share"] < 0.01, "the same step, solver and reset: rounding only"
@@ -368,12 +486,20 @@ def test_second_simulator_where_installed(module: str, names: tuple[str, ...], t
 SHARED = Path(os.environ.get("SNN_DATA") or ROOT.parent / "shared" / "datasets")
 
 
-@pytest.mark.skipif(not (SHARED / "MNIST").is_dir(), reason="real MNIST is not on this machine (set SNN_DATA)")
+@pytest.mark.skipif(
+    not (SHARED / "MNIST").is_dir(), reason="real MNIST is not on this machine (set SNN_DATA)"
+)
 def test_checkpoints_are_the_networks_that_the_lesson_names(tmp_path: Path) -> None:
     cfg = lesson.Config(out_dir=tmp_path, data_dir=SHARED, device="cpu")
     run = begin(cfg, "x")
     data = run.data(lesson.mnist, n_test=1000)
-    s = lesson.Subject("dense", "", lesson.SmallNet(784, lesson.leaky(100, 0.875)),
-                       lambda x: lesson.constant_current(x.flatten(1), 10), data, 5).prepare(cfg, run)
+    s = lesson.Subject(
+        "dense",
+        "",
+        lesson.SmallNet(784, lesson.leaky(100, 0.875)),
+        lambda x: lesson.constant_current(x.flatten(1), 10),
+        data,
+        5,
+    ).prepare(cfg, run)
     assert s.accuracy >= 0.95 and s.x.shape == (10, 5, 784)
     reset_state(s.net)

@@ -32,20 +32,32 @@ def alive(kind: str, cfg: object = SMALL) -> nn.Module:
 
 
 @settings(max_examples=40, deadline=None)
-@given(N=st.integers(1, 9), d=st.integers(1, 9), rate=st.floats(0, 1), seed=st.integers(0, 9999), keys=st.booleans())
-def test_loops_of_additions_are_the_matrix_products(N: int, d: int, rate: float, seed: int, keys: bool) -> None:
+@given(
+    N=st.integers(1, 9),
+    d=st.integers(1, 9),
+    rate=st.floats(0, 1),
+    seed=st.integers(0, 9999),
+    keys=st.booleans(),
+)
+def test_loops_of_additions_are_the_matrix_products(
+    N: int, d: int, rate: float, seed: int, keys: bool
+) -> None:
     """Any N, d and rate, both orders: the integers and the number of additions."""
     q, k, v = (torch.rand(3, N, d, generator=torch.Generator().manual_seed(seed)) < rate).float()
     out, made = lesson.ssa_by_hand(q, k, v, keys)
     defined = torch.einsum("ic,jc,je->ie", q, k, v)  # Σ_j Σ_c q_ic·k_jc·v_je
-    assert torch.equal(torch.tensor(out).float(), defined) and torch.equal(lesson.ssa(q, k, v), defined)
+    assert torch.equal(torch.tensor(out).float(), defined) and torch.equal(
+        lesson.ssa(q, k, v), defined
+    )
     assert made == lesson.additions(q, k, v)["Q(KᵀV)" if keys else "(QKᵀ)V"]
 
 
 @given(N=st.integers(1, 40), d=st.integers(1, 40))
 def test_additions_stay_below_the_dense_products(N: int, d: int) -> None:
     ones = torch.ones(N, d)
-    counted = lesson.additions(ones, ones, ones)  # every neuron fires: the bound of equation (4) is met
+    counted = lesson.additions(
+        ones, ones, ones
+    )  # every neuron fires: the bound of equation (4) is met
     assert counted["(QKᵀ)V"] == 2 * N * N * d and counted["Q(KᵀV)"] == 2 * N * d * d
     assert counted["SDSA"] == N * d and counted["softmax"] == N * N * d
 
@@ -82,8 +94,10 @@ def test_attention_is_equations_2_and_3_written_out() -> None:
         q, k, v = (neurons(f(x)) for f in (part.to_q, part.to_k, part.to_v))
         d, heads = cfg.dim // cfg.heads, []
         for h in range(cfg.heads):
-            q_h, k_h, v_h = (y[..., h * d:(h + 1) * d] for y in (q, k, v))
-            heads.append(neurons(torch.einsum("tbic,tbjc,tbje->tbie", q_h, k_h, v_h) * lesson.SCALE))
+            q_h, k_h, v_h = (y[..., h * d : (h + 1) * d] for y in (q, k, v))
+            heads.append(
+                neurons(torch.einsum("tbic,tbjc,tbje->tbie", q_h, k_h, v_h) * lesson.SCALE)
+            )
         expected = part.out(torch.cat(heads, -1))
         assert q.mean() > 0.02 and torch.cat(heads).mean() > 0.02
         assert torch.allclose(part(x, lesson.whole), expected, atol=1e-5)
@@ -133,7 +147,9 @@ def test_operations_against_neurobench_and_arithmetic() -> None:
     found, theirs = lesson.operations(net, x), workload(net, x)
     with torch.no_grad():
         spikes = lesson.net_spikes(net, x)
-    counted = sum(min(c["(QKᵀ)V"], c["Q(KᵀV)"]) for c in (lesson.additions(*qkv) for qkv in spikes)) / 4
+    counted = (
+        sum(min(c["(QKᵀ)V"], c["Q(KᵀV)"]) for c in (lesson.additions(*qkv) for qkv in spikes)) / 4
+    )
     assert found["core_adds"] == pytest.approx(counted) and counted > 0
     assert found["adds"] - found["core_adds"] == pytest.approx(theirs["acs"], rel=1e-5)
     cfg = SMALL
@@ -160,7 +176,19 @@ def test_the_full_network_is_spikformer_4_384() -> None:
         assert net.run(torch.rand(1, 1, 3, 32, 32))[0].shape == (1, 1, 384)
 
 
-@pytest.mark.parametrize("flags", [("--dim", "7"), ("--heads", "0"), ("--n-train", "5"), ("--seeds", "0"),
-                                   ("--lr", "nan"), ("--heads", "5"), ("--blocks", "two")])
-def test_bad_flags_end_in_one_line(flags: tuple[str, str], capsys: pytest.CaptureFixture[str], tmp_path: Path) -> None:
+@pytest.mark.parametrize(
+    "flags",
+    [
+        ("--dim", "7"),
+        ("--heads", "0"),
+        ("--n-train", "5"),
+        ("--seeds", "0"),
+        ("--lr", "nan"),
+        ("--heads", "5"),
+        ("--blocks", "two"),
+    ],
+)
+def test_bad_flags_end_in_one_line(
+    flags: tuple[str, str], capsys: pytest.CaptureFixture[str], tmp_path: Path
+) -> None:
     check_refused(lesson, flags, capsys, tmp_path)

@@ -35,20 +35,35 @@ PathFinder.find_spec = classmethod(
 """
 
 
-def run_blocked(names: set[str], *argv: str, folder: Path, timeout: float = 120) -> subprocess.CompletedProcess[str]:
+def run_blocked(
+    names: set[str], *argv: str, folder: Path, timeout: float = 120
+) -> subprocess.CompletedProcess[str]:
     """The script as a user runs it, on a machine that lacks some packages."""
     site = folder / "site"
     site.mkdir(exist_ok=True)
     (site / "sitecustomize.py").write_text(BLOCK.format(names=names), encoding="utf-8")
     env = {k: v for k, v in os.environ.items() if k != "SNN_DATA"}
     env |= {"PYTHONPATH": str(site), "OMP_NUM_THREADS": "1", "TF_CPP_MIN_LOG_LEVEL": "3"}
-    return subprocess.run([sys.executable, str(ROOT / "19_akida_deployment.py"), *argv], cwd=folder, env=env, text=True,
-                          capture_output=True, timeout=timeout, encoding="utf-8", check=False)
+    return subprocess.run(
+        [sys.executable, str(ROOT / "19_akida_deployment.py"), *argv],
+        cwd=folder,
+        env=env,
+        text=True,
+        capture_output=True,
+        timeout=timeout,
+        encoding="utf-8",
+        check=False,
+    )
 
 
 def idx(array: np.ndarray) -> bytes:
     """An array in MNIST's file format."""
-    return b"\0\0\x08" + bytes([array.ndim]) + struct.pack(f">{array.ndim}I", *array.shape) + array.tobytes()
+    return (
+        b"\0\0\x08"
+        + bytes([array.ndim])
+        + struct.pack(f">{array.ndim}I", *array.shape)
+        + array.tobytes()
+    )
 
 
 @pytest.fixture(scope="module")
@@ -59,10 +74,28 @@ def akida():
 def small_network(akida, seed: int = 0, outputs: int = 10, size: int = 28):
     """A random network for the chip, built without TensorFlow."""
     rng, model = np.random.default_rng(seed), akida.Model()
-    model.add(akida.InputConvolutional((size, size, 1), (5, 5), 8, name="conv1", kernel_stride=(2, 2), weights_bits=8,
-                                       act_bits=4))
-    model.add(akida.Convolutional((3, 3), 8, name="conv2", weights_bits=4, pool_size=(2, 2),
-                                  pool_type=akida.PoolType.Max, act_bits=4))
+    model.add(
+        akida.InputConvolutional(
+            (size, size, 1),
+            (5, 5),
+            8,
+            name="conv1",
+            kernel_stride=(2, 2),
+            weights_bits=8,
+            act_bits=4,
+        )
+    )
+    model.add(
+        akida.Convolutional(
+            (3, 3),
+            8,
+            name="conv2",
+            weights_bits=4,
+            pool_size=(2, 2),
+            pool_type=akida.PoolType.Max,
+            act_bits=4,
+        )
+    )
     model.add(akida.Convolutional((3, 3), 8, name="conv3", weights_bits=4, act_bits=4))
     model.add(akida.FullyConnected(outputs, name="fc", weights_bits=4, activation=False))
     for layer in model.layers:
@@ -82,31 +115,57 @@ def on_disk(akida, tmp_path_factory: pytest.TempPathFactory) -> SimpleNamespace:
     model.save(str(folder / "net.fbz"))
     for name, array in zip(device_side.TEST_FILES, (images, labels), strict=True):
         (folder / name).write_bytes(idx(array))
-    return SimpleNamespace(folder=folder, fbz=folder / "net.fbz", images=images, labels=labels, model=model)
+    return SimpleNamespace(
+        folder=folder, fbz=folder / "net.fbz", images=images, labels=labels, model=model
+    )
 
 
 # -------------------------------------------------------------------- on the Pi
 
 
 def test_the_pi_needs_akida_and_numpy_alone(on_disk: SimpleNamespace, tmp_path: Path) -> None:
-    blocked = {"torch", "tensorflow", "tf_keras", "keras", "quantizeml", "cnn2snn", "matplotlib", "snntorch", "rich",
-               "tyro", "sklearn", "torchvision"}
-    done = run_blocked(blocked, "--fbz", str(on_disk.fbz), "--data-dir", str(on_disk.folder), folder=tmp_path)
+    blocked = {
+        "torch",
+        "tensorflow",
+        "tf_keras",
+        "keras",
+        "quantizeml",
+        "cnn2snn",
+        "matplotlib",
+        "snntorch",
+        "rich",
+        "tyro",
+        "sklearn",
+        "torchvision",
+    }
+    done = run_blocked(
+        blocked, "--fbz", str(on_disk.fbz), "--data-dir", str(on_disk.folder), folder=tmp_path
+    )
     assert done.returncode == 0 and done.stderr == "", done.stderr
     assert "accuracy  75.00 %" in done.stdout and "40 test images" in done.stdout
     if "simulator" in done.stdout:
-        assert "says nothing about the chip" in done.stdout and "power     not measured" in done.stdout
+        assert (
+            "says nothing about the chip" in done.stdout and "power     not measured" in done.stdout
+        )
         assert not re.search(r"\d\s*m?W\b", done.stdout), "a simulator has no watts"
 
 
 def test_a_missing_akida_is_one_line(on_disk: SimpleNamespace, tmp_path: Path) -> None:
     done = run_blocked({"akida"}, f"--fbz={on_disk.fbz}", folder=tmp_path)
     assert done.returncode == 2 and done.stdout == "" and done.stderr.count("\n") == 1
-    assert done.stderr.startswith("error: the akida package is missing") and "pip install akida==" in done.stderr
+    assert (
+        done.stderr.startswith("error: the akida package is missing")
+        and "pip install akida==" in done.stderr
+    )
 
 
-def test_what_the_pi_refuses(on_disk: SimpleNamespace, akida, tmp_path: Path, capsys: pytest.CaptureFixture[str],
-                             monkeypatch: pytest.MonkeyPatch) -> None:
+def test_what_the_pi_refuses(
+    on_disk: SimpleNamespace,
+    akida,
+    tmp_path: Path,
+    capsys: pytest.CaptureFixture[str],
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
     monkeypatch.delenv("SNN_DATA", raising=False)
     monkeypatch.chdir(tmp_path)
     data = ["--data-dir", str(on_disk.folder)]
@@ -118,25 +177,35 @@ def test_what_the_pi_refuses(on_disk: SimpleNamespace, akida, tmp_path: Path, ca
     half.mkdir()
     for name in device_side.TEST_FILES:
         (half / name).write_bytes((on_disk.folder / name).read_bytes()[:-5])
-    cases = {"which is no file": ["--fbz", str(tmp_path / "nowhere.fbz"), *data],
-             "no .fbz file": ["--fbz", str(garbage), *data], "is damaged": ["--fbz", str(empty), *data],
-             "expected (28, 28, 1)": ["--fbz", str(wide), *data],
-             "copy them from the PC": ["--fbz", str(on_disk.fbz), "--data-dir", str(tmp_path)],
-             "copy it again": ["--fbz", str(on_disk.fbz), "--data-dir", str(half)],
-             "allowed with --fbz are": ["--fbz", str(on_disk.fbz), "--smoke"], "expected one argument": ["--fbz"]}
+    cases = {
+        "which is no file": ["--fbz", str(tmp_path / "nowhere.fbz"), *data],
+        "no .fbz file": ["--fbz", str(garbage), *data],
+        "is damaged": ["--fbz", str(empty), *data],
+        "expected (28, 28, 1)": ["--fbz", str(wide), *data],
+        "copy them from the PC": ["--fbz", str(on_disk.fbz), "--data-dir", str(tmp_path)],
+        "copy it again": ["--fbz", str(on_disk.fbz), "--data-dir", str(half)],
+        "allowed with --fbz are": ["--fbz", str(on_disk.fbz), "--smoke"],
+        "expected one argument": ["--fbz"],
+    }
     for expected, argv in cases.items():
         assert device_side.run_fbz(argv) == 2, argv
         out, err = capsys.readouterr()
-        assert err.startswith("error: ") and err.count("\n") == 1 and expected in err, f"{expected}: {err}"
+        assert err.startswith("error: ") and err.count("\n") == 1 and expected in err, (
+            f"{expected}: {err}"
+        )
 
 
-def test_a_file_cut_short_is_found_by_its_checksum(on_disk: SimpleNamespace, tmp_path: Path,
-                                                   capsys: pytest.CaptureFixture[str]) -> None:
+def test_a_file_cut_short_is_found_by_its_checksum(
+    on_disk: SimpleNamespace, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
     """akida itself loads it, or crashes: this is why a checksum travels with the network."""
     fbz = tmp_path / "net.fbz"
     shutil.copyfile(on_disk.fbz, fbz)
     note = device_side.write_checksum(fbz)
-    assert note.read_text(encoding="utf-8") == f"{hashlib.sha256(fbz.read_bytes()).hexdigest()}  net.fbz\n"
+    assert (
+        note.read_text(encoding="utf-8")
+        == f"{hashlib.sha256(fbz.read_bytes()).hexdigest()}  net.fbz\n"
+    )
     assert len(device_side.load_network(fbz).layers) == 4
     fbz.write_bytes(fbz.read_bytes()[:-100])
     assert device_side.run_fbz(["--fbz", str(fbz), "--data-dir", str(on_disk.folder)]) == 2
@@ -148,13 +217,19 @@ def test_three_commands(tmp_path: Path) -> None:
     assert copy.startswith("scp ") and login.startswith("ssh ")
     assert run.startswith("python 19_akida_deployment.py --fbz mnist_akida.fbz")
     words = copy.split()
-    assert {"checkpoints/mnist_akida.fbz", "checkpoints/mnist_akida.fbz.sha256", "19_akida_deployment.py",
-            "common"} <= set(words) and words[-1].removesuffix(":") == login.split()[1]
+    assert {
+        "checkpoints/mnist_akida.fbz",
+        "checkpoints/mnist_akida.fbz.sha256",
+        "19_akida_deployment.py",
+        "common",
+    } <= set(words) and words[-1].removesuffix(":") == login.split()[1]
 
 
 @given(shape=st.lists(st.integers(0, 5), min_size=1, max_size=4), seed=st.integers(0, 99))
 @settings(max_examples=30, deadline=None)
-def test_idx_round_trip(shape: list[int], seed: int, tmp_path_factory: pytest.TempPathFactory) -> None:
+def test_idx_round_trip(
+    shape: list[int], seed: int, tmp_path_factory: pytest.TempPathFactory
+) -> None:
     array = np.random.default_rng(seed).integers(0, 256, shape, dtype=np.uint8)
     path = tmp_path_factory.mktemp("idx") / "x"
     path.write_bytes(idx(array))
@@ -208,7 +283,11 @@ def measured(akida, monkeypatch: pytest.MonkeyPatch, soc: object, powers: tuple[
     device, model = SimpleNamespace(soc=soc, desc="fake AKD1000"), FakeModel(akida, powers)
     x, y = np.zeros((8, 28, 28, 1), np.uint8), np.array([3, 3, 3, 3, 3, 3, 0, 1])
     found = device_side.measure_akida(model, x, y, device, repeats=3)
-    assert model.mapped is device and found["accuracy"] == 0.75 and found["where"] == "hardware (fake AKD1000)"
+    assert (
+        model.mapped is device
+        and found["accuracy"] == 0.75
+        and found["where"] == "hardware (fake AKD1000)"
+    )
     return found, "\n".join(device_side.describe_measurement(found))
 
 
@@ -216,14 +295,21 @@ def test_power_comes_from_the_cards_own_meter(akida, monkeypatch: pytest.MonkeyP
     soc = SimpleNamespace(power_measurement_enabled=False, power_meter=SimpleNamespace(floor=850.0))
     found, text = measured(akida, monkeypatch, soc, (900.0, 1000.0, 1200.0))
     assert soc.power_measurement_enabled is True
-    assert found["power_mw"]["Avg"] == 1100 and found["floor_mw"] == 850.0  # akida drops the first reading
-    assert found["energy_mj"] == pytest.approx(1100 * 2 / 8)                # mW · s / images
+    assert (
+        found["power_mw"]["Avg"] == 1100 and found["floor_mw"] == 850.0
+    )  # akida drops the first reading
+    assert found["energy_mj"] == pytest.approx(1100 * 2 / 8)  # mW · s / images
     assert "1100.0 mW on average by the card's meter" in text and "275.0000 mJ" in text
 
 
-@pytest.mark.parametrize(("soc", "powers"), [
-    (None, ()), (SimpleNamespace(power_meter=SimpleNamespace(floor=1.0)), (900.0,))], ids=["no meter", "too short"])
-def test_no_reading_no_watts(akida, monkeypatch: pytest.MonkeyPatch, soc: object, powers: tuple[float, ...]) -> None:
+@pytest.mark.parametrize(
+    ("soc", "powers"),
+    [(None, ()), (SimpleNamespace(power_meter=SimpleNamespace(floor=1.0)), (900.0,))],
+    ids=["no meter", "too short"],
+)
+def test_no_reading_no_watts(
+    akida, monkeypatch: pytest.MonkeyPatch, soc: object, powers: tuple[float, ...]
+) -> None:
     found, text = measured(akida, monkeypatch, soc, powers)
     assert not {"power_mw", "energy_mj", "floor_mw"} & set(found)
     assert "not measured" in text and "mW" not in text and "says nothing" not in text
@@ -239,7 +325,9 @@ def test_rounding_error_is_half_a_step(bits: int, seed: int) -> None:
     q, s = lesson.quantise_weights(w, bits)
     assert np.array_equal(q, np.round(q)) and np.abs(q).max() == 2 ** (bits - 1) - 1
     assert (np.abs(w - s * q) <= s / 2 + 1e-12).all()
-    assert np.allclose(np.abs(s * q).max((0, 1, 2)), np.abs(w).max((0, 1, 2))), "the largest weight is kept"
+    assert np.allclose(np.abs(s * q).max((0, 1, 2)), np.abs(w).max((0, 1, 2))), (
+        "the largest weight is kept"
+    )
 
 
 def test_two_bits_leave_three_values_and_one_bit_none() -> None:
@@ -249,14 +337,24 @@ def test_two_bits_leave_three_values_and_one_bit_none() -> None:
         lesson.quantise_weights(w, 1)
 
 
-@given(seed=st.integers(0, 10**6), size=st.integers(3, 6), channels=st.integers(1, 3), kernel=st.sampled_from([3, 5]))
+@given(
+    seed=st.integers(0, 10**6),
+    size=st.integers(3, 6),
+    channels=st.integers(1, 3),
+    kernel=st.sampled_from([3, 5]),
+)
 @settings(max_examples=25, deadline=None)
-def test_synaptic_operations_counted_one_by_one(seed: int, size: int, channels: int, kernel: int) -> None:
+def test_synaptic_operations_counted_one_by_one(
+    seed: int, size: int, channels: int, kernel: int
+) -> None:
     events = torch.from_numpy(np.random.default_rng(seed).integers(0, 3, (2, size, size, channels)))
     out, reach, count = 4, kernel // 2, 0
     for _, i, j, _ in events.nonzero().tolist():
-        count += out * sum(0 <= i + a < size and 0 <= j + b < size
-                           for a in range(-reach, reach + 1) for b in range(-reach, reach + 1))
+        count += out * sum(
+            0 <= i + a < size and 0 <= j + b < size
+            for a in range(-reach, reach + 1)
+            for b in range(-reach, reach + 1)
+        )
     assert lesson.synaptic_operations(events, (kernel, kernel, channels, out)) == count / 2
     dense = (1, 1, size * size * channels, out)
     assert lesson.synaptic_operations(events, dense) == out * (events != 0).sum().item() / 2
@@ -268,7 +366,12 @@ def test_activity_of_a_network(akida) -> None:
     x = np.random.default_rng(2).integers(1, 256, (6, 28, 28, 1), dtype=np.uint8)
     rows = lesson.experiment_activity(model, x)
     assert [r["layer"] for r in rows] == ["conv1", "conv2", "conv3", "fc"]
-    assert [r["macs"] for r in rows] == [14 * 14 * 25 * 8, 14 * 14 * 9 * 64, 7 * 7 * 9 * 64, 7 * 7 * 8 * 10]
+    assert [r["macs"] for r in rows] == [
+        14 * 14 * 25 * 8,
+        14 * 14 * 9 * 64,
+        7 * 7 * 9 * 64,
+        7 * 7 * 8 * 10,
+    ]
     assert rows[0]["zeros"] == 0 and rows[0]["synops"] == rows[0]["macs"]
     after = akida.Model(layers=model.layers[:3]).forward(x)
     assert rows[3]["events"] == pytest.approx((after != 0).sum() / 6)
@@ -280,7 +383,9 @@ def test_file_round_trip(akida, tmp_path: Path) -> None:
     x = np.random.default_rng(3).integers(0, 256, (12, 28, 28, 1), dtype=np.uint8)
     found = lesson.experiment_file(small_network(akida, 5), x, tmp_path / "net.fbz")
     assert found["equal"] == 1 and found["bytes"] == (tmp_path / "net.fbz").stat().st_size
-    assert [h[0] for h in found["holds"]] == ["conv1", "conv2", "conv3", "fc"] and not list(tmp_path.glob("*.tmp"))
+    assert [h[0] for h in found["holds"]] == ["conv1", "conv2", "conv3", "fc"] and not list(
+        tmp_path.glob("*.tmp")
+    )
 
 
 # -------------------------------------------------------------------- with TensorFlow
@@ -297,9 +402,13 @@ def test_the_move_to_tf_keras_and_equation_1_in_quantizeml() -> None:
     twin = lesson.move_weights(net, lesson.keras_twin())
     images, expected = lesson.channels_last(x), lesson.torch_logits(net, x)
     assert np.abs(lesson.akd.keras_outputs(twin, images) - expected).max() <= 1e-4
-    assert np.abs(lesson.torch_logits(net, x, pad=(2, 2, 2, 2)) - expected).max() > 1e-3, "the padding matters"
+    assert np.abs(lesson.torch_logits(net, x, pad=(2, 2, 2, 2)) - expected).max() > 1e-3, (
+        "the padding matters"
+    )
     slip = lesson.move_weights(net, lesson.keras_twin(), reorder=False)
-    assert np.abs(lesson.akd.keras_outputs(slip, images) - expected).max() > 1e-3, "the order matters"
+    assert np.abs(lesson.akd.keras_outputs(slip, images) - expected).max() > 1e-3, (
+        "the order matters"
+    )
 
     from quantizeml.layers import (
         WeightQuantizer,  # (1) and (2) in the library that does the training
@@ -314,16 +423,26 @@ def test_the_move_to_tf_keras_and_equation_1_in_quantizeml() -> None:
             rounded = WeightQuantizer(bitwidth=bits)(kernel).to_float()
         assert np.abs(rounded.numpy() - q * s).max() <= 1e-5, bits
         gradient = tape.gradient(rounded, kernel).numpy()
-        inner = np.abs(w) < np.abs(w).max((0, 1, 2))  # the largest of a channel also moves the scale
+        inner = np.abs(w) < np.abs(w).max(
+            (0, 1, 2)
+        )  # the largest of a channel also moves the scale
         assert np.allclose(gradient[inner], 1, atol=1e-5), "straight through: ∂ŵ/∂w = 1"
 
 
 def test_without_the_akida_stack_the_rest_runs_and_says_what_is_left_out(tmp_path: Path) -> None:
-    done = run_blocked({"akida", "tensorflow", "tf_keras", "quantizeml", "cnn2snn"}, "--smoke", folder=tmp_path)
-    assert done.returncode == 0 and "Traceback" not in done.stderr and "Warning" not in done.stderr, done.stderr
-    metrics = json.loads((tmp_path / "results" / "smoke" / "19_akida_deployment" / "metrics.json").read_text("utf-8"))
+    done = run_blocked(
+        {"akida", "tensorflow", "tf_keras", "quantizeml", "cnn2snn"}, "--smoke", folder=tmp_path
+    )
+    assert (
+        done.returncode == 0 and "Traceback" not in done.stderr and "Warning" not in done.stderr
+    ), done.stderr
+    metrics = json.loads(
+        (tmp_path / "results" / "smoke" / "19_akida_deployment" / "metrics.json").read_text("utf-8")
+    )
     assert {"accuracy_float", "accuracy_int8"} <= {c["id"] for c in metrics["claims"]}
-    assert "Not installed: tensorflow, akida" in metrics["note"] and metrics["akida"].startswith("absent")
+    assert "Not installed: tensorflow, akida" in metrics["note"] and metrics["akida"].startswith(
+        "absent"
+    )
     assert "Published, measured by others" in done.stdout and "scp -r" in done.stdout
     assert not re.search(r"\d\s*m?W\b", done.stdout)
 
@@ -346,12 +465,24 @@ def test_the_deployed_network_fits_wholly_on_the_chip(akida) -> None:
 
 def test_committed_result_names_every_limit() -> None:
     """Silent cuts and refusals are those that the lesson tells of; the network as built is whole on the chip."""
-    found = {r["change"]: r["outcome"] for r in json.loads(RESULT.read_text(encoding="utf-8"))["limits"]}
+    found = {
+        r["change"]: r["outcome"] for r in json.loads(RESULT.read_text(encoding="utf-8"))["limits"]
+    }
     assert list(found) == list(lesson.LIMITS)
     assert found["as built"] == "whole on the chip"
     assert found["1-bit weights"] == found["average pooling"] == "cut silently"
-    assert found["8-bit weights in hidden layers"] == found["2-bit weights in the input layer"] == "refused"
-    assert all(outcome != "whole on the chip" for change, outcome in found.items() if change != "as built")
+    assert (
+        found["8-bit weights in hidden layers"]
+        == found["2-bit weights in the input layer"]
+        == "refused"
+    )
+    assert all(
+        outcome != "whole on the chip" for change, outcome in found.items() if change != "as built"
+    )
     claims = {c["id"]: c for c in json.loads(RESULT.read_text(encoding="utf-8"))["claims"]}
-    assert claims["per_channel_agree"]["value"] < 0.95, "quantizeml's default is a trap that agreement uncovers"
-    assert meets(claims["moved"]["value"], "<= 1e-4") and meets(claims["fbz_equal"]["value"], "== 1")
+    assert claims["per_channel_agree"]["value"] < 0.95, (
+        "quantizeml's default is a trap that agreement uncovers"
+    )
+    assert meets(claims["moved"]["value"], "<= 1e-4") and meets(
+        claims["fbz_equal"]["value"], "== 1"
+    )

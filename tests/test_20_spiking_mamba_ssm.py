@@ -32,7 +32,11 @@ def random_ssm(seed: int, H: int = 5, N: int = 3, delta: str = "learnt") -> torc
 
 
 @settings(max_examples=60, deadline=None)
-@given(T=st.integers(1, 300), seed=st.integers(0, 2**31 - 1), kind=st.sampled_from([torch.float32, torch.complex64]))
+@given(
+    T=st.integers(1, 300),
+    seed=st.integers(0, 2**31 - 1),
+    kind=st.sampled_from([torch.float32, torch.complex64]),
+)
 def test_scan_equals_steps(T: int, seed: int, kind: torch.dtype) -> None:
     g = torch.Generator().manual_seed(seed)
     a, b = (torch.randn(T, 2, 3, dtype=kind, generator=g) for _ in range(2))
@@ -49,7 +53,9 @@ def test_scan_equals_steps(T: int, seed: int, kind: torch.dtype) -> None:
 @settings(max_examples=100)
 @given(st.lists(st.complex_numbers(max_magnitude=10), min_size=6, max_size=6))
 def test_the_operation_of_the_scan_is_associative(v: list[complex]) -> None:
-    def join(second: tuple[complex, complex], first: tuple[complex, complex]) -> tuple[complex, complex]:
+    def join(
+        second: tuple[complex, complex], first: tuple[complex, complex]
+    ) -> tuple[complex, complex]:
         return second[0] * first[0], second[0] * first[1] + second[1]
 
     x, y, z = (v[0], v[1]), (v[2], v[3]), (v[4], v[5])
@@ -68,7 +74,9 @@ def test_the_scan_takes_logarithmically_many_rounds(monkeypatch: pytest.MonkeyPa
 def test_the_backward_recursion_against_finite_differences(way: str, kind: torch.dtype) -> None:
     torch.manual_seed(0)
     a, b = (torch.randn(7, 2, dtype=kind, requires_grad=True) for _ in range(2))
-    assert torch.autograd.gradcheck(lambda a, b: lesson.Recurrence.apply(a, b, getattr(lesson, way)), (a, b))
+    assert torch.autograd.gradcheck(
+        lambda a, b: lesson.Recurrence.apply(a, b, getattr(lesson, way)), (a, b)
+    )
 
 
 # -------------------------------------------------------------------- the state space model
@@ -103,7 +111,9 @@ def test_one_real_state_is_a_lif_below_its_threshold() -> None:
         ssm.D.zero_()
         beta = math.exp(-dt * alpha)
         x = torch.randn(80, 3, 1)
-        mem = unroll(snn.Leaky(beta=beta, threshold=1e9), (1 - beta) / alpha * x, record_mem=True)[1]
+        mem = unroll(snn.Leaky(beta=beta, threshold=1e9), (1 - beta) / alpha * x, record_mem=True)[
+            1
+        ]
         assert torch.allclose(ssm.run(x), mem, atol=1e-5)
 
 
@@ -131,7 +141,9 @@ def test_frozen_means_frozen() -> None:
     ssm = random_ssm(0, delta="frozen")
     ssm.run(torch.randn(5, 1, 5)).sum().backward()
     assert ssm.bias.grad is None and ssm.a.grad is not None
-    assert torch.allclose(torch.nn.functional.softplus(ssm.bias), 0.4 * torch.logspace(0, math.log10(0.02), 5))
+    assert torch.allclose(
+        torch.nn.functional.softplus(ssm.bias), 0.4 * torch.logspace(0, math.log10(0.02), 5)
+    )
 
 
 # -------------------------------------------------------------------- spikes and the network
@@ -150,12 +162,16 @@ def test_spikes_by_chance_have_their_mean_and_their_surrogate() -> None:
     assert torch.equal(y.grad[0][[0, 2, 3, 4, 5]], (weight[[0, 2, 3, 4, 5]] * inside))
 
 
-@pytest.mark.parametrize("kind", [k for k in lesson.KINDS if k != "stochastic"])  # that one draws anew
+@pytest.mark.parametrize(
+    "kind", [k for k in lesson.KINDS if k != "stochastic"]
+)  # that one draws anew
 @pytest.mark.parametrize("changes", [{}, {"delta": "input"}, {"num_state": 0}])
 def test_the_network_stepped_is_the_network_run(kind: str, changes: dict[str, object]) -> None:
     torch.manual_seed(4)
-    net, x = lesson.Net(**({"num_hidden": 12, "num_blocks": 2, "num_state": 3, "kind": kind} | changes)), \
-        2 * torch.randn(60, 3, 1)
+    net, x = (
+        lesson.Net(**({"num_hidden": 12, "num_blocks": 2, "num_state": 3, "kind": kind} | changes)),
+        2 * torch.randn(60, 3, 1),
+    )
     net.train()
     net.run(x)  # running means of BatchNorm that are not those of the start
     net.eval()
@@ -185,8 +201,8 @@ def test_cached_attention_is_causal_softmax_attention() -> None:
     torch.manual_seed(0)
     layer, x = lesson.Attention(8, 20, heads=2), torch.randn(20, 1, 8)
     with torch.no_grad():
-        out = torch.stack([layer(x_t) for x_t in x])[:, 0]                                       # (t, H)
-        q, k, v = layer.qkv(x[:, 0]).view(20, 3, 2, 4).permute(1, 2, 0, 3)                       # (heads, t, d) each
+        out = torch.stack([layer(x_t) for x_t in x])[:, 0]  # (t, H)
+        q, k, v = layer.qkv(x[:, 0]).view(20, 3, 2, 4).permute(1, 2, 0, 3)  # (heads, t, d) each
         truth = torch.nn.functional.scaled_dot_product_attention(q, k, v, is_causal=True)
     assert torch.allclose(out, truth.transpose(0, 1).flatten(1), atol=1e-5)
 
@@ -194,7 +210,9 @@ def test_cached_attention_is_causal_softmax_attention() -> None:
 def test_the_sequence_is_the_image_pixel_by_pixel() -> None:
     image = torch.rand(2, 1, 28, 28)
     x = lesson.encode(image, 784)
-    assert x.shape == (784, 2, 1) and torch.allclose(x[30, 1, 0] * 0.3 + 0.13, image[1, 0, 1, 2], atol=1e-6)
+    assert x.shape == (784, 2, 1) and torch.allclose(
+        x[30, 1, 0] * 0.3 + 0.13, image[1, 0, 1, 2], atol=1e-6
+    )
     small = lesson.encode(image, 196)
     assert torch.allclose(small[15, 0, 0] * 0.3 + 0.13, image[0, 0, 2:4, 2:4].mean(), atol=1e-6)
     whole = (image * 255).to(torch.uint8)
@@ -206,7 +224,9 @@ def test_operations_against_a_count_by_hand() -> None:
     """Spikes leave by H synapses each; without spikes every neuron would, at every step."""
     net, T = lesson.Net(6, 2, 4), 40
     ops = {name.split(":")[0]: count for name, count, _ in lesson.operations(net, T, 2 * T * 6)}
-    assert ops["mixing, by spikes"] == ops["mixing, without spikes"] == 2 * T * 6 * 6  # all neurons at all steps
+    assert (
+        ops["mixing, by spikes"] == ops["mixing, without spikes"] == 2 * T * 6 * 6
+    )  # all neurons at all steps
     assert ops["states, spikes or not"] == 2 * T * 6 * (4 * 8 + 1)
     assert ops["encoder and read-out"] == T * 6 + 10 * 60
 
@@ -216,7 +236,19 @@ def test_discretisation_fails_the_wrong_way_and_holds_the_right_way() -> None:
     assert d["explode"] == 7 and d["euler"] > 1e3 and d["zoh"] < 1e-4 and d["lif"] < 1e-4
 
 
-@pytest.mark.parametrize("flags", [("--num-steps", "785"), ("--num-state", "0"), ("--dt-max", "0"), ("--seeds", "0"),
-                                   ("--lr", "nan"), ("--epochs", "two"), ("--batch-size", "1")])
-def test_bad_flags_end_in_one_line(flags: tuple[str, str], capsys: pytest.CaptureFixture[str], tmp_path: Path) -> None:
+@pytest.mark.parametrize(
+    "flags",
+    [
+        ("--num-steps", "785"),
+        ("--num-state", "0"),
+        ("--dt-max", "0"),
+        ("--seeds", "0"),
+        ("--lr", "nan"),
+        ("--epochs", "two"),
+        ("--batch-size", "1"),
+    ],
+)
+def test_bad_flags_end_in_one_line(
+    flags: tuple[str, str], capsys: pytest.CaptureFixture[str], tmp_path: Path
+) -> None:
     check_refused(lesson, flags, capsys, tmp_path)

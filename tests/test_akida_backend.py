@@ -37,7 +37,9 @@ def test_three_states(monkeypatch: pytest.MonkeyPatch) -> None:
     assert "chip's own" in B.akida_status().means
     B.akida_status.cache_clear()
     fake_akida(monkeypatch, list)
-    assert B.akida_status().state == "simulator" and "no power was measured" in B.akida_status().means
+    assert (
+        B.akida_status().state == "simulator" and "no power was measured" in B.akida_status().means
+    )
     B.akida_status.cache_clear()
 
     def broken() -> list[str]:
@@ -51,7 +53,9 @@ def test_three_states(monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 @pytest.mark.parametrize("package", ["akida", "cnn2snn", "quantizeml", "tensorflow"])
-def test_a_missing_package_is_one_line_that_says_what_to_do(package: str, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_missing_package_is_one_line_that_says_what_to_do(
+    package: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
     monkeypatch.setitem(sys.modules, package, None)
     call = B.keras if package == "tensorflow" else lambda: B.load(package)
     monkeypatch.setattr(sys, "platform", "linux")
@@ -73,12 +77,15 @@ def test_quiet_swallows_everything_and_gives_it_back(capfd: pytest.CaptureFixtur
     assert out == "" and err == "after\n"
 
 
-@pytest.mark.parametrize(("x", "expected"), [
-    (np.zeros((3, 32, 32, 3), np.float32), "got images of float32, expected uint8"),
-    (np.zeros((3, 3, 32, 32), np.uint8), "channels come last: use x.transpose(0, 2, 3, 1)"),
-    (np.zeros((3, 28, 28, 1), np.uint8), "got images (3, 28, 28, 1), expected (N, 32, 32, 3)"),
-    (np.zeros((32, 32, 3), np.uint8), "got images (32, 32, 3)"),
-])
+@pytest.mark.parametrize(
+    ("x", "expected"),
+    [
+        (np.zeros((3, 32, 32, 3), np.float32), "got images of float32, expected uint8"),
+        (np.zeros((3, 3, 32, 32), np.uint8), "channels come last: use x.transpose(0, 2, 3, 1)"),
+        (np.zeros((3, 28, 28, 1), np.uint8), "got images (3, 28, 28, 1), expected (N, 32, 32, 3)"),
+        (np.zeros((32, 32, 3), np.uint8), "got images (32, 32, 3)"),
+    ],
+)
 def test_images_of_the_wrong_kind(x: np.ndarray, expected: str) -> None:
     with pytest.raises(UserError) as e:
         B.check_samples(x, (32, 32, 3))
@@ -101,12 +108,18 @@ class Dense(types.SimpleNamespace):
 
 
 def test_lost_layers_are_found() -> None:
-    net = types.SimpleNamespace(layers=[Conv2D(name="a"), types.SimpleNamespace(name="pool"), Dense(name="b")],
-                                output_shape=(None, 10))
-    whole = types.SimpleNamespace(layers=[types.SimpleNamespace(name=n) for n in "ab"], output_shape=[1, 1, 10])
+    net = types.SimpleNamespace(
+        layers=[Conv2D(name="a"), types.SimpleNamespace(name="pool"), Dense(name="b")],
+        output_shape=(None, 10),
+    )
+    whole = types.SimpleNamespace(
+        layers=[types.SimpleNamespace(name=n) for n in "ab"], output_shape=[1, 1, 10]
+    )
     B.check_complete(net, whole)
-    for cut in (types.SimpleNamespace(layers=whole.layers[:1], output_shape=[1, 1, 10]),
-                types.SimpleNamespace(layers=whole.layers, output_shape=[8, 8, 16])):
+    for cut in (
+        types.SimpleNamespace(layers=whole.layers[:1], output_shape=[1, 1, 10]),
+        types.SimpleNamespace(layers=whole.layers, output_shape=[8, 8, 16]),
+    ):
         with pytest.raises(UserError, match="lost a part of the network .*expected 2 with"):
             B.check_complete(net, cut, "8/4/4")
 
@@ -114,7 +127,9 @@ def test_lost_layers_are_found() -> None:
 def test_reasons_in_both_forms() -> None:
     listed = "Cannot map layer 'conv3':\n  * Layer 'conv3': it is pooled.\n  * Layer 'fc': so is the one before.\n"
     assert B.fallback_reasons(listed) == {"conv3": "it is pooled.", "fc": "so is the one before."}
-    assert B.fallback_reasons("Cannot map layer 'conv1'. Too many filters.") == {"conv1": "Too many filters."}
+    assert B.fallback_reasons("Cannot map layer 'conv1'. Too many filters.") == {
+        "conv1": "Too many filters."
+    }
     assert B.fallback_reasons("") == {}
 
 
@@ -133,7 +148,9 @@ def test_the_chip_is_asked_for_power(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(B, "akida_status", lambda: B.AkidaStatus("hardware", "one", devices=1))
     monkeypatch.setattr(B, "load", lambda _: types.SimpleNamespace(devices=lambda: [device]))
     monkeypatch.setattr(B, "clone", lambda m: copy)
-    found = B.measure_on_chip(types.SimpleNamespace(input_shape=[4, 4, 3]), np.zeros((1, 4, 4, 3), np.uint8))
+    found = B.measure_on_chip(
+        types.SimpleNamespace(input_shape=[4, 4, 3]), np.zeros((1, 4, 4, 3), np.uint8)
+    )
     assert found == {"fps": 200.0, "power_mw": 900.0, "energy_mj": 4.5}
     assert mapped == [device] and soc.power_measurement_enabled
 
@@ -173,7 +190,11 @@ def test_mapping_leaves_the_model_free_to_run() -> None:
     before = B.simulate(model, x)
     mapping = B.map_on_akd1000(model)
     assert np.array_equal(B.simulate(model, x, batch_size=2), before) and before.shape == (5, 5)
-    assert [layer.name for layer in mapping.layers] == ["conv1", "conv2", "fc"] and not mapping.problem
+    assert [layer.name for layer in mapping.layers] == [
+        "conv1",
+        "conv2",
+        "fc",
+    ] and not mapping.problem
     assert mapping.nps_total == 78 and len({(n.col, n.row) for n in mapping.mesh}) == 20
     minimal = B.map_on_akd1000(model, mode="Minimal")
     assert minimal.nps_used == 2 <= mapping.nps_used and minimal.program_bytes > 0
@@ -189,7 +210,9 @@ def test_inputs_of_each_layer() -> None:
     inputs = list(B.layer_inputs(model, x))
     assert len(inputs) == 3 and inputs[0] is x and inputs[1].shape == (3, 8, 8, 4)
     weights = model.layers[2].get_variable("weights").reshape(-1, 5).astype(int)
-    flat = inputs[2].transpose(0, 3, 2, 1).reshape(3, -1).astype(int)  # akida flattens channel, column, row
+    flat = (
+        inputs[2].transpose(0, 3, 2, 1).reshape(3, -1).astype(int)
+    )  # akida flattens channel, column, row
     assert np.array_equal(flat @ weights, model.forward(x).reshape(3, -1))
 
 

@@ -18,8 +18,15 @@ BENCHMARKS = sorted(p.stem for p in (ROOT / "benchmarks").glob("bench_*.py"))
 
 
 def call(name: str, *flags: str) -> subprocess.CompletedProcess[str]:
-    return subprocess.run([sys.executable, str(ROOT / "benchmarks" / f"{name}.py"), *flags], capture_output=True,
-                          text=True, encoding="utf-8", cwd=ROOT, timeout=240, env=os.environ | {"PYTHONUTF8": "1"})
+    return subprocess.run(
+        [sys.executable, str(ROOT / "benchmarks" / f"{name}.py"), *flags],
+        capture_output=True,
+        text=True,
+        encoding="utf-8",
+        cwd=ROOT,
+        timeout=240,
+        env=os.environ | {"PYTHONUTF8": "1"},
+    )
 
 
 def test_there_are_benchmarks() -> None:
@@ -34,7 +41,9 @@ def test_smoke(name: str, tmp_path: Path) -> None:
     assert done.returncode == 0, done.stderr
     found = json.loads(out.read_text(encoding="utf-8"))
     assert set(found) >= {"title", "command", "device", "versions", "tables", "note", "claims"}
-    assert found["tables"] and all(len(row) == len(t["columns"]) for t in found["tables"] for row in t["rows"])
+    assert found["tables"] and all(
+        len(row) == len(t["columns"]) for t in found["tables"] for row in t["rows"]
+    )
     assert found["claims"] and all(math.isfinite(c["value"]) for c in found["claims"])
     if name != "bench_events":
         assert all(c["met"] is None for c in found["claims"]), "a smoke run judges nothing"

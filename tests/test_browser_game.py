@@ -22,18 +22,36 @@ import runner_trace as recorded
 TASK = Task("t_1", target=100.0)
 
 
-def state(score: Any = 0, end: bool = False, outcome: str | None = None, **other: Any) -> dict[str, Any]:
-    return {"status": "terminal" if end else "playing", "is_actionable": not end, "game_state": {"score": score},
-            "terminal": {"isTerminal": end, "outcome": outcome}, **other}
+def state(
+    score: Any = 0, end: bool = False, outcome: str | None = None, **other: Any
+) -> dict[str, Any]:
+    return {
+        "status": "terminal" if end else "playing",
+        "is_actionable": not end,
+        "game_state": {"score": score},
+        "terminal": {"isTerminal": end, "outcome": outcome},
+        **other,
+    }
 
 
 # ------------------------------------------------------------------------------------ scores
 
 
-@pytest.mark.parametrize(("scores", "progress", "success"), [
-    ([0], 0.0, False), ([0, 30, 20], 0.3, False), ([0, 30, 99.9], 0.999, False), ([0, 100], 1.0, True),
-    ([0, 250], 1.0, True), ([-50], 0.0, False), ([0, 40, 0, 60, 10], 0.6, False)])
-def test_progress_is_that_of_the_best_score(scores: list[float], progress: float, success: bool) -> None:
+@pytest.mark.parametrize(
+    ("scores", "progress", "success"),
+    [
+        ([0], 0.0, False),
+        ([0, 30, 20], 0.3, False),
+        ([0, 30, 99.9], 0.999, False),
+        ([0, 100], 1.0, True),
+        ([0, 250], 1.0, True),
+        ([-50], 0.0, False),
+        ([0, 40, 0, 60, 10], 0.6, False),
+    ],
+)
+def test_progress_is_that_of_the_best_score(
+    scores: list[float], progress: float, success: bool
+) -> None:
     judge = Judge(TASK)
     for s in scores:
         judge.look(state(s))
@@ -86,13 +104,30 @@ def test_without_continue_on_fail_a_crash_ends_the_run() -> None:
     assert not judge.look(state(10, True, "fail")) and judge.stopped and judge.status == "fail"
 
 
-@pytest.mark.parametrize("broken", [None, {}, [], "state", {"game_state": None}, state("100"), state(True),
-                                    state(float("nan")), state(None)])
+@pytest.mark.parametrize(
+    "broken",
+    [
+        None,
+        {},
+        [],
+        "state",
+        {"game_state": None},
+        state("100"),
+        state(True),
+        state(float("nan")),
+        state(None),
+    ],
+)
 def test_a_state_without_a_score_is_unknown_and_no_success(broken: Any) -> None:
     judge = Judge(replace(TASK, max_steps=2))
     judge.look(broken)
     judge.look(broken)
-    assert judge.stopped and judge.status == "unknown" and judge.progress == 0 and judge.score_best is None
+    assert (
+        judge.stopped
+        and judge.status == "unknown"
+        and judge.progress == 0
+        and judge.score_best is None
+    )
 
 
 def test_own_tasks_are_the_table() -> None:
@@ -107,8 +142,16 @@ def test_own_tasks_are_the_table() -> None:
 class FakePage:
     """Scores ten a second while it plays, crashes every ``life`` seconds; its clock is the test's."""
 
-    def __init__(self, life: float = 5.0, outcome: str = "fail", capture_s: float = 0.04, ready: bool = True) -> None:
-        self.t, self.life, self.outcome, self.capture_s, self.ready = 0.0, life, outcome, capture_s, ready
+    def __init__(
+        self, life: float = 5.0, outcome: str = "fail", capture_s: float = 0.04, ready: bool = True
+    ) -> None:
+        self.t, self.life, self.outcome, self.capture_s, self.ready = (
+            0.0,
+            life,
+            outcome,
+            capture_s,
+            ready,
+        )
         self.began, self.seed, self.resets, self.keys = 0.0, None, 0, []
 
     def evaluate(self, script: str, argument: Any = None) -> Any:
@@ -138,7 +181,9 @@ class FakePage:
         self.t += seconds
 
 
-def made(page: FakePage | None = None, track: str = "official", **other: Any) -> tuple[BrowserGame, FakePage]:
+def made(
+    page: FakePage | None = None, track: str = "official", **other: Any
+) -> tuple[BrowserGame, FakePage]:
     page = page or FakePage()
     task = other.pop("task", TASK)
     return BrowserGame(page, {"t_1": task}, track, now=lambda: page.t, **other), page  # type: ignore[arg-type]
@@ -154,7 +199,11 @@ def test_official_track_spends_a_hundred_actions() -> None:
         assert not cut
     assert (steps, info["steps"], info["status"]) == (100, 100, "fail")
     result = game.score()
-    assert result["SR"] == 0 and result["PG"] == pytest.approx(0.3, abs=0.03) and result["presses"] == 50
+    assert (
+        result["SR"] == 0
+        and result["PG"] == pytest.approx(0.3, abs=0.03)
+        and result["presses"] == 50
+    )
     assert result["runs"][0]["attempts"] == page.resets > 5
     # 0.25 s of hold, 0.05 s of sleep, 0.04 s of capture; a press is acknowledged after 0.01 s
     assert result["s_per_step"] == pytest.approx(0.34 + 0.005, abs=0.005)
@@ -179,14 +228,18 @@ def test_reactive_track_holds_the_key_until_a_later_decision_and_ends_by_the_clo
     game.reset("t_1", 0)
     for action in (0, 1, 1, 1, 0, 0):
         game.step(action)
-    assert [k[0] for k in page.keys] == ["down", "up"] and page.keys[1][2] - page.keys[0][2] == pytest.approx(0.13)
+    assert [k[0] for k in page.keys] == ["down", "up"] and page.keys[1][2] - page.keys[0][
+        2
+    ] == pytest.approx(0.13)
     done = cut = False
     while not (done or cut):
         *_, done, cut, info = game.step(False)
     assert cut and not done and info["status"] == "fail" and page.t == pytest.approx(10.1, abs=0.2)
     assert info["steps"] > 100, "waits are free"
     latency = game.score()["latency"]
-    assert latency["capture"]["p50"] == pytest.approx(40) and latency["dispatch"]["p50"] == pytest.approx(10)
+    assert latency["capture"]["p50"] == pytest.approx(40) and latency["dispatch"][
+        "p50"
+    ] == pytest.approx(10)
     assert latency["all"] == pytest.approx({"p50": 50.0, "p95": 50.0, "n": 1})
 
 
@@ -216,7 +269,11 @@ def test_runs_are_averaged_and_an_unfinished_one_counts() -> None:
         page.wait(seconds)
         game.step(False)
     result = game.score()
-    assert result["n"] == 2 and result["SR"] == 0.5 and result["PG"] == pytest.approx((1 + 0.5) / 2, abs=0.01)
+    assert (
+        result["n"] == 2
+        and result["SR"] == 0.5
+        and result["PG"] == pytest.approx((1 + 0.5) / 2, abs=0.01)
+    )
     assert [r["seed"] for r in result["runs"]] == [1, 2] and result["track"] == "RT-reactive"
     assert "not GameWorld" in result["game"]
     json.dumps(result, allow_nan=False)
@@ -251,8 +308,13 @@ def test_contract_check_names_what_is_missing() -> None:
             return "undefined" if "__pause" in script or "init" in script else "function"
 
     found = bridge.contract_problems(Bare({"status": "asleep", "terminal": {}}))  # type: ignore[arg-type]
-    assert {"no gameAPI.init", "no __pauseGame", "the state has no terminal.outcome", "the state has no metrics.speed",
-            "the state has no debug"} <= set(found)
+    assert {
+        "no gameAPI.init",
+        "no __pauseGame",
+        "the state has no terminal.outcome",
+        "the state has no metrics.speed",
+        "the state has no debug",
+    } <= set(found)
     assert any("'asleep'" in p for p in found) and "the state has no status" not in found
 
 
@@ -263,13 +325,29 @@ def test_contract_check_names_what_is_missing() -> None:
 def clone(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     """Folders as the contract describes them, filled by us: our page, a task of ours. JSON is YAML too."""
     monkeypatch.setitem(sys.modules, "yaml", SimpleNamespace(safe_load=json.loads))
-    rules = {"game_roles": [{"computer_use_controls": {"allowed_keys": ["Space", "ArrowUp"], "hold_duration": 0.25}}]}
-    task = {"task_id": "99_01", "task_target_score_field": 5, "task_start_score_field": 0, "max_steps": 100,
-            "continue_on_fail": True, "evaluator_config": {"terminal_status": "success", "score_field":
-                                                           "game_state.score", "end_field": "terminal.isTerminal"}}
-    files = {"catalog/games/99_own.yaml": json.dumps(rules), "catalog/tasks/99_own/99_01.yaml": json.dumps(task),
-             "env/browser_scripts/dynamic_speed_control.js": "window.clockAt = __INITIAL_SPEED_MULTIPLIER__;",
-             "env/browser_scripts/deterministic_random.js": "window.seedAt = __RANDOM_SEED__;"}
+    rules = {
+        "game_roles": [
+            {"computer_use_controls": {"allowed_keys": ["Space", "ArrowUp"], "hold_duration": 0.25}}
+        ]
+    }
+    task = {
+        "task_id": "99_01",
+        "task_target_score_field": 5,
+        "task_start_score_field": 0,
+        "max_steps": 100,
+        "continue_on_fail": True,
+        "evaluator_config": {
+            "terminal_status": "success",
+            "score_field": "game_state.score",
+            "end_field": "terminal.isTerminal",
+        },
+    }
+    files = {
+        "catalog/games/99_own.yaml": json.dumps(rules),
+        "catalog/tasks/99_own/99_01.yaml": json.dumps(task),
+        "env/browser_scripts/dynamic_speed_control.js": "window.clockAt = __INITIAL_SPEED_MULTIPLIER__;",
+        "env/browser_scripts/deterministic_random.js": "window.seedAt = __RANDOM_SEED__;",
+    }
     for name in ("index.html", "runner.js"):
         files[f"games/benchmark/99_own/{name}"] = (runner.FOLDER / name).read_text(encoding="utf-8")
     for name, text in files.items():
@@ -289,7 +367,9 @@ def test_catalog_of_a_clone(clone: Path) -> None:
     assert bridge.gameworld_tasks(clone, "99_own")[1] == inner / "99_own"
 
 
-def test_a_clone_that_is_not_whole(clone: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_clone_that_is_not_whole(
+    clone: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     def refused(match: str, folder: Path = clone, game: str = "99_own") -> None:
         with pytest.raises(UserError, match=match) as e:
             bridge.gameworld_game(folder, game)
@@ -315,8 +395,10 @@ def test_a_clone_that_is_not_whole(clone: Path, tmp_path: Path, monkeypatch: pyt
 def test_nothing_of_the_browser_is_imported_with_the_module() -> None:
     import subprocess
 
-    code = ("import sys, games.gameworld.bridge; "
-            "print([m for m in ('playwright', 'yaml', 'env', 'catalog') if m in sys.modules])")
+    code = (
+        "import sys, games.gameworld.bridge; "
+        "print([m for m in ('playwright', 'yaml', 'env', 'catalog') if m in sys.modules])"
+    )
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
     assert done.stdout.strip() == "[]"
 
@@ -363,12 +445,24 @@ def test_our_page_keeps_the_contract(browser: None) -> None:
         host = game.host
         assert bridge.contract_problems(host) == []
         assert host.evaluate("gameAPI.version") == "2.0"
-        asked = {"supports_seed", "supports_level_select", "supports_difficulty", "supports_inplace_reset",
-                 "supports_reload_reset", "supports_pause_detection", "supports_menu_detection",
-                 "provides_actionable_flag"}
+        asked = {
+            "supports_seed",
+            "supports_level_select",
+            "supports_difficulty",
+            "supports_inplace_reset",
+            "supports_reload_reset",
+            "supports_pause_detection",
+            "supports_menu_detection",
+            "provides_actionable_flag",
+        }
         assert set(host.evaluate("gameAPI.capabilities")) == asked
         answer = host.evaluate("gameAPI.reset({seed: 4, level: 2})")
-        assert answer["ok"] and answer["applied"] == {"seed": 4} and answer["method"] == "inplace" and answer["notes"]
+        assert (
+            answer["ok"]
+            and answer["applied"] == {"seed": 4}
+            and answer["method"] == "inplace"
+            and answer["notes"]
+        )
         assert host.evaluate("gameAPI.init({seed: -1})")["ok"] is False
         assert host.evaluate("__getRandomSeed()") == 4
         first = host.evaluate("gameAPI.getState().debug.runSeed")
@@ -388,11 +482,15 @@ def test_pause_speed_and_untrusted_keys(browser: None) -> None:
         host.evaluate("gameAPI.reset({seed: 1})")
         host.evaluate("dispatchEvent(new KeyboardEvent('keydown', {code: 'Space'}))")
         assert 15 < ticks(0.5) < 60
-        assert host.evaluate("gameAPI.getState().debug.keyLog") == [], "a page's own event is not a key"
+        assert host.evaluate("gameAPI.getState().debug.keyLog") == [], (
+            "a page's own event is not a key"
+        )
         host.evaluate("__pauseGame()")
         assert ticks(0.3) == 0 and host.evaluate("gameAPI.getState().status") == "paused"
         speed = host.evaluate("__getGameSpeedState()")
-        assert speed["isPaused"] and speed["speedMultiplier"] == 1 and speed["totalPausedTime"] > 250
+        assert (
+            speed["isPaused"] and speed["speedMultiplier"] == 1 and speed["totalPausedTime"] > 250
+        )
         assert host.evaluate("__setGameSpeed(0.25)") and not host.evaluate("__setGameSpeed('fast')")
         host.evaluate("__resumeGame()")
         assert not host.evaluate("__isGamePaused()") and ticks(0.6) < 20
@@ -412,7 +510,9 @@ def test_a_run_in_the_browser_is_what_the_simulator_says(browser: None, track: s
         assert crashed and info["score_best"] == still.score[0]
         result = game.score()
         assert result["PG"] == pytest.approx(still.score[0] / 75) and result["SR"] == 0
-        assert set(result["latency"]) == {"capture", "preprocess", "policy"} and result["presses"] == 0
+        assert (
+            set(result["latency"]) == {"capture", "preprocess", "policy"} and result["presses"] == 0
+        )
         assert game.host.refused == []
 
 
@@ -424,14 +524,18 @@ def test_a_frame_in_the_browser_is_the_simulators(browser: None) -> None:
         game.host.wait(0.1)
         frame, _ = game.observe()
         debug = game.host.evaluate("gameAPI.getState().debug")
-        sim = runner.play([debug["runSeed"]], runner.key_ticks(debug["keyLog"], debug["tick"])[:, None])
+        sim = runner.play(
+            [debug["runSeed"]], runner.key_ticks(debug["keyLog"], debug["tick"])[:, None]
+        )
         np.testing.assert_array_equal(frame, sim.render()[0])
 
 
 def test_a_game_of_a_clone_in_the_browser(browser: None, clone: Path) -> None:
     """The way through a clone's folders, with our own page in the place of a game."""
     with bridge.gameworld_game(clone, "99_own", seed=9, limit_s=20.0) as game:
-        assert game.host.evaluate("[clockAt, seedAt]") == [1.0, 9] and game.label == "GameWorld 99_own"
+        assert (
+            game.host.evaluate("[clockAt, seedAt]") == [1.0, 9] and game.label == "GameWorld 99_own"
+        )
         game.reset("99_01", 3)
         done = False
         while not done:

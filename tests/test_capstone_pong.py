@@ -31,7 +31,15 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 m = load_script("capstone_pong")
-TINY = {"steps": 200, "envs": 2, "batch_size": 4, "every": 20, "replay": 1000, "games": 1, "n_step": 3}
+TINY = {
+    "steps": 200,
+    "envs": 2,
+    "batch_size": 4,
+    "every": 20,
+    "replay": 1000,
+    "games": 1,
+    "n_step": 3,
+}
 
 
 def config(out: Path, **other: Any) -> Any:
@@ -50,7 +58,9 @@ def made(width: int = 4, hidden: int = 32, seed: int = 0) -> Any:
 
 def sparse_maps(n: int, seed: int = 0) -> torch.Tensor:
     g = torch.Generator().manual_seed(seed)
-    return torch.randint(0, 6, (n, 3, 84, 84), generator=g).mul(51) * (torch.rand(n, 3, 84, 84, generator=g) < 0.1)
+    return torch.randint(0, 6, (n, 3, 84, 84), generator=g).mul(51) * (
+        torch.rand(n, 3, 84, 84, generator=g) < 0.1
+    )
 
 
 def uint8_maps(n: int, seed: int = 0) -> torch.Tensor:
@@ -95,8 +105,13 @@ def test_maps_are_the_counts_of_ideal_dvs_pixels(game: np.ndarray) -> None:
     for i, picture in enumerate(pictures[1:], 1):
         on, off = on_minus_off(sensor.step(picture, 1000 * (i + 1)), shape)
         level += on - off
-        place, ours_on, ours_off = pong.see_events(game[i][None])[0, :, pong.TOP :].numpy().astype(int) // pong.STEP
-        assert np.abs(ours_on - np.minimum(on, 5)).max() <= 1 and np.abs(ours_off - np.minimum(off, 5)).max() <= 1
+        place, ours_on, ours_off = (
+            pong.see_events(game[i][None])[0, :, pong.TOP :].numpy().astype(int) // pong.STEP
+        )
+        assert (
+            np.abs(ours_on - np.minimum(on, 5)).max() <= 1
+            and np.abs(ours_off - np.minimum(off, 5)).max() <= 1
+        )
         theirs = np.abs(level - pong.board()[pong.TOP :].numpy().astype(int))
         assert np.abs(place - np.minimum(theirs, 5)).max() <= 1
         moved += (ours_on > 1).sum() + (ours_off > 1).sum()
@@ -111,7 +126,11 @@ def test_place_is_the_sum_of_all_events_since_the_board_was_empty(seed: int) -> 
     before = board
     for _ in range(10):
         now = board + rng.integers(low, 3)
-        maps = pong.events(*(torch.from_numpy(x.astype(np.uint8))[None] for x in (before, now)))[0].numpy().astype(int)
+        maps = (
+            pong.events(*(torch.from_numpy(x.astype(np.uint8))[None] for x in (before, now)))[0]
+            .numpy()
+            .astype(int)
+        )
         assert not (maps % pong.STEP).any()
         place, on, off = maps // pong.STEP
         assert not (on * off).any(), "a pixel became both brighter and darker"
@@ -129,8 +148,9 @@ def test_more_than_five_events_fill_a_byte() -> None:
 
 
 def test_eyes(game: np.ndarray) -> None:
-    assert [tuple(see(game[:2]).shape) for see in (pong.see_events, pong.see_frames, pong.see_deltas)] == [
-        (2, 3, 84, 84)] * 3
+    assert [
+        tuple(see(game[:2]).shape) for see in (pong.see_events, pong.see_frames, pong.see_deltas)
+    ] == [(2, 3, 84, 84)] * 3
     frames, deltas = pong.see_frames(game).int(), pong.see_deltas(game).int()
     torch.testing.assert_close(deltas[:, 0], frames[:, 2])
     torch.testing.assert_close(deltas[:, 1] - deltas[:, 2], frames[:, 2] - frames[:, 1])
@@ -172,9 +192,17 @@ def test_a_game_restarts_without_a_flash_and_the_restart_is_told() -> None:
 
 
 @settings(max_examples=40, deadline=None)
-@given(st.integers(1, 5), st.integers(8, 14), st.integers(0, 40), st.integers(1, 3), st.integers(0, 2**16),
-       st.sampled_from([1.0, 0.9, 0.5]))
-def test_replay_against_a_second_one(n: int, rows: int, more: int, envs: int, seed: int, gamma: float) -> None:
+@given(
+    st.integers(1, 5),
+    st.integers(8, 14),
+    st.integers(0, 40),
+    st.integers(1, 3),
+    st.integers(0, 2**16),
+    st.sampled_from([1.0, 0.9, 0.5]),
+)
+def test_replay_against_a_second_one(
+    n: int, rows: int, more: int, envs: int, seed: int, gamma: float
+) -> None:
     """``more`` rows beyond the first overwrite the ring. The second one keeps everything and goes step by step."""
     rng = np.random.default_rng(seed)
     with pytest.MonkeyPatch.context() as patch:
@@ -185,7 +213,11 @@ def test_replay_against_a_second_one(n: int, rows: int, more: int, envs: int, se
     restarted, first = np.zeros(envs, bool), np.ones(envs, bool)
     for t in range(n + 3 + more):
         level = np.empty((envs, 2, 2), np.uint8)
-        level[:, 0, 0], level[:, 0, 1], level[:, 1] = t, np.arange(envs), rng.integers(0, 255, (envs, 2))
+        level[:, 0, 0], level[:, 0, 1], level[:, 1] = (
+            t,
+            np.arange(envs),
+            rng.integers(0, 255, (envs, 2)),
+        )
         reward = rng.choice([0.0, 0.0, 0.0, 1.0, -1.0], envs).astype(np.float32) * ~restarted
         ended = (rng.random(envs) < 0.15) & (reward != 0)
         action = rng.integers(0, 3, envs)
@@ -193,7 +225,12 @@ def test_replay_against_a_second_one(n: int, rows: int, more: int, envs: int, se
         history.append((level, first, action, reward, restarted))
         first, restarted = restarted, ended
     now = len(history)
-    whole = [(t, e) for t in range(max(1, now - rows + 1), now - n) for e in range(envs) if not history[t][4][e]]
+    whole = [
+        (t, e)
+        for t in range(max(1, now - rows + 1), now - n)
+        for e in range(envs)
+        if not history[t][4][e]
+    ]
     if not whole:
         return
     b = memory.draw(400, n, gamma)
@@ -210,7 +247,9 @@ def test_replay_against_a_second_one(n: int, rows: int, more: int, envs: int, se
             if history[t + k][3][e]:
                 go = 0.0
                 break
-        assert b["r"][i].item() == pytest.approx(total, abs=1e-6) and b["go"][i].item() == pytest.approx(go, abs=1e-6)
+        assert b["r"][i].item() == pytest.approx(total, abs=1e-6) and b["go"][
+            i
+        ].item() == pytest.approx(go, abs=1e-6)
         assert b["a"][i] == history[t][2][e]
         for key, at in (("s", t), ("s2", t + n)):
             before = at if history[at][1][e] else at - 1
@@ -234,11 +273,15 @@ def test_step_is_run_and_reset_forgets() -> None:
         going_on = agent.step(x)
         agent.reset()
         again = agent.step(x)
-    assert all(0 < s.mean() < 1 and set(s.unique().tolist()) == {0.0, 1.0} for s in spks), "a silent layer"
+    assert all(0 < s.mean() < 1 and set(s.unique().tolist()) == {0.0, 1.0} for s in spks), (
+        "a silent layer"
+    )
     torch.testing.assert_close(steps, out, atol=1e-5, rtol=1e-5)
     torch.testing.assert_close(agent(x), out.mean(0))
     torch.testing.assert_close(again, steps[0])
-    assert not torch.allclose(going_on, steps[0]), "without reset the last decision is still in the membranes"
+    assert not torch.allclose(going_on, steps[0]), (
+        "without reset the last decision is still in the membranes"
+    )
 
 
 def test_written_out_input_is_the_same_as_a_held_one() -> None:
@@ -270,7 +313,9 @@ def test_converted_network_comes_nearer_with_more_steps() -> None:
     with torch.no_grad():
         q = net(maps.float() / 255)
         balanced = m.balance(net, maps, 100.0)
-        far, near = ((m.SpikingPong(balanced, t)(maps.float() / 255) - q).abs().max() for t in (4, 128))
+        far, near = (
+            (m.SpikingPong(balanced, t)(maps.float() / 255) - q).abs().max() for t in (4, 128)
+        )
     assert near < far / 5 and near < 0.05 * q.abs().max()
 
 
@@ -299,7 +344,13 @@ def counting(net: Any) -> Any:
     return net
 
 
-SHAPES = {"conv1": (3, 84, 84), "conv2": (4, 28, 28), "conv3": (8, 14, 14), "fc1": (8, 7, 7), "fc2": (32,)}
+SHAPES = {
+    "conv1": (3, 84, 84),
+    "conv2": (4, 28, 28),
+    "conv3": (8, 14, 14),
+    "fc1": (8, 7, 7),
+    "fc2": (32,),
+}
 
 
 @pytest.mark.parametrize("name", SHAPES)
@@ -314,25 +365,36 @@ def test_reach_is_the_number_of_outputs_that_a_position_goes_to(name: str) -> No
 
 def test_operations_by_convolving_where_something_is() -> None:
     net, g = made(), torch.Generator().manual_seed(3)
-    inputs = [(torch.rand(2, *shape, generator=g) < 0.05) * torch.rand(2, *shape, generator=g) for shape in
-              SHAPES.values()]
+    inputs = [
+        (torch.rand(2, *shape, generator=g) < 0.05) * torch.rand(2, *shape, generator=g)
+        for shape in SHAPES.values()
+    ]
     for x in inputs[:4]:
         x[..., 0, 0] = x[..., -1, -1] = 0.5  # corners, where fewer outputs are reached
     ones = counting(net)
     with torch.no_grad():
-        expected = [ones.current(name, (x != 0).float()).sum() for name, x in zip(SHAPES, inputs, strict=True)]
+        expected = [
+            ones.current(name, (x != 0).float()).sum()
+            for name, x in zip(SHAPES, inputs, strict=True)
+        ]
     for got, want in zip(m.operations(net, inputs), expected, strict=True):
         torch.testing.assert_close(got, want)
 
 
 def test_operations_of_spikes_over_time_have_a_gradient() -> None:
     """The penalty of equation (3): ∂SynOps/∂spike is what the spike reaches."""
-    spk = (torch.rand(3, 2, 4, 28, 28, generator=torch.Generator().manual_seed(0)) < 0.1).float().requires_grad_()
+    spk = (
+        (torch.rand(3, 2, 4, 28, 28, generator=torch.Generator().manual_seed(0)) < 0.1)
+        .float()
+        .requires_grad_()
+    )
     rest = [torch.zeros(2, *s) for s in SHAPES.values()]
     ops = m.operations(made(), [rest[0], spk, *rest[2:]])[1]
     (grad,) = torch.autograd.grad(ops, spk)
     torch.testing.assert_close(grad, m.reach("conv2", 4, 32).expand_as(spk))
-    assert ops.item() == pytest.approx(m.operations(made(), [rest[0], spk.detach(), *rest[2:]])[1].item())
+    assert ops.item() == pytest.approx(
+        m.operations(made(), [rest[0], spk.detach(), *rest[2:]])[1].item()
+    )
 
 
 @pytest.mark.parametrize(("width", "hidden"), [(16, 256), (8, 128), (4, 32)])
@@ -345,8 +407,12 @@ def test_cost_counts_a_decision() -> None:
     net, maps = m.balance(made(), sparse_maps(8, 1)), uint8_maps(4)
     ann, snn = m.cost(net, maps), m.cost(m.SpikingPong(net, 3), maps)
     assert ann["inputs"] == snn["inputs"] == (maps != 0).sum().item() / 4
-    assert ann["by_layer"][0] == snn["by_layer"][0] == snn["macs"], "the maps are shown T times, and multiplied once"
-    assert ann["macs"] == pytest.approx(sum(ann["by_layer"])) and ann["macs"] < ann["dense"] == m.dense_macs(net)
+    assert ann["by_layer"][0] == snn["by_layer"][0] == snn["macs"], (
+        "the maps are shown T times, and multiplied once"
+    )
+    assert ann["macs"] == pytest.approx(sum(ann["by_layer"])) and ann["macs"] < ann[
+        "dense"
+    ] == m.dense_macs(net)
     hidden = m.SpikingPong(net, 3).run(m.constant_current(maps.float() / 255, 3))[0]
     assert snn["spikes"] == pytest.approx(sum(h.sum().item() for h in hidden) / 4)
     assert snn["synops"] == pytest.approx(sum(snn["by_layer"][1:])) and 0 < snn["energy_nj"]
@@ -402,7 +468,9 @@ class Scripted:
     def step(self, action: np.ndarray) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
         assert action.shape == (2,)
         self.t += 1
-        reward = np.array([[-1, 0], [0, 0], [-1, 0], [0, 1], [5, 0], [5, 0]][self.t - 1], np.float32)
+        reward = np.array(
+            [[-1, 0], [0, 0], [-1, 0], [0, 1], [5, 0], [5, 0]][self.t - 1], np.float32
+        )
         return reward, np.array([self.t in (3, 6), self.t == 6]), np.array([self.t == 4, False])
 
 
@@ -424,8 +492,14 @@ def test_same_seed_same_points_and_the_limit_stops() -> None:
     def films(seed: int, sticky: float) -> tuple[list[float], np.ndarray]:
         film = []
         policy = lambda maps: maps.flatten(1).sum(1).numpy() // pong.STEP % 3  # noqa: E731  (as good as any: it depends on the maps)
-        points = pong.play(policy, 2, seed, sticky, limit=120,
-                           watch=lambda env, maps, action: film.append((env.stack[:, -1].copy(), action.copy())))
+        points = pong.play(
+            policy,
+            2,
+            seed,
+            sticky,
+            limit=120,
+            watch=lambda env, maps, action: film.append((env.stack[:, -1].copy(), action.copy())),
+        )
         assert len(film) == 120
         return points.tolist(), np.array([f for f, _ in film])
 
@@ -434,7 +508,9 @@ def test_same_seed_same_points_and_the_limit_stops() -> None:
         assert a == b and -5 < sum(a) < 0
         np.testing.assert_array_equal(seen_a, seen_b)
     assert not np.array_equal(seen_a, films(3, 0.0)[1]), "sticky actions change nothing"
-    np.testing.assert_array_equal(seen_a[0, 1], pong.Pong(1, 4).stack[0, -1])  # the second game has the next seed
+    np.testing.assert_array_equal(
+        seen_a[0, 1], pong.Pong(1, 4).stack[0, -1]
+    )  # the second game has the next seed
 
 
 def test_missing_atari_is_one_clear_line(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -445,7 +521,8 @@ def test_missing_atari_is_one_clear_line(monkeypatch: pytest.MonkeyPatch) -> Non
 
 
 def test_seeds_of_training_validation_test_and_students_do_not_overlap(
-        tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     used: list[int] = []
 
     class Spy(pong.Pong):
@@ -473,15 +550,21 @@ def test_seeds_of_training_validation_test_and_students_do_not_overlap(
     for name, more in re.findall(r"(TEST|VAL|STUDENT)_SEED(?: \+ (\d+))?(?= *[,)])", source):
         offsets[name].add(int(more or 0))
     assert len(offsets["STUDENT"]) >= 3, "the rounds of students start from the same games"
-    games = {"training": set(range(m.Config.limits()["envs"][1])),
-             "TEST": set(range(m.TEST_SEED, m.TEST_SEED + int(m.Config.limits()["games"][1])))}
+    games = {
+        "training": set(range(m.Config.limits()["envs"][1])),
+        "TEST": set(range(m.TEST_SEED, m.TEST_SEED + int(m.Config.limits()["games"][1]))),
+    }
     for name, base in (("VAL", m.VAL_SEED), ("STUDENT", m.STUDENT_SEED)):
         games[name] = {base + o + i for o in offsets[name] for i in range(16)}
     assert sum(map(len, games.values())) == len(set.union(*games.values()))
     for a in sorted(offsets["STUDENT"]):
         assert all(a == b or abs(a - b) >= 16 for b in offsets["STUDENT"]), "two rounds share games"
 
-    for first in (m.TEST_SEED, m.VAL_SEED, m.STUDENT_SEED - 3):  # --seed must not lead training into them
+    for first in (
+        m.TEST_SEED,
+        m.VAL_SEED,
+        m.STUDENT_SEED - 3,
+    ):  # --seed must not lead training into them
         with pytest.raises(UserError, match="--seed"):
             parse(m.Config, ["--seed", str(first)], m.SMOKE, m.FULL, "capstone_pong.py")
 
@@ -505,8 +588,9 @@ def same(a: dict[str, torch.Tensor], b: dict[str, torch.Tensor]) -> bool:
     return all(torch.equal(a[k], b[k]) for k in a)
 
 
-def test_a_cut_training_goes_on_where_it_was(tmp_path: Path, scores: list[float],
-                                             capsys: pytest.CaptureFixture[str]) -> None:
+def test_a_cut_training_goes_on_where_it_was(
+    tmp_path: Path, scores: list[float], capsys: pytest.CaptureFixture[str]
+) -> None:
     cfg, run = start(tmp_path)
     torch.manual_seed(0)
     first = m.q_learning(m.PongNet(), cfg, run, "teacher", 200)
@@ -527,7 +611,9 @@ def test_a_cut_training_goes_on_where_it_was(tmp_path: Path, scores: list[float]
     again = m.read_state(run.dir / "teacher.pt")
     assert next(iter(again["optimizer"]["state"].values()))["step"].item() > made_steps
     assert not same(again["net"], saved["net"]), "it did not go on learning"
-    assert again["best"] == 5.0 and same(weights(run), kept), "3 points are no reason to give up the weights of 5"
+    assert again["best"] == 5.0 and same(weights(run), kept), (
+        "3 points are no reason to give up the weights of 5"
+    )
     assert [r["decisions"] for r in m.read_csv(run.dir / "teacher.csv")] == [200, 800]
 
     m.q_learning(m.PongNet(), replace(cfg, resume=True), run, "teacher", 1000)  # 7 points
@@ -538,7 +624,9 @@ def test_a_cut_training_goes_on_where_it_was(tmp_path: Path, scores: list[float]
     assert [r["decisions"] for r in third] == [40], "without --resume it starts anew"
 
 
-def test_a_spiking_network_is_trained_and_resumed_as_well(tmp_path: Path, scores: list[float]) -> None:
+def test_a_spiking_network_is_trained_and_resumed_as_well(
+    tmp_path: Path, scores: list[float]
+) -> None:
     cfg, run = start(tmp_path)
     agent = m.SpikingPong(m.balance(m.PongNet(), uint8_maps(4)), 2)
     before = m.copy.deepcopy(agent.net.state_dict())
@@ -575,8 +663,9 @@ def small_files() -> Iterator[None]:
     resource.setrlimit(resource.RLIMIT_FSIZE, (soft, hard))
 
 
-def test_full_disk_keeps_the_last_good_checkpoint(tmp_path: Path, scores: list[float],
-                                                  monkeypatch: pytest.MonkeyPatch) -> None:
+def test_full_disk_keeps_the_last_good_checkpoint(
+    tmp_path: Path, scores: list[float], monkeypatch: pytest.MonkeyPatch
+) -> None:
     cfg, run = start(tmp_path)
     m.q_learning(m.PongNet(), cfg, run, "teacher", 200)
     files = sorted(p.name for p in run.dir.iterdir())
@@ -587,7 +676,9 @@ def test_full_disk_keeps_the_last_good_checkpoint(tmp_path: Path, scores: list[f
     assert sorted(p.name for p in run.dir.iterdir()) == files, "half a file was left behind"
 
 
-def test_real_full_disk(tmp_path: Path, scores: list[float], request: pytest.FixtureRequest) -> None:
+def test_real_full_disk(
+    tmp_path: Path, scores: list[float], request: pytest.FixtureRequest
+) -> None:
     """PyTorch and safetensors have errors of their own for it."""
     cfg, run = start(tmp_path)
     m.q_learning(m.PongNet(), cfg, run, "teacher", 200)
@@ -602,7 +693,9 @@ def test_real_full_disk(tmp_path: Path, scores: list[float], request: pytest.Fix
     assert not list(run.dir.glob("*.tmp")), "half a file was left behind"
 
 
-@pytest.mark.parametrize("change", [{"envs": 256, "replay": 1000}, {"n_step": 50, "envs": 64, "replay": 1000}])
+@pytest.mark.parametrize(
+    "change", [{"envs": 256, "replay": 1000}, {"n_step": 50, "envs": 64, "replay": 1000}]
+)
 def test_a_replay_that_holds_no_return_is_refused(change: dict[str, int]) -> None:
     flags = [x for k, v in change.items() for x in (f"--{k.replace('_', '-')}", str(v))]
     with pytest.raises(UserError, match="--replay"):
@@ -611,14 +704,18 @@ def test_a_replay_that_holds_no_return_is_refused(change: dict[str, int]) -> Non
 
 def test_learning_waits_for_the_first_whole_return(tmp_path: Path, scores: list[float]) -> None:
     cfg, run = start(tmp_path, n_step=50, every=2)
-    assert m.q_learning(m.PongNet(), cfg, run, "teacher", 60)[-1]["decisions"] == 60  # fewer steps than n
+    assert (
+        m.q_learning(m.PongNet(), cfg, run, "teacher", 60)[-1]["decisions"] == 60
+    )  # fewer steps than n
 
 
 # ------------------------------------------------------------------------------------ weights
 
 
 @pytest.mark.parametrize("name", ["teacher", "clone", "sparse", "spiking_dqn"])
-def test_missing_weights_name_the_command(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, name: str) -> None:
+def test_missing_weights_name_the_command(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, name: str
+) -> None:
     monkeypatch.setattr(m, "CHECKPOINTS", tmp_path / "nothing")
     _, run = start(tmp_path)
     with pytest.raises(UserError, match=f"no weights '{name}'") as caught:
@@ -646,8 +743,12 @@ def test_what_is_kept_is_what_is_measured(tmp_path: Path) -> None:
     agent = m.SpikingPong(m.PongNet(), 2)
     exact = m.copy.deepcopy(agent.net.state_dict())
     m.keep(agent, run, "clone")
-    assert same(weights(run, "clone"), agent.net.state_dict()) and not same(exact, agent.net.state_dict())
-    assert (run.dir / "clone.safetensors").stat().st_size < 2.1 * sum(p.numel() for p in agent.net.parameters())
+    assert same(weights(run, "clone"), agent.net.state_dict()) and not same(
+        exact, agent.net.state_dict()
+    )
+    assert (run.dir / "clone.safetensors").stat().st_size < 2.1 * sum(
+        p.numel() for p in agent.net.parameters()
+    )
     assert next(agent.net.parameters()).dtype == torch.float32
 
 
@@ -680,7 +781,12 @@ def test_distillation_lowers_the_loss_and_the_penalty_lowers_synops(tmp_path: Pa
 
     def loss(net: Any) -> float:
         with torch.no_grad():
-            return -(F.softmax(q / 0.1, 1) * F.log_softmax(net(maps.float() / 255), 1)).sum(1).mean().item()
+            return (
+                -(F.softmax(q / 0.1, 1) * F.log_softmax(net(maps.float() / 255), 1))
+                .sum(1)
+                .mean()
+                .item()
+            )
 
     free, priced = m.SpikingPong(begin_with, 2), m.SpikingPong(begin_with, 2)
     before, cost = loss(free), m.cost(free, maps)["synops"]
@@ -707,15 +813,21 @@ def test_without_input_a_hushed_network_is_silent(tmp_path: Path) -> None:
     m.distil(agent, maps, q, cfg, run, name="silent", lr=1e-2, epochs=2, silent=True)
     assert m.cost(agent, empty)["synops"] == 0 < m.cost(agent, maps)["synops"]
     for name, before in zip(m.HIDDEN, biases, strict=True):
-        assert getattr(agent.net, name).bias.max() <= 0 and not torch.equal(getattr(agent.net, name).bias, before)
+        assert getattr(agent.net, name).bias.max() <= 0 and not torch.equal(
+            getattr(agent.net, name).bias, before
+        )
     assert not torch.equal(agent.net.fc2.bias, last), "the output is free: it makes no spikes"
 
 
 def test_the_shipped_sparse_policy_is_silent_on_an_empty_board_and_the_clone_is_not() -> None:
     empty = torch.zeros(1, 3, 84, 84, dtype=torch.uint8)
-    clone, sparse = (m.SpikingPong(m.load_weights(m.PongNet(), m.CHECKPOINTS / f"pong_{name}.safetensors"), 4)
-                     for name in ("clone", "sparse"))
-    assert m.cost(sparse, empty)["synops"] == 0 and m.cost(clone, empty)["synops"] == pytest.approx(300_492, abs=50)
+    clone, sparse = (
+        m.SpikingPong(m.load_weights(m.PongNet(), m.CHECKPOINTS / f"pong_{name}.safetensors"), 4)
+        for name in ("clone", "sparse")
+    )
+    assert m.cost(sparse, empty)["synops"] == 0 and m.cost(clone, empty)["synops"] == pytest.approx(
+        300_492, abs=50
+    )
 
 
 # ------------------------------------------------------------------------------------ what a cut leaves
@@ -750,8 +862,9 @@ def left_by(run: Run, name: str) -> list[tuple[str, float]]:
 
 
 @pytest.mark.parametrize(("name", "games"), [("clone", 2), ("sparsify", 1), ("quantize", 1)])
-def test_a_cut_command_loses_only_the_part_at_work(tmp_path: Path, capsys: pytest.CaptureFixture[str], name: str,
-                                                   games: int) -> None:
+def test_a_cut_command_loses_only_the_part_at_work(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str], name: str, games: int
+) -> None:
     if name == "quantize":
         pytest.importorskip("akida", reason="needs akida")
     with pytest.raises(Cut):
@@ -794,8 +907,11 @@ def test_parts_are_taken_over_once_and_in_any_order(tmp_path: Path) -> None:
     done: list[str] = []
     with pytest.raises(Cut):
         in_parts(tmp_path, ("a", "bb", "cut"), done)
-    assert in_parts(tmp_path, ("bb", "c", "a"), done, resume=True) == [[2, {"1": 2.0}], [1, {"1": 2.0}],
-                                                                       [1, {"1": 2.0}]]
+    assert in_parts(tmp_path, ("bb", "c", "a"), done, resume=True) == [
+        [2, {"1": 2.0}],
+        [1, {"1": 2.0}],
+        [1, {"1": 2.0}],
+    ]
     assert done == ["a", "bb", "cut", "c"]
     with pytest.raises(ValueError, match="'a' already"):
         in_parts(tmp_path, ("a", "a"), done, resume=True)
@@ -807,10 +923,18 @@ def test_parts_are_taken_over_once_and_in_any_order(tmp_path: Path) -> None:
     assert done[5:] == ["bb"]
 
 
-@pytest.mark.parametrize(("change", "same"), [({"num_steps": 3}, False), ({"seed": 1}, False), ({"show": True}, True),
-                                              ({"command": "clone"}, False)])
-def test_parts_of_other_settings_are_not_taken_over(tmp_path: Path, change: dict[str, Any], same: bool,
-                                                    capsys: pytest.CaptureFixture[str]) -> None:
+@pytest.mark.parametrize(
+    ("change", "same"),
+    [
+        ({"num_steps": 3}, False),
+        ({"seed": 1}, False),
+        ({"show": True}, True),
+        ({"command": "clone"}, False),
+    ],
+)
+def test_parts_of_other_settings_are_not_taken_over(
+    tmp_path: Path, change: dict[str, Any], same: bool, capsys: pytest.CaptureFixture[str]
+) -> None:
     done: list[str] = []
     in_parts(tmp_path, ("a",), done, num_steps=2)
     in_parts(tmp_path, ("a",), done, resume=True, **{"num_steps": 2, **change})
@@ -832,8 +956,9 @@ def test_damaged_parts_are_one_clear_line(tmp_path: Path) -> None:
     in_parts(tmp_path, ("a",), [], resume=True)
 
 
-def test_all_resumed_goes_on_with_the_command_that_was_cut(tmp_path: Path, monkeypatch: pytest.MonkeyPatch,
-                                                           capsys: pytest.CaptureFixture[str]) -> None:
+def test_all_resumed_goes_on_with_the_command_that_was_cut(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
     done: list[str] = []
 
     def command(name: str) -> Any:
@@ -842,6 +967,7 @@ def test_all_resumed_goes_on_with_the_command_that_was_cut(tmp_path: Path, monke
             if done.count("convert") == 1 and name == "convert":
                 raise Cut
             run.claim(f"{name}_x", name, 1.0)
+
         return do
 
     monkeypatch.setattr(m, "DO", {name: command(name) for name in ("train", "convert", "clone")})
@@ -854,7 +980,9 @@ def test_all_resumed_goes_on_with_the_command_that_was_cut(tmp_path: Path, monke
     assert [c.id for c in run.claims] == ["train_x", "convert_x", "clone_x"]
     cfg, run = start(tmp_path, command="all", resume=True)
     m.main(cfg, run)
-    assert done[4:] == ["train", "convert", "clone"], "nothing was left over of a call that came to its end"
+    assert done[4:] == ["train", "convert", "clone"], (
+        "nothing was left over of a call that came to its end"
+    )
 
 
 # ------------------------------------------------------------------------------------ what the commands leave
@@ -868,12 +996,22 @@ def test_commands_files_are_merged_in_order(tmp_path: Path) -> None:
         run.table(f"table of {name}", ("a",), [(1,)])
         run.ledger(model=name, accuracy=value)
         commands.remember(run, name, 1.0)
-        assert not run.claims and not run.ledger_rows and not run.extra, "the next command starts afresh"
+        assert not run.claims and not run.ledger_rows and not run.extra, (
+            "the next command starts afresh"
+        )
     m.gather(run, m.DO, ["train"])
-    assert [(c.id, c.value) for c in run.claims] == [("train_x", 4.0), ("clone_x", 3.0), ("benchmark_x", 1.0)]
+    assert [(c.id, c.value) for c in run.claims] == [
+        ("train_x", 4.0),
+        ("clone_x", 3.0),
+        ("benchmark_x", 1.0),
+    ]
     assert [r["model"] for r in run.ledger_rows] == ["train", "clone", "benchmark"]
     *tables, spent = run.extra["tables"]
-    assert [t["title"] for t in tables] == ["table of train", "table of clone", "table of benchmark"]
+    assert [t["title"] for t in tables] == [
+        "table of train",
+        "table of clone",
+        "table of benchmark",
+    ]
     assert [r[-1] for r in spent["rows"]] == ["now", "before", "before"]
     assert run.finish().is_file()
 
@@ -884,7 +1022,11 @@ def test_notes_of_commands_run_on_different_days_all_stay(tmp_path: Path) -> Non
         run.note(f"said by {name}.")
         commands.remember(run, name, 1.0)
     m.gather(run, m.DO, ["benchmark"])
-    assert run.extra["note"].count("said by quantize.") == run.extra["note"].count("said by benchmark.") == 1
+    assert (
+        run.extra["note"].count("said by quantize.")
+        == run.extra["note"].count("said by benchmark.")
+        == 1
+    )
 
 
 def test_a_damaged_file_of_a_command_is_one_clear_line(tmp_path: Path) -> None:
@@ -897,21 +1039,34 @@ def test_a_damaged_file_of_a_command_is_one_clear_line(tmp_path: Path) -> None:
 
 def test_write_up_says_only_what_was_measured(tmp_path: Path) -> None:
     _, run = start(tmp_path)
-    for id, value in (("teacher", 20.5), ("teacher_sticky", 19.0), ("teacher_decisions", 5e5), ("clone", 3.0)):
+    for id, value in (
+        ("teacher", 20.5),
+        ("teacher_sticky", 19.0),
+        ("teacher_decisions", 5e5),
+        ("clone", 3.0),
+    ):
         run.claim(id, id, value)
     text = pong_report.analysis({c.id: c for c in run.claims})
-    assert "+20.50 points after 500,000 decisions" in text and "Cloned" not in text and "Akida" not in text
+    assert (
+        "+20.50 points after 500,000 decisions" in text
+        and "Cloned" not in text
+        and "Akida" not in text
+    )
     run.claims[-1] = replace(run.claims[-1], met=False)
     assert "Missed: clone" in pong_report.analysis({c.id: c for c in run.claims})
 
 
 def test_write_up_names_claims_that_commands_make() -> None:
     source, report = (Path(mod.__file__).read_text(encoding="utf-8") for mod in (m, pong_report))
-    body = report[report.index("def analysis("):]
+    body = report[report.index("def analysis(") :]
     named = set(re.findall(r'"([a-z][a-z0-9_]+)"', body)) - {"claims"}
     claimed = set(re.findall(r'\.claim\(f?"([^"]+)"', source))
     patterns = [re.sub(r"\\\{\w+\\\}", r"\\w+", re.escape(c)) for c in claimed]
-    unknown = {n for n in named if not n.startswith("sees_") and not any(re.fullmatch(p, n) for p in patterns)}
+    unknown = {
+        n
+        for n in named
+        if not n.startswith("sees_") and not any(re.fullmatch(p, n) for p in patterns)
+    }
     assert len(named) > 20 and not unknown
     sees = {"sees_" + k.replace(", ", "_").replace(" ", "_") for k in m.PERCEPTIONS}
     assert {n for n in named if n.startswith("sees_")} <= sees
@@ -922,7 +1077,9 @@ def test_film_is_a_readable_gif(tmp_path: Path, game: np.ndarray, fired: tuple[i
     from PIL import Image, ImageSequence
 
     rng = np.random.default_rng(0)
-    spikes = lambda: np.zeros((1, 1)) if fired == (1, 1) else (rng.random(fired) < 0.3).astype(np.float32)  # noqa: E731
+    spikes = lambda: (
+        np.zeros((1, 1)) if fired == (1, 1) else (rng.random(fired) < 0.3).astype(np.float32)
+    )  # noqa: E731
     film = [(s[-1], pong.see_events(s[None])[0].numpy(), spikes()) for s in game[30:38]]
     path = pong_report.record(film, tmp_path / "new" / "film.gif")
     with Image.open(path) as gif:
@@ -946,6 +1103,7 @@ def test_cost_in_parts_is_the_cost_of_all() -> None:
     a, b = m.cost(agent, maps[:100]), m.cost(agent, maps[100:])
     whole = m.cost(agent, maps)
     assert whole["synops"] == pytest.approx((100 * a["synops"] + 30 * b["synops"]) / 130)
-    assert whole["by_layer"] == pytest.approx([(100 * x + 30 * y) / 130 for x, y in zip(a["by_layer"], b["by_layer"],
-                                                                                      strict=True)])
+    assert whole["by_layer"] == pytest.approx(
+        [(100 * x + 30 * y) / 130 for x, y in zip(a["by_layer"], b["by_layer"], strict=True)]
+    )
     assert whole["dense"] == a["dense"]

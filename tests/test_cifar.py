@@ -42,7 +42,9 @@ def pictures(number: dict[str, int] | None = None) -> dict[str, bytes]:
         for label, name in enumerate(CLASSES):
             for i in range(n):
                 buffer = io.BytesIO()
-                Image.fromarray(np.full((32, 32, 3), 20 * label + i, np.uint8)).save(buffer, "jpeg", quality=95)
+                Image.fromarray(np.full((32, 32, 3), 20 * label + i, np.uint8)).save(
+                    buffer, "jpeg", quality=95
+                )
                 out[f"{part}/{name}/{i:04d}.jpg"] = buffer.getvalue()
     return out
 
@@ -68,14 +70,22 @@ def test_tar_and_tree_give_the_same_pictures_whatever_the_order(small: Path) -> 
     write_tree(small / "tree" / "cifar10-images", pictures())
     sets = [cifar10(small / d, n_val=10) for d in ("tar0", "tar1", "tree")]
     for d in sets:
-        assert d.name == "CIFAR-10 (JPEG)" and not d.stand_in and d.sizes == {"train": 30, "val": 10, "test": 20}
+        assert (
+            d.name == "CIFAR-10 (JPEG)"
+            and not d.stand_in
+            and d.sizes == {"train": 30, "val": 10, "test": 20}
+        )
         assert d.x_train.shape == (30, 3, 32, 32) and d.x_train.dtype == torch.uint8
         assert torch.equal(d.x_train, sets[0].x_train) and torch.equal(d.y_test, sets[0].y_test)
-        assert torch.equal((d.x_train[:, 0, 16, 16].float() / 20).floor().long(), d.y_train), "a label left its picture"
+        assert torch.equal((d.x_train[:, 0, 16, 16].float() / 20).floor().long(), d.y_train), (
+            "a label left its picture"
+        )
     assert len(sets[0].y_train[:10].unique()) > 3, "the classes are not mixed"
 
 
-def test_cache_is_used_and_a_damaged_or_foreign_one_is_not(small: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_cache_is_used_and_a_damaged_or_foreign_one_is_not(
+    small: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     write_tar(small / "cifar10-images.tar", pictures())
     first = cifar10(small)
     cache = Path("data/cifar10-jpeg.safetensors")
@@ -84,7 +94,9 @@ def test_cache_is_used_and_a_damaged_or_foreign_one_is_not(small: Path, monkeypa
         m.setattr(cifar, "_decode", lambda found: pytest.fail("decoded again"))
         assert torch.equal(cifar10(small).x_train, first.x_train)
     whole = cache.read_bytes()
-    cache.write_bytes(whole[: len(whole) // 2])  # a cut while it was written, if it had not been renamed
+    cache.write_bytes(
+        whole[: len(whole) // 2]
+    )  # a cut while it was written, if it had not been renamed
     assert torch.equal(cifar10(small).x_train, first.x_train)
     assert cache.read_bytes() == whole
     os.utime(small / "cifar10-images.tar", (1, 1))  # another file: the cache is not its
@@ -132,16 +144,27 @@ def test_flip_and_shift_moves_whole_pictures() -> None:
     out = flip_and_shift(x, 2)
     seen = set()
     for before, after in zip(x, out, strict=True):
-        found = [(f, r, c) for f in (False, True) for r in range(5) for c in range(5)
-                 if torch.equal(torch.nn.functional.pad(before.flip(2) if f else before, (2,) * 4)[:, r:r + 8, c:c + 8],
-                                after)]
+        found = [
+            (f, r, c)
+            for f in (False, True)
+            for r in range(5)
+            for c in range(5)
+            if torch.equal(
+                torch.nn.functional.pad(before.flip(2) if f else before, (2,) * 4)[
+                    :, r : r + 8, c : c + 8
+                ],
+                after,
+            )
+        ]
         assert len(found) == 1
         seen.add(found[0])
     assert len(seen) > 25 and {f for f, _, _ in seen} == {False, True}
     assert torch.equal(flip_and_shift(torch.ones(2, 3, 4, 4), 0), torch.ones(2, 3, 4, 4))
 
 
-REAL = Path(os.environ.get("SNN_DATA", "data"), "cifar10-images.tar").resolve()  # before a test's environment
+REAL = Path(
+    os.environ.get("SNN_DATA", "data"), "cifar10-images.tar"
+).resolve()  # before a test's environment
 
 
 @pytest.mark.skipif(not REAL.is_file(), reason="no CIFAR-10 tar here")

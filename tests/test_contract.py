@@ -14,8 +14,19 @@ import pytest
 from helpers import ROOT, SCRIPTS, load_script
 
 HEADINGS = ("Question", "Idea", "Read first", "Run", "You should see", "Builds on / leads to")
-FLAGS = ("--num-steps", "--seed", "--device", "--data-dir", "--out-dir", "--smoke", "--full", "--no-stand-in", "--show",
-         "--quiz", "--journal")
+FLAGS = (
+    "--num-steps",
+    "--seed",
+    "--device",
+    "--data-dir",
+    "--out-dir",
+    "--smoke",
+    "--full",
+    "--no-stand-in",
+    "--show",
+    "--quiz",
+    "--journal",
+)
 
 
 def parsed(name: str, *argv: str) -> LessonConfig:
@@ -31,21 +42,29 @@ def test_parts(name: str) -> None:
     positions = [doc.find(f"\n{h}\n") for h in HEADINGS]
     found = dict(zip(HEADINGS, positions, strict=True))
     assert -1 not in positions and positions == sorted(positions), f"docstring headings: {found}"
-    assert re.search(r"^Predict: \S", doc, re.MULTILINE) and re.search(r"^Next: \S", doc, re.MULTILINE)
+    assert re.search(r"^Predict: \S", doc, re.MULTILINE) and re.search(
+        r"^Next: \S", doc, re.MULTILINE
+    )
     assert "https://" in doc, "Read first names no link"
-    assert re.search(r"\d", doc[positions[4]:positions[5]]), "You should see: no measured number"
+    assert re.search(r"\d", doc[positions[4] : positions[5]]), "You should see: no measured number"
     functions = {n.name for n in tree.body if isinstance(n, ast.FunctionDef)}
-    if name.startswith("capstone"):  # its commands are the experiments; what they draw stands in common
+    if name.startswith(
+        "capstone"
+    ):  # its commands are the experiments; what they draw stands in common
         commands = {c.replace("-", "_").replace("play", "play_games") for c in load_script(name).DO}
         assert commands <= functions
     else:
-        assert any(f.startswith("experiment_") for f in functions) and any(f.startswith("plot_") for f in functions)
+        assert any(f.startswith("experiment_") for f in functions) and any(
+            f.startswith("plot_") for f in functions
+        )
     assert source.rstrip().endswith("start(main, Config, SMOKE, FULL)")
     assert "input(" not in source, "nothing waits for the keyboard outside --quiz"
     for node in ast.walk(tree):  # rule: data in, Figure out; experiments neither print nor plot
         if isinstance(node, ast.FunctionDef) and node.name.startswith("experiment_"):
             called = {ast.unparse(c.func) for c in ast.walk(node) if isinstance(c, ast.Call)}
-            assert "print" not in called and not any(c.startswith(("plt.", "plots.")) for c in called), node.name
+            assert "print" not in called and not any(
+                c.startswith(("plt.", "plots.")) for c in called
+            ), node.name
         if isinstance(node, ast.Call) and ast.unparse(node.func) == "open":
             named = any(k.arg in ("encoding", "mode") for k in node.keywords)
             assert named or len(node.args) > 1, "open() names no encoding"
@@ -59,7 +78,9 @@ def test_length(name: str) -> None:
 
 
 @pytest.mark.parametrize("name", SCRIPTS)
-def test_help_names_every_flag_and_its_meaning(name: str, capsys: pytest.CaptureFixture[str]) -> None:
+def test_help_names_every_flag_and_its_meaning(
+    name: str, capsys: pytest.CaptureFixture[str]
+) -> None:
     with pytest.raises(SystemExit) as stop:
         parsed(name, "--help")
     text = capsys.readouterr().out
@@ -72,21 +93,55 @@ def test_help_names_every_flag_and_its_meaning(name: str, capsys: pytest.Capture
         if isinstance(node, ast.ClassDef) and node.name == "Config":
             body = node.body
             for this, after in zip(body, [*body[1:], None], strict=True):
-                if isinstance(this, ast.AnnAssign) and "ClassVar" not in ast.unparse(this.annotation):
-                    explained = isinstance(after, ast.Expr) and isinstance(after.value, ast.Constant)
+                if isinstance(this, ast.AnnAssign) and "ClassVar" not in ast.unparse(
+                    this.annotation
+                ):
+                    explained = isinstance(after, ast.Expr) and isinstance(
+                        after.value, ast.Constant
+                    )
                     assert explained, f"{ast.unparse(this.target)} has no meaning in --help"
     common = {g.name for g in dataclasses.fields(LessonConfig)}
     own = [f.name for f in dataclasses.fields(config) if f.name not in common]
-    limit = 18 if name.startswith("capstone") else 12  # a capstone has ten commands, and one Config for all of them
+    limit = (
+        18 if name.startswith("capstone") else 12
+    )  # a capstone has ten commands, and one Config for all of them
     assert len(own) <= limit, f"{len(own)} flags of its own"
 
 
 @pytest.mark.parametrize("name", SCRIPTS)
 def test_every_common_flag_is_accepted(name: str, tmp_path: Path) -> None:
-    cfg = parsed(name, "--num-steps", "3", "--seed", "7", "--device", "cpu", "--data-dir", str(tmp_path), "--out-dir",
-                 str(tmp_path / "o"), "--smoke", "--no-stand-in", "--show", "--quiz", "--journal")
-    assert (cfg.num_steps, cfg.seed, cfg.device, cfg.smoke, cfg.stand_in) == (3, 7, "cpu", True, False)
-    assert cfg.data_dir == tmp_path and cfg.out_dir == tmp_path / "o" and cfg.show and cfg.quiz and cfg.journal
+    cfg = parsed(
+        name,
+        "--num-steps",
+        "3",
+        "--seed",
+        "7",
+        "--device",
+        "cpu",
+        "--data-dir",
+        str(tmp_path),
+        "--out-dir",
+        str(tmp_path / "o"),
+        "--smoke",
+        "--no-stand-in",
+        "--show",
+        "--quiz",
+        "--journal",
+    )
+    assert (cfg.num_steps, cfg.seed, cfg.device, cfg.smoke, cfg.stand_in) == (
+        3,
+        7,
+        "cpu",
+        True,
+        False,
+    )
+    assert (
+        cfg.data_dir == tmp_path
+        and cfg.out_dir == tmp_path / "o"
+        and cfg.show
+        and cfg.quiz
+        and cfg.journal
+    )
     assert parsed(name, "--full").full
 
 
@@ -117,8 +172,9 @@ BAD = {
 
 
 @pytest.mark.parametrize("name", SCRIPTS)
-def test_bad_flags(name: str, capsys: pytest.CaptureFixture[str], tmp_path: Path,
-                   monkeypatch: pytest.MonkeyPatch) -> None:
+def test_bad_flags(
+    name: str, capsys: pytest.CaptureFixture[str], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     m = load_script(name)
     monkeypatch.chdir(tmp_path)
     for argv, expected in BAD.items():
@@ -126,7 +182,9 @@ def test_bad_flags(name: str, capsys: pytest.CaptureFixture[str], tmp_path: Path
             start(m.main, m.Config, m.SMOKE, m.FULL, argv)
         out, err = capsys.readouterr()
         assert stop.value.code == 2, argv
-        assert err.startswith("error: ") and err.count("\n") == 1, f"{argv}: more than one line:\n{err}"
+        assert err.startswith("error: ") and err.count("\n") == 1, (
+            f"{argv}: more than one line:\n{err}"
+        )
         assert expected in err and out == "", f"{argv}: {err}"
     assert list(tmp_path.iterdir()) == [], "bad input must not leave files behind"
 
@@ -143,8 +201,14 @@ def test_bounds_are_checked(name: str) -> None:
             for bad in (low - step, high + step):
                 with pytest.raises(UserError, match="allowed is"):
                     dataclasses.replace(defaults, **{field: type(value)(bad)}).validate()
-    numbers = {f.name for f in dataclasses.fields(m.Config) if type(getattr(defaults, f.name)) in (int, float)}
-    assert numbers <= set(m.Config.limits()), f"no bounds for {sorted(numbers - set(m.Config.limits()))}"
+    numbers = {
+        f.name
+        for f in dataclasses.fields(m.Config)
+        if type(getattr(defaults, f.name)) in (int, float)
+    }
+    assert numbers <= set(m.Config.limits()), (
+        f"no bounds for {sorted(numbers - set(m.Config.limits()))}"
+    )
 
 
 def test_read_only_out_dir_is_one_line(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
@@ -165,13 +229,17 @@ def test_networks_marked_as_the_same_are_the_same() -> None:
     found = 0
     for name in SCRIPTS:
         lines = (ROOT / f"{name}.py").read_text(encoding="utf-8").splitlines()
-        named = {n.lineno: n for n in trees[name].body if isinstance(n, (ast.ClassDef, ast.FunctionDef))}
+        named = {
+            n.lineno: n for n in trees[name].body if isinstance(n, (ast.ClassDef, ast.FunctionDef))
+        }
         for number, line in enumerate(lines, 1):
             if not (m := re.match(r"# same as lesson (\w+)", line)):
                 continue
             node = named[min(k for k in named if k > number)]
             other = next(s for s in SCRIPTS if s.startswith(m[1]))
             twin = next(n for n in trees[other].body if getattr(n, "name", "") == node.name)
-            assert ast.dump(node) == ast.dump(twin), f"{node.name} of {name} differs from that of {other}"
+            assert ast.dump(node) == ast.dump(twin), (
+                f"{node.name} of {name} differs from that of {other}"
+            )
             found += 1
     assert found, "lesson 09 takes its network from lesson 08"

@@ -33,19 +33,23 @@ def test_seeds_repeat() -> None:
 
 def test_peak_memory_counts_this_process() -> None:
     """In a process of its own: the peak only ever rises, so whatever ran before would hide the block."""
-    code = ("import torch; from common.device import peak_memory; before = peak_memory('cpu'); "
-            "block = torch.ones(64 * 2**20); print(peak_memory('cpu') - before)")  # 256 MiB
-    done = subprocess.run([sys.executable, "-c", code], cwd=ROOT, capture_output=True, text=True, check=True)
+    code = (
+        "import torch; from common.device import peak_memory; before = peak_memory('cpu'); "
+        "block = torch.ones(64 * 2**20); print(peak_memory('cpu') - before)"
+    )  # 256 MiB
+    done = subprocess.run(
+        [sys.executable, "-c", code], cwd=ROOT, capture_output=True, text=True, check=True
+    )
     assert 200 * 2**20 < int(done.stdout) < 400 * 2**20
 
 
 def test_saved_bytes_closed_form() -> None:
     x = torch.rand(100, 10, requires_grad=True)
     with saved_for_backward() as kept:
-        y = x.exp()             # keeps its output: 4,000 bytes
-        z = y * 2               # keeps nothing of that size
+        y = x.exp()  # keeps its output: 4,000 bytes
+        z = y * 2  # keeps nothing of that size
         assert kept() == 4000
-        w = z.sin()             # keeps its input z
+        w = z.sin()  # keeps its input z
         assert kept() == 8000
     w.sum().backward()
 
@@ -54,7 +58,9 @@ def test_saved_bytes_count_shared_storage_once_and_let_go() -> None:
     x = torch.rand(100, 10, requires_grad=True)
     with saved_for_backward() as kept:
         a = x.exp()
-        b = (a.sin() + a.cos() + a.tan() * 0).sum()  # sin and cos keep the same a, tan its own output
+        b = (
+            a.sin() + a.cos() + a.tan() * 0
+        ).sum()  # sin and cos keep the same a, tan its own output
         assert kept() == 2 * 4000
         del b
         c = a.sum()

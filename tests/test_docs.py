@@ -18,7 +18,7 @@ RESULTS = sorted((ROOT / "docs" / "results").glob("*.json"))
 
 
 def test_readme_lists_every_script_in_order() -> None:
-    curriculum = README[README.index("## Curriculum"):]
+    curriculum = README[README.index("## Curriculum") :]
     positions = [curriculum.find(f"`{name}.py`") for name in SCRIPTS]
     missing = [n for n, p in zip(SCRIPTS, positions, strict=True) if p < 0]
     assert not missing, f"README's curriculum lacks {missing}"
@@ -26,7 +26,9 @@ def test_readme_lists_every_script_in_order() -> None:
     assert lessons == sorted(lessons), "the curriculum is out of order"
     for line in curriculum.splitlines():
         if "planned" in line.lower():
-            assert not [n for n in SCRIPTS if f"`{n}.py`" in line], f"exists, but is called planned: {line}"
+            assert not [n for n in SCRIPTS if f"`{n}.py`" in line], (
+                f"exists, but is called planned: {line}"
+            )
 
 
 def test_readme_starts_with_the_two_commands() -> None:
@@ -42,7 +44,9 @@ def test_readme_links_to_files_that_exist() -> None:
 @pytest.mark.parametrize("name", SCRIPTS)
 def test_every_script_has_quiz_and_committed_result(name: str) -> None:
     assert (ROOT / "quizzes" / f"{name}.toml").is_file()
-    assert (ROOT / "docs" / "results" / f"{name}.json").is_file(), "finished lessons commit their default run"
+    assert (ROOT / "docs" / "results" / f"{name}.json").is_file(), (
+        "finished lessons commit their default run"
+    )
 
 
 @pytest.mark.parametrize("path", RESULTS, ids=lambda p: p.stem)
@@ -50,7 +54,9 @@ def test_committed_result_is_a_real_run(path: Path) -> None:
     m = json.loads(path.read_text(encoding="utf-8"))
     for c in m.get("claims", []):
         if c["met"] is not None:
-            assert c["met"] == meets(c["value"], c["target"]), f"{c['id']}: judged wrongly, or edited by hand"
+            assert c["met"] == meets(c["value"], c["target"]), (
+                f"{c['id']}: judged wrongly, or edited by hand"
+            )
     if path.stem.startswith("bench_"):
         return
     assert path.stem == m["lesson"] + ("" if m["scale"] == "default" else f".{m['scale']}")
@@ -78,14 +84,23 @@ def test_the_lesson_and_its_result_name_the_same_claims(name: str) -> None:
 
 
 def test_nothing_of_a_machine_is_committed() -> None:
-    listed = subprocess.run(["git", "ls-files"], cwd=ROOT, capture_output=True, text=True, check=False)
+    listed = subprocess.run(
+        ["git", "ls-files"], cwd=ROOT, capture_output=True, text=True, check=False
+    )
     files = listed.stdout.split("\n")
     if not any(files):
         pytest.skip("no git checkout")
-    assert not [f for f in files if re.search(r"(^|/)(uv\.lock|poetry\.lock|package-lock\.json)$", f)]
+    assert not [
+        f for f in files if re.search(r"(^|/)(uv\.lock|poetry\.lock|package-lock\.json)$", f)
+    ]
     home, parent = str(Path.home()), str(ROOT.parent)
     for f in filter(None, files):
         path = ROOT / f
-        if path.suffix in (".md", ".json", ".toml", ".py", ".txt", ".csv", ".svg") and path.is_file():
+        if (
+            path.suffix in (".md", ".json", ".toml", ".py", ".txt", ".csv", ".svg")
+            and path.is_file()
+        ):
             text = path.read_text(encoding="utf-8")
-            assert f"{home}/" not in text and f"{parent}/" not in text, f"{f} names a path of this machine"
+            assert f"{home}/" not in text and f"{parent}/" not in text, (
+                f"{f} names a path of this machine"
+            )

@@ -52,14 +52,21 @@ def alone(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Path:
 
 def recording(seed: int, n: int = 200, side: int = 34) -> np.ndarray:
     rng = np.random.default_rng(seed)
-    return event_array(rng.integers(side, size=n), rng.integers(side, size=n), np.sort(rng.integers(300_000, size=n)),
-                       rng.integers(2, size=n) > 0)
+    return event_array(
+        rng.integers(side, size=n),
+        rng.integers(side, size=n),
+        np.sort(rng.integers(300_000, size=n)),
+        rng.integers(2, size=n) > 0,
+    )
 
 
 def files() -> dict[str, bytes]:
     """Twelve recordings of 40-bit words: numbers run across the digits, as in N-MNIST."""
-    return {f"{part}/{i % 10}/{i + 1:05d}.bin": aer_encode(recording(base + i), 34, 34).tobytes()
-            for part, base, n in (("Train", 0, 8), ("Test", 100, 4)) for i in range(n)}
+    return {
+        f"{part}/{i % 10}/{i + 1:05d}.bin": aer_encode(recording(base + i), 34, 34).tobytes()
+        for part, base, n in (("Train", 0, 8), ("Test", 100, 4))
+        for i in range(n)
+    }
 
 
 def write_tar(path: Path, content: dict[str, bytes], reverse: bool = False) -> Path:
@@ -88,10 +95,15 @@ def test_nmnist_from_tar_and_tree_is_what_was_encoded(alone: Path, tree: str | N
     else:
         write_tree(alone / tree, files())
     data = nmnist(alone)
-    assert not data.stand_in and data.sizes == {"train": 8, "test": 4} and data.name == "N-MNIST (12 recordings)"
+    assert (
+        not data.stand_in
+        and data.sizes == {"train": 8, "test": 4}
+        and data.name == "N-MNIST (12 recordings)"
+    )
     assert data.y.tolist() == [0, 1, 2, 3, 4, 5, 6, 7, 0, 1, 2, 3]
-    for got, expected in zip(data.recordings, [*map(recording, range(8)), *map(recording, range(100, 104))],
-                             strict=True):
+    for got, expected in zip(
+        data.recordings, [*map(recording, range(8)), *map(recording, range(100, 104))], strict=True
+    ):
         assert got.dtype == EVENT and np.array_equal(got, expected)
     assert len(set(data.hashes)) == 12
     assert nmnist(alone, n_train=3, n_test=2).y.tolist() == [0, 1, 2, 0, 1]
@@ -100,19 +112,25 @@ def test_nmnist_from_tar_and_tree_is_what_was_encoded(alone: Path, tree: str | N
 def test_nmnist_that_is_not_there(alone: Path) -> None:
     data = nmnist(alone)
     assert data.stand_in and "N-MNIST" not in data.name and "no network here" in data.why
-    assert len(data.recordings) == len(data.y) == sum(data.sizes.values()) and min(map(len, data.recordings)) > 100
+    assert (
+        len(data.recordings) == len(data.y) == sum(data.sizes.values())
+        and min(map(len, data.recordings)) > 100
+    )
     with pytest.raises(UserError, match="--data-dir"):
         nmnist(alone, source="real")
     with pytest.raises(ValueError, match="source"):
         nmnist(alone, source="maybe")
 
 
-@pytest.mark.parametrize(("damage", "message"), [
-    (lambda f: {**f, "Train/3/00004.bin": f["Train/3/00004.bin"][:-1]}, "multiple of 5"),
-    (lambda f: {**f, "Train/3/00004.bin": b""}, "0 bytes"),
-    (lambda f: {**f, "Train/3/00004.bin": bytes([99, 0, 0, 0, 1])}, "off the 34×34 sensor"),
-    (lambda f: {k: v for k, v in f.items() if k.startswith("Train")}, "no recording Test"),
-])
+@pytest.mark.parametrize(
+    ("damage", "message"),
+    [
+        (lambda f: {**f, "Train/3/00004.bin": f["Train/3/00004.bin"][:-1]}, "multiple of 5"),
+        (lambda f: {**f, "Train/3/00004.bin": b""}, "0 bytes"),
+        (lambda f: {**f, "Train/3/00004.bin": bytes([99, 0, 0, 0, 1])}, "off the 34×34 sensor"),
+        (lambda f: {k: v for k, v in f.items() if k.startswith("Train")}, "no recording Test"),
+    ],
+)
 def test_damaged_nmnist_is_one_line(alone: Path, damage, message: str) -> None:
     write_tar(alone / event_data.NMNIST_TAR, damage(files()))
     with pytest.raises(UserError, match=message):
@@ -124,8 +142,6 @@ def test_cut_tar_is_one_line(alone: Path) -> None:
     path.write_bytes(path.read_bytes()[:3000])
     with pytest.raises(UserError, match="damaged"):
         nmnist(alone)
-
-
 
 
 # ---------------------------------------------------------------------------------------- splits
@@ -157,8 +173,16 @@ def test_folds_are_a_partition_with_classes_spread(folds: int) -> None:
 
 def small(n: int = 5, seed: int = 0) -> EventData:
     recordings = [recording(seed + i, 50 + 30 * i) for i in range(n)]
-    return EventData("small", False, ("a", "b"), (34, 34, 2), recordings, torch.arange(n) % 2, n,
-                     [content_hash(r) for r in recordings])
+    return EventData(
+        "small",
+        False,
+        ("a", "b"),
+        (34, 34, 2),
+        recordings,
+        torch.arange(n) % 2,
+        n,
+        [content_hash(r) for r in recordings],
+    )
 
 
 def frames_of(data: EventData, folder: Path | None = None, **how: int) -> Frames:
@@ -174,11 +198,15 @@ def test_ragged_frames_and_their_padding() -> None:
     padded = f.padded()
     for i in range(5):
         n = int(f.lengths[i])
-        assert torch.equal(padded[i, :n], f[i]) and padded[i, n:].sum() == 0 and f[i].sum() == 20 * n
+        assert (
+            torch.equal(padded[i, :n], f[i]) and padded[i, n:].sum() == 0 and f[i].sum() == 20 * n
+        )
     assert torch.equal(f.padded(2), padded[:, :2])
 
 
-def test_cache_is_read_back_and_named_by_what_made_it(alone: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_cache_is_read_back_and_named_by_what_made_it(
+    alone: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     data, folder = small(), alone / "cache"
     first = frames_of(data, folder, n_time_bins=4)
     frames_of(data, folder, n_time_bins=5)
@@ -187,7 +215,9 @@ def test_cache_is_read_back_and_named_by_what_made_it(alone: Path, monkeypatch: 
     assert not torch.equal(other.frames, first.frames)
     monkeypatch.setattr(data, "recordings", [])  # from here on the cache alone can answer
     again = frames_of(data, folder, n_time_bins=4)
-    assert all(torch.equal(a, b) for a, b in zip(vars(first).values(), vars(again).values(), strict=True))
+    assert all(
+        torch.equal(a, b) for a, b in zip(vars(first).values(), vars(again).values(), strict=True)
+    )
 
 
 @pytest.mark.parametrize("keep", [0, 7, 200, 0.5, 0.999])
@@ -207,13 +237,16 @@ def test_a_flipped_bit_is_found_wherever_it_lies(alone: Path) -> None:
     whole, good = path.read_bytes(), read_frames(path)
     assert good is not None
     for at in np.linspace(0, len(whole) - 1, 60).astype(int):
-        path.write_bytes(whole[:at] + bytes([whole[at] ^ 1]) + whole[at + 1:])
+        path.write_bytes(whole[:at] + bytes([whole[at] ^ 1]) + whole[at + 1 :])
         got = read_frames(path)  # None, or a flip that changes nothing (a blank of the header)
-        assert got is None or all(torch.equal(a, b) for a, b in zip(vars(got).values(), vars(good).values(),
-                                                                    strict=True))
+        assert got is None or all(
+            torch.equal(a, b) for a, b in zip(vars(got).values(), vars(good).values(), strict=True)
+        )
 
 
-def test_interrupted_write_leaves_the_old_cache(alone: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_interrupted_write_leaves_the_old_cache(
+    alone: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     import safetensors.torch
 
     path = write_frames(alone / "f.safetensors", frames_of(small(), n_time_bins=4))
@@ -226,7 +259,9 @@ def test_interrupted_write_leaves_the_old_cache(alone: Path, monkeypatch: pytest
     monkeypatch.setattr(safetensors.torch, "save_file", cut)
     with pytest.raises(KeyboardInterrupt):
         write_frames(path, frames_of(small(), n_time_bins=3))
-    assert path.read_bytes() == before and [p.name for p in alone.glob("*f.safetensors*")] == ["f.safetensors"]
+    assert path.read_bytes() == before and [p.name for p in alone.glob("*f.safetensors*")] == [
+        "f.safetensors"
+    ]
 
 
 # ---------------------------------------------------------------------------------------- download
@@ -269,7 +304,7 @@ class Handler(BaseHTTPRequestHandler):
         self.send_header("Content-Length", str(len(body) - start))
         self.end_headers()
         broken = kind == "always" or (kind == "drop" and len(self.server.ranges) < 3)
-        self.wfile.write(body[start: start + 70_000] if broken else body[start:])
+        self.wfile.write(body[start : start + 70_000] if broken else body[start:])
 
 
 @pytest.fixture
@@ -281,7 +316,9 @@ def server() -> Iterator[Server]:
 
 
 def fetch(server: Server, kind: str, path: Path, md5: str = MD5, **options: float) -> Path:
-    return download(f"http://127.0.0.1:{server.server_port}/{kind}", path, md5, timeout=5, **options)
+    return download(
+        f"http://127.0.0.1:{server.server_port}/{kind}", path, md5, timeout=5, **options
+    )
 
 
 @pytest.mark.parametrize("kind", ["ok", "noranges", "drop"])
@@ -289,7 +326,9 @@ def test_download_arrives_whole(server: Server, alone: Path, kind: str) -> None:
     path = fetch(server, kind, alone / "deep" / "a.tar.gz")
     assert path.read_bytes() == BODY and [p.name for p in path.parent.iterdir()] == ["a.tar.gz"]
     if kind == "drop":
-        assert server.ranges == ["", "bytes=70000-", "bytes=140000-"], "it must go on where it broke off"
+        assert server.ranges == ["", "bytes=70000-", "bytes=140000-"], (
+            "it must go on where it broke off"
+        )
 
 
 def test_download_that_breaks_again_and_again_keeps_what_came(server: Server, alone: Path) -> None:
@@ -319,7 +358,11 @@ def test_wrong_checksum_is_set_aside(server: Server, alone: Path) -> None:
     with pytest.raises(UserError, match="expected 00000000…; it was set aside as a.wrong") as stop:
         fetch(server, "ok", alone / "a", md5="0" * 32)
     assert "\n" not in str(stop.value)
-    assert (alone / "a.wrong").read_bytes() == BODY and not (alone / "a").exists() and not (alone / "a.part").exists()
+    assert (
+        (alone / "a.wrong").read_bytes() == BODY
+        and not (alone / "a").exists()
+        and not (alone / "a.part").exists()
+    )
     assert other.read_bytes() == b"kept"
     assert fetch(server, "ok", alone / "a").read_bytes() == BODY
 
@@ -358,7 +401,10 @@ def gesture_tar(path: Path, folder: str, user: str, n: int = 101) -> bytes:
 def gestures(server: Server, alone: Path, monkeypatch: pytest.MonkeyPatch) -> Server:
     from tonic.datasets import DVSGesture
 
-    for part, folder, user in (("train", "ibmGestureTrain", "user01"), ("test", "ibmGestureTest", "user24")):
+    for part, folder, user in (
+        ("train", "ibmGestureTrain", "user01"),
+        ("test", "ibmGestureTest", "user24"),
+    ):
         body = gesture_tar(alone / "made" / f"{part}.tar.gz", folder, user)
         server.files[getattr(DVSGesture, f"{part}_url").rsplit("/", 1)[1]] = body
         monkeypatch.setattr(DVSGesture, f"{part}_md5", hashlib.md5(body).hexdigest())
@@ -368,8 +414,16 @@ def gestures(server: Server, alone: Path, monkeypatch: pytest.MonkeyPatch) -> Se
 def test_dvs_gesture_by_its_file_ids(gestures: Server, alone: Path) -> None:
     url = f"http://127.0.0.1:{gestures.server_port}/"
     data = dvs_gesture(alone, url=url)
-    assert data.name == "DVS128 Gesture" and not data.stand_in and data.sizes == {"train": 101, "test": 101}
-    assert len(data.classes) == 11 and data.sensor_size == (128, 128, 2) and len(data.recordings) == 202
+    assert (
+        data.name == "DVS128 Gesture"
+        and not data.stand_in
+        and data.sizes == {"train": 101, "test": 101}
+    )
+    assert (
+        len(data.classes) == 11
+        and data.sensor_size == (128, 128, 2)
+        and len(data.recordings) == 202
+    )
     events = data.recordings[0]
     assert events["t"].tolist() == [3000, 9000] and events["p"].tolist() == [True, False]
     assert int(data.y[0]) == 0 and sorted(data.y[:11].tolist()) == list(range(11))
@@ -396,13 +450,16 @@ def few(per_class: int, seed: int = 0) -> tuple[list[np.ndarray], torch.Tensor]:
     return [recording(i, side=64) for i in range(330)], torch.arange(330) % 11
 
 
-def test_rendered_gestures_are_no_stand_in_until_they_take_the_place(alone: Path,
-                                                                     monkeypatch: pytest.MonkeyPatch) -> None:
+def test_rendered_gestures_are_no_stand_in_until_they_take_the_place(
+    alone: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     monkeypatch.setattr(event_data, "arm_gestures", few)
     own = rendered_gestures()
     assert not own.stand_in and "not DVS128 Gesture" in own.name
     instead = dvs_gesture(alone, url="http://127.0.0.1:9/")
-    assert instead.stand_in and instead.name == own.name and "could not be downloaded" in instead.why
+    assert (
+        instead.stand_in and instead.name == own.name and "could not be downloaded" in instead.why
+    )
     with pytest.raises(UserError, match="DVS128 Gesture is not here"):
         dvs_gesture(alone, source="real", url="http://127.0.0.1:9/")
 

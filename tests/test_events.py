@@ -30,22 +30,32 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 
-def some_events(n: int = 500, width: int = 346, height: int = 260, seed: int = 0, span: int = 50_000) -> np.ndarray:
+def some_events(
+    n: int = 500, width: int = 346, height: int = 260, seed: int = 0, span: int = 50_000
+) -> np.ndarray:
     rng = np.random.default_rng(seed)
-    return event_array(rng.integers(0, width, n), rng.integers(0, height, n), np.sort(rng.integers(0, span, n)),
-                       rng.random(n) < 0.5)
+    return event_array(
+        rng.integers(0, width, n),
+        rng.integers(0, height, n),
+        np.sort(rng.integers(0, span, n)),
+        rng.random(n) < 0.5,
+    )
 
 
 # ------------------------------------------------------------------------------------------------ the pixel
 
 
-def slow_reference(frames: np.ndarray, t_us: list[int], p: Pixel) -> list[tuple[int, int, int, bool]]:
+def slow_reference(
+    frames: np.ndarray, t_us: list[int], p: Pixel
+) -> list[tuple[int, int, int, bool]]:
     """The same model one pixel and one event at a time, in double precision, without noise and mismatch."""
     events = []
     for y in range(frames.shape[1]):
         for x in range(frames.shape[2]):
-            log = [math.log(v * 20 / p.toe) if v * 20 / p.toe > 20 else v / p.toe * math.log(20)
-                   for v in frames[:, y, x].astype(float)]
+            log = [
+                math.log(v * 20 / p.toe) if v * 20 / p.toe > 20 else v / p.toe * math.log(20)
+                for v in frames[:, y, x].astype(float)
+            ]
             filtered = memory = log[0]
             last = -math.inf
             for i in range(1, len(frames)):
@@ -60,7 +70,11 @@ def slow_reference(frames: np.ndarray, t_us: list[int], p: Pixel) -> list[tuple[
                 sign, theta = (1, p.theta_on) if on else (-1, p.theta_off)
                 for k in range(1, int(sign * d1 / theta + 1e-4) + 1):
                     level = k * theta
-                    crossed = t0 if sign * d0 >= level else t0 + (t1 - t0) * (level - sign * d0) / (sign * (d1 - d0))
+                    crossed = (
+                        t0
+                        if sign * d0 >= level
+                        else t0 + (t1 - t0) * (level - sign * d0) / (sign * (d1 - d0))
+                    )
                     when = max(crossed, last + p.refractory_us)
                     if when > t1:
                         break
@@ -71,11 +85,21 @@ def slow_reference(frames: np.ndarray, t_us: list[int], p: Pixel) -> list[tuple[
     return sorted(events, key=lambda e: (e[0], e[1], e[2]))
 
 
-@pytest.mark.parametrize("option", [{}, {"refractory_us": 700.0}, {"refractory_us": 5000.0}, {"cutoff_hz": 80.0},
-                                    {"cutoff_hz": 200.0, "refractory_us": 1300.0, "theta_off": 0.13}])
+@pytest.mark.parametrize(
+    "option",
+    [
+        {},
+        {"refractory_us": 700.0},
+        {"refractory_us": 5000.0},
+        {"cutoff_hz": 80.0},
+        {"cutoff_hz": 200.0, "refractory_us": 1300.0, "theta_off": 0.13},
+    ],
+)
 def test_equals_a_slow_second_implementation(option: dict):
     rng = np.random.default_rng(1)
-    frames = np.clip(128 + np.cumsum(rng.normal(0, 25, (25, 5, 6)), axis=0), 0, 255).astype(np.float32)
+    frames = np.clip(128 + np.cumsum(rng.normal(0, 25, (25, 5, 6)), axis=0), 0, 255).astype(
+        np.float32
+    )
     t_us = np.cumsum(rng.integers(800, 3000, 25)).tolist()
     pixel = Pixel.ideal(0.171, **option)
     got = frames_to_events(frames, t_us, pixel)
@@ -83,7 +107,9 @@ def test_equals_a_slow_second_implementation(option: dict):
     assert len(got) == len(want) > 200
     got = got[np.lexsort((got["t"], got["y"], got["x"]))]
     assert [(e["x"], e["y"], e["p"]) for e in got] == [(x, y, p) for x, y, _, p in want]
-    assert np.abs(got["t"] - np.array([t for _, _, t, _ in want])).max() <= 2  # float32 against float64, and µs
+    assert (
+        np.abs(got["t"] - np.array([t for _, _, t, _ in want])).max() <= 2
+    )  # float32 against float64, and µs
 
 
 def test_response_is_linear_below_the_toe_and_logarithmic_above():
@@ -91,7 +117,9 @@ def test_response_is_linear_below_the_toe_and_logarithmic_above():
     want = [0, 10 * math.log(20) / 20, math.log(20), math.log(21), math.log(255)]
     assert lin_log(x) == pytest.approx(want, rel=1e-6, abs=1e-6)
     # in lux with a toe at 0.1 lux: the same curve, shifted
-    assert lin_log(np.array([5.0]), toe=0.1) - lin_log(np.array([1.0]), toe=0.1) == pytest.approx(math.log(5), rel=1e-6)
+    assert lin_log(np.array([5.0]), toe=0.1) - lin_log(np.array([1.0]), toe=0.1) == pytest.approx(
+        math.log(5), rel=1e-6
+    )
 
 
 def test_events_are_in_order_in_bounds_and_in_tonics_dtype():
@@ -103,7 +131,11 @@ def test_events_are_in_order_in_bounds_and_in_tonics_dtype():
     assert events.dtype == EVENT == np.dtype(events_struct)
     assert np.all(np.diff(events["t"]) >= 0)
     assert events["t"].min() >= 77 and events["t"].max() <= 19_077
-    assert events["x"].max() == 30 and events["y"].max() == 16 and events["x"].min() == events["y"].min() == 0
+    assert (
+        events["x"].max() == 30
+        and events["y"].max() == 16
+        and events["x"].min() == events["y"].min() == 0
+    )
 
 
 def test_same_seed_same_events_other_seed_other_events():
@@ -125,14 +157,18 @@ def test_no_pixel_fires_twice_within_its_pause():
 def test_a_pause_delays_events_but_loses_none_of_a_lasting_change():
     frames = np.array([20.0, 200.0] + [200.0] * 60)[:, None, None] * np.ones((1, 3, 3))
     t = 1000 * np.arange(62)
-    quick, slow = (frames_to_events(frames, t, Pixel.ideal(0.1, refractory_us=r)) for r in (0.0, 900.0))
+    quick, slow = (
+        frames_to_events(frames, t, Pixel.ideal(0.1, refractory_us=r)) for r in (0.0, 900.0)
+    )
     assert len(quick) == len(slow) == 9 * int(math.log(10) / 0.1)
     assert slow["t"].max() >= 22 * 900 > 1000 >= quick["t"].max()
 
 
 def test_timestamps_are_interpolated():
     # ln I rises from ln 50 to ln 100 on a straight line within 1 s: the k-th event comes at k·θ / ln 2 seconds
-    events = frames_to_events([np.full((1, 1), 50.0), np.full((1, 1), 100.0)], [0, 1_000_000], Pixel.ideal(0.1))
+    events = frames_to_events(
+        [np.full((1, 1), 50.0), np.full((1, 1), 100.0)], [0, 1_000_000], Pixel.ideal(0.1)
+    )
     assert events["t"] == pytest.approx(1e6 * 0.1 * np.arange(1, 7) / math.log(2), abs=2)
     assert events["p"].all()
 
@@ -162,7 +198,9 @@ def test_bandwidth_falls_with_the_light():
 def test_flicker_count_from_any_phase(phase: float):
     delta, theta = np.linspace(0.3, 3, 40), 0.2
     wave = np.sin(2 * np.pi * np.arange(601) / 200 + phase)[:, None, None]
-    events = frames_to_events(300 * (1 + np.tanh(delta / 2) * wave), 5000 * np.arange(601), Pixel.ideal(theta, toe=1.0))
+    events = frames_to_events(
+        300 * (1 + np.tanh(delta / 2) * wave), 5000 * np.arange(601), Pixel.ideal(theta, toe=1.0)
+    )
     late = events[events["t"] > 1_000_000]  # two whole cycles
     for p in (True, False):
         count = np.bincount(late["x"][late["p"] == p], minlength=40) / 2
@@ -172,19 +210,26 @@ def test_flicker_count_from_any_phase(phase: float):
 def test_contrast_not_brightness():
     rng = np.random.default_rng(5)
     frames = np.exp(np.cumsum(rng.normal(0, 0.3, (30, 6, 6)), axis=0)) * 100
-    counts = [len(frames_to_events(frames * k, 1000 * np.arange(30), Pixel.ideal(toe=0.01))) for k in (1, 1e2, 1e4)]
+    counts = [
+        len(frames_to_events(frames * k, 1000 * np.arange(30), Pixel.ideal(toe=0.01)))
+        for k in (1, 1e2, 1e4)
+    ]
     assert max(counts) - min(counts) <= 0.001 * max(counts)
 
 
 def test_a_still_scene_gives_the_configured_noise_and_ideal_pixels_nothing():
     dark = np.zeros((60, 60))
-    for pixel, rate, on in ((Pixel(sigma=0), 0.1 + 1.0 * (1 - 0.75 * 20 / 275), None),
-                            (Pixel.ideal(shot_hz=5.0), 5.0 * (1 - 0.75 * 20 / 275), 0.5),
-                            (Pixel.ideal(leak_hz=2.0), 2.0, 1.0)):
+    for pixel, rate, on in (
+        (Pixel(sigma=0), 0.1 + 1.0 * (1 - 0.75 * 20 / 275), None),
+        (Pixel.ideal(shot_hz=5.0), 5.0 * (1 - 0.75 * 20 / 275), 0.5),
+        (Pixel.ideal(leak_hz=2.0), 2.0, 1.0),
+    ):
         events = frames_to_events([dark] * 101, 100_000 * np.arange(101), pixel)
         assert len(events) / 3600 / 10 == pytest.approx(rate, rel=0.02)
         assert on is None or events["p"].mean() == pytest.approx(on, abs=0.02)
-    bright = frames_to_events([dark + 255] * 101, 100_000 * np.arange(101), Pixel.ideal(shot_hz=5.0))
+    bright = frames_to_events(
+        [dark + 255] * 101, 100_000 * np.arange(101), Pixel.ideal(shot_hz=5.0)
+    )
     assert len(bright) / 3600 / 10 == pytest.approx(5.0 / 4, rel=0.02)
     assert len(frames_to_events([dark] * 50, 10_000 * np.arange(50), Pixel.ideal())) == 0
 
@@ -194,7 +239,14 @@ def test_shot_noise_is_poisson_and_prefers_low_thresholds():
     events = np.concatenate([sensor.step(np.zeros((50, 50)), 1000 * k) for k in range(2001)])
     counts = np.bincount(events["y"].astype(int) * 50 + events["x"], minlength=2500)
     # the threshold mismatch alone: rate ∝ (1/θ_on + 1/θ_off)
-    rate = (1 / sensor.theta_on + 1 / sensor.theta_off).ravel() * 0.2 / 2 * 20 * 2 * (1 - 0.75 * 20 / 275)
+    rate = (
+        (1 / sensor.theta_on + 1 / sensor.theta_off).ravel()
+        * 0.2
+        / 2
+        * 20
+        * 2
+        * (1 - 0.75 * 20 / 275)
+    )
     assert np.corrcoef(counts, rate)[0, 1] > 0.6
     assert np.mean((counts - rate) ** 2 / rate) == pytest.approx(1, abs=0.1)  # variance = mean
 
@@ -212,11 +264,16 @@ def test_a_clip_is_as_fast_as_it_should_be():
     import time
 
     y, x = np.mgrid[:130, :173]
-    frames = [(127 + 100 * np.sin(0.2 * x + 0.1 * t) * np.cos(0.15 * y)).astype(np.uint8) for t in range(60)]
+    frames = [
+        (127 + 100 * np.sin(0.2 * x + 0.1 * t) * np.cos(0.15 * y)).astype(np.uint8)
+        for t in range(60)
+    ]
     began = time.perf_counter()
     events = frames_to_events(frames, 2000 * np.arange(60))
     assert len(events) > 100_000
-    assert time.perf_counter() - began < 2.5  # a twentieth of 346×260×300: ten times the time it takes
+    assert (
+        time.perf_counter() - began < 2.5
+    )  # a twentieth of 346×260×300: ten times the time it takes
 
 
 def test_sensor_refuses_what_makes_no_sense():
@@ -231,11 +288,19 @@ def test_sensor_refuses_what_makes_no_sense():
 
 
 def test_accumulate_counts_signed_events():
-    events = event_array(np.array([1, 1, 0, 2, 2]), np.array([0, 0, 1, 1, 1]), np.array([5, 6, 10, 19, 20]),
-                         np.array([True, True, False, True, True]))
+    events = event_array(
+        np.array([1, 1, 0, 2, 2]),
+        np.array([0, 0, 1, 1, 1]),
+        np.array([5, 6, 10, 19, 20]),
+        np.array([True, True, False, True, True]),
+    )
     frames = accumulate(events, (2, 3), np.array([0, 10, 20]))
     want = np.zeros((2, 2, 3))
-    want[0, 0, 1], want[1, 1, 0], want[1, 1, 2] = 2, -1, 1  # the event at 20 is beyond the last edge
+    want[0, 0, 1], want[1, 1, 0], want[1, 1, 2] = (
+        2,
+        -1,
+        1,
+    )  # the event at 20 is beyond the last edge
     assert np.array_equal(frames, want)
     assert accumulate(events[:0], (2, 3), np.array([0, 10])).sum() == 0
 
@@ -244,12 +309,20 @@ def test_accumulate_counts_signed_events():
 
 
 @settings(max_examples=60, deadline=None)
-@given(st.integers(1, 640), st.integers(1, 480), st.integers(0, 200), st.integers(0, 2**20), st.integers(0, 2**40))
+@given(
+    st.integers(1, 640),
+    st.integers(1, 480),
+    st.integers(0, 200),
+    st.integers(0, 2**20),
+    st.integers(0, 2**40),
+)
 def test_aer_round_trip(width: int, height: int, n: int, pause: int, begin: int):
     rng = np.random.default_rng(n)
     pause = min(pause, (1 << aer_bits(width, height)[2]) - 1)
     t = begin + np.cumsum(rng.integers(0, pause + 1, n))
-    events = event_array(rng.integers(0, width, n), rng.integers(0, height, n), t, rng.random(n) < 0.5)
+    events = event_array(
+        rng.integers(0, width, n), rng.integers(0, height, n), t, rng.random(n) < 0.5
+    )
     words = aer_encode(events, width, height, begin)
     assert words.shape == (n, 5) and words.dtype == np.uint8
     assert np.array_equal(aer_decode(words, width, height, begin), events)
@@ -271,7 +344,9 @@ def test_aer_refuses_what_would_not_come_back():
             aer_encode(bad, 346, 260)
     with pytest.raises(ValueError, match="off the sensor"):
         aer_encode(events, 32, 260)
-    late = event_array(np.array([1, 1]), np.array([1, 1]), np.array([0, 1 << 21]), np.array([True, True]))
+    late = event_array(
+        np.array([1, 1]), np.array([1, 1]), np.array([0, 1 << 21]), np.array([True, True])
+    )
     with pytest.raises(ValueError, match="pauses"):
         aer_encode(late, 346, 260)
     with pytest.raises(ValueError, match="no room"):
@@ -281,12 +356,16 @@ def test_aer_refuses_what_would_not_come_back():
 # ------------------------------------------------------------------------------------------------ files
 
 
-def write_aedat2(path: Path, events: np.ndarray, sensor: str, header: str = "", extra: bytes = b"") -> None:
+def write_aedat2(
+    path: Path, events: np.ndarray, sensor: str, header: str = "", extra: bytes = b""
+) -> None:
     """By jAER's definition, one event at a time: x from the right, y from the bottom, big-endian words."""
     body = b""
     for e in events:
         x, y, p = int(e["x"]), int(e["y"]), int(e["p"])
-        if sensor == "davis346":  # bit 31: 0 polarity event; 30–22 y; 21–12 x; 11 polarity; 10 special
+        if (
+            sensor == "davis346"
+        ):  # bit 31: 0 polarity event; 30–22 y; 21–12 x; 11 polarity; 10 special
             address = (259 - y) << 22 | (345 - x) << 12 | p << 11
         elif sensor == "davis240":
             address = (179 - y) << 22 | (239 - x) << 12 | p << 11
@@ -295,13 +374,24 @@ def write_aedat2(path: Path, events: np.ndarray, sensor: str, header: str = "", 
         else:  # DVS128: 15 external; 14–8 y; 7–1 x; 0: ON is 0
             address = (127 - y) << 8 | (127 - x) << 1 | (1 - p)
         body += struct.pack(">II", address, int(e["t"]))
-    lines = ["#!AER-DAT2.0", "# This is a raw AE data file", "# Timestamps tick is 1 us", *([header] if header else [])]
+    lines = [
+        "#!AER-DAT2.0",
+        "# This is a raw AE data file",
+        "# Timestamps tick is 1 us",
+        *([header] if header else []),
+    ]
     path.write_bytes("".join(line + "\r\n" for line in lines).encode() + extra + body)
 
 
-@pytest.mark.parametrize(("sensor", "header"), [
-    ("davis346", ""), ("davis240", "# AEChip: eu.seebetter.ini.chips.davis.Davis240C"),
-    ("dvs640", ""), ("dvs128", "# AEChip: ch.unizh.ini.jaer.chip.retina.DVS128")])
+@pytest.mark.parametrize(
+    ("sensor", "header"),
+    [
+        ("davis346", ""),
+        ("davis240", "# AEChip: eu.seebetter.ini.chips.davis.Davis240C"),
+        ("dvs640", ""),
+        ("dvs128", "# AEChip: ch.unizh.ini.jaer.chip.retina.DVS128"),
+    ],
+)
 def test_aedat2(tmp_path: Path, sensor: str, header: str):
     s = SENSORS[sensor]
     events = some_events(300, s.width, s.height)
@@ -312,7 +402,9 @@ def test_aedat2(tmp_path: Path, sensor: str, header: str):
 
 def test_aedat2_skips_what_is_no_pixel(tmp_path: Path):
     events = some_events(50)
-    extra = struct.pack(">IIII", 1 << 31 | 5 << 12, 0, 1 << 10 | 7 << 22, 0)  # a frame sample, a special event
+    extra = struct.pack(
+        ">IIII", 1 << 31 | 5 << 12, 0, 1 << 10 | 7 << 22, 0
+    )  # a frame sample, a special event
     write_aedat2(tmp_path / "a.aedat2", events, "davis346", extra=extra)
     assert np.array_equal(read_events(tmp_path / "a.aedat2"), events)
 
@@ -322,7 +414,9 @@ def test_hdf5(tmp_path: Path):
 
     events = some_events()
     with h5py.File(tmp_path / "a.h5", "w") as f:  # v2e: columns t (µs), x, y, polarity 0/1
-        rows = np.stack([events["t"], events["x"], events["y"], events["p"]], axis=1).astype(np.uint32)
+        rows = np.stack([events["t"], events["x"], events["y"], events["p"]], axis=1).astype(
+            np.uint32
+        )
         f.create_dataset("events", data=rows, maxshape=(None, 4), compression="gzip")
         f.create_dataset("frame_ts", data=np.zeros(3, np.uint32))
     assert np.array_equal(read_events(tmp_path / "a.h5"), events)
@@ -343,10 +437,20 @@ def test_text(tmp_path: Path, label: str):
     assert len(read_events(tmp_path / "none.txt")) == 0
 
 
-@pytest.mark.parametrize(("name", "content"), [
-    ("a.aedat", b""), ("a.aedat", b"#!AER-DAT3.1\r\n" + bytes(16)), ("a.aedat", b"#!AER-DAT2.0\r\n" + bytes(13)),
-    ("a.aedat", b"#!AER-DAT2.0"), ("a.h5", b"no hdf5"), ("a.txt", b"0.1 3 4\n"), ("a.txt", b"0.1 3 4 2\n"),
-    ("a.txt", b"0.1 99999 4 1\n"), ("a.txt", b"\xff\xfe\x00")])
+@pytest.mark.parametrize(
+    ("name", "content"),
+    [
+        ("a.aedat", b""),
+        ("a.aedat", b"#!AER-DAT3.1\r\n" + bytes(16)),
+        ("a.aedat", b"#!AER-DAT2.0\r\n" + bytes(13)),
+        ("a.aedat", b"#!AER-DAT2.0"),
+        ("a.h5", b"no hdf5"),
+        ("a.txt", b"0.1 3 4\n"),
+        ("a.txt", b"0.1 3 4 2\n"),
+        ("a.txt", b"0.1 99999 4 1\n"),
+        ("a.txt", b"\xff\xfe\x00"),
+    ],
+)
 def test_damaged_files_end_in_one_line(tmp_path: Path, name: str, content: bytes):
     (tmp_path / name).write_bytes(content)
     with pytest.raises(UserError, match=f"{name} is damaged or no file of v2e"):
@@ -367,7 +471,9 @@ def write_clip(path: Path, frames: np.ndarray, rate: int) -> None:
         stream = container.add_stream("mpeg4", rate=rate)
         stream.height, stream.width, stream.bit_rate = *frames.shape[1:], 4_000_000
         for frame in frames:
-            for packet in stream.encode(av.VideoFrame.from_ndarray(np.repeat(frame[..., None], 3, -1), format="rgb24")):
+            for packet in stream.encode(
+                av.VideoFrame.from_ndarray(np.repeat(frame[..., None], 3, -1), format="rgb24")
+            ):
                 container.mux(packet)
         for packet in stream.encode():
             container.mux(packet)
@@ -409,7 +515,7 @@ def test_half_a_video(tmp_path: Path):
     pytest.importorskip("av")
     write_clip(tmp_path / "a.mp4", np.zeros((30, 48, 64), np.uint8), 25)
     whole = (tmp_path / "a.mp4").read_bytes()
-    (tmp_path / "b.mp4").write_bytes(whole[:len(whole) // 2])
+    (tmp_path / "b.mp4").write_bytes(whole[: len(whole) // 2])
     with pytest.raises(UserError, match="b.mp4 is broken or no video"):
         read_video(tmp_path / "b.mp4", 10)
     with pytest.raises(UserError, match="no file"):
@@ -438,7 +544,9 @@ def test_v2e_is_called_with_seconds_and_its_rows_become_events(monkeypatch: pyte
     module.EventEmulator = EventEmulator
     monkeypatch.setitem(sys.modules, "v2ecore", SimpleNamespace(emulator=module))
     monkeypatch.setitem(sys.modules, "v2ecore.emulator", module)
-    events = v2e_events(np.zeros((2, 8, 8), np.uint8), [0, 2000], Pixel(theta_on=0.25, refractory_us=300.0))
+    events = v2e_events(
+        np.zeros((2, 8, 8), np.uint8), [0, 2000], Pixel(theta_on=0.25, refractory_us=300.0)
+    )
     assert events.tolist() == [(3, 4, 1500, True), (5, 6, 2000, False)]
     assert seen[0]["pos_thres"] == 0.25 and seen[0]["refractory_period_s"] == pytest.approx(3e-4)
     assert seen[1:] == [(np.float32, 0.0), (np.float32, 0.002)]

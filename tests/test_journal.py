@@ -15,21 +15,56 @@ from tutor.quiz import QuizResult
 import pytest
 
 METRICS = {
-    "lesson": "09_training_bptt", "scale": "default", "command": "09_training_bptt.py --seed 3",
-    "data": {"name": "MNIST", "stand_in": False, "sizes": {"MNIST": {"train": 60000, "test": 10000}}},
-    "device": "cpu (2 cores)", "versions": {"torch": "2.9.1", "snntorch": "1.0.0"}, "seed": 3,
-    "wall_seconds": 61.234, "peak_memory": 512 * 2**20,
+    "lesson": "09_training_bptt",
+    "scale": "default",
+    "command": "09_training_bptt.py --seed 3",
+    "data": {
+        "name": "MNIST",
+        "stand_in": False,
+        "sizes": {"MNIST": {"train": 60000, "test": 10000}},
+    },
+    "device": "cpu (2 cores)",
+    "versions": {"torch": "2.9.1", "snntorch": "1.0.0"},
+    "seed": 3,
+    "wall_seconds": 61.234,
+    "peak_memory": 512 * 2**20,
     "claims": [
-        {"id": "accuracy", "text": "test accuracy | all images", "value": 0.98312, "unit": "1",
-         "target": ">= 0.982", "met": True, "n": 10000},
-        {"id": "seconds", "text": "training\ntime", "value": 75.0, "unit": "s",
-         "target": "<= 60", "met": False, "n": None},
-        {"id": "slope", "text": "β measured", "value": 1.5e-7, "unit": "1",
-         "target": None, "met": None, "n": None}],
-    "ledger": [{"model": "784–256–10", "accuracy": 0.98312, "parameters": 203530},
-               {"model": "small", "spikes": 41.5}],
+        {
+            "id": "accuracy",
+            "text": "test accuracy | all images",
+            "value": 0.98312,
+            "unit": "1",
+            "target": ">= 0.982",
+            "met": True,
+            "n": 10000,
+        },
+        {
+            "id": "seconds",
+            "text": "training\ntime",
+            "value": 75.0,
+            "unit": "s",
+            "target": "<= 60",
+            "met": False,
+            "n": None,
+        },
+        {
+            "id": "slope",
+            "text": "β measured",
+            "value": 1.5e-7,
+            "unit": "1",
+            "target": None,
+            "met": None,
+            "n": None,
+        },
+    ],
+    "ledger": [
+        {"model": "784–256–10", "accuracy": 0.98312, "parameters": 203530},
+        {"model": "small", "spikes": 41.5},
+    ],
 }
-RESULT = QuizResult("01_lif_neuron", 4, (1, 0.5, 0, 0), (("what beta means", "Lesson 01"), ("reset", "Ch 1")))
+RESULT = QuizResult(
+    "01_lif_neuron", 4, (1, 0.5, 0, 0), (("what beta means", "Lesson 01"), ("reset", "Ch 1"))
+)
 
 
 def test_entry_holds_what_was_run_and_measured(tmp_path: Path):
@@ -38,21 +73,37 @@ def test_entry_holds_what_was_run_and_measured(tmp_path: Path):
     text = path.read_text(encoding="utf-8")
     assert text.startswith("# Journal")
     headings = re.findall(r"^#+ .*$", text, re.MULTILINE)
-    assert headings == ["# Journal", "## 09_training_bptt", "### Date", "### What I ran",
-                        "### What was measured", "### Analysis", "### My findings"]
-    for line in ("- Command: `09_training_bptt.py --seed 3`", "- Seed: 3", "- Time: 61.2 s",
-                 "- Data: MNIST {MNIST: {train: 60000, test: 10000}}", "- Peak memory: 512 MiB",
-                 "- Versions: torch 2.9.1, snntorch 1.0.0",
-                 "| test accuracy \\| all images | 0.9831 | >= 0.982 | yes | 10000 |",
-                 "| training time | 75 s | <= 60 | no |  |", "| β measured | 1.5e-07 |  |  |  |",
-                 "| 784–256–10 | 0.9831 | 203530 |  |", "Layer 2 is **sparser**."):
+    assert headings == [
+        "# Journal",
+        "## 09_training_bptt",
+        "### Date",
+        "### What I ran",
+        "### What was measured",
+        "### Analysis",
+        "### My findings",
+    ]
+    for line in (
+        "- Command: `09_training_bptt.py --seed 3`",
+        "- Seed: 3",
+        "- Time: 61.2 s",
+        "- Data: MNIST {MNIST: {train: 60000, test: 10000}}",
+        "- Peak memory: 512 MiB",
+        "- Versions: torch 2.9.1, snntorch 1.0.0",
+        "| test accuracy \\| all images | 0.9831 | >= 0.982 | yes | 10000 |",
+        "| training time | 75 s | <= 60 | no |  |",
+        "| β measured | 1.5e-07 |  |  |  |",
+        "| 784–256–10 | 0.9831 | 203530 |  |",
+        "Layer 2 is **sparser**.",
+    ):
         assert line in text, line
     assert re.search(r"### Date\n\n\d{4}-\d\d-\d\d \d\d:\d\d\n", text)
     assert all(f"- {prompt}" in text for prompt in journal.PROMPTS)
 
 
 def test_stand_in_is_named(tmp_path: Path):
-    write_entry({**METRICS, "data": {"name": "digits", "stand_in": True, "sizes": {}}}, tmp_path / "j.md")
+    write_entry(
+        {**METRICS, "data": {"name": "digits", "stand_in": True, "sizes": {}}}, tmp_path / "j.md"
+    )
     assert "digits (stand-in for the real set)" in (tmp_path / "j.md").read_text(encoding="utf-8")
 
 
@@ -72,18 +123,29 @@ def test_one_run_is_entered_once_and_another_run_again(tmp_path: Path):
     assert path.read_bytes().startswith(once)
 
 
-@pytest.mark.parametrize("old", ["", "no newline at the end", "# Mine\n\nβ, 日本, 🧠\n\n\n",
-                                 "windows\r\nlines\r\n", "\ufeffwith a mark\n"],
-                         ids=["empty", "open", "unicode", "crlf", "bom"])
-@pytest.mark.parametrize("write", [lambda p: write_entry(METRICS, p), lambda p: write_quiz(RESULT, p)],
-                         ids=["entry", "quiz"])
+@pytest.mark.parametrize(
+    "old",
+    [
+        "",
+        "no newline at the end",
+        "# Mine\n\nβ, 日本, 🧠\n\n\n",
+        "windows\r\nlines\r\n",
+        "\ufeffwith a mark\n",
+    ],
+    ids=["empty", "open", "unicode", "crlf", "bom"],
+)
+@pytest.mark.parametrize(
+    "write",
+    [lambda p: write_entry(METRICS, p), lambda p: write_quiz(RESULT, p)],
+    ids=["entry", "quiz"],
+)
 def test_every_byte_of_the_student_stays(tmp_path: Path, old: str, write):
     path = tmp_path / "j.md"
     path.write_bytes(old.encode())
     write(path)
     new = path.read_bytes()
     assert new.startswith(old.encode()) and len(new) > len(old.encode())
-    added = new[len(old.encode()):].decode()
+    added = new[len(old.encode()) :].decode()
     assert re.match(r"(\r?\n)*## ", added)
     assert not old or old.endswith("\n") or added.startswith("\n\n")
     assert ("\r\n" in added) is ("\r\n" in old)
@@ -100,7 +162,9 @@ def test_findings_written_between_two_runs_stay(tmp_path: Path):
     assert path.read_text(encoding="utf-8").startswith(filled)
 
 
-def test_a_cut_while_writing_leaves_the_old_journal(tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
+def test_a_cut_while_writing_leaves_the_old_journal(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+):
     path = tmp_path / "j.md"
     path.write_text("mine\n", encoding="utf-8")
 

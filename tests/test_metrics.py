@@ -23,7 +23,9 @@ def test_neurobench_equals_the_count_by_hand() -> None:
     spk2, _ = net.run(x)
     assert spk1.sum() > 0
     w = workload(net, x)
-    by_hand = (x.sum() * 12 + spk1.sum() * 3).item() / 5  # each spike meets the weights of its fan-out
+    by_hand = (
+        x.sum() * 12 + spk1.sum() * 3
+    ).item() / 5  # each spike meets the weights of its fan-out
     assert w["acs"] == pytest.approx(by_hand, rel=1e-6) and w["macs"] == 0
     assert w["dense"] == 7 * (8 * 12 + 12 * 3)
     assert w["spikes"] == pytest.approx((spk1.sum() + spk2.sum()).item() / 5)
@@ -56,13 +58,18 @@ def test_counting_leaves_the_network_as_it_was() -> None:
 
 
 def test_convolution_macs() -> None:
-    conv = torch.nn.Sequential(torch.nn.Conv2d(3, 8, 5, stride=2, padding=2), torch.nn.Flatten(),
-                               torch.nn.Linear(8 * 16, 4))
+    conv = torch.nn.Sequential(
+        torch.nn.Conv2d(3, 8, 5, stride=2, padding=2),
+        torch.nn.Flatten(),
+        torch.nn.Linear(8 * 16, 4),
+    )
     assert ann_macs(conv, torch.rand(2, 3, 8, 8)) == 8 * 16 * 3 * 25 + 8 * 16 * 4
 
 
 def test_energy_closed_form() -> None:
-    assert estimated_energy_nj(1000, 0) == pytest.approx(0.9) and estimated_energy_nj(0, 1000) == pytest.approx(4.6)
+    assert estimated_energy_nj(1000, 0) == pytest.approx(0.9) and estimated_energy_nj(
+        0, 1000
+    ) == pytest.approx(4.6)
 
 
 def test_latency_is_in_milliseconds() -> None:

@@ -24,7 +24,9 @@ m = load_script("milestone_a_fashion_mnist")
 SHAPES = [((4, 8), 16), ((3, 3, 4, 4), 12), ((), 20)]
 
 
-def net(channels: tuple[int, ...] = (4, 8), num_hidden: int = 16, **other: float) -> torch.nn.Module:
+def net(
+    channels: tuple[int, ...] = (4, 8), num_hidden: int = 16, **other: float
+) -> torch.nn.Module:
     torch.manual_seed(0)
     made = m.Net(channels, num_hidden, **other)
     for layer in made.synapses.modules():
@@ -47,7 +49,9 @@ def data(n: int = 60) -> ImageData:
 
 @pytest.mark.parametrize(("channels", "num_hidden"), SHAPES)
 @pytest.mark.parametrize("alpha", [None, 0.5])
-def test_forward_and_run_are_one(channels: tuple[int, ...], num_hidden: int, alpha: float | None) -> None:
+def test_forward_and_run_are_one(
+    channels: tuple[int, ...], num_hidden: int, alpha: float | None
+) -> None:
     made, x = net(channels, num_hidden, alpha=alpha), images(6)
     with torch.no_grad():
         spk, mem, hidden = made.run(constant_current(x, 7))
@@ -60,8 +64,10 @@ def test_forward_and_run_are_one(channels: tuple[int, ...], num_hidden: int, alp
 
 
 def test_sizes() -> None:
-    for channels, stretched in (((4, 8), [(4, 14, 14), (8, 7, 7)]),
-                                ((3, 3, 4, 4), [(3, 28, 28), (3, 14, 14), (4, 14, 14), (4, 7, 7)])):
+    for channels, stretched in (
+        ((4, 8), [(4, 14, 14), (8, 7, 7)]),
+        ((3, 3, 4, 4), [(3, 28, 28), (3, 14, 14), (4, 14, 14), (4, 7, 7)]),
+    ):
         hidden = net(channels).run(constant_current(images(2), 2))[2]
         assert [tuple(h.shape[2:]) for h in hidden[:-1]] == stretched
 
@@ -86,17 +92,26 @@ def test_operations_agree_with_neurobench(channels: tuple[int, ...], num_hidden:
 
 def test_one_spike_costs_its_fan_out() -> None:
     made = net((2, 32))
-    for row, expected in ((6, 32 * 2), (7, 32 * 4)):  # of 3×3 places, stride 2 visits 1·2 or 2·2 away from borders
+    for row, expected in (
+        (6, 32 * 2),
+        (7, 32 * 4),
+    ):  # of 3×3 places, stride 2 visits 1·2 or 2·2 away from borders
         spk = torch.zeros(1, 1, 2, 14, 14)
         spk[0, 0, 0, row, 7] = 1
         assert m.layer_operations(made, spk, 1) == expected
     everywhere = torch.zeros(1, 1, 2, 14, 14)
     everywhere[:, :, 0, 2:12, 2:12] = 1
-    assert m.layer_operations(made, everywhere, 1) / 100 == pytest.approx(9 / 4 * 32), "the quiz's 72"
+    assert m.layer_operations(made, everywhere, 1) / 100 == pytest.approx(9 / 4 * 32), (
+        "the quiz's 72"
+    )
 
 
 def test_penalty() -> None:
-    out = (torch.zeros(5, 4, 10), torch.randn(5, 4, 10), (torch.ones(5, 4, 3, 2, 2), torch.zeros(5, 4, 6)))
+    out = (
+        torch.zeros(5, 4, 10),
+        torch.randn(5, 4, 10),
+        (torch.ones(5, 4, 3, 2, 2), torch.zeros(5, 4, 6)),
+    )
     y = torch.tensor([0, 1, 2, 3])
     entropy = F.cross_entropy(out[1].mean(0), y)
     assert m.penalised_loss(out, y, 0.0, (0.25, 0.75)) == entropy
@@ -134,15 +149,22 @@ def test_poisson_mean_and_spread() -> None:
     assert spk.shape == (5, 20_000, 1) and set(spk.unique().tolist()) == {0.0, 1.0}
     rate = spk.mean(0)
     assert rate.mean().item() == pytest.approx(0.5, abs=0.01)
-    assert rate.std().item() == pytest.approx(math.sqrt(0.25 / 5), abs=0.005) == pytest.approx(0.2236, abs=0.005)
+    assert (
+        rate.std().item()
+        == pytest.approx(math.sqrt(0.25 / 5), abs=0.005)
+        == pytest.approx(0.2236, abs=0.005)
+    )
 
 
 def test_worst_pair_and_best_saving() -> None:
     confusion = np.diag([90, 80, 70])
     confusion[0, 2], confusion[2, 0], confusion[1, 2] = 6, 4, 5
     assert m.worst_pair(confusion, ("a", "b", "c")) == ("a", "c", pytest.approx(10 / 15))
-    sweep = {"strengths": (0.0, 1.0, 2.0, 3.0), "accuracy": np.array([[0.90, 0.91, 0.895, 0.80]] * 2),
-             "synops": np.array([[100.0, 90.0, 60.0, 10.0]] * 2)}
+    sweep = {
+        "strengths": (0.0, 1.0, 2.0, 3.0),
+        "accuracy": np.array([[0.90, 0.91, 0.895, 0.80]] * 2),
+        "synops": np.array([[100.0, 90.0, 60.0, 10.0]] * 2),
+    }
     assert m.best_saving(sweep) == (2.0, pytest.approx(0.4), pytest.approx(0.005))
     assert m.best_saving(sweep, loss=0.2)[0] == 3.0
     sweep["accuracy"] = np.array([[0.9, 0.1, 0.1, 0.1]])
@@ -154,7 +176,13 @@ def test_worst_pair_without_an_error() -> None:
 
 
 def smoke(tmp_path, *flags: str) -> tuple[object, Run]:
-    cfg = parse(m.Config, ["--smoke", "--device", "cpu", "--out-dir", str(tmp_path), *flags], m.SMOKE, m.FULL, "m.py")
+    cfg = parse(
+        m.Config,
+        ["--smoke", "--device", "cpu", "--out-dir", str(tmp_path), *flags],
+        m.SMOKE,
+        m.FULL,
+        "m.py",
+    )
     return cfg, begin(cfg, "milestone_a_fashion_mnist", m.__doc__)
 
 
@@ -166,22 +194,34 @@ def test_experiments_and_analysis(tmp_path) -> None:
     assert np.trace(trained["confusion"]) / 60 == pytest.approx(trained["accuracy"])
     inside = m.experiment_layers(trained["net"], small, cfg, run)
     for row in inside["layers"]:
-        assert row["spikes"] == pytest.approx(row["rate"] * row["neurons"] * cfg.num_steps, rel=1e-4)
+        assert row["spikes"] == pytest.approx(
+            row["rate"] * row["neurons"] * cfg.num_steps, rel=1e-4
+        )
         assert row["rate"] <= row["active"] <= 1 - 0.999 * row["silent"] + 1e-6
     before = [p.clone() for p in trained["net"].parameters()]
     sparsity = m.experiment_sparsity(trained["net"], cfg, small, run)
-    assert all(torch.equal(p, q) for p, q in zip(before, trained["net"].parameters(), strict=True)), "on copies only"
+    assert all(
+        torch.equal(p, q) for p, q in zip(before, trained["net"].parameters(), strict=True)
+    ), "on copies only"
     choices = {"as designed": [0.5, 0.6], "other": [0.4, 0.5]}
     page = m.analysis(trained, inside, choices, sparsity, "digits")
     assert not re.search(r"\bnan\b|\binf\b", page)
     assert f"{100 * trained['accuracy']:.1f} %" in page and "other -10.0 points" in page
     assert 350 < len(page.split()) < 900, "about a page"
-    for question in ("How does sparsity change across layers?", "trade-off between accuracy and sparsity?"):
+    for question in (
+        "How does sparsity change across layers?",
+        "trade-off between accuracy and sparsity?",
+    ):
         assert question in page
     write_entry({"lesson": "milestone_a_fashion_mnist", "analysis": page}, tmp_path / "journal.md")
     assert page in (tmp_path / "journal.md").read_text(encoding="utf-8")
-    for fig in (m.plot_training(trained), m.plot_confusion(trained), m.plot_rasters(inside), m.plot_layers(inside),
-                m.plot_sparsity(sparsity)):
+    for fig in (
+        m.plot_training(trained),
+        m.plot_confusion(trained),
+        m.plot_rasters(inside),
+        m.plot_layers(inside),
+        m.plot_sparsity(sparsity),
+    ):
         assert fig._suptitle.get_text()
     plt.close("all")
 
@@ -192,7 +232,9 @@ def test_a_silent_network_is_described_without_a_fault(tmp_path) -> None:
     for p in made.parameters():
         p.data.zero_()
     inside = m.experiment_layers(made, data(), cfg, run)
-    assert all(r["rate"] == 0 and r["silent"] == 1 and r["operations"] == 0 for r in inside["layers"])
+    assert all(
+        r["rate"] == 0 and r["silent"] == 1 and r["operations"] == 0 for r in inside["layers"]
+    )
     m.plot_rasters(inside)
     m.plot_layers(inside)
     plt.close("all")
@@ -217,4 +259,6 @@ def test_quiz_numbers() -> None:
     alpha = 0.9
     assert 1 - alpha**5 == pytest.approx(0.41, abs=0.005)
     assert 3136 * 0.1 * 72 / (128 * 0.4 * 10) == pytest.approx(44.1)
-    assert 0.5 * math.erfc(1 / math.sqrt(2)) == pytest.approx(1 / 6, abs=0.01), "N(0, 1) above θ = 1: one in six"
+    assert 0.5 * math.erfc(1 / math.sqrt(2)) == pytest.approx(1 / 6, abs=0.01), (
+        "N(0, 1) above θ = 1: one in six"
+    )

@@ -23,8 +23,10 @@ from snntorch import Leaky
 from snntorch import functional as SF
 
 SCRIPTS = sorted(p.stem for p in QUIZZES.glob("*.toml") if p.stem != "topics")
-TOPICS = {name: table["topics"] for name, table in
-          tomllib.loads((QUIZZES / "topics.toml").read_text(encoding="utf-8")).items()}
+TOPICS = {
+    name: table["topics"]
+    for name, table in tomllib.loads((QUIZZES / "topics.toml").read_text(encoding="utf-8")).items()
+}
 LONG = ("06", "07", "09", "13", "15", "18", "20")
 
 
@@ -44,8 +46,11 @@ def test_topics_name_every_script():
     numbers = [name[:2] for name in TOPICS if name[:2].isdigit()]
     assert sorted(numbers) == [f"{i:02d}" for i in range(21)]
     assert {"milestone_a_fashion_mnist", "capstone_pong", "capstone_gameworld"} < set(TOPICS)
-    scripts = {p.stem for pattern in ("[0-9][0-9]_*.py", "milestone_*.py", "capstone_*.py")
-               for p in QUIZZES.parent.glob(pattern)}
+    scripts = {
+        p.stem
+        for pattern in ("[0-9][0-9]_*.py", "milestone_*.py", "capstone_*.py")
+        for p in QUIZZES.parent.glob(pattern)
+    }
     assert scripts <= set(TOPICS)
     assert set(SCRIPTS) <= set(TOPICS)
     for name, topics in TOPICS.items():
@@ -75,11 +80,15 @@ def test_the_form_of_a_choice_does_not_give_it_away(script: str):
         right = len(q.options[LETTERS.index(q.answer)])
         others = [len(o) for m, o in zip(LETTERS, q.options, strict=False) if m != q.answer]
         assert right <= max(others), f"the right option is the longest: {q.question}"
-        assert max(right, *others) <= 1.6 * min(right, *others), f"options of unlike length: {q.question}"
+        assert max(right, *others) <= 1.6 * min(right, *others), (
+            f"options of unlike length: {q.question}"
+        )
         shortest += right < min(others)
     assert shortest <= len(questions) / 2
     places = Counter(q.answer for q in questions)
-    assert max(places.values(), default=0) <= max(1, math.ceil(len(questions) / 2) - (len(questions) > 4))
+    assert max(places.values(), default=0) <= max(
+        1, math.ceil(len(questions) / 2) - (len(questions) > 4)
+    )
 
 
 def test_the_place_of_the_right_answer_is_balanced():
@@ -89,7 +98,9 @@ def test_the_place_of_the_right_answer_is_balanced():
     assert all(0.15 <= n / places.total() <= 0.35 for n in places.values()), places
     truths = Counter(q.answer for q in questions if q.kind == "truefalse")
     assert min(truths[True], truths[False]) >= truths.total() * 0.3, truths
-    assert all(list(q.answer) != sorted(q.answer) for q in questions if q.kind == "order"), "already in order"
+    assert all(list(q.answer) != sorted(q.answer) for q in questions if q.kind == "order"), (
+        "already in order"
+    )
 
 
 @pytest.mark.parametrize("script", SCRIPTS)
@@ -100,7 +111,9 @@ def test_hint_does_not_tell_and_why_deepens(script: str):
         assert re.search(r"[Ll]esson \d\d|README|https://", q.read), q.read
         if q.kind == "number":
             assert q.right(q.parse(f"{q.answer} {q.unit}"), q.answer)
-            assert not q.right([q.answer * 1.3 + 1e-6], q.answer), "the tolerance lets anything pass"
+            assert not q.right([q.answer * 1.3 + 1e-6], q.answer), (
+                "the tolerance lets anything pass"
+            )
 
 
 def leaky(beta: float, inputs: list[float], **options) -> list[tuple[float, int]]:
@@ -129,7 +142,10 @@ def test_lif_answers_agree_with_snntorch():
 
     q = the("01_lif_neuron", "One input of 3.0")
     pulse = [3.0] + [0.0] * 20
-    counts = [sum(s for _, s in leaky(0.8, pulse, reset_mechanism=r)) for r in ("subtract", "zero", "none")]
+    counts = [
+        sum(s for _, s in leaky(0.8, pulse, reset_mechanism=r))
+        for r in ("subtract", "zero", "none")
+    ]
     assert q.options[LETTERS.index(q.answer)] == "subtract {}, zero {}, none {}".format(*counts)
 
     q = the("01_lif_neuron", "fall behind reset to zero")
@@ -151,7 +167,9 @@ def test_network_answers_agree_with_snntorch():
     from snntorch import utils
 
     block = torch.nn.Sequential(torch.nn.Linear(3, 3), Leaky(0.9, init_hidden=True))
-    net = torch.nn.Sequential(block, torch.nn.Sequential(torch.nn.Linear(3, 3), Leaky(0.9, init_hidden=True)))
+    net = torch.nn.Sequential(
+        block, torch.nn.Sequential(torch.nn.Linear(3, 3), Leaky(0.9, init_hidden=True))
+    )
     net(torch.ones(1, 3) * 5)
     utils.reset(net)
     assert block[1].mem.abs().sum() > 0
@@ -176,7 +194,9 @@ def test_training_answers_agree_with_snntorch():
     def punished(wrong: int) -> float:
         spk_rec = torch.zeros(25, 1, 10)
         spk_rec[:20, 0, 0], spk_rec[:wrong, 0, 1:] = 1, 1
-        return SF.mse_count_loss(correct_rate=0.8, incorrect_rate=0.2)(spk_rec, torch.tensor([0])).item()
+        return SF.mse_count_loss(correct_rate=0.8, incorrect_rate=0.2)(
+            spk_rec, torch.tensor([0])
+        ).item()
 
     assert punished(5) == 0 and punished(0) == punished(10) > 0
     assert the("09_training_bptt", "punishes an output neuron").answer is True
@@ -205,26 +225,30 @@ read = "r"
 """
 
 
-@pytest.mark.parametrize(("change", "message"), [
-    (("kind", 'kind = "essay"'), "allowed are choice"),
-    (("answer", 'answer = "c"'), "expected a letter from a to b"),
-    (("answer", "answer = 1"), "got answer 1"),
-    (("answer", ""), "got answer None"),
-    (("options", 'options = ["one", "one"]'), "different texts"),
-    (("options", 'options = ["one"]'), "needs 2 to 8"),
-    (("options", 'options = "one two"'), "different texts"),
-    (("why", 'why = " "'), "'why' must be a text"),
-    (("hint", "hint = 3"), "'hint' must be a text"),
-    (("read", ""), "'read' must be a text"),
-    (("topic", 'topic = "t"\ncolour = "red"'), "unknown field colour"),
-    (("topic", 'topic = "t"\nskill = "guess"'), "'skill' must be"),
-    (("topic", 'topic = "t"\ntolerance = 1'), "number questions only"),
-    (("question", 'question = "{value}?"'), "needs 'from_result'"),
-    (("kind", 'kind = "number"\nanswer = 1'), "cannot be read as TOML"),
-    (("topic", 'topic = "t'), "cannot be read as TOML"),
-    (("[[question]]", "[question]"), "expected [[question]] tables"),
-    (("[[question]]", "question = [1, 2]\n[x]"), "expected [[question]] tables"),
-], ids=lambda v: None if isinstance(v, tuple) else v)
+@pytest.mark.parametrize(
+    ("change", "message"),
+    [
+        (("kind", 'kind = "essay"'), "allowed are choice"),
+        (("answer", 'answer = "c"'), "expected a letter from a to b"),
+        (("answer", "answer = 1"), "got answer 1"),
+        (("answer", ""), "got answer None"),
+        (("options", 'options = ["one", "one"]'), "different texts"),
+        (("options", 'options = ["one"]'), "needs 2 to 8"),
+        (("options", 'options = "one two"'), "different texts"),
+        (("why", 'why = " "'), "'why' must be a text"),
+        (("hint", "hint = 3"), "'hint' must be a text"),
+        (("read", ""), "'read' must be a text"),
+        (("topic", 'topic = "t"\ncolour = "red"'), "unknown field colour"),
+        (("topic", 'topic = "t"\nskill = "guess"'), "'skill' must be"),
+        (("topic", 'topic = "t"\ntolerance = 1'), "number questions only"),
+        (("question", 'question = "{value}?"'), "needs 'from_result'"),
+        (("kind", 'kind = "number"\nanswer = 1'), "cannot be read as TOML"),
+        (("topic", 'topic = "t'), "cannot be read as TOML"),
+        (("[[question]]", "[question]"), "expected [[question]] tables"),
+        (("[[question]]", "question = [1, 2]\n[x]"), "expected [[question]] tables"),
+    ],
+    ids=lambda v: None if isinstance(v, tuple) else v,
+)
 def test_damaged_quiz_is_one_clear_line(tmp_path: Path, change: tuple[str, str], message: str):
     start, line = change
     lines = [line if row.startswith(start) else row for row in GOOD.splitlines()]
@@ -234,19 +258,24 @@ def test_damaged_quiz_is_one_clear_line(tmp_path: Path, change: tuple[str, str],
     assert "bad.toml" in str(caught.value)
 
 
-@pytest.mark.parametrize(("lines", "message"), [
-    ('answer = "two"\ntolerance = 1', "expected a number"),
-    ("answer = true\ntolerance = 1", "expected a number"),
-    ("answer = nan\ntolerance = 1", "expected a number"),
-    ("answer = 1.0", "'tolerance'"),
-    ("answer = 1.0\ntolerance = -1", "'tolerance'"),
-    ('answer = 1.0\ntolerance = "a lot"', "'tolerance'"),
-    ("answer = 1.0\ntolerance = 1\nfactor = 0", "'factor'"),
-    ('answer = 1.0\ntolerance = 1\noptions = ["a", "b"]', "needs none"),
-])
+@pytest.mark.parametrize(
+    ("lines", "message"),
+    [
+        ('answer = "two"\ntolerance = 1', "expected a number"),
+        ("answer = true\ntolerance = 1", "expected a number"),
+        ("answer = nan\ntolerance = 1", "expected a number"),
+        ("answer = 1.0", "'tolerance'"),
+        ("answer = 1.0\ntolerance = -1", "'tolerance'"),
+        ('answer = 1.0\ntolerance = "a lot"', "'tolerance'"),
+        ("answer = 1.0\ntolerance = 1\nfactor = 0", "'factor'"),
+        ('answer = 1.0\ntolerance = 1\noptions = ["a", "b"]', "needs none"),
+    ],
+)
 def test_damaged_number_question(tmp_path: Path, lines: str, message: str):
     kept = [row for row in GOOD.splitlines() if not row.startswith(("kind", "options", "answer"))]
-    (tmp_path / "bad.toml").write_text("\n".join([*kept, 'kind = "number"', lines]), encoding="utf-8")
+    (tmp_path / "bad.toml").write_text(
+        "\n".join([*kept, 'kind = "number"', lines]), encoding="utf-8"
+    )
     with pytest.raises(UserError, match=re.escape(message)):
         load("bad", tmp_path)
 
@@ -268,8 +297,16 @@ def test_unknown_quiz_lists_what_there_is(name: str):
 
 
 def question(kind: str, answer, **more) -> Question:
-    return Question(topic=kind, kind=kind, question=f"{kind} [b]?[/b] :smile: β", answer=answer, why="WHY",
-                    hint="HINT", read="READ " + kind, **more)
+    return Question(
+        topic=kind,
+        kind=kind,
+        question=f"{kind} [b]?[/b] :smile: β",
+        answer=answer,
+        why="WHY",
+        hint="HINT",
+        read="READ " + kind,
+        **more,
+    )
 
 
 CHOICE = question("choice", "b", options=("one", "two", "three"))
@@ -279,29 +316,47 @@ TRUTH = question("truefalse", True)
 ORDER = question("order", "cab", options=("one", "two", "three"))
 
 
-@pytest.mark.parametrize(("q", "text"), [
-    *((CHOICE, t) for t in ("b", "B", "2", " b) ", "b.", "(b)")),
-    *((NUMBER, t) for t in ("12.5", "12,5", "12.5 ms", "12,5MS", "1.25e1", "+12.45")),
-    *((LARGE, t) for t in ("1250", "1,250", "1 250", "1_250", "1250 bytes", "1260")),
-    *((TRUTH, t) for t in ("t", "T", "true", "True ")),
-    *((ORDER, t) for t in ("c a b", "3 1 2", "cab", "c, a, b", "C>A>B", "c → a → b", "312")),
-])
+@pytest.mark.parametrize(
+    ("q", "text"),
+    [
+        *((CHOICE, t) for t in ("b", "B", "2", " b) ", "b.", "(b)")),
+        *((NUMBER, t) for t in ("12.5", "12,5", "12.5 ms", "12,5MS", "1.25e1", "+12.45")),
+        *((LARGE, t) for t in ("1250", "1,250", "1 250", "1_250", "1250 bytes", "1260")),
+        *((TRUTH, t) for t in ("t", "T", "true", "True ")),
+        *((ORDER, t) for t in ("c a b", "3 1 2", "cab", "c, a, b", "C>A>B", "c → a → b", "312")),
+    ],
+)
 def test_right_answers_are_understood(q: Question, text: str):
     assert q.right(q.parse(text), q.answer)
 
 
-@pytest.mark.parametrize(("q", "text"), [
-    *((CHOICE, t) for t in ("", "d", "0", "9", "ab", "two", "²")),
-    *((NUMBER, t) for t in ("", "ms", "12.5 s", "twelve", "nan", "inf", "1e999", "1.2.3", "--1", "٣")),
-    *((TRUTH, t) for t in ("", "maybe", "1", "tf")),
-    *((ORDER, t) for t in ("", "c a", "c a a", "c a b b", "c a d", "4 1 2")),
-])
+@pytest.mark.parametrize(
+    ("q", "text"),
+    [
+        *((CHOICE, t) for t in ("", "d", "0", "9", "ab", "two", "²")),
+        *(
+            (NUMBER, t)
+            for t in ("", "ms", "12.5 s", "twelve", "nan", "inf", "1e999", "1.2.3", "--1", "٣")
+        ),
+        *((TRUTH, t) for t in ("", "maybe", "1", "tf")),
+        *((ORDER, t) for t in ("", "c a", "c a a", "c a b b", "c a d", "4 1 2")),
+    ],
+)
 def test_what_is_no_answer(q: Question, text: str):
     assert q.parse(text) is None
 
 
-@pytest.mark.parametrize(("q", "text"), [
-    (CHOICE, "a"), (NUMBER, "12.7"), (NUMBER, "−12.5"), (LARGE, "1.25"), (TRUTH, "f"), (ORDER, "a b c")])
+@pytest.mark.parametrize(
+    ("q", "text"),
+    [
+        (CHOICE, "a"),
+        (NUMBER, "12.7"),
+        (NUMBER, "−12.5"),
+        (LARGE, "1.25"),
+        (TRUTH, "f"),
+        (ORDER, "a b c"),
+    ],
+)
 def test_wrong_answers_are_wrong(q: Question, text: str):
     assert not q.right(q.parse(text), q.answer)
 
@@ -325,7 +380,9 @@ def run(monkeypatch: pytest.MonkeyPatch, tmp_path: Path):
         monkeypatch.setattr(quiz, "load", lambda script: questions)
         out = io.StringIO()
         options = {"results_dir": tmp_path, "journal": tmp_path / "journal.md", **options}
-        result = quiz.ask("x", stream=io.StringIO("".join(f"{x}\n" for x in lines)), out=out, **options)
+        result = quiz.ask(
+            "x", stream=io.StringIO("".join(f"{x}\n" for x in lines)), out=out, **options
+        )
         return result, " ".join(out.getvalue().split())
 
     return run
@@ -344,13 +401,28 @@ def test_all_right_passes(script: str, tmp_path: Path):
 def test_all_wrong_fails_and_names_every_topic(script: str, tmp_path: Path):
     lines = []
     for q in load(script):
-        wrong = next(m for m in LETTERS if m != q.answer) if q.kind == "choice" else (
-            "".join(sorted(q.answer)) if q.kind == "order" else "f" if q.answer is True else
-            "t" if q.answer is False else "-99999")
+        wrong = (
+            next(m for m in LETTERS if m != q.answer)
+            if q.kind == "choice"
+            else (
+                "".join(sorted(q.answer))
+                if q.kind == "order"
+                else "f"
+                if q.answer is True
+                else "t"
+                if q.answer is False
+                else "-99999"
+            )
+        )
         lines += [wrong, wrong]
     out = io.StringIO()
-    result = quiz.ask(script, results_dir=tmp_path, journal=tmp_path / "j.md", out=out,
-                      stream=io.StringIO("\n".join([*lines, "n"])))
+    result = quiz.ask(
+        script,
+        results_dir=tmp_path,
+        journal=tmp_path / "j.md",
+        out=out,
+        stream=io.StringIO("\n".join([*lines, "n"])),
+    )
     assert (result.score, result.grade) == (0.0, "fail")
     assert {t for t, _ in result.weak} == set(TOPICS[script])
     assert all(read for _, read in result.weak)
@@ -370,14 +442,20 @@ def test_markup_in_a_question_is_printed_as_it_stands(run):
 
 
 def test_garbage_is_asked_again_and_not_counted(run):
-    result, text = run(["", "zebra", "b", "12.5 apples", "12,5 ms", "yes?", "t", "c a", "c a b", "what", "n"])
+    result, text = run(
+        ["", "zebra", "b", "12.5 apples", "12,5 ms", "yes?", "t", "c a", "c a b", "what", "n"]
+    )
     assert result.points == (1, 1, 1, 1)
     assert text.count("not counted") == 6
 
 
-@pytest.mark.parametrize(("lines", "points"), [
-    ([], ()), (["b"], (1,)), (["b", "1"], (1,)), (["b", "1", "12.5", "nonsense"], (1, 0.5))])
-def test_end_of_input_ends_with_a_summary(run, tmp_path: Path, lines: list[str], points: tuple[float, ...]):
+@pytest.mark.parametrize(
+    ("lines", "points"),
+    [([], ()), (["b"], (1,)), (["b", "1"], (1,)), (["b", "1", "12.5", "nonsense"], (1, 0.5))],
+)
+def test_end_of_input_ends_with_a_summary(
+    run, tmp_path: Path, lines: list[str], points: tuple[float, ...]
+):
     result, text = run(lines)
     assert result.points == points and result.grade == "unfinished"
     assert "The input ended." in text and "start again with --quiz" in text
@@ -399,8 +477,9 @@ def test_ctrl_c_ends_like_the_end_of_input(monkeypatch: pytest.MonkeyPatch):
     assert quiz.ask("x", stream=Interrupted(), out=io.StringIO()).grade == "unfinished"
 
 
-@pytest.mark.parametrize(("right", "grade"), [
-    (10, "pass"), (7, "pass"), (6, "marginal"), (5, "marginal"), (4, "fail")])
+@pytest.mark.parametrize(
+    ("right", "grade"), [(10, "pass"), (7, "pass"), (6, "marginal"), (5, "marginal"), (4, "fail")]
+)
 def test_thresholds(run, right: int, grade: str):
     result, text = run(["b"] * right + ["a"] * 2 * (10 - right) + ["a"] * 10 + ["n"], [CHOICE] * 10)
     assert result.score == right / 10 and result.grade == grade
@@ -410,9 +489,13 @@ def test_thresholds(run, right: int, grade: str):
 def test_marginal_asks_what_was_missed_again_with_its_reading(run):
     missed = ["b", "-1", "-1", "t", "abc", "abc"]
     result, text = run([*missed, "12.5", "abc", "n"])
-    assert result.grade == "marginal" and result.score == 0.5  # the second round mends topics, not the score
+    assert (
+        result.grade == "marginal" and result.score == 0.5
+    )  # the second round mends topics, not the score
     assert result.weak == (("order", "READ order"),)
-    assert text.count("Again ·") == 2 and text.index("Read: READ number") < text.index("Again · number")
+    assert text.count("Again ·") == 2 and text.index("Read: READ number") < text.index(
+        "Again · number"
+    )
 
 
 def test_measured_number_is_read_from_the_result(run, tmp_path: Path):
@@ -423,15 +506,24 @@ def test_measured_number_is_read_from_the_result(run, tmp_path: Path):
     assert run(["70", "n"], [measured])[0].score == 1
     assert "your run" in run(["70", "n"], [measured])[1]
     claim = '{"claims": [{"id": "%s", "value": %s}]}'
-    for damaged in ("", "{", "[]", '{"claims": 3}', claim % ("other", "7"), claim % ("speed", "NaN"),
-                    claim % ("speed", '"fast"')):
+    for damaged in (
+        "",
+        "{",
+        "[]",
+        '{"claims": 3}',
+        claim % ("other", "7"),
+        claim % ("speed", "NaN"),
+        claim % ("speed", '"fast"'),
+    ):
         path.write_text(damaged, encoding="utf-8")
         result, text = run(["30", "n"], [measured])
         assert result.score == 1 and "no result" in text, damaged
 
 
 def test_value_in_the_question_is_the_claim(run, tmp_path: Path):
-    q = Question("t", "number", "got {value} {x}", 30.0, "w", "h", "r", from_result="speed", factor=0.001)
+    q = Question(
+        "t", "number", "got {value} {x}", 30.0, "w", "h", "r", from_result="speed", factor=0.001
+    )
     assert "got 30,000 {x}" in run([], [q])[1]
 
 
@@ -439,13 +531,21 @@ def test_score_goes_to_the_journal_on_yes(run, tmp_path: Path):
     _, text = run(["a", "b", "12.5", "t", "cab", "y"])
     entry = (tmp_path / "journal.md").read_text(encoding="utf-8")
     assert "Written to journal.md" in text
-    assert "## Quiz: x" in entry and "3.5 of 4 points (88%), pass" in entry and "READ choice" in entry
+    assert (
+        "## Quiz: x" in entry and "3.5 of 4 points (88%), pass" in entry and "READ choice" in entry
+    )
 
 
 def test_quiz_by_a_real_pipe():
     """Bytes that are no text end in a summary, not in a traceback."""
     script = f"from tutor.quiz import ask; ask({SCRIPTS[0]!r})"
-    done = subprocess.run([sys.executable, "-c", script], input=b"b\n\xff\xfe\n", capture_output=True,
-                          cwd=QUIZZES.parent, env={**os.environ, "PYTHONIOENCODING": "utf-8"}, timeout=120)
+    done = subprocess.run(
+        [sys.executable, "-c", script],
+        input=b"b\n\xff\xfe\n",
+        capture_output=True,
+        cwd=QUIZZES.parent,
+        env={**os.environ, "PYTHONIOENCODING": "utf-8"},
+        timeout=120,
+    )
     assert done.returncode == 0, done.stderr.decode()
     assert "The input ended." in done.stdout.decode() and not done.stderr

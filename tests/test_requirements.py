@@ -19,7 +19,9 @@ FILES = ("requirements-pc.txt", "requirements-pi.txt")
 AKIDA = {"akida", "cnn2snn", "quantizeml", "tensorflow"}
 # Pure Python that is published as source only; everything else must have a wheel for the machine in question.
 FROM_SOURCE = ("cnn2snn", "quantizeml")
-NO_NETWORK = re.compile(r"error sending request|failed to fetch|could not connect|dns error|connection|timed out", re.I)
+NO_NETWORK = re.compile(
+    r"error sending request|failed to fetch|could not connect|dns error|connection|timed out", re.I
+)
 
 
 def pins(lines: list[str]) -> dict[str, str]:
@@ -55,40 +57,78 @@ def test_pins_agree_with_pyproject(name: str) -> None:
 
 
 def test_the_stack_the_course_is_written_for() -> None:
-    expected = {"torch": "2.9.1", "torchvision": "0.24.1", "torchaudio": "2.9.1", "snntorch": "1.0.0",
-                "tonic": "1.7.0", "numpy": "2.1.3", "akida": "2.19.3", "cnn2snn": "2.19.3"}
+    expected = {
+        "torch": "2.9.1",
+        "torchvision": "0.24.1",
+        "torchaudio": "2.9.1",
+        "snntorch": "1.0.0",
+        "tonic": "1.7.0",
+        "numpy": "2.1.3",
+        "akida": "2.19.3",
+        "cnn2snn": "2.19.3",
+    }
     assert expected.items() <= project_pins().items()
     assert project_pins()["tensorflow"].startswith("2.19.")
 
 
 def test_akida_stays_off_macos() -> None:
-    marked = {re.split("[=;]", d)[0].strip() for d in project()["project"]["dependencies"] if "darwin" in d}
+    marked = {
+        re.split("[=;]", d)[0].strip()
+        for d in project()["project"]["dependencies"]
+        if "darwin" in d
+    }
     assert marked == AKIDA
 
 
 def test_no_package_index_is_named() -> None:
     for name in (*FILES, "pyproject.toml"):
         text = (ROOT / name).read_text(encoding="utf-8")
-        assert not re.search(r"https?://|index-url|--index|find-links", text), f"{name} names an index or an address"
+        assert not re.search(r"https?://|index-url|--index|find-links", text), (
+            f"{name} names an index or an address"
+        )
 
 
 # What is resolved, for which machine; all at once, since a resolution mostly waits for the registry.
 RESOLVED = {
-    ("requirements-pc.txt", "x86_64-pc-windows-msvc"), ("requirements-pc.txt", "x86_64-unknown-linux-gnu"),
-    ("requirements-pi.txt", "aarch64-manylinux_2_28"), ("pyproject.toml", "aarch64-apple-darwin"),
+    ("requirements-pc.txt", "x86_64-pc-windows-msvc"),
+    ("requirements-pc.txt", "x86_64-unknown-linux-gnu"),
+    ("requirements-pi.txt", "aarch64-manylinux_2_28"),
+    ("pyproject.toml", "aarch64-apple-darwin"),
     ("requirements-pi.txt", "aarch64-apple-darwin"),  # has to fail: akida has no wheel for macOS
 }
 
 
 def compile_for(source: str, platform: str) -> subprocess.CompletedProcess[str] | None:
     """Let uv resolve ``source`` for Python 3.12 on another machine, with wheels only; None if it takes too long."""
-    command = ["uv", "pip", "compile", source, "--python-platform", platform, "--python-version", "3.12",
-               "--only-binary", ":all:", "--no-header", "--no-annotate", "--quiet", "--color", "never"]
+    command = [
+        "uv",
+        "pip",
+        "compile",
+        source,
+        "--python-platform",
+        platform,
+        "--python-version",
+        "3.12",
+        "--only-binary",
+        ":all:",
+        "--no-header",
+        "--no-annotate",
+        "--quiet",
+        "--color",
+        "never",
+    ]
     for name in FROM_SOURCE:
         command += ["--no-binary", name]
     try:
-        return subprocess.run(command, cwd=ROOT, capture_output=True, text=True, encoding="utf-8", timeout=240,
-                              env={**os.environ, "UV_HTTP_RETRIES": "1"})
+        return subprocess.run(
+            command,
+            cwd=ROOT,
+            capture_output=True,
+            text=True,
+            encoding="utf-8",
+            timeout=240,
+            env={**os.environ, "UV_HTTP_RETRIES": "1"},
+        )
     except subprocess.TimeoutExpired:
         return None
 
@@ -106,17 +146,24 @@ def reached(done: subprocess.CompletedProcess[str] | None) -> subprocess.Complet
     if done is None:
         pytest.skip("the package registry did not answer in four minutes")
     if done.returncode and NO_NETWORK.search(done.stderr):
-        pytest.skip("the package registry cannot be reached: " + done.stderr.strip().splitlines()[-1].strip())
+        pytest.skip(
+            "the package registry cannot be reached: "
+            + done.stderr.strip().splitlines()[-1].strip()
+        )
     return done
 
 
-@pytest.mark.parametrize(("name", "platform"), [job for job in sorted(RESOLVED) if "apple" not in job[1]])
+@pytest.mark.parametrize(
+    ("name", "platform"), [job for job in sorted(RESOLVED) if "apple" not in job[1]]
+)
 def test_requirements_can_be_installed(answers, name: str, platform: str) -> None:
     done = reached(answers[name, platform])
     assert done.returncode == 0, f"{name} cannot be installed on {platform}:\n{done.stderr}"
     found = pins(done.stdout.splitlines())
     assert file_pins(name).items() <= found.items()
-    assert "expelliarmus" not in found, "C source on Python 3.12: pyproject.toml's override leaves it out"
+    assert "expelliarmus" not in found, (
+        "C source on Python 3.12: pyproject.toml's override leaves it out"
+    )
     if "aarch64" in platform:
         assert not [n for n in found if n.startswith("nvidia-")], "the Pi would get CUDA libraries"
 

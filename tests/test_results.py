@@ -21,10 +21,20 @@ def make_run(tmp_path: Path, **flags) -> results.Run:
     return begin(LessonConfig(out_dir=tmp_path, device="cpu", **flags), "01_test", "A headline\n")
 
 
-@pytest.mark.parametrize(("value", "target", "expected"), [
-    (0.982, ">= 0.982", True), (0.9819, ">= 0.982", False), (1e-6, "<= 1e-5", True), (2e-5, "<= 1e-5", False),
-    (0.0, "== 0", True), (1.0, "== 0", False), (-1.05, "-1.1..-0.9", True), (-1.2, "-1.1..-0.9", False),
-    (3.0, None, None)])
+@pytest.mark.parametrize(
+    ("value", "target", "expected"),
+    [
+        (0.982, ">= 0.982", True),
+        (0.9819, ">= 0.982", False),
+        (1e-6, "<= 1e-5", True),
+        (2e-5, "<= 1e-5", False),
+        (0.0, "== 0", True),
+        (1.0, "== 0", False),
+        (-1.05, "-1.1..-0.9", True),
+        (-1.2, "-1.1..-0.9", False),
+        (3.0, None, None),
+    ],
+)
 def test_meets(value: float, target: str | None, expected: bool | None) -> None:
     assert meets(value, target) is expected
 
@@ -42,16 +52,33 @@ def test_interval_is_both_bounds(value: float, other: float) -> None:
     assert meets(value, f"{low:.17g}..{high:.17g}") == both
 
 
-@pytest.mark.parametrize(("value", "unit", "shown"), [
-    (0.9868, "1", "98.68 %"), (0.0, "1", "0.00 %"), (8.1e-8, "1", "8.10e-08"), (34.0, "s", "34 s"),
-    (2.345678, "ms", "2.346 ms"), (1.0, "", "1"), (-0.002, "1", "-0.20 %")])
+@pytest.mark.parametrize(
+    ("value", "unit", "shown"),
+    [
+        (0.9868, "1", "98.68 %"),
+        (0.0, "1", "0.00 %"),
+        (8.1e-8, "1", "8.10e-08"),
+        (34.0, "s", "34 s"),
+        (2.345678, "ms", "2.346 ms"),
+        (1.0, "", "1"),
+        (-0.002, "1", "-0.20 %"),
+    ],
+)
 def test_show_value(value: float, unit: str, shown: str) -> None:
     assert show_value(value, unit) == shown
 
 
-@pytest.mark.parametrize(("target", "unit", "shown"), [
-    (">= 0.982", "1", ">= 98.2 %"), ("<= 1e-5", "1", "<= 1e-5"), ("0.9..1.1", "1", "90..110 %"), (None, "1", ""),
-    ("<= 60", "s", "<= 60"), ("-0.55..-0.45", "", "-0.55..-0.45")])
+@pytest.mark.parametrize(
+    ("target", "unit", "shown"),
+    [
+        (">= 0.982", "1", ">= 98.2 %"),
+        ("<= 1e-5", "1", "<= 1e-5"),
+        ("0.9..1.1", "1", "90..110 %"),
+        (None, "1", ""),
+        ("<= 60", "s", "<= 60"),
+        ("-0.55..-0.45", "", "-0.55..-0.45"),
+    ],
+)
 def test_show_target(target: str | None, unit: str, shown: str) -> None:
     assert show_target(target, unit) == shown
 
@@ -81,7 +108,9 @@ def test_json_refuses_what_json_has_not(tmp_path: Path) -> None:
     with pytest.raises(ValueError):
         write_json(tmp_path / "a.json", {"x": float("nan")})
     assert not (tmp_path / "a.json").exists()
-    assert json.loads(write_json(tmp_path / "b.json", {"x": torch.tensor([1, 2])}).read_text())["x"] == [1, 2]
+    assert json.loads(write_json(tmp_path / "b.json", {"x": torch.tensor([1, 2])}).read_text())[
+        "x"
+    ] == [1, 2]
 
 
 def test_finish_refuses_a_claim_that_is_no_number(tmp_path: Path) -> None:
@@ -111,7 +140,9 @@ def test_claims_about_real_data_are_not_judged_on_a_stand_in(tmp_path: Path) -> 
         run.ledger(model="x", power_watts=3)
 
 
-def test_a_run_of_every_kind_reaches_results_md(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_run_of_every_kind_reaches_results_md(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     run = make_run(tmp_path / "out")
     run.claim("acc", "accuracy | of a net", 0.91, target=">= 0.9", n=10_000)
     run.claim("late", "a missed one", 3.0, "s", "<= 2")
@@ -129,8 +160,12 @@ def test_a_run_of_every_kind_reaches_results_md(tmp_path: Path, monkeypatch: pyt
         publish("01_test", tmp_path / "out", full=True)
 
 
-@pytest.mark.parametrize("field", [{"scale": "smoke"}, {"data": {"stand_in": True, "name": "x", "sizes": {}}}])
-def test_only_real_runs_are_published(field: dict, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+@pytest.mark.parametrize(
+    "field", [{"scale": "smoke"}, {"data": {"stand_in": True, "name": "x", "sizes": {}}}]
+)
+def test_only_real_runs_are_published(
+    field: dict, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     run = make_run(tmp_path / "out")
     run.claim("acc", "accuracy", 0.91)
     path = run.finish()
@@ -148,8 +183,20 @@ def test_paths_of_the_machine_stay_out_of_the_command(tmp_path: Path) -> None:
 
 
 def test_ledger_has_the_columns_of_the_design() -> None:
-    assert {"model", "data", "accuracy", "n", "num_steps", "parameters", "bytes", "spikes", "synops", "ann_macs",
-            "energy_estimated_nj", "nps"} <= set(LEDGER)
+    assert {
+        "model",
+        "data",
+        "accuracy",
+        "n",
+        "num_steps",
+        "parameters",
+        "bytes",
+        "spikes",
+        "synops",
+        "ann_macs",
+        "energy_estimated_nj",
+        "nps",
+    } <= set(LEDGER)
 
 
 def test_weights_on_a_full_disk_are_one_clear_line_and_the_old_file_stays(tmp_path: Path) -> None:
@@ -170,8 +217,12 @@ def test_weights_on_a_full_disk_are_one_clear_line_and_the_old_file_stays(tmp_pa
 def test_reference_journal_has_one_entry_a_lesson_and_scale(tmp_path: Path) -> None:
     journal = tmp_path / "reference.md"
     journal.write_text("# Reference\n\nwords\n", encoding="utf-8")
-    for lesson, scale, seconds in (("01_a", "default", 1.0), ("02_b", "default", 2.0), ("01_a", "full", 3.0),
-                                   ("01_a", "default", 4.0)):
+    for lesson, scale, seconds in (
+        ("01_a", "default", 1.0),
+        ("02_b", "default", 2.0),
+        ("01_a", "full", 3.0),
+        ("01_a", "default", 4.0),
+    ):
         enter({"lesson": lesson, "scale": scale, "wall_seconds": seconds, "claims": []}, journal)
     text = journal.read_text(encoding="utf-8")
     assert text.startswith("# Reference\n\nwords\n") and text.count("\n## ") == 3

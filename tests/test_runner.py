@@ -36,11 +36,27 @@ def state(g: Games, i: int = 0) -> tuple[float, ...]:
 
 def test_both_files_have_the_same_constants() -> None:
     rules = json.loads(re.search(r"const RULES = (\{.*?\n\});", SCRIPT, re.DOTALL)[1])
-    named = {"ticks_per_s": "TICKS_PER_S", "width": "WIDTH", "height": "HEIGHT", "ground": "GROUND",
-             "player_x": "PLAYER_X", "player_w": "PLAYER_W", "player_h": "PLAYER_H", "jump": "JUMP",
-             "gravity": "GRAVITY", "speed": "SPEED", "speed_max": "SPEED_MAX", "ramp": "RAMP", "first": "FIRST",
-             "gap_min": "GAP_MIN", "gap_spread": "GAP_SPREAD", "pixels_a_point": "PIXELS_A_POINT",
-             "colours": "COLOURS", "notch": "NOTCH", "eye": "EYE"}
+    named = {
+        "ticks_per_s": "TICKS_PER_S",
+        "width": "WIDTH",
+        "height": "HEIGHT",
+        "ground": "GROUND",
+        "player_x": "PLAYER_X",
+        "player_w": "PLAYER_W",
+        "player_h": "PLAYER_H",
+        "jump": "JUMP",
+        "gravity": "GRAVITY",
+        "speed": "SPEED",
+        "speed_max": "SPEED_MAX",
+        "ramp": "RAMP",
+        "first": "FIRST",
+        "gap_min": "GAP_MIN",
+        "gap_spread": "GAP_SPREAD",
+        "pixels_a_point": "PIXELS_A_POINT",
+        "colours": "COLOURS",
+        "notch": "NOTCH",
+        "eye": "EYE",
+    }
     for key, name in named.items():
         assert rules.pop(key) == getattr(runner, name), key
     assert [runner.Kind(**k) for k in rules.pop("kinds")] == list(runner.KINDS)
@@ -78,7 +94,9 @@ def test_speed_and_distance() -> None:
         g.step(np.array([t in jumps]))
         assert g.distance[0] == expected
     # dv/dt = v/4096 until v = 16: v = 8·exp(t/4096), so 16 after 4096·ln 2 ticks, at 32,768 px
-    assert g.speed[0] == 16 and expected == pytest.approx(32_768 + 16 * (3600 - 4096 * np.log(2)), rel=2e-3)
+    assert g.speed[0] == 16 and expected == pytest.approx(
+        32_768 + 16 * (3600 - 4096 * np.log(2)), rel=2e-3
+    )
 
 
 def test_the_seconds_of_the_task_table() -> None:
@@ -113,7 +131,9 @@ def test_collision_is_the_overlap_of_two_rectangles(kind: int) -> None:
     assert not against(kind, -float(k.w), inside, vy) and against(kind, 0.5 - k.w, inside, vy)
     assert not against(kind, 0.0, float(k.top), vy) and against(kind, 0.0, k.top - 0.5, vy)
     if k.bottom:
-        assert not against(kind, 0.0, k.bottom - 56.0, vy) and against(kind, 0.0, k.bottom - 55.5, vy)
+        assert not against(kind, 0.0, k.bottom - 56.0, vy) and against(
+            kind, 0.0, k.bottom - 55.5, vy
+        )
         assert not against(kind, 0.0, 0.0), "a beam is passed on the ground"
 
 
@@ -143,7 +163,9 @@ def test_the_window_of_a_jump_is_what_the_rules_give() -> None:
                     g.step(np.array([t == 0]))
                 if not g.dead[0]:
                     lived.append(ticks)
-            assert lived[0] == pytest.approx(first, abs=2) and lived[-1] == pytest.approx(last, abs=2)
+            assert lived[0] == pytest.approx(first, abs=2) and lived[-1] == pytest.approx(
+                last, abs=2
+            )
             assert len(lived) >= 10 and lived == list(range(lived[0], lived[-1] + 1))
 
 
@@ -158,7 +180,9 @@ def test_tracks_keep_what_the_rules_promise() -> None:
     start = np.concatenate((np.full((200, 1), 700.0), (x + w)[:, :-1]), 1)
     gap = (x - start) / np.minimum(16.0, 8.0 + start / 4096.0)
     assert gap.min() >= 36 - 1e-9 and gap.max() < 108 and gap.mean() == pytest.approx(72, abs=0.5)
-    np.testing.assert_allclose(np.bincount(kind.ravel()) / kind.size, [0.25, 0.25, 0.125, 0.125, 0.25], atol=0.01)
+    np.testing.assert_allclose(
+        np.bincount(kind.ravel()) / kind.size, [0.25, 0.25, 0.125, 0.125, 0.25], atol=0.01
+    )
     assert len({tuple(row) for row in kind.tolist()}) == 200, "two seeds with the same track"
 
 
@@ -173,7 +197,9 @@ def test_the_stream_against_plain_integers() -> None:
             found.append(x / 2**32)
         return found[8:]
 
-    zero = (0x5BD1E995 * pow(2654435761, -1, 2**32)) % 2**32  # the seed that would start from 0, where xorshift stays
+    zero = (
+        0x5BD1E995 * pow(2654435761, -1, 2**32)
+    ) % 2**32  # the seed that would start from 0, where xorshift stays
     seeds = [0, 1, 2, 2**31, 2**32 - 1, zero]
     stream = runner.Stream(runner.check_seeds(seeds))
     drawn = np.stack([stream.draw() for _ in range(100)], 1)
@@ -182,12 +208,18 @@ def test_the_stream_against_plain_integers() -> None:
 
 
 @settings(max_examples=20, deadline=None)
-@given(st.lists(SEEDS, min_size=1, max_size=7), st.integers(0, 2**31), st.sampled_from([0.0, 0.05, 1.0]))
-def test_games_side_by_side_are_games_one_at_a_time(seeds: list[int], seed: int, often: float) -> None:
+@given(
+    st.lists(SEEDS, min_size=1, max_size=7),
+    st.integers(0, 2**31),
+    st.sampled_from([0.0, 0.05, 1.0]),
+)
+def test_games_side_by_side_are_games_one_at_a_time(
+    seeds: list[int], seed: int, often: float
+) -> None:
     keys = np.random.default_rng(seed).random((260, len(seeds))) < often
     together = runner.play(seeds, keys)
     for i, s in enumerate(seeds):
-        alone = runner.play([s], keys[:, i:i + 1])
+        alone = runner.play([s], keys[:, i : i + 1])
         assert state(alone) == state(together, i)
         np.testing.assert_array_equal(alone.render()[0], together.render()[i])
 
@@ -222,10 +254,20 @@ def test_a_page_that_is_not_whole(monkeypatch: pytest.MonkeyPatch, tmp_path: Any
         runner.page_folder()
 
 
-@pytest.mark.parametrize(("log", "expected"), [
-    ([], "......."), ([[2, 1], [4, 0]], "..##..."), ([[2, 1], [2, 0]], "..#...."), ([[2, 1]], "..#####"),
-    ([[0, 1], [1, 0], [1, 1], [3, 0]], "###...."), ([[3, 0]], "......."), ([[1, 1], [2, 1], [4, 0]], ".###..."),
-    ([[9, 1]], "......."), ([[5, 1], [9, 0]], ".....##")])
+@pytest.mark.parametrize(
+    ("log", "expected"),
+    [
+        ([], "......."),
+        ([[2, 1], [4, 0]], "..##..."),
+        ([[2, 1], [2, 0]], "..#...."),
+        ([[2, 1]], "..#####"),
+        ([[0, 1], [1, 0], [1, 1], [3, 0]], "###...."),
+        ([[3, 0]], "......."),
+        ([[1, 1], [2, 1], [4, 0]], ".###..."),
+        ([[9, 1]], "......."),
+        ([[5, 1], [9, 0]], ".....##"),
+    ],
+)
 def test_key_log(log: list[list[int]], expected: str) -> None:
     assert "".join(".#"[int(k)] for k in key_ticks(log, 7)) == expected
 
@@ -239,7 +281,7 @@ def painted(g: Games, i: int = 0) -> np.ndarray:
     picture = np.full((720, 1280), grey["sky"])
 
     def fill(x: int, y: int, w: int, h: int, colour: str) -> None:
-        picture[max(0, y):max(0, y + h), max(0, x):max(0, x + w)] = grey[colour]
+        picture[max(0, y) : max(0, y + h), max(0, x) : max(0, x + w)] = grey[colour]
 
     fill(0, 608, 1280, 112, "ground")
     for x in range(-(int(np.floor(g.distance[i] + 0.5)) % 128), 1280, 128):
@@ -247,8 +289,13 @@ def painted(g: Games, i: int = 0) -> np.ndarray:
     for x, kind in zip(g._x[i, 1:], g._kind[i, 1:], strict=True):
         k = runner.KINDS[kind]
         if abs(x - g.distance[i]) < 2000:
-            fill(int(np.floor(x - g.distance[i] + 0.5)) + 160, 608 - k.top, k.w, k.top - k.bottom,
-                 "hang" if k.bottom else "stand")
+            fill(
+                int(np.floor(x - g.distance[i] + 0.5)) + 160,
+                608 - k.top,
+                k.w,
+                k.top - k.bottom,
+                "hang" if k.bottom else "stand",
+            )
     top = 608 - 56 - int(np.floor(g.y[i] + 0.5))
     fill(160, top, 40, 56, "player")
     fill(186, top + 10, 8, 8, "eye")
@@ -263,7 +310,9 @@ def test_frames_against_a_picture_painted_pixel_by_pixel() -> None:
         if t % 37 == 0 or t > 2990:
             frames = g.render()
             for i in range(8):
-                np.testing.assert_array_equal(frames[i], runner.shrink(painted(g, i)), f"tick {t}, game {i}")
+                np.testing.assert_array_equal(
+                    frames[i], runner.shrink(painted(g, i)), f"tick {t}, game {i}"
+                )
             moments.append(g.y.max())
     assert max(moments) > 100 and not g.dead.any()
 
@@ -281,9 +330,13 @@ def test_grey_is_what_pillow_makes_of_a_colour() -> None:
     from PIL import Image
 
     for colour in runner.COLOURS.values():
-        assert Image.new("RGB", (1, 1), colour).convert("L").getpixel((0, 0)) == runner.grey_of(colour)
+        assert Image.new("RGB", (1, 1), colour).convert("L").getpixel((0, 0)) == runner.grey_of(
+            colour
+        )
     levels = {name: runner.grey_of(c) for name, c in runner.COLOURS.items()}
-    assert levels["sky"] - max(levels[k] for k in ("player", "stand", "hang", "ground")) > 80, "contrast"
+    assert levels["sky"] - max(levels[k] for k in ("player", "stand", "hang", "ground")) > 80, (
+        "contrast"
+    )
 
 
 # ------------------------------------------------------------------------------------ the page
@@ -296,13 +349,23 @@ def check_logic(run: dict[str, Any], every: int) -> None:
         if g.tick[0] % every == 0 or g.dead[0]:
             rows.append([float(g.distance[0]), float(g.y[0]), float(g.vy[0])])
     assert rows == run["rows"], "a double differs"
-    assert (int(g.tick[0]), int(g.score[0]), bool(g.dead[0])) == (run["tick"], run["score"], run["dead"])
+    assert (int(g.tick[0]), int(g.score[0]), bool(g.dead[0])) == (
+        run["tick"],
+        run["score"],
+        run["dead"],
+    )
 
 
 def check_picture(p: dict[str, Any]) -> None:
     g = runner.play([p["seed"]], key_ticks(p["log"], p["tick"])[:, None])
-    assert (int(g.tick[0]), float(g.distance[0]), float(g.y[0])) == (p["tick"], p["distance"], p["y"])
-    frame = np.frombuffer(base64.b64decode(p["frame"]), np.uint8).reshape(runner.ROWS, runner.COLUMNS)
+    assert (int(g.tick[0]), float(g.distance[0]), float(g.y[0])) == (
+        p["tick"],
+        p["distance"],
+        p["y"],
+    )
+    frame = np.frombuffer(base64.b64decode(p["frame"]), np.uint8).reshape(
+        runner.ROWS, runner.COLUMNS
+    )
     np.testing.assert_array_equal(g.render()[0], frame)
 
 
@@ -316,7 +379,11 @@ def test_rules_against_the_recorded_page() -> None:
 
 def test_frames_against_recorded_screenshots() -> None:
     pictures = trace()["pictures"]
-    assert len(pictures) >= 10 and any(p["y"] > 0 for p in pictures) and any(p["y"] == 0 for p in pictures)
+    assert (
+        len(pictures) >= 10
+        and any(p["y"] > 0 for p in pictures)
+        and any(p["y"] == 0 for p in pictures)
+    )
     for p in pictures:
         check_picture(p)
 

@@ -31,19 +31,35 @@ LIMIT_S = 120
 """Seconds until a smoke run counts as hanging (they take about ten each)."""
 
 
-def run_script(name: str, *flags: str, folder: Path, **env: str) -> subprocess.CompletedProcess[str]:
+def run_script(
+    name: str, *flags: str, folder: Path, **env: str
+) -> subprocess.CompletedProcess[str]:
     """Run a script as a user would, without a display, a data folder or the network."""
     site = folder / "site"
     site.mkdir(parents=True, exist_ok=True)
     (site / "sitecustomize.py").write_text(NO_NETWORK, encoding="utf-8")
-    clean = {k: v for k, v in os.environ.items() if k not in ("DISPLAY", "MPLBACKEND", "SNN_DATA", "WAYLAND_DISPLAY")}
+    clean = {
+        k: v
+        for k, v in os.environ.items()
+        if k not in ("DISPLAY", "MPLBACKEND", "SNN_DATA", "WAYLAND_DISPLAY")
+    }
     clean |= {"PYTHONPATH": str(site), "OMP_NUM_THREADS": "1", "TF_CPP_MIN_LOG_LEVEL": "3", **env}
-    return subprocess.run([sys.executable, str(ROOT / f"{name}.py"), *flags], cwd=folder, env=clean, text=True,
-                          capture_output=True, timeout=LIMIT_S, encoding="utf-8", check=False)
+    return subprocess.run(
+        [sys.executable, str(ROOT / f"{name}.py"), *flags],
+        cwd=folder,
+        env=clean,
+        text=True,
+        capture_output=True,
+        timeout=LIMIT_S,
+        encoding="utf-8",
+        check=False,
+    )
 
 
 @pytest.fixture(scope="module")
-def runs(tmp_path_factory: pytest.TempPathFactory) -> dict[str, tuple[subprocess.CompletedProcess[str], Path]]:
+def runs(
+    tmp_path_factory: pytest.TempPathFactory,
+) -> dict[str, tuple[subprocess.CompletedProcess[str], Path]]:
     """All smoke runs, two at a time."""
     folder = tmp_path_factory.mktemp("smoke")
 
@@ -57,11 +73,17 @@ def runs(tmp_path_factory: pytest.TempPathFactory) -> dict[str, tuple[subprocess
 
 
 @pytest.mark.parametrize("name", SCRIPTS)
-def test_smoke_run(name: str, runs: dict[str, tuple[subprocess.CompletedProcess[str], Path]]) -> None:
+def test_smoke_run(
+    name: str, runs: dict[str, tuple[subprocess.CompletedProcess[str], Path]]
+) -> None:
     done, folder = runs[name]
-    assert done.returncode == 0, f"exit {done.returncode}\n{done.stdout[-2000:]}\n{done.stderr[-4000:]}"
+    assert done.returncode == 0, (
+        f"exit {done.returncode}\n{done.stdout[-2000:]}\n{done.stderr[-4000:]}"
+    )
     assert "Traceback" not in done.stderr
-    assert "Warning" not in done.stderr, f"a warning a student would stumble over:\n{done.stderr[-2000:]}"
+    assert "Warning" not in done.stderr, (
+        f"a warning a student would stumble over:\n{done.stderr[-2000:]}"
+    )
 
     out = folder / "results" / "smoke" / name
     metrics = json.loads((out / "metrics.json").read_text(encoding="utf-8"))
@@ -75,7 +97,9 @@ def test_smoke_run(name: str, runs: dict[str, tuple[subprocess.CompletedProcess[
     pictures = list(out.glob("*.png"))
     assert pictures, "no figure"
     for picture in pictures:
-        assert picture.read_bytes()[:8] == b"\x89PNG\r\n\x1a\n" and picture.stat().st_size > 5_000, picture
+        assert (
+            picture.read_bytes()[:8] == b"\x89PNG\r\n\x1a\n" and picture.stat().st_size > 5_000
+        ), picture
     assert not list(out.rglob("*.tmp")), "a temporary file was left behind"
     assert not (folder / "results" / name).exists(), "a smoke run wrote where real results go"
     assert name in (folder / "results" / "smoke" / "journal.md").read_text(encoding="utf-8")

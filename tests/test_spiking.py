@@ -18,14 +18,18 @@ from nets import TinyNet
 from torch import nn
 
 
-@pytest.mark.parametrize("make", [
-    lambda: snn.Leaky(beta=0.9, init_hidden=True),
-    lambda: snn.Synaptic(alpha=0.8, beta=0.9, init_hidden=True),
-    lambda: snn.Alpha(alpha=0.8, beta=0.7, init_hidden=True),
-    lambda: snn.RLeaky(beta=0.9, linear_features=6, init_hidden=True),
-    lambda: snn.RSynaptic(alpha=0.8, beta=0.9, linear_features=6, init_hidden=True),
-    lambda: snn.SLSTM(6, 6, init_hidden=True),
-], ids=["Leaky", "Synaptic", "Alpha", "RLeaky", "RSynaptic", "SLSTM"])
+@pytest.mark.parametrize(
+    "make",
+    [
+        lambda: snn.Leaky(beta=0.9, init_hidden=True),
+        lambda: snn.Synaptic(alpha=0.8, beta=0.9, init_hidden=True),
+        lambda: snn.Alpha(alpha=0.8, beta=0.7, init_hidden=True),
+        lambda: snn.RLeaky(beta=0.9, linear_features=6, init_hidden=True),
+        lambda: snn.RSynaptic(alpha=0.8, beta=0.9, linear_features=6, init_hidden=True),
+        lambda: snn.SLSTM(6, 6, init_hidden=True),
+    ],
+    ids=["Leaky", "Synaptic", "Alpha", "RLeaky", "RSynaptic", "SLSTM"],
+)
 def test_reset_reaches_nested_neurons_of_every_kind_and_no_other_network(make) -> None:
     torch.manual_seed(0)
     net, other = nn.Sequential(nn.Sequential(nn.Linear(4, 6), make())), TinyNet()
@@ -43,14 +47,18 @@ def test_reset_reaches_nested_neurons_of_every_kind_and_no_other_network(make) -
 
 
 def test_spiking_layers_by_name_in_order() -> None:
-    net = nn.Sequential(nn.Linear(2, 2), snn.Leaky(beta=0.5), nn.Sequential(snn.Synaptic(alpha=0.5, beta=0.5)))
+    net = nn.Sequential(
+        nn.Linear(2, 2), snn.Leaky(beta=0.5), nn.Sequential(snn.Synaptic(alpha=0.5, beta=0.5))
+    )
     assert list(spiking_layers(net)) == ["1", "2.0"]
 
 
 def test_check_time_first() -> None:
     x = torch.zeros(25, 32, 10)
     assert check_time_first(x, 25) is x
-    with pytest.raises(UserError, match=r"got \(25, 32, 10\), expected T=32 first; use spk_rec.transpose\(0, 1\)"):
+    with pytest.raises(
+        UserError, match=r"got \(25, 32, 10\), expected T=32 first; use spk_rec.transpose\(0, 1\)"
+    ):
         check_time_first(x, 32, "spk_rec")
     with pytest.raises(UserError, match="check num_steps"):
         check_time_first(x, 7)
@@ -74,7 +82,9 @@ def test_over_time_is_the_layer_at_each_step(T: int) -> None:
     held = constant_current(torch.rand(4, 2, 8, 8), T)
     calls = 0
     out = over_time(conv, held)
-    assert out.shape == (T, 4, 3, 8, 8) and calls == 4, "a constant input goes through the layer once"
+    assert out.shape == (T, 4, 3, 8, 8) and calls == 4, (
+        "a constant input goes through the layer once"
+    )
     assert torch.allclose(out[-1], conv(held[0]), atol=1e-6)
 
 

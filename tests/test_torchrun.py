@@ -16,16 +16,38 @@ import torch.distributed as dist
 import torchrun_worker
 
 ROOT = Path(__file__).resolve().parent.parent
-pytestmark = pytest.mark.skipif(not (dist.is_available() and dist.is_gloo_available()), reason="PyTorch without Gloo")
+pytestmark = pytest.mark.skipif(
+    not (dist.is_available() and dist.is_gloo_available()), reason="PyTorch without Gloo"
+)
 
 
 def launch(out: Path, *flags: str) -> subprocess.CompletedProcess[str]:
     """Run the worker in two processes under torchrun."""
-    command = [sys.executable, "-m", "torch.distributed.run", "--standalone", "--nproc-per-node", "2",
-               str(ROOT / "tests" / "torchrun_worker.py"), str(out), *flags]
-    env = {k: v for k, v in os.environ.items() if k not in ("RANK", "WORLD_SIZE", "LOCAL_RANK", "LOCAL_WORLD_SIZE")}
-    return subprocess.run(command, capture_output=True, text=True, encoding="utf-8", timeout=240, cwd=ROOT,
-                          env=env | {"OMP_NUM_THREADS": "1", "PYTHONUTF8": "1"})
+    command = [
+        sys.executable,
+        "-m",
+        "torch.distributed.run",
+        "--standalone",
+        "--nproc-per-node",
+        "2",
+        str(ROOT / "tests" / "torchrun_worker.py"),
+        str(out),
+        *flags,
+    ]
+    env = {
+        k: v
+        for k, v in os.environ.items()
+        if k not in ("RANK", "WORLD_SIZE", "LOCAL_RANK", "LOCAL_WORLD_SIZE")
+    }
+    return subprocess.run(
+        command,
+        capture_output=True,
+        text=True,
+        encoding="utf-8",
+        timeout=240,
+        cwd=ROOT,
+        env=env | {"OMP_NUM_THREADS": "1", "PYTHONUTF8": "1"},
+    )
 
 
 def result(out: Path) -> dict:
@@ -47,10 +69,15 @@ def test_two_processes_equal_one(tmp_path: Path) -> None:
     assert difference(one, two) < 1e-5
     a, b = result(one)["history"][0], result(two)["history"][0]
     assert a["loss"] == pytest.approx(b["loss"], rel=1e-4)
-    assert a["train"] == pytest.approx(b["train"], abs=2e-3) and a["val"] == pytest.approx(b["val"], abs=6e-3)
+    assert a["train"] == pytest.approx(b["train"], abs=2e-3) and a["val"] == pytest.approx(
+        b["val"], abs=6e-3
+    )
     assert result(one)["accuracy"] == pytest.approx(result(two)["accuracy"], abs=6e-3)
     assert double.stdout.count("epoch   1/1") == 1
-    assert sorted(p.name for p in (two / "torchrun").iterdir()) == ["checkpoint_net.pt", "config.json"]
+    assert sorted(p.name for p in (two / "torchrun").iterdir()) == [
+        "checkpoint_net.pt",
+        "config.json",
+    ]
 
 
 def test_killed_process(tmp_path: Path) -> None:
@@ -60,7 +87,11 @@ def test_killed_process(tmp_path: Path) -> None:
     killed = launch(cut, "--epochs", "2", "--die-in-epoch", "2")
     assert killed.returncode != 0
     lines = [line for line in killed.stderr.splitlines() if line.startswith("error: ")]
-    assert len(lines) == 1 and "another process of this run ended" in lines[0] and "--resume" in lines[0], killed.stderr
+    assert (
+        len(lines) == 1
+        and "another process of this run ended" in lines[0]
+        and "--resume" in lines[0]
+    ), killed.stderr
     assert not (cut / "result.json").exists()
     again = launch(cut, "--epochs", "2", "--resume")
     assert again.returncode == 0, again.stderr
@@ -85,7 +116,9 @@ def test_alone() -> None:
 
 @pytest.mark.parametrize("size", [2, 3, 8])
 @pytest.mark.parametrize("n", [1, 2, 7, 8, 100])
-def test_parts_cover_the_batch_and_weigh_it_right(size: int, n: int, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_parts_cover_the_batch_and_weigh_it_right(
+    size: int, n: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
     """Σ over processes of weight·mean(part)/size is the mean over the batch."""
     loss = torch.arange(float(n)) ** 2
     seen, mean = [], 0.0

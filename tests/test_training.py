@@ -41,7 +41,9 @@ def test_learns(run: Run) -> None:
     assert history[-1]["loss"] < history[0]["loss"]
 
 
-def test_keeps_the_epoch_that_was_best_on_validation(run: Run, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_keeps_the_epoch_that_was_best_on_validation(
+    run: Run, monkeypatch: pytest.MonkeyPatch
+) -> None:
     scores, snapshots, net = iter([0.5, 0.9, 0.9, 0.7]), [], fresh()
 
     def scripted(net_, *args, **kwargs):
@@ -60,7 +62,9 @@ def test_evaluate_weighs_by_sample() -> None:
     d = three_classes(309)
     net = fresh()
     whole = (net.run(encode(d.x_test))[1].mean(0).argmax(1) == d.y_test).double().mean().item()
-    assert evaluate(net, d.x_test, d.y_test, encode, batch_size=50) == pytest.approx(whole, abs=1e-9)
+    assert evaluate(net, d.x_test, d.y_test, encode, batch_size=50) == pytest.approx(
+        whole, abs=1e-9
+    )
 
 
 @pytest.mark.parametrize("cut_in_epoch", [2, 3])
@@ -80,14 +84,28 @@ def test_ctrl_c_and_resume_give_the_weights_of_an_uncut_run(cut_in_epoch: int, r
 
     net = fresh()
     with pytest.raises(KeyboardInterrupt):
-        fit(net, d, encode, run=run, epochs=4, lr=0.02, batch_size=10, name="main", augment=interrupting)
+        fit(
+            net,
+            d,
+            encode,
+            run=run,
+            epochs=4,
+            lr=0.02,
+            batch_size=10,
+            name="main",
+            augment=interrupting,
+        )
     resumed = fresh(seed=99)  # its own weights must not matter
-    history = fit(resumed, d, encode, run=run, epochs=4, lr=0.02, batch_size=10, name="main", resume=True)
+    history = fit(
+        resumed, d, encode, run=run, epochs=4, lr=0.02, batch_size=10, name="main", resume=True
+    )
     assert [h["epoch"] for h in history] == [1, 2, 3, 4]
     assert torch.equal(weights(resumed), weights(whole)), "bit for bit"
 
 
-def test_resume_without_a_checkpoint_starts_from_the_beginning(run: Run, capsys: pytest.CaptureFixture[str]) -> None:
+def test_resume_without_a_checkpoint_starts_from_the_beginning(
+    run: Run, capsys: pytest.CaptureFixture[str]
+) -> None:
     fit(fresh(), three_classes(), encode, run=run, epochs=1, name="main", resume=True)
     assert "starting from the beginning" in capsys.readouterr().out
 
@@ -95,7 +113,9 @@ def test_resume_without_a_checkpoint_starts_from_the_beginning(run: Run, capsys:
 def test_resume_of_a_finished_run_changes_nothing(run: Run) -> None:
     net, again = fresh(), fresh(5)
     fit(net, three_classes(), encode, run=run, epochs=2, name="main")
-    assert len(fit(again, three_classes(), encode, run=run, epochs=2, name="main", resume=True)) == 2
+    assert (
+        len(fit(again, three_classes(), encode, run=run, epochs=2, name="main", resume=True)) == 2
+    )
     assert torch.equal(weights(net), weights(again))
 
 
@@ -112,7 +132,9 @@ def test_truncated_checkpoint(keep: float, run: Run) -> None:
 
 def test_checkpoint_of_another_architecture(run: Run) -> None:
     fit(fresh(), three_classes(), encode, run=run, epochs=1, name="main")
-    with pytest.raises(UserError, match=r"another architecture: fc1.bias is \(12,\) there, \(20,\) here"):
+    with pytest.raises(
+        UserError, match=r"another architecture: fc1.bias is \(12,\) there, \(20,\) here"
+    ):
         load_checkpoint(run.dir / "checkpoint_main.pt", TinyNet(num_hidden=20))
 
 

@@ -36,33 +36,60 @@ class HandMade(torch.autograd.Function):
 
 
 SURROGATES = {
-    "default": None, "atan": surrogate.atan(3.0), "fast_sigmoid": surrogate.fast_sigmoid(10),
-    "sigmoid": surrogate.sigmoid(2), "straight": surrogate.straight_through_estimator(),
-    "triangular": surrogate.triangular(), "escape": surrogate.spike_rate_escape(slope=1),
+    "default": None,
+    "atan": surrogate.atan(3.0),
+    "fast_sigmoid": surrogate.fast_sigmoid(10),
+    "sigmoid": surrogate.sigmoid(2),
+    "straight": surrogate.straight_through_estimator(),
+    "triangular": surrogate.triangular(),
+    "escape": surrogate.spike_rate_escape(slope=1),
     "sparse": surrogate.SFS(5, -1),
     "custom": surrogate.custom_surrogate(lambda x, g, s: g / (3 * x.abs() + 1) ** 2 + 0 * s),
     "hand-made": HandMade.apply,
 }
 
 
-def make(kind, n, *, vector=False, learn=False, spike_grad=None, reset="subtract", one_to_one=False, seed=0,
-         shape=None):
+def make(
+    kind,
+    n,
+    *,
+    vector=False,
+    learn=False,
+    spike_grad=None,
+    reset="subtract",
+    one_to_one=False,
+    seed=0,
+    shape=None,
+):
     """A neuron layer of ``n`` units with parameters that exercise the clamp (β beyond 1) when they differ by unit."""
     g = torch.Generator().manual_seed(seed)
     draw = lambda low, high: low + (high - low) * torch.rand(shape or (n,), generator=g)  # noqa: E731
     torch.manual_seed(seed)
-    options = {"beta": draw(0.3, 1.2) if vector else 0.9, "threshold": draw(0.4, 1.2) if vector else 0.8,
-               "spike_grad": spike_grad, "reset_mechanism": reset, "learn_beta": learn, "learn_threshold": learn}
+    options = {
+        "beta": draw(0.3, 1.2) if vector else 0.9,
+        "threshold": draw(0.4, 1.2) if vector else 0.8,
+        "spike_grad": spike_grad,
+        "reset_mechanism": reset,
+        "learn_beta": learn,
+        "learn_threshold": learn,
+    }
     if "Synaptic" in kind:
         options |= {"alpha": draw(0.1, 1.1) if vector else 0.6, "learn_alpha": learn}
     if kind.startswith("R"):
-        options |= {"all_to_all": False, "V": draw(-1, 1) if vector else 0.3} if one_to_one else {"linear_features": n}
+        options |= (
+            {"all_to_all": False, "V": draw(-1, 1) if vector else 0.3}
+            if one_to_one
+            else {"linear_features": n}
+        )
     return getattr(snn, kind)(**options)
 
 
 def start_of(kind, shape, g):
-    parts = {"mem": torch.randn(shape, generator=g), "syn": torch.randn(shape, generator=g),
-             "spk": (torch.rand(shape, generator=g) > 0.5).float()}
+    parts = {
+        "mem": torch.randn(shape, generator=g),
+        "syn": torch.randn(shape, generator=g),
+        "spk": (torch.rand(shape, generator=g) > 0.5).float(),
+    }
     return tuple(parts[n] for n in STATES[getattr(snn, kind)])
 
 
@@ -72,7 +99,9 @@ def gradients(run, neuron, cur, state, weights, **options):
     cur = cur.detach().clone().requires_grad_()
     state = None if state is None else tuple(s.clone().requires_grad_() for s in state)
     spk, mem, after = run(neuron, cur, state, **options)
-    loss = (spk * weights[0]).sum() + sum((a * w).sum() for a, w in zip(after, weights[1], strict=True))
+    loss = (spk * weights[0]).sum() + sum(
+        (a * w).sum() for a, w in zip(after, weights[1], strict=True)
+    )
     if mem is not None:
         loss = loss + (mem * weights[2]).sum()
     loss.backward()
@@ -85,9 +114,17 @@ def gradients(run, neuron, cur, state, weights, **options):
 def assert_same(neuron, cur, state, *, record_mem=True, tolerance=1e-5, seed=0, **options):
     g = torch.Generator().manual_seed(seed)
     weight = lambda shape: 0.1 + torch.rand(shape, generator=g)  # noqa: E731
-    weights = (weight(cur.shape), [weight(cur.shape[1:]) for _ in STATES[type(neuron)]], weight(cur.shape))
-    (spk, mem, after), expected = gradients(step_through, neuron, cur, state, weights, record_mem=record_mem)
-    (spk2, mem2, after2), found = gradients(unroll, neuron, cur, state, weights, record_mem=record_mem, **options)
+    weights = (
+        weight(cur.shape),
+        [weight(cur.shape[1:]) for _ in STATES[type(neuron)]],
+        weight(cur.shape),
+    )
+    (spk, mem, after), expected = gradients(
+        step_through, neuron, cur, state, weights, record_mem=record_mem
+    )
+    (spk2, mem2, after2), found = gradients(
+        unroll, neuron, cur, state, weights, record_mem=record_mem, **options
+    )
     assert torch.equal(spk, spk2) and spk.dtype == spk2.dtype
     assert mem is mem2 is None or torch.equal(mem, mem2)
     for a, b in zip(after, after2, strict=True):
@@ -107,18 +144,53 @@ def assert_same(neuron, cur, state, *, record_mem=True, tolerance=1e-5, seed=0, 
         assert error < tolerance, f"{name}: {error:.1e}"
 
 
-@settings(max_examples=150, deadline=None, derandomize=True, suppress_health_check=[HealthCheck.too_slow])
-@given(kind=st.sampled_from(["Leaky", "Synaptic", "RLeaky", "RSynaptic"]),
-       reset=st.sampled_from(["subtract", "zero", "none"]), spike_grad=st.sampled_from(sorted(SURROGATES)),
-       vector=st.booleans(), learn=st.booleans(), one_to_one=st.booleans(),
-       with_state=st.booleans(), record_mem=st.booleans(), recompute=st.booleans(),
-       T=st.integers(1, 12), B=st.integers(1, 5), N=st.integers(1, 9), block=st.sampled_from([1, 4, 10_000]),
-       compiled=st.booleans(),
-       seed=st.integers(0, 1000))
-def test_equals_stepping(kind, reset, spike_grad, vector, learn, one_to_one, with_state, record_mem, recompute, T, B, N,
-                         block, compiled, seed):
-    neuron = make(kind, N, vector=vector, learn=learn, spike_grad=SURROGATES[spike_grad], reset=reset,
-                  one_to_one=one_to_one, seed=seed)
+@settings(
+    max_examples=150, deadline=None, derandomize=True, suppress_health_check=[HealthCheck.too_slow]
+)
+@given(
+    kind=st.sampled_from(["Leaky", "Synaptic", "RLeaky", "RSynaptic"]),
+    reset=st.sampled_from(["subtract", "zero", "none"]),
+    spike_grad=st.sampled_from(sorted(SURROGATES)),
+    vector=st.booleans(),
+    learn=st.booleans(),
+    one_to_one=st.booleans(),
+    with_state=st.booleans(),
+    record_mem=st.booleans(),
+    recompute=st.booleans(),
+    T=st.integers(1, 12),
+    B=st.integers(1, 5),
+    N=st.integers(1, 9),
+    block=st.sampled_from([1, 4, 10_000]),
+    compiled=st.booleans(),
+    seed=st.integers(0, 1000),
+)
+def test_equals_stepping(
+    kind,
+    reset,
+    spike_grad,
+    vector,
+    learn,
+    one_to_one,
+    with_state,
+    record_mem,
+    recompute,
+    T,
+    B,
+    N,
+    block,
+    compiled,
+    seed,
+):
+    neuron = make(
+        kind,
+        N,
+        vector=vector,
+        learn=learn,
+        spike_grad=SURROGATES[spike_grad],
+        reset=reset,
+        one_to_one=one_to_one,
+        seed=seed,
+    )
     g = torch.Generator().manual_seed(seed)
     cur = 0.3 + 0.5 * torch.randn(T, B, N, generator=g)
     state = start_of(kind, (B, N), g) if with_state else None
@@ -137,7 +209,11 @@ def test_images(kind, shape):
     """A layer of channels: parameters by neuron, channel, row, or even by sample."""
     neuron = make(kind, 0, vector=shape is not None, learn=True, shape=shape)
     assert_same(neuron, 0.3 + torch.rand(6, 2, 3, 4, 5), None)
-    channels_last = (0.3 + torch.rand(6 * 2, 3, 4, 5)).to(memory_format=torch.channels_last).unflatten(0, (6, 2))
+    channels_last = (
+        (0.3 + torch.rand(6 * 2, 3, 4, 5))
+        .to(memory_format=torch.channels_last)
+        .unflatten(0, (6, 2))
+    )
     assert_same(neuron, channels_last, None)
 
 
@@ -159,7 +235,9 @@ def test_workers_start_no_threads_of_their_own():
     """A worker's large operation stays inside it: a second OpenMP team halved the speed of all other PyTorch code."""
     here, big = torch.get_num_threads(), torch.rand(1 << 20)
     pool = module._workers(2)
-    assert [pool.submit(lambda: (big * big, torch.get_num_threads())[1]).result() for _ in range(4)] == [1] * 4
+    assert [
+        pool.submit(lambda: (big * big, torch.get_num_threads())[1]).result() for _ in range(4)
+    ] == [1] * 4
     assert torch.get_num_threads() == here
 
 
@@ -190,20 +268,28 @@ def test_held_current(kind, recompute, compiled, record_mem, monkeypatch):
 def test_finite_differences(kind, one_to_one, reset):
     """With a smooth function for spikes, in float64; the reset is detached, so it is off or kept out of reach."""
     smooth = lambda x: torch.sigmoid(4 * x)  # noqa: E731
-    neuron = make(kind, 3, vector=True, learn=True, spike_grad=smooth, one_to_one=one_to_one, reset="none").double()
-    if reset != "none":  # (a neuron with detached reset has no function whose difference it could be)
-        neuron = make(kind, 3, vector=True, spike_grad=smooth, one_to_one=one_to_one, reset=reset).double()
+    neuron = make(
+        kind, 3, vector=True, learn=True, spike_grad=smooth, one_to_one=one_to_one, reset="none"
+    ).double()
+    if (
+        reset != "none"
+    ):  # (a neuron with detached reset has no function whose difference it could be)
+        neuron = make(
+            kind, 3, vector=True, spike_grad=smooth, one_to_one=one_to_one, reset=reset
+        ).double()
         neuron.threshold.fill_(30.0)
     neuron.beta.data.clamp_(0.1, 0.9)
     for name, buffer in [*neuron.named_parameters(), *neuron.named_buffers()]:
         assert buffer.dtype == torch.float64 or not buffer.is_floating_point(), name
     cur = torch.rand(5, 2, 3, dtype=torch.float64).requires_grad_()
-    state = tuple(torch.rand(2, 3, dtype=torch.float64).requires_grad_() for _ in STATES[type(neuron)])
+    state = tuple(
+        torch.rand(2, 3, dtype=torch.float64).requires_grad_() for _ in STATES[type(neuron)]
+    )
     assert _plan(neuron, cur, state, True, False) is not None
     names = [k for k, p in neuron.named_parameters() if p.requires_grad]
 
     def run(cur, *rest):
-        for name, value in zip(names, rest[len(state):], strict=True):
+        for name, value in zip(names, rest[len(state) :], strict=True):
             owner, _, leaf = name.rpartition(".")
             target = neuron.get_submodule(owner)
             target._parameters.pop(leaf, None)
@@ -211,7 +297,7 @@ def test_finite_differences(kind, one_to_one, reset):
             if leaf == "V" and owner == "":
                 neuron.recurrent._parameters.pop("V", None)
                 object.__setattr__(neuron.recurrent, "V", value)
-        spk, mem, after = unroll(neuron, cur, rest[:len(state)], record_mem=True)
+        spk, mem, after = unroll(neuron, cur, rest[: len(state)], record_mem=True)
         return (spk, mem, *after[-1:])
 
     values = [neuron.get_parameter(n).detach().clone().requires_grad_() for n in names]
@@ -271,8 +357,12 @@ def test_over_segments(segments):
 FALLBACKS = {
     "graded, recurrent": lambda: _graded(make("RLeaky", 4)),
     "reset at once": lambda: snn.Leaky(beta=0.9, reset_delay=False),
-    "state_quant": lambda: snn.Leaky(beta=0.9, state_quant=lambda x: x + (x.round(decimals=1) - x).detach()),
-    "random spikes": lambda: snn.Leaky(beta=0.9, spike_grad=lambda x: torch.sigmoid(x).detach().bernoulli() + 0 * x),
+    "state_quant": lambda: snn.Leaky(
+        beta=0.9, state_quant=lambda x: x + (x.round(decimals=1) - x).detach()
+    ),
+    "random spikes": lambda: snn.Leaky(
+        beta=0.9, spike_grad=lambda x: torch.sigmoid(x).detach().bernoulli() + 0 * x
+    ),
     "a learnt surrogate": lambda: snn.Leaky(beta=0.9, spike_grad=_Learnt()),
     "a subclass": lambda: type("Mine", (snn.Leaky,), {})(beta=0.9),
     "a hook": lambda: _hooked(snn.Leaky(beta=0.9)),
@@ -322,7 +412,9 @@ def test_fallback(name):
     torch.manual_seed(1)
     neuron.reset_mem()
     recs = [neuron(c) for c in cur]
-    assert torch.equal(spk, torch.stack([r[0] for r in recs])) and torch.equal(mem, torch.stack([r[-1] for r in recs]))
+    assert torch.equal(spk, torch.stack([r[0] for r in recs])) and torch.equal(
+        mem, torch.stack([r[-1] for r in recs])
+    )
     assert torch.isfinite(cur.grad).all() and cur.grad.abs().sum() > 0
     torch.manual_seed(1)
     again, _, _ = unroll(neuron, cur, recompute=True)
@@ -368,7 +460,9 @@ def test_wrong_state_is_named():
 
 def test_hostile_values():
     """Infinity and NaN go where they go in snnTorch; an empty sequence or batch gives an empty record."""
-    cur = torch.tensor([0.5, float("inf"), float("-inf"), float("nan"), 3e38, -3e38, 1e-45]).repeat(6, 2, 1)
+    cur = torch.tensor([0.5, float("inf"), float("-inf"), float("nan"), 3e38, -3e38, 1e-45]).repeat(
+        6, 2, 1
+    )
     for reset in ("subtract", "zero", "none"):
         neuron = snn.Leaky(beta=0.9, reset_mechanism=reset)
         spk, mem, _ = unroll(neuron, cur, record_mem=True)
@@ -416,7 +510,9 @@ def test_memory(kind):
         ours, out = kept_by(lambda n=neuron: unroll(n, cur))
         loop, out2 = kept_by(lambda n=neuron: [*step_through(n, cur)])
         assert ours < 1.05 * one and ours <= ratio * loop, (ours, loop, one)
-    held, out = kept_by(lambda: unroll(neuron, hold(torch.rand(B, N).requires_grad_(), T), recompute=True))
+    held, out = kept_by(
+        lambda: unroll(neuron, hold(torch.rand(B, N).requires_grad_(), T), recompute=True)
+    )
     assert held < 0.1 * one
 
 
@@ -442,7 +538,9 @@ def test_compiled_loops_can_be_turned_off_or_absent_and_change_no_spike(monkeypa
     module._loops.cache_clear()
     for other in found[1:]:
         assert torch.equal(found[0][0], other[0])
-        assert torch.allclose(found[0][1], other[1], atol=1e-6) and torch.allclose(found[0][2], other[2], rtol=1e-5)
+        assert torch.allclose(found[0][1], other[1], atol=1e-6) and torch.allclose(
+            found[0][2], other[2], rtol=1e-5
+        )
 
 
 def test_compiled_loops_keep_one_step_of_a_current_that_stays(monkeypatch):

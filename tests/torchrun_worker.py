@@ -1,6 +1,6 @@
 """One process of the torchrun tests: trains lesson 09's network and leaves its weights.
 
-    torchrun --nproc-per-node 2 tests/torchrun_worker.py OUT_DIR [--epochs N] [--resume] [--die-in-epoch N]
+torchrun --nproc-per-node 2 tests/torchrun_worker.py OUT_DIR [--epochs N] [--resume] [--die-in-epoch N]
 """
 
 from __future__ import annotations
@@ -50,8 +50,18 @@ def main(argv: Sequence[str]) -> None:
     def encode(x: torch.Tensor) -> torch.Tensor:
         return constant_current(x.flatten(1), 10)
 
-    history = fit(net, data, encode, run=run, epochs=args.epochs, lr=1e-3, batch_size=BATCH, augment=noisy, name="net",
-                  resume=args.resume)
+    history = fit(
+        net,
+        data,
+        encode,
+        run=run,
+        epochs=args.epochs,
+        lr=1e-3,
+        batch_size=BATCH,
+        augment=noisy,
+        name="net",
+        resume=args.resume,
+    )
     accuracy = evaluate(net, data.x_test, data.y_test, encode)
     if world()[0] == 0:
         torch.save(net.state_dict(), args.out / "weights.pt")
@@ -60,7 +70,10 @@ def main(argv: Sequence[str]) -> None:
 
 
 if __name__ == "__main__":
-    sys.path[:0] = [str(Path(__file__).resolve().parent.parent), str(Path(__file__).resolve().parent)]
+    sys.path[:0] = [
+        str(Path(__file__).resolve().parent.parent),
+        str(Path(__file__).resolve().parent),
+    ]
     from common.io import UserError
 
     try:

@@ -85,8 +85,12 @@ class Diagnosis:
         return [str(f) for f in self.findings]
 
 
-def diagnose(net: nn.Module, x: torch.Tensor, y: torch.Tensor | None = None,
-             loss_fn: Callable[[Any, torch.Tensor], torch.Tensor] | None = None) -> Diagnosis:
+def diagnose(
+    net: nn.Module,
+    x: torch.Tensor,
+    y: torch.Tensor | None = None,
+    loss_fn: Callable[[Any, torch.Tensor], torch.Tensor] | None = None,
+) -> Diagnosis:
     """Run ``net`` on one batch, look into every layer, and name what would keep it from learning.
 
     Parameters, ``.grad``, hidden states, the training mode and the random numbers are as before when it returns.
@@ -115,7 +119,9 @@ def diagnose(net: nn.Module, x: torch.Tensor, y: torch.Tensor | None = None,
                 net.run(x)
             reset_state(net)
             torch.set_rng_state(rng)
-            with torch.enable_grad():  # without hooks, so that the gradient takes the way it takes in training
+            with (
+                torch.enable_grad()
+            ):  # without hooks, so that the gradient takes the way it takes in training
                 out = net.run(x)
                 last = out[-1] if isinstance(out, (tuple, list)) else out  # (T, B, K)
                 if y is None:
@@ -128,12 +134,18 @@ def diagnose(net: nn.Module, x: torch.Tensor, y: torch.Tensor | None = None,
                 setattr(neuron, part, value)
         net.train(was_training)
     change = (second - first).norm() / first.norm().clamp(min=1e-12)
-    stale = change.item() if bool(torch.isfinite(change)) else 0.0  # not finite: a finding of its own
+    stale = (
+        change.item() if bool(torch.isfinite(change)) else 0.0
+    )  # not finite: a finding of its own
     return Diagnosis(layers, stale, tuple(_findings(layers, stale, reads_spikes)))
 
 
-def complaints(net: nn.Module, x: torch.Tensor, y: torch.Tensor,
-               loss_fn: Callable[[Any, torch.Tensor], torch.Tensor]) -> list[str]:
+def complaints(
+    net: nn.Module,
+    x: torch.Tensor,
+    y: torch.Tensor,
+    loss_fn: Callable[[Any, torch.Tensor], torch.Tensor],
+) -> list[str]:
     """What is wrong with a network in training, a line each; nothing if all is well. For ``fit(check=…)``."""
     return diagnose(net, x, y, loss_fn).lines()
 
@@ -159,12 +171,15 @@ def _watch(net: nn.Module, neurons: dict[str, snn.SpikingNeuron]) -> Iterator[_S
     seen, handles = _Seen(), []
 
     def weights(module: nn.Module, args: Any, out: Any) -> None:
-        seen.waiting += [p for p in module.parameters(recurse=False)
-                         if p.dim() > 1 and p.requires_grad and not any(p is q for q in seen.waiting)]
+        seen.waiting += [
+            p
+            for p in module.parameters(recurse=False)
+            if p.dim() > 1 and p.requires_grad and not any(p is q for q in seen.waiting)
+        ]
 
     def neuron(name: str) -> Callable[..., None]:
         def hook(module: snn.SpikingNeuron, args: Any, out: Any) -> None:
-            spk = out[0] if isinstance(out, (tuple, list)) else out            # (B, …)
+            spk = out[0] if isinstance(out, (tuple, list)) else out  # (B, …)
             mem = out[-1] if isinstance(out, (tuple, list)) else getattr(module, "mem", None)
             if name not in seen.counts:
                 seen.counts[name] = torch.zeros(spk.shape[1:], device=spk.device)
@@ -175,6 +190,7 @@ def _watch(net: nn.Module, neurons: dict[str, snn.SpikingNeuron]) -> Iterator[_S
             if isinstance(mem, torch.Tensor):
                 seen.gates[name].append(_gate(module, mem))
                 seen.finite[name] &= bool(torch.isfinite(mem).all())
+
         return hook
 
     names = {id(m): name for name, m in neurons.items()}
@@ -194,12 +210,16 @@ def _watch(net: nn.Module, neurons: dict[str, snn.SpikingNeuron]) -> Iterator[_S
 def _gate(neuron: snn.SpikingNeuron, mem: torch.Tensor) -> float:
     """Mean σ'(U − θ) as a share of σ'(0): how wide the surrogate's window stands open at these potentials."""
     distance = (mem - neuron.threshold.detach()).flatten()
-    distance = torch.cat([distance.new_zeros(1), distance]).requires_grad_()  # its first entry is the peak
+    distance = torch.cat(
+        [distance.new_zeros(1), distance]
+    ).requires_grad_()  # its first entry is the peak
     spk = neuron.spike_grad(distance)
     if not spk.requires_grad:  # the true derivative: no gradient at all
         return 0.0
-    slope, = torch.autograd.grad(spk.sum(), distance)
-    slope = slope.nan_to_num(0, 0, 0).abs()  # snnTorch's sigmoid overflows far from θ, where it means zero
+    (slope,) = torch.autograd.grad(spk.sum(), distance)
+    slope = slope.nan_to_num(
+        0, 0, 0
+    ).abs()  # snnTorch's sigmoid overflows far from θ, where it means zero
     return (slope[1:].mean() / slope[0]).item() if slope[0] else 0.0
 
 
@@ -210,23 +230,36 @@ def _measure(seen: _Seen, out: Any, loss: torch.Tensor) -> tuple[tuple[Layer, ..
     while isinstance(first, (tuple, list)):
         first = first[0]
     outputs = [first] if first.requires_grad else []
-    grads = torch.autograd.grad(loss, [*wanted, *outputs], allow_unused=True) if loss.requires_grad else \
-        [None] * len([*wanted, *outputs])
+    grads = (
+        torch.autograd.grad(loss, [*wanted, *outputs], allow_unused=True)
+        if loss.requires_grad
+        else [None] * len([*wanted, *outputs])
+    )
     of = {id(p): 0.0 if g is None else g.norm().item() for p, g in zip(wanted, grads, strict=False)}
     layers = []
     for name, count in seen.counts.items():
         share = count / max(1, seen.trials[name])  # of steps and samples
         norms, gates = [of[id(p)] for p in seen.weights[name]], seen.gates[name]
-        layers.append(Layer(name, share.mean().item(), (share == 0).float().mean().item(),
-                            (share > FULL_RATE).float().mean().item(), sum(gates) / len(gates) if gates else 1.0,
-                            sum(g * g for g in norms) ** 0.5 if norms else None, seen.finite[name]))
+        layers.append(
+            Layer(
+                name,
+                share.mean().item(),
+                (share == 0).float().mean().item(),
+                (share > FULL_RATE).float().mean().item(),
+                sum(gates) / len(gates) if gates else 1.0,
+                sum(g * g for g in norms) ** 0.5 if norms else None,
+                seen.finite[name],
+            )
+        )
     binary = bool(((first == 0) | (first == 1)).all())
     return tuple(layers), binary and (not outputs or grads[-1] is not None)
 
 
 def _state(neuron: snn.SpikingNeuron) -> dict[str, torch.Tensor]:
     parts = ("mem", "syn", "spk", "syn_exc", "syn_inh", "reset")
-    return {p: getattr(neuron, p) for p in parts if isinstance(getattr(neuron, p, None), torch.Tensor)}
+    return {
+        p: getattr(neuron, p) for p in parts if isinstance(getattr(neuron, p, None), torch.Tensor)
+    }
 
 
 def _flat(out: Any) -> torch.Tensor:
@@ -243,30 +276,43 @@ def _flat(out: Any) -> torch.Tensor:
 def _findings(layers: tuple[Layer, ...], stale: float, reads_spikes: bool) -> Iterator[Finding]:
     """From numbers to names. Only first causes: what follows from another finding is not named again."""
     if stale > STALE:
-        yield Finding("all layers", "state left over from the batch before",
-                      f"the same batch shown twice changes the output by {100 * stale:.3g} %: a run does not start "
-                      "from rest",
-                      "begin run with reset_state(self) of common.spiking, or use unroll, which starts from rest")
+        yield Finding(
+            "all layers",
+            "state left over from the batch before",
+            f"the same batch shown twice changes the output by {100 * stale:.3g} %: a run does not start "
+            "from rest",
+            "begin run with reset_state(self) of common.spiking, or use unroll, which starts from rest",
+        )
     for layer in layers:
         if not layer.finite:
-            yield Finding(layer.name, "potentials that are no finite numbers",
-                          "the weights have grown without bound", "divide the learning rate by ten; clip gradients")
+            yield Finding(
+                layer.name,
+                "potentials that are no finite numbers",
+                "the weights have grown without bound",
+                "divide the learning rate by ten; clip gradients",
+            )
             return
     silent = [la for la in layers if la.dead >= DEAD and (la is not layers[-1] or reads_spikes)]
     if silent:
         first = silent[0]
         also = f" ({', '.join(la.name for la in silent[1:])} too)" if silent[1:] else ""
-        yield Finding(first.name, "silence",
-                      f"{100 * first.dead:.0f} % of its neurons fire for no sample{also}: the current that its weights "
-                      "deliver never brings U to the threshold",
-                      "scale the weights or the input up, lower the threshold, or raise beta; see whether a weight "
-                      "matrix is zero")
+        yield Finding(
+            first.name,
+            "silence",
+            f"{100 * first.dead:.0f} % of its neurons fire for no sample{also}: the current that its weights "
+            "deliver never brings U to the threshold",
+            "scale the weights or the input up, lower the threshold, or raise beta; see whether a weight "
+            "matrix is zero",
+        )
     full = [la for la in layers if la.saturated >= SATURATED]
     if full:
-        yield Finding(full[0].name, "saturation",
-                      f"{100 * full[0].saturated:.0f} % of its neurons fire in more than {100 * FULL_RATE:.0f} % of "
-                      "all steps: the current exceeds what a spike a step can take away",
-                      "scale the weights or the input down, raise the threshold, or normalise the current")
+        yield Finding(
+            full[0].name,
+            "saturation",
+            f"{100 * full[0].saturated:.0f} % of its neurons fire in more than {100 * FULL_RATE:.0f} % of "
+            "all steps: the current exceeds what a spike a step can take away",
+            "scale the weights or the input down, raise the threshold, or normalise the current",
+        )
     if silent or full:
         return  # gradients are small for that reason
     with_weights = [la for la in layers if la.gradient is not None]
@@ -277,20 +323,34 @@ def _findings(layers: tuple[Layer, ...], stale: float, reads_spikes: bool) -> It
     faint = [la for la in with_weights if la.gradient < VANISHING * last or la.gradient == 0]
     if not all(la.gradient < float("inf") for la in with_weights):  # NaN compares false
         bad = next(la for la in with_weights if not la.gradient < float("inf"))
-        yield Finding(bad.name, "gradient that is no finite number", "the loss or a surrogate has overflowed",
-                      "divide the learning rate by ten; clip gradients")
+        yield Finding(
+            bad.name,
+            "gradient that is no finite number",
+            "the loss or a surrogate has overflowed",
+            "divide the learning rate by ten; clip gradients",
+        )
     elif faint:
         small, shut = faint[0], min(layers, key=lambda la: la.gate)
         size = f"‖∂L/∂W‖ is {small.gradient:.2g} here, {last:.2g} in the last layer"
         if shut.gate < GATE:
-            yield Finding(small.name, "vanishing gradient",
-                          f"{size}; at {shut.name} the surrogate is, at the potentials met, {100 * shut.gate:.2g} % of "
-                          "its peak on average: too steep, so hardly a neuron passes an error on",
-                          "take a flatter surrogate (ATan with alpha 2, or a slope ten times smaller: lesson 07)")
+            yield Finding(
+                small.name,
+                "vanishing gradient",
+                f"{size}; at {shut.name} the surrogate is, at the potentials met, {100 * shut.gate:.2g} % of "
+                "its peak on average: too steep, so hardly a neuron passes an error on",
+                "take a flatter surrogate (ATan with alpha 2, or a slope ten times smaller: lesson 07)",
+            )
         else:
-            yield Finding(small.name, "vanishing gradient", f"{size}: it shrinks from layer to layer",
-                          "add residual connections (lesson 10), normalise the currents, or use fewer layers")
+            yield Finding(
+                small.name,
+                "vanishing gradient",
+                f"{size}: it shrinks from layer to layer",
+                "add residual connections (lesson 10), normalise the currents, or use fewer layers",
+            )
     elif largest.gradient > EXPLODING * last:
-        yield Finding(largest.name, "exploding gradient",
-                      f"‖∂L/∂W‖ is {largest.gradient:.2g} here, {last:.2g} in the last layer: each layer magnifies it",
-                      "take a surrogate with a lower peak (lesson 07), scale the weights down, or clip gradients")
+        yield Finding(
+            largest.name,
+            "exploding gradient",
+            f"‖∂L/∂W‖ is {largest.gradient:.2g} here, {last:.2g} in the last layer: each layer magnifies it",
+            "take a surrogate with a lower peak (lesson 07), scale the weights down, or clip gradients",
+        )

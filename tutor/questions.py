@@ -16,8 +16,12 @@ QUIZZES = Path(__file__).resolve().parent.parent / "quizzes"
 LETTERS = "abcdefgh"
 SKILLS = ("recall", "reason", "compute")
 WORDS = {"t": True, "true": True, "f": False, "false": False}
-LIKE = {"choice": "a letter from a to {}", "order": "all letters from a to {} in order, such as b a …",
-        "truefalse": "t or f", "number": "a number"}
+LIKE = {
+    "choice": "a letter from a to {}",
+    "order": "all letters from a to {} in order, such as b a …",
+    "truefalse": "t or f",
+    "number": "a number",
+}
 
 
 @dataclass(frozen=True)
@@ -54,10 +58,16 @@ class Question:
             return WORDS.get(text)
         if self.kind == "number":  # "1,250" is 1.25 to some and 1250 to others: both are let stand
             text = re.sub(r"[\s_]", "", text).removesuffix(re.sub(r"\s", "", self.unit).lower())
-            grouped = [text.replace(",", "")] if re.fullmatch(r"[-+]?\d{1,3}(,\d{3})+(\.\d+)?", text) else []
+            grouped = (
+                [text.replace(",", "")]
+                if re.fullmatch(r"[-+]?\d{1,3}(,\d{3})+(\.\d+)?", text)
+                else []
+            )
             number = re.compile(r"[-+]?(\d+\.?\d*|\.\d+)(e[-+]?\d\d?)?", re.ASCII)
-            return [float(x) for x in (text.replace(",", "."), *grouped) if number.fullmatch(x)] or None
-        known, text = LETTERS[:len(self.options)], re.sub(r"[\s,;.()>→-]+", "", text)
+            return [
+                float(x) for x in (text.replace(",", "."), *grouped) if number.fullmatch(x)
+            ] or None
+        known, text = LETTERS[: len(self.options)], re.sub(r"[\s,;.()>→-]+", "", text)
         marks = "".join(LETTERS[int(m) - 1] if m in "12345678" else m for m in text)
         wanted = 1 if self.kind == "choice" else len(known)
         return marks if len(marks) == wanted == len(set(marks) & set(known)) else None
@@ -67,13 +77,19 @@ class Question:
         if self.kind != "number":
             return given == answer
         relative = isinstance(self.tolerance, str)
-        slack = abs(answer) * float(self.tolerance.rstrip(" %")) / 100 if relative else self.tolerance
+        slack = (
+            abs(answer) * float(self.tolerance.rstrip(" %")) / 100 if relative else self.tolerance
+        )
         return any(abs(x - answer) <= slack + 1e-9 * max(1.0, abs(answer)) for x in given)
 
     def shown(self, answer: Any) -> str:
         """The right answer for people."""
         if self.kind in ("number", "truefalse"):
-            return f"{answer:,.6g} {self.unit}".strip() if self.kind == "number" else str(answer).lower()
+            return (
+                f"{answer:,.6g} {self.unit}".strip()
+                if self.kind == "number"
+                else str(answer).lower()
+            )
         return ", then ".join(f"{m}) {self.options[LETTERS.index(m)]}" for m in answer)
 
     def expected(self, script: str, results_dir: Path) -> tuple[Any, bool]:
@@ -81,7 +97,9 @@ class Question:
         if not self.from_result:
             return self.answer, False
         try:
-            metrics = json.loads((results_dir / script / "metrics.json").read_text(encoding="utf-8"))
+            metrics = json.loads(
+                (results_dir / script / "metrics.json").read_text(encoding="utf-8")
+            )
             value = {c["id"]: c["value"] for c in metrics["claims"]}[self.from_result]
             return (value * self.factor, True) if _finite(value) and value else (self.answer, False)
         except (OSError, ValueError, KeyError, TypeError):  # no run yet, or its file is damaged
@@ -118,22 +136,38 @@ def _question(table: dict[str, Any], where: str) -> Question:
     need(not unknown, f"unknown field {unknown}")
     texts = ("topic", "kind", "question", "why", "hint", "read", "unit", "from_result", "skill")
     for name in (n for n in texts if n in texts[:6] or n in table):
-        need(isinstance(table.get(name), str) and table[name].strip(), f"'{name}' must be a text, not empty")
+        need(
+            isinstance(table.get(name), str) and table[name].strip(),
+            f"'{name}' must be a text, not empty",
+        )
     kind, options, tolerance = table["kind"], table.get("options", []), table.get("tolerance")
     need(kind in LIKE, f"got kind {kind!r}, allowed are {', '.join(LIKE)}")
     need(table.get("skill", "recall") in SKILLS, f"'skill' must be one of {', '.join(SKILLS)}")
-    need(isinstance(options, list) and all(isinstance(o, str) and o.strip() for o in options)
-         and len(set(options)) == len(options), "'options' must be different texts")
-    fits, count = (2 <= len(options) <= 8, "2 to 8") if kind in ("choice", "order") else (not options, "none")
+    need(
+        isinstance(options, list)
+        and all(isinstance(o, str) and o.strip() for o in options)
+        and len(set(options)) == len(options),
+        "'options' must be different texts",
+    )
+    fits, count = (
+        (2 <= len(options) <= 8, "2 to 8") if kind in ("choice", "order") else (not options, "none")
+    )
     need(fits, f"got {len(options)} options, a {kind} question needs {count}")
-    need(kind == "number" or not {"tolerance", "unit", "from_result", "factor"} & set(table),
-         "tolerance, unit, from_result and factor belong to number questions only")
-    need("{value}" not in table["question"] or "from_result" in table, "{value} needs 'from_result'")
+    need(
+        kind == "number" or not {"tolerance", "unit", "from_result", "factor"} & set(table),
+        "tolerance, unit, from_result and factor belong to number questions only",
+    )
+    need(
+        "{value}" not in table["question"] or "from_result" in table, "{value} needs 'from_result'"
+    )
     q = Question(**{"answer": None, **table, "options": tuple(options)})
     if kind == "number":
         need(_finite(q.answer), f"got answer {q.answer!r}, expected a number")
         relative = isinstance(tolerance, str) and re.fullmatch(r"\d+(\.\d+)? ?%", tolerance)
-        need(relative or (_finite(tolerance) and tolerance >= 0), "'tolerance' must be a number or as '5 %'")
+        need(
+            relative or (_finite(tolerance) and tolerance >= 0),
+            "'tolerance' must be a number or as '5 %'",
+        )
         need(_finite(q.factor) and q.factor, "'factor' must be a number other than 0")
         return q
     answer = q.answer if kind == "truefalse" and isinstance(q.answer, bool) else None

@@ -47,8 +47,13 @@ class _Talk:
 
     def __init__(self, stream: TextIO | None, out: TextIO | None) -> None:
         if stream is None and hasattr(sys.stdin, "reconfigure"):
-            sys.stdin.reconfigure(errors="replace")  # a pipe in another encoding must not end the quiz
-        self.stream, self.console = stream or sys.stdin, Console(file=out, highlight=False, emoji=False)
+            sys.stdin.reconfigure(
+                errors="replace"
+            )  # a pipe in another encoding must not end the quiz
+        self.stream, self.console = (
+            stream or sys.stdin,
+            Console(file=out, highlight=False, emoji=False),
+        )
         self.console.width = min(self.console.width, 100)
 
     def say(self, text: str, style: str = "", end: str = "\n") -> None:
@@ -64,9 +69,13 @@ class _Talk:
                 self.say(line.rstrip("\n"))  # from a pipe: show what was answered
             if (answer := parse(line)) is not None:
                 return answer
-            self.say(f"That is no answer here, and it is not counted. Expected: {prompt}.", "yellow")
+            self.say(
+                f"That is no answer here, and it is not counted. Expected: {prompt}.", "yellow"
+            )
 
-    def pose(self, q: Question, title: str, script: str, results_dir: Path, tries: int = 2) -> float:
+    def pose(
+        self, q: Question, title: str, script: str, results_dir: Path, tries: int = 2
+    ) -> float:
         """Ask one question; its points are 1, ½ for the second of two tries, or 0.
 
         True or false has one try: a second would be a gift.
@@ -74,9 +83,14 @@ class _Talk:
         tries = 1 if q.kind == "truefalse" else tries
         answer, measured = q.expected(script, results_dir)
         self.say(f"\n{title} · {q.topic}", "bold")
-        self.say(q.question.replace("{value}", f"{answer / q.factor:,.6g}" if q.from_result else ""))
+        self.say(
+            q.question.replace("{value}", f"{answer / q.factor:,.6g}" if q.from_result else "")
+        )
         if q.from_result:
-            self.say("(measured by your run)" if measured else "(an example: you have no result yet)", "dim")
+            self.say(
+                "(measured by your run)" if measured else "(an example: you have no result yet)",
+                "dim",
+            )
         for letter, option in zip(LETTERS, q.options, strict=False):
             self.say(fill(f"  {letter}) {option}", self.console.width, subsequent_indent=" " * 5))
         for attempt in range(tries):
@@ -89,8 +103,13 @@ class _Talk:
         return 0.0
 
 
-def ask(script: str, results_dir: Path = Path("results"), journal: Path = Path("journal.md"),
-        stream: TextIO | None = None, out: TextIO | None = None) -> QuizResult:
+def ask(
+    script: str,
+    results_dir: Path = Path("results"),
+    journal: Path = Path("journal.md"),
+    stream: TextIO | None = None,
+    out: TextIO | None = None,
+) -> QuizResult:
     """Ask the quiz of ``script``; where the input ends, stop with a summary.
 
     Args:
@@ -102,12 +121,17 @@ def ask(script: str, results_dir: Path = Path("results"), journal: Path = Path("
         UserError: there is no quiz, it is damaged, or the journal cannot be written.
     """
     questions, talk, points, mended = load(script), _Talk(stream, out), [], set()
-    talk.say(f"Quiz of {script}: {len(questions)} questions. A second try counts half; Ctrl-C ends.", "bold")
+    talk.say(
+        f"Quiz of {script}: {len(questions)} questions. A second try counts half; Ctrl-C ends.",
+        "bold",
+    )
     try:
         for i, q in enumerate(questions, 1):
             points.append(talk.pose(q, f"{i}/{len(questions)}", script, results_dir))
         if _result(script, questions, points, mended).grade == "marginal":
-            talk.say("\nNearly there. What you missed comes again: read, then answer (one try).", "bold")
+            talk.say(
+                "\nNearly there. What you missed comes again: read, then answer (one try).", "bold"
+            )
             for i in [i for i, p in enumerate(points) if p < 1]:
                 talk.say(f"\nRead: {questions[i].read}")
                 if talk.pose(questions[i], "Again", script, results_dir, tries=1):
@@ -128,22 +152,32 @@ def ask(script: str, results_dir: Path = Path("results"), journal: Path = Path("
     return result
 
 
-def _result(script: str, questions: list[Question], points: list[float], mended: set[int]) -> QuizResult:
+def _result(
+    script: str, questions: list[Question], points: list[float], mended: set[int]
+) -> QuizResult:
     """Score, and the weak topics: below the pass share once what the second round mended counts full."""
     topics: dict[str, list[tuple[float, str]]] = {}
     for i, (q, p) in enumerate(zip(questions, points, strict=False)):
         topics.setdefault(q.topic, []).append((1.0 if i in mended else p, q.read))
-    weak = {t: min(rows)[1] for t, rows in topics.items() if sum(p for p, _ in rows) / len(rows) < PASS}
+    weak = {
+        t: min(rows)[1] for t, rows in topics.items() if sum(p for p, _ in rows) / len(rows) < PASS
+    }
     return QuizResult(script, len(questions), tuple(points), tuple(weak.items()))
 
 
 def _summary(talk: _Talk, result: QuizResult) -> None:
     """Print the score, what it means, and what to read."""
-    advice = {"pass": "go on to the next lesson", "marginal": "go over the topics below, then go on",
-              "fail": "work through the lesson and the reading below, then take the quiz again",
-              "unfinished": f"{len(result.points)} questions were answered; start again with --quiz"}
-    talk.say(f"\n{sum(result.points):g} of {result.total} points ({result.score:.0%}), {result.grade}: "
-             f"{advice[result.grade]}.", "bold")
+    advice = {
+        "pass": "go on to the next lesson",
+        "marginal": "go over the topics below, then go on",
+        "fail": "work through the lesson and the reading below, then take the quiz again",
+        "unfinished": f"{len(result.points)} questions were answered; start again with --quiz",
+    }
+    talk.say(
+        f"\n{sum(result.points):g} of {result.total} points ({result.score:.0%}), {result.grade}: "
+        f"{advice[result.grade]}.",
+        "bold",
+    )
     if result.weak:
         talk.say("Worth reading again:")
     for topic, read in result.weak:

@@ -35,15 +35,41 @@ from games.runner import twin as runner
 import numpy as np
 
 TRACKS = ("official", "reactive")
-SLEEP_S = 0.05          # of the official loop, after each action
+SLEEP_S = 0.05  # of the official loop, after each action
 STAGES = ("capture", "preprocess", "policy", "dispatch")
 METHODS = ("init", "reset", "getState")
-GLOBALS = ("__pauseGame", "__resumeGame", "__getGameSpeedState", "__setGameSpeed", "__isGamePaused",
-           "__resetRandomSeed", "__getRandomSeed")
-FIELDS = ("schemaVersion", "gameId", "seed", "timestampMs", "gameTimeMs", "status", "is_actionable",
-          "terminal.isTerminal", "terminal.outcome", "terminal.reason", "game_state.score", "game_state.level",
-          "game_state.player", "game_state.environment", "game_state.completion_progress", "metrics.primary_score",
-          "metrics.distance", "metrics.speed", "metrics.attempts", "metrics.high_score", "debug")
+GLOBALS = (
+    "__pauseGame",
+    "__resumeGame",
+    "__getGameSpeedState",
+    "__setGameSpeed",
+    "__isGamePaused",
+    "__resetRandomSeed",
+    "__getRandomSeed",
+)
+FIELDS = (
+    "schemaVersion",
+    "gameId",
+    "seed",
+    "timestampMs",
+    "gameTimeMs",
+    "status",
+    "is_actionable",
+    "terminal.isTerminal",
+    "terminal.outcome",
+    "terminal.reason",
+    "game_state.score",
+    "game_state.level",
+    "game_state.player",
+    "game_state.environment",
+    "game_state.completion_progress",
+    "metrics.primary_score",
+    "metrics.distance",
+    "metrics.speed",
+    "metrics.attempts",
+    "metrics.high_score",
+    "debug",
+)
 STATUSES = ("loading", "menu", "ready", "playing", "paused", "terminal")
 
 
@@ -107,28 +133,45 @@ class Judge:
         t = self.task
         self.steps += counted
         value = lookup(state, t.score_field)
-        read = isinstance(value, (int, float)) and not isinstance(value, bool) and np.isfinite(value)
+        read = (
+            isinstance(value, (int, float)) and not isinstance(value, bool) and np.isfinite(value)
+        )
         if read:
             self.score_best = value if self.score_best is None else max(self.score_best, value)
         reached = self.score_best is not None and self.score_best >= t.target
         spent = counted and self.steps >= t.max_steps
-        ended, outcome = lookup(state, "terminal.isTerminal") is True, lookup(state, "terminal.outcome")
-        other_end = t.end_field not in ("", "terminal.isTerminal") and lookup(state, t.end_field) is True
-        if ended and outcome == "fail" and t.continue_on_fail and not (reached or spent or other_end):
+        ended, outcome = (
+            lookup(state, "terminal.isTerminal") is True,
+            lookup(state, "terminal.outcome"),
+        )
+        other_end = (
+            t.end_field not in ("", "terminal.isTerminal") and lookup(state, t.end_field) is True
+        )
+        if (
+            ended
+            and outcome == "fail"
+            and t.continue_on_fail
+            and not (reached or spent or other_end)
+        ):
             self.status, self.attempts = "fail", self.attempts + 1
             return True
         if reached or spent or ended or other_end:
             self.stopped = True
             by_end = outcome if ended and outcome in ("success", "fail") else t.terminal_status
             # as in GameWorld: a state without a score makes the result unknown, whatever else it says
-            self.status = "unknown" if not read else "success" if reached else "fail" if spent else by_end
+            self.status = (
+                "unknown" if not read else "success" if reached else "fail" if spent else by_end
+            )
         return False
 
 
 def contract_problems(host: Host) -> list[str]:
     """What a page lacks of the contract, one line each: methods, globals, fields of the state. Empty if nothing."""
-    found = [f"no gameAPI.{m}" for m in METHODS
-             if host.evaluate(f"typeof (window.gameAPI ?? {{}}).{m}") != "function"]
+    found = [
+        f"no gameAPI.{m}"
+        for m in METHODS
+        if host.evaluate(f"typeof (window.gameAPI ?? {{}}).{m}") != "function"
+    ]
     found += [f"no {g}" for g in GLOBALS if host.evaluate(f"typeof window.{g}") != "function"]
     if "no gameAPI.getState" in found:
         return found
@@ -168,7 +211,12 @@ class BrowserGame:
     tasks: dict[str, Task]
     track: Literal["official", "reactive"] = "reactive"
     label: str = "own runner, not GameWorld"
-    clip: tuple[int, int, int, int] | None = (0, runner.TOP, runner.WIDTH, runner.BOTTOM - runner.TOP)
+    clip: tuple[int, int, int, int] | None = (
+        0,
+        runner.TOP,
+        runner.WIDTH,
+        runner.BOTTOM - runner.TOP,
+    )
     shrink: Callable[[np.ndarray], np.ndarray] = runner.shrink
     limit_s: float = 90.0
     max_presses: int = 100
@@ -181,7 +229,9 @@ class BrowserGame:
         self.runs: list[dict[str, Any]] = []
         self.times: dict[str, list[float]] = {k: [] for k in (*STAGES, "all")}
         self.judge: Judge | None = None
-        self._captured: tuple[float, float] | None = None  # when the last picture was asked for, when it was ready
+        self._captured: tuple[float, float] | None = (
+            None  # when the last picture was asked for, when it was ready
+        )
         self._down, self._closed = False, False
 
     def reset(self, task: str, seed: int) -> np.ndarray:
@@ -209,16 +259,25 @@ class BrowserGame:
     def _restart(self, seed: int | None = None) -> None:
         """Let the game start over and wait until it can be played."""
         self._release()
-        self.host.evaluate("(seed) => { if (seed !== null) window.__resetRandomSeed?.(seed); "
-                           "return gameAPI.reset({}); }", seed)
+        self.host.evaluate(
+            "(seed) => { if (seed !== null) window.__resetRandomSeed?.(seed); "
+            "return gameAPI.reset({}); }",
+            seed,
+        )
         for _ in range(600):
             state = self._state()
             actionable = lookup(state, "is_actionable")
-            if actionable is True or actionable is None and lookup(state, "status") in ("ready", "playing"):
+            if (
+                actionable is True
+                or actionable is None
+                and lookup(state, "status") in ("ready", "playing")
+            ):
                 return
             self.host.wait(0.1)
-        raise UserError(f"the game cannot be played 60 s after its reset: status {lookup(state, 'status')!r}; does the "
-                        "page work when you open it by hand?")
+        raise UserError(
+            f"the game cannot be played 60 s after its reset: status {lookup(state, 'status')!r}; does the "
+            "page work when you open it by hand?"
+        )
 
     def observe(self) -> tuple[np.ndarray, float]:
         """The frame that the page shows now, and the time at which it was asked for, in s."""
@@ -242,8 +301,9 @@ class BrowserGame:
         self._down = True
         self._presses += 1
 
-    def step(self, action: bool | int, wait_s: float | None = None
-             ) -> tuple[np.ndarray, float, bool, bool, dict[str, Any]]:
+    def step(
+        self, action: bool | int, wait_s: float | None = None
+    ) -> tuple[np.ndarray, float, bool, bool, dict[str, Any]]:
         """Do what was decided on the last frame: frame, gain of score, terminated, truncated, info.
 
         Args:
@@ -254,11 +314,17 @@ class BrowserGame:
             UserError: before ``reset``, or after the end of the run.
         """
         if self.judge is None or self.judge.stopped:
-            raise UserError("step: got a run that has ended or not begun, expected a call of reset before it")
+            raise UserError(
+                "step: got a run that has ended or not begun, expected a call of reset before it"
+            )
         task, decided = self.judge.task, self.now()
         if self._captured:
             self.times["policy"].append(decided - self._captured[1])
-        pressed = bool(action) and not self._down and (self.track == "official" or self._presses < self.max_presses)
+        pressed = (
+            bool(action)
+            and not self._down
+            and (self.track == "official" or self._presses < self.max_presses)
+        )
         if pressed:
             self._press()
             done = self.now()
@@ -278,13 +344,23 @@ class BrowserGame:
         best, before = self.judge.score_best, self._last
         gain = 0.0 if best is None else best - (task.start if before is None else before)
         self._last = best
-        truncated = not self.judge.stopped and self.track == "reactive" and self.now() - self._started >= self.limit_s
+        truncated = (
+            not self.judge.stopped
+            and self.track == "reactive"
+            and self.now() - self._started >= self.limit_s
+        )
         if not counted:
             self.judge.steps += 1
         if truncated:
             self.judge.stopped, self.judge.status = True, "fail"
-        info = {"pressed": pressed, "crashed": again, "status": self.judge.status, "score_best": best,
-                "steps": self.judge.steps, "presses": self._presses}
+        info = {
+            "pressed": pressed,
+            "crashed": again,
+            "status": self.judge.status,
+            "score_best": best,
+            "steps": self.judge.steps,
+            "presses": self._presses,
+        }
         if self.track == "official" and not self.judge.stopped:
             self.host.wait(SLEEP_S)
         ended = self.judge.stopped
@@ -298,10 +374,21 @@ class BrowserGame:
         if judge is None or any(r["judge"] is judge for r in self.runs):
             return
         self._release()
-        self.runs.append({"judge": judge, "task": judge.task.task_id, "seed": self._seed, "success":
-                          judge.status == "success", "progress": judge.progress, "score_best": judge.score_best,
-                          "steps": judge.steps, "presses": self._presses, "attempts": judge.attempts,
-                          "status": judge.status, "play_s": self.now() - self._started})
+        self.runs.append(
+            {
+                "judge": judge,
+                "task": judge.task.task_id,
+                "seed": self._seed,
+                "success": judge.status == "success",
+                "progress": judge.progress,
+                "score_best": judge.score_best,
+                "steps": judge.steps,
+                "presses": self._presses,
+                "attempts": judge.attempts,
+                "status": judge.status,
+                "play_s": self.now() - self._started,
+            }
+        )
 
     def score(self) -> dict[str, Any]:
         """Equation (2) over all runs so far, the one that stands included, and the latencies in ms.
@@ -312,15 +399,30 @@ class BrowserGame:
         self._finish()
         runs = [{k: v for k, v in r.items() if k != "judge"} for r in self.runs]
         steps, play = sum(r["steps"] for r in runs), sum(r["play_s"] for r in runs)
-        return {"game": self.label, "track": f"RT-{self.track}", "n": len(runs),
-                "SR": float(np.mean([r["success"] for r in runs])) if runs else 0.0,
-                "PG": float(np.mean([r["progress"] for r in runs])) if runs else 0.0,
-                "score_best": max((r["score_best"] for r in runs if r["score_best"] is not None), default=None),
-                "steps": steps, "presses": sum(r["presses"] for r in runs), "play_s": play,
-                "s_per_step": play / steps if steps else 0.0,
-                "latency": {k: {"p50": 1000 * float(np.percentile(v, 50)), "p95": 1000 * float(np.percentile(v, 95)),
-                                "n": len(v)} for k, v in self.times.items() if v},
-                "runs": runs}
+        return {
+            "game": self.label,
+            "track": f"RT-{self.track}",
+            "n": len(runs),
+            "SR": float(np.mean([r["success"] for r in runs])) if runs else 0.0,
+            "PG": float(np.mean([r["progress"] for r in runs])) if runs else 0.0,
+            "score_best": max(
+                (r["score_best"] for r in runs if r["score_best"] is not None), default=None
+            ),
+            "steps": steps,
+            "presses": sum(r["presses"] for r in runs),
+            "play_s": play,
+            "s_per_step": play / steps if steps else 0.0,
+            "latency": {
+                k: {
+                    "p50": 1000 * float(np.percentile(v, 50)),
+                    "p95": 1000 * float(np.percentile(v, 95)),
+                    "n": len(v),
+                }
+                for k, v in self.times.items()
+                if v
+            },
+            "runs": runs,
+        }
 
     def close(self) -> None:
         """End browser and server; may be called twice."""
@@ -340,9 +442,20 @@ class BrowserGame:
 def own_tasks() -> dict[str, Task]:
     """The task table of ``games/runner``."""
     table = json.loads((runner.page_folder() / "tasks.json").read_text(encoding="utf-8"))
-    return {row["task_id"]: Task(row["task_id"], row["target"], table["start"], table["max_steps"], table["hold_s"],
-                                 table["keys"][0], table["score_field"], table["end_field"],
-                                 continue_on_fail=table["continue_on_fail"]) for row in table["tasks"]}
+    return {
+        row["task_id"]: Task(
+            row["task_id"],
+            row["target"],
+            table["start"],
+            table["max_steps"],
+            table["hold_s"],
+            table["keys"][0],
+            table["score_field"],
+            table["end_field"],
+            continue_on_fail=table["continue_on_fail"],
+        )
+        for row in table["tasks"]
+    }
 
 
 def own_game(track: str = "reactive", browser: Path | None = None, **options: Any) -> BrowserGame:
@@ -357,24 +470,38 @@ def gameworld_tasks(folder: Path, game: str) -> tuple[dict[str, Task], Path]:
         UserError: a folder, a file, a field or the package pyyaml is missing.
     """
     if not folder.is_dir():
-        raise UserError(f"--gameworld: got {folder}, which is no folder; clone GameWorld and its games, and name the "
-                        "clone")
+        raise UserError(
+            f"--gameworld: got {folder}, which is no folder; clone GameWorld and its games, and name the "
+            "clone"
+        )
     try:
         import yaml
     except ImportError as e:
-        raise UserError("the package pyyaml is missing, which reads GameWorld's catalog; install it with "
-                        "'uv pip install pyyaml'") from e
+        raise UserError(
+            "the package pyyaml is missing, which reads GameWorld's catalog; install it with "
+            "'uv pip install pyyaml'"
+        ) from e
     rules = folder / "catalog" / "games" / f"{game}.yaml"
     tasks = sorted((folder / "catalog" / "tasks" / game).glob("*.yaml"))
     if not rules.is_file() or not tasks:
-        known = ", ".join(sorted(p.stem for p in rules.parent.glob("*.yaml"))) or "none: is it a clone of GameWorld?"
-        raise UserError(f"--game: got {game!r}, which the catalog in {folder} does not hold; it holds {known}")
+        known = (
+            ", ".join(sorted(p.stem for p in rules.parent.glob("*.yaml")))
+            or "none: is it a clone of GameWorld?"
+        )
+        raise UserError(
+            f"--game: got {game!r}, which the catalog in {folder} does not hold; it holds {known}"
+        )
     # the games are a repository of their own; it may have been cloned with one folder 'benchmark' more
-    places = [folder / "games" / "benchmark" / game, folder / "games" / "benchmark" / "benchmark" / game]
+    places = [
+        folder / "games" / "benchmark" / game,
+        folder / "games" / "benchmark" / "benchmark" / game,
+    ]
     page = next((p for p in places if (p / "index.html").is_file()), None)
     if page is None:
-        raise UserError(f"got no index.html of {game}: looked in {places[0]} and {places[1]}; clone GameWorld's games "
-                        f"into {folder / 'games' / 'benchmark'}")
+        raise UserError(
+            f"got no index.html of {game}: looked in {places[0]} and {places[1]}; clone GameWorld's games "
+            f"into {folder / 'games' / 'benchmark'}"
+        )
     found = {}
     for path in [rules, *tasks]:
         try:
@@ -385,34 +512,65 @@ def gameworld_tasks(folder: Path, game: str) -> tuple[dict[str, Task], Path]:
                 continue
             judged = row["evaluator_config"]
             found[row["task_id"]] = Task(
-                row["task_id"], float(row["task_target_score_field"]), float(row.get("task_start_score_field", 0)),
-                int(row["max_steps"]), hold, allowed[0], judged["score_field"], judged.get("end_field", ""),
-                str(judged.get("terminal_status", "unknown")), bool(row.get("continue_on_fail", True)))
+                row["task_id"],
+                float(row["task_target_score_field"]),
+                float(row.get("task_start_score_field", 0)),
+                int(row["max_steps"]),
+                hold,
+                allowed[0],
+                judged["score_field"],
+                judged.get("end_field", ""),
+                str(judged.get("terminal_status", "unknown")),
+                bool(row.get("continue_on_fail", True)),
+            )
         except Exception as e:
-            raise UserError(f"{path} is not as expected ({type(e).__name__}: {e}); this bridge was written to "
-                            "GameWorld's catalog of May 2026") from e
+            raise UserError(
+                f"{path} is not as expected ({type(e).__name__}: {e}); this bridge was written to "
+                "GameWorld's catalog of May 2026"
+            ) from e
     return found, page
 
 
-def gameworld_game(folder: Path, game: str, track: str = "reactive", browser: Path | None = None, seed: int = 42,
-                   **options: Any) -> BrowserGame:
+def gameworld_game(
+    folder: Path,
+    game: str,
+    track: str = "reactive",
+    browser: Path | None = None,
+    seed: int = 42,
+    **options: Any,
+) -> BrowserGame:
     """A game of the user's own clone of GameWorld. Not run against the real games: see the head of this file.
 
     The clone's page scripts (clock, seeded Math.random) are installed as its runtime does, from the clone.
     """
     tasks, page = gameworld_tasks(folder, game)
     scripts = []
-    for name, mark, value in (("dynamic_speed_control.js", "__INITIAL_SPEED_MULTIPLIER__", 1.0),
-                              ("deterministic_random.js", "__RANDOM_SEED__", seed)):
+    for name, mark, value in (
+        ("dynamic_speed_control.js", "__INITIAL_SPEED_MULTIPLIER__", 1.0),
+        ("deterministic_random.js", "__RANDOM_SEED__", seed),
+    ):
         path = folder / "env" / "browser_scripts" / name
         if not path.is_file():
             raise UserError(f"got no {path}; is {folder} a whole clone of GameWorld?")
         scripts.append(path.read_text(encoding="utf-8").replace(mark, json.dumps(value)))
-    return _open(page, tasks, track, browser, scripts, **{"clip": None, "label": f"GameWorld {game}", **options})
+    return _open(
+        page,
+        tasks,
+        track,
+        browser,
+        scripts,
+        **{"clip": None, "label": f"GameWorld {game}", **options},
+    )
 
 
-def _open(folder: Path, tasks: dict[str, Task], track: str, browser: Path | None, scripts: list[str] | None = None,
-          **options: Any) -> BrowserGame:
+def _open(
+    folder: Path,
+    tasks: dict[str, Task],
+    track: str,
+    browser: Path | None,
+    scripts: list[str] | None = None,
+    **options: Any,
+) -> BrowserGame:
     if track not in TRACKS:
         raise UserError(f"track: got {track!r}, allowed are {', '.join(TRACKS)}")
     with ExitStack() as stack:
@@ -423,7 +581,9 @@ def _open(folder: Path, tasks: dict[str, Task], track: str, browser: Path | None
         page.goto(address)
         lacking = [p for p in contract_problems(page) if "gameAPI" in p]
         if lacking:
-            raise UserError(f"the page in {folder} does not keep the contract: {'; '.join(lacking)}")
+            raise UserError(
+                f"the page in {folder} does not keep the contract: {'; '.join(lacking)}"
+            )
         page.evaluate("gameAPI.init({})")
         return BrowserGame(page, tasks, track, stack=stack.pop_all(), **options)  # type: ignore[arg-type]
     raise AssertionError("unreachable")

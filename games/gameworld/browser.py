@@ -22,15 +22,37 @@ from common.io import UserError
 
 import numpy as np
 
-NAMES = ("chromium", "chromium-browser", "google-chrome", "google-chrome-stable", "chrome", "msedge")
-PLACES = ("/usr/bin/chromium", "/Applications/Google Chrome.app/Contents/MacOS/Google Chrome",
-          "C:/Program Files/Google/Chrome/Application/chrome.exe")
-ARGS = ("--disable-gpu", "--disable-quic", "--no-first-run", "--disable-background-networking", "--disable-sync",
-        "--disable-component-update", "--disable-background-timer-throttling", "--disable-renderer-backgrounding",
-        "--disable-backgrounding-occluded-windows", "--force-device-scale-factor=1", "--force-color-profile=srgb",
-        "--hide-scrollbars")
-INSTALL = ("install one ('sudo apt-get install chromium' on Debian and Raspberry Pi OS, 'uv run playwright install "
-           "chromium' elsewhere), or name one with --browser PATH")
+NAMES = (
+    "chromium",
+    "chromium-browser",
+    "google-chrome",
+    "google-chrome-stable",
+    "chrome",
+    "msedge",
+)
+PLACES = (
+    "/usr/bin/chromium",
+    "/Applications/Google Chrome.app/Contents/MacOS/Google Chrome",
+    "C:/Program Files/Google/Chrome/Application/chrome.exe",
+)
+ARGS = (
+    "--disable-gpu",
+    "--disable-quic",
+    "--no-first-run",
+    "--disable-background-networking",
+    "--disable-sync",
+    "--disable-component-update",
+    "--disable-background-timer-throttling",
+    "--disable-renderer-backgrounding",
+    "--disable-backgrounding-occluded-windows",
+    "--force-device-scale-factor=1",
+    "--force-color-profile=srgb",
+    "--hide-scrollbars",
+)
+INSTALL = (
+    "install one ('sudo apt-get install chromium' on Debian and Raspberry Pi OS, 'uv run playwright install "
+    "chromium' elsewhere), or name one with --browser PATH"
+)
 
 
 def find_browser(path: Path | None = None) -> Path:
@@ -42,11 +64,15 @@ def find_browser(path: Path | None = None) -> Path:
     try:
         from playwright.sync_api import sync_playwright
     except ImportError as e:
-        raise UserError(f"the package playwright is missing ({e}); install it with 'uv sync', or with "
-                        "'uv pip install playwright==1.64.1'") from e
+        raise UserError(
+            f"the package playwright is missing ({e}); install it with 'uv sync', or with "
+            "'uv pip install playwright==1.64.1'"
+        ) from e
     if path is not None:
         if not path.is_file() or not os.access(path, os.X_OK):
-            raise UserError(f"--browser: got {path}, which is no program; name Chromium's, such as /usr/bin/chromium")
+            raise UserError(
+                f"--browser: got {path}, which is no program; name Chromium's, such as /usr/bin/chromium"
+            )
         return path
     places = [*filter(None, map(shutil.which, NAMES)), *PLACES]
     for place in map(Path, places):
@@ -56,7 +82,9 @@ def find_browser(path: Path | None = None) -> Path:
         own = Path(p.chromium.executable_path)
     if own.is_file():
         return own
-    raise UserError(f"got no browser: looked for {', '.join(NAMES)} and Playwright's own; {INSTALL}")
+    raise UserError(
+        f"got no browser: looked for {', '.join(NAMES)} and Playwright's own; {INSTALL}"
+    )
 
 
 @contextmanager
@@ -69,7 +97,9 @@ def served(folder: Path) -> Iterator[str]:
     if not (folder / "index.html").is_file():
         raise UserError(f"got no index.html in {folder}; name the folder of a game's page")
     server = ThreadingHTTPServer(("127.0.0.1", 0), partial(_Quiet, directory=str(folder)))
-    thread = threading.Thread(target=server.serve_forever, kwargs={"poll_interval": 0.1}, daemon=True)
+    thread = threading.Thread(
+        target=server.serve_forever, kwargs={"poll_interval": 0.1}, daemon=True
+    )
     thread.start()
     try:
         yield f"http://127.0.0.1:{server.server_address[1]}/"
@@ -109,10 +139,15 @@ class Page:
         self.refused: list[str] = []
         self._playwright = sync_playwright().start()
         try:
-            sandbox = [] if not sys.platform.startswith("linux") or os.geteuid() else ["--no-sandbox"]  # root: needed
-            self._browser = self._playwright.chromium.launch(executable_path=str(program), headless=True,
-                                                             args=[*ARGS, *sandbox])
-            context = self._browser.new_context(viewport={"width": width, "height": height}, service_workers="block")
+            sandbox = (
+                [] if not sys.platform.startswith("linux") or os.geteuid() else ["--no-sandbox"]
+            )  # root: needed
+            self._browser = self._playwright.chromium.launch(
+                executable_path=str(program), headless=True, args=[*ARGS, *sandbox]
+            )
+            context = self._browser.new_context(
+                viewport={"width": width, "height": height}, service_workers="block"
+            )
             context.route("**/*", self._guard)
             self.page = context.new_page()
             self._cdp = context.new_cdp_session(self.page)
@@ -144,7 +179,9 @@ class Page:
         try:
             self.page.goto(address, timeout=60_000)
         except Error as e:
-            raise UserError(f"cannot open {address}: {str(e).splitlines()[0]}; is it still served?") from e
+            raise UserError(
+                f"cannot open {address}: {str(e).splitlines()[0]}; is it still served?"
+            ) from e
 
     def evaluate(self, script: str, argument: Any = None) -> Any:
         """The value of a JavaScript expression, or of a function of ``argument``."""
@@ -160,7 +197,9 @@ class Page:
         """What the page shows now, as a PNG file, straight from Page.captureScreenshot."""
         options: dict[str, Any] = {"format": "png", "optimizeForSpeed": True}
         if clip:
-            options["clip"] = dict(zip(("x", "y", "width", "height"), clip, strict=True)) | {"scale": 1}
+            options["clip"] = dict(zip(("x", "y", "width", "height"), clip, strict=True)) | {
+                "scale": 1
+            }
         return base64.b64decode(self._cdp.send("Page.captureScreenshot", options)["data"])
 
     def key_down(self, key: str) -> None:
@@ -178,7 +217,9 @@ class Page:
     def close(self) -> None:
         """End the browser; may be called twice."""
         for end in (getattr(self, "_browser", None), self._playwright):
-            stop: Callable[[], None] | None = getattr(end, "close", None) or getattr(end, "stop", None)
+            stop: Callable[[], None] | None = getattr(end, "close", None) or getattr(
+                end, "stop", None
+            )
             if stop:
                 with suppress(Exception):
                     stop()

@@ -18,11 +18,15 @@ import numpy as np
 import torch
 from torch import nn
 
-ACTIONS = (0, 2, 3)  # of ALE's six for Pong: stay, up, down; the three others are the same with the fire button
+ACTIONS = (
+    0,
+    2,
+    3,
+)  # of ALE's six for Pong: stay, up, down; the three others are the same with the fire button
 SIZE = 84
-TOP = 13        # the score stands above this row
-THETA = 0.3     # threshold of a DVS pixel, in units of ln intensity
-STEP = 51       # grey levels of a map for each event: five events fill a byte
+TOP = 13  # the score stands above this row
+THETA = 0.3  # threshold of a DVS pixel, in units of ln intensity
+STEP = 51  # grey levels of a map for each event: five events fill a byte
 
 LEVEL = np.floor(lin_log(np.arange(256)) / THETA).astype(np.uint8)
 """ℓ of equation (2) for each grey level: how often an ideal DVS pixel has fired on its way there from black."""
@@ -47,10 +51,16 @@ class Pong:
             from ale_py import Action  # noqa: F401  (the emulator itself)
             from ale_py.vector_env import AtariVectorEnv
         except ImportError as e:
-            raise UserError(f"the Atari games are missing ({e}); install them with 'uv sync', or with "
-                            "'uv pip install ale-py==0.12.1 gymnasium==1.4.0'") from e
-        self.env = AtariVectorEnv("pong", num, stack_num=4, repeat_action_probability=sticky, num_threads=1)
-        self.stack = stand_still(self.env.reset(seed=seed)[0])  # (N, 4, 84, 84) grey, the newest last
+            raise UserError(
+                f"the Atari games are missing ({e}); install them with 'uv sync', or with "
+                "'uv pip install ale-py==0.12.1 gymnasium==1.4.0'"
+            ) from e
+        self.env = AtariVectorEnv(
+            "pong", num, stack_num=4, repeat_action_probability=sticky, num_threads=1
+        )
+        self.stack = stand_still(
+            self.env.reset(seed=seed)[0]
+        )  # (N, 4, 84, 84) grey, the newest last
         self.ended = np.zeros(num, bool)
 
     @property
@@ -104,8 +114,13 @@ def events(before: torch.Tensor, now: torch.Tensor) -> torch.Tensor:
 
 def see_events(grey: np.ndarray) -> torch.Tensor:
     """Pictures ``(B, n, 84, 84)``, the newest last → place, ON and OFF, ``(B, 3, 84, 84)`` uint8: equation (2)."""
-    parts = (torch.from_numpy(to_level(part)) for part in np.array_split(grey[:, -2:], -(-len(grey) // 1000)))
-    return torch.cat([events(level[:, 0], level[:, 1]) for level in parts])  # in parts, to save memory
+    parts = (
+        torch.from_numpy(to_level(part))
+        for part in np.array_split(grey[:, -2:], -(-len(grey) // 1000))
+    )
+    return torch.cat(
+        [events(level[:, 0], level[:, 1]) for level in parts]
+    )  # in parts, to save memory
 
 
 def see_places(grey: np.ndarray) -> torch.Tensor:
@@ -126,14 +141,20 @@ def see_deltas(grey: np.ndarray) -> torch.Tensor:
     return torch.stack((now, now - before, before - now), 1).clamp_(0, 255).to(torch.uint8)
 
 
-def see_by_sensor(grey: np.ndarray, pixel: Pixel, integrate: bool, fps: float = 15.0) -> torch.Tensor:
+def see_by_sensor(
+    grey: np.ndarray, pixel: Pixel, integrate: bool, fps: float = 15.0
+) -> torch.Tensor:
     """A whole game ``(n, 84, 84)`` through the DVS model of lesson 04: ``(n, 3, 84, 84)`` uint8.
 
     Args:
         integrate: place is the sum of all events since the start, as a chip that gets nothing but events has to make
             it; otherwise it is taken from the picture.
     """
-    dvs, maps, level = DVS(pixel), np.zeros((len(grey), 3, SIZE, SIZE), np.int64), to_level(grey).astype(np.int64)
+    dvs, maps, level = (
+        DVS(pixel),
+        np.zeros((len(grey), 3, SIZE, SIZE), np.int64),
+        to_level(grey).astype(np.int64),
+    )
     total = level[0] - board().numpy()
     for k, picture in enumerate(grey):
         e = dvs.step(picture, 1e6 * k / fps)
@@ -150,8 +171,15 @@ Eyes = Callable[[np.ndarray], torch.Tensor]
 Policy = Callable[[torch.Tensor], np.ndarray]
 
 
-def play(policy: Policy, games: int, seed: int, sticky: float, eyes: Eyes = see_events,
-         watch: Callable[[Pong, torch.Tensor, np.ndarray], None] | None = None, limit: int = 0) -> np.ndarray:
+def play(
+    policy: Policy,
+    games: int,
+    seed: int,
+    sticky: float,
+    eyes: Eyes = see_events,
+    watch: Callable[[Pong, torch.Tensor, np.ndarray], None] | None = None,
+    limit: int = 0,
+) -> np.ndarray:
     """One full game for each seed from ``seed`` on: the points ``(games,)``, −21 to 21.
 
     Args:
@@ -185,8 +213,14 @@ class Seen:
         return Seen(np.concatenate((self.grey, other.grey)), torch.cat((self.q, other.q)))
 
 
-def rollouts(teacher: nn.Module, n: int, seed: int, actor: Policy | None = None, eyes: Eyes = see_events,
-             noise: float = 0.05) -> Seen:
+def rollouts(
+    teacher: nn.Module,
+    n: int,
+    seed: int,
+    actor: Policy | None = None,
+    eyes: Eyes = see_events,
+    noise: float = 0.05,
+) -> Seen:
     """``n`` states of 16 games (2 for fewer than 256 states: a game takes 0.2 s to begin), half of them with sticky
     actions; ``actor`` plays, or the teacher, with some noise."""
     half = 8 if n >= 256 else 1
@@ -198,7 +232,9 @@ def rollouts(teacher: nn.Module, n: int, seed: int, actor: Policy | None = None,
             values = teacher(see_events(stack).float() / 255)
         grey[i : i + 2 * half], q[i : i + 2 * half] = stack[: n - i], values[: n - i]
         action = values.argmax(1).numpy() if actor is None else actor(eyes(stack))
-        action = np.where(rng.random(2 * half) < noise, rng.integers(0, len(ACTIONS), 2 * half), action)
+        action = np.where(
+            rng.random(2 * half) < noise, rng.integers(0, len(ACTIONS), 2 * half), action
+        )
         for w, a in zip(worlds, np.split(action, 2), strict=True):
             w.step(a)
     return Seen(grey, q)

@@ -22,12 +22,18 @@ class Replay:
         self.level = np.zeros((self.rows, envs, SIZE, SIZE), np.uint8)
         self.action = np.zeros((self.rows, envs), np.int64)
         self.reward = np.zeros((self.rows, envs), np.float32)
-        self.valid = np.zeros((self.rows, envs), bool)   # False: a restart, no transition
-        self.first = np.zeros((self.rows, envs), bool)   # the picture before belongs to another game
+        self.valid = np.zeros((self.rows, envs), bool)  # False: a restart, no transition
+        self.first = np.zeros((self.rows, envs), bool)  # the picture before belongs to another game
         self.count, self.rng = 0, np.random.default_rng(seed)
 
-    def add(self, level: np.ndarray, first: np.ndarray, action: np.ndarray, reward: np.ndarray,
-            restarted: np.ndarray) -> None:
+    def add(
+        self,
+        level: np.ndarray,
+        first: np.ndarray,
+        action: np.ndarray,
+        reward: np.ndarray,
+        restarted: np.ndarray,
+    ) -> None:
         """What was seen, whether a game had just begun, what was done, what it brought, whether it was a restart."""
         i = self.count % self.rows
         self.level[i], self.first[i], self.action[i] = level, first, action
@@ -42,10 +48,16 @@ class Replay:
     def draw(self, batch: int, n: int, gamma: float) -> dict[str, Any]:
         """``batch`` transitions over ``n`` steps: ``s`` and ``s2`` (pictures before and now), ``a``, ``r`` = Σ γᵏ·r_k,
         and ``go``: γⁿ, or 0 if a point was made on the way."""
-        oldest, newest = max(1, self.count - self.rows + 1), self.count - 1 - n  # those that are still whole
+        oldest, newest = (
+            max(1, self.count - self.rows + 1),
+            self.count - 1 - n,
+        )  # those that are still whole
         t, e = np.empty(0, np.int64), np.empty(0, np.int64)
         while len(t) < batch:
-            t_, e_ = self.rng.integers(oldest, newest + 1, batch), self.rng.integers(0, self.level.shape[1], batch)
+            t_, e_ = (
+                self.rng.integers(oldest, newest + 1, batch),
+                self.rng.integers(0, self.level.shape[1], batch),
+            )
             ok = self.valid[t_ % self.rows, e_]
             t, e = np.concatenate((t, t_[ok])), np.concatenate((e, e_[ok]))
         t, e = t[:batch], e[:batch]
@@ -60,8 +72,13 @@ class Replay:
             before = np.where(self.first[s % self.rows, e], s, s - 1)
             return tuple(torch.from_numpy(self.level[i % self.rows, e]) for i in (before, s))  # type: ignore[return-value]
 
-        return {"s": seen(t), "s2": seen(t + n), "a": torch.from_numpy(self.action[t % self.rows, e]),
-                "r": torch.from_numpy(total), "go": torch.from_numpy(alive * discount)}
+        return {
+            "s": seen(t),
+            "s2": seen(t + n),
+            "a": torch.from_numpy(self.action[t % self.rows, e]),
+            "r": torch.from_numpy(total),
+            "go": torch.from_numpy(alive * discount),
+        }
 
 
 def read_state(path: Path) -> dict[str, Any]:
@@ -74,10 +91,14 @@ def read_state(path: Path) -> dict[str, Any]:
         state = torch.load(path, weights_only=True)
         missing = {"net", "target", "optimizer", "done", "best", "log"} - state.keys()
     except Exception as e:
-        raise UserError(f"{path} is damaged ({type(e).__name__}); remove it and start without --resume") from e
+        raise UserError(
+            f"{path} is damaged ({type(e).__name__}); remove it and start without --resume"
+        ) from e
     if missing:
-        raise UserError(f"{path} holds no training: {', '.join(sorted(missing))} missing; remove it and start without "
-                        "--resume")
+        raise UserError(
+            f"{path} holds no training: {', '.join(sorted(missing))} missing; remove it and start without "
+            "--resume"
+        )
     return state
 
 

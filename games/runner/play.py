@@ -47,16 +47,26 @@ class World:
         UserError: a range is empty or below its limit.
     """
 
-    def __init__(self, seeds: Iterable[int], interval: Range = INTERVAL, latency: Range = LATENCY,
-                 hold: int | None = None, seed: int = 0) -> None:
+    def __init__(
+        self,
+        seeds: Iterable[int],
+        interval: Range = INTERVAL,
+        latency: Range = LATENCY,
+        hold: int | None = None,
+        seed: int = 0,
+    ) -> None:
         for name, (low, high), least in (("interval", interval, 1), ("latency", latency, 0)):
             if not least <= low <= high:
-                raise UserError(f"{name}: got {low} to {high} ticks, allowed is {least} and more, the smaller first")
+                raise UserError(
+                    f"{name}: got {low} to {high} ticks, allowed is {least} and more, the smaller first"
+                )
         if hold is not None and hold < 1:
             raise UserError(f"hold: got {hold} ticks, allowed is 1 and more")
         self.games, self.rng = Games(seeds), np.random.default_rng(seed)
         self.interval, self.latency, self.hold = interval, latency, hold
-        self._line = np.zeros((len(self.games), latency[1] + interval[1] + 1), bool)  # the key at each coming tick
+        self._line = np.zeros(
+            (len(self.games), latency[1] + interval[1] + 1), bool
+        )  # the key at each coming tick
         self._held = np.zeros(len(self.games), np.int64)
         self.ticks, self.late = 0, np.full(len(self.games), -1)
         self._draw()
@@ -78,7 +88,9 @@ class World:
         self._line = np.where(coming, keys[:, None], self._line)
         for k in range(self.ticks):
             self.games.step(self._key(self._line[:, k]))
-        self._line = np.concatenate((self._line[:, self.ticks:], np.repeat(self._line[:, -1:], self.ticks, 1)), 1)
+        self._line = np.concatenate(
+            (self._line[:, self.ticks :], np.repeat(self._line[:, -1:], self.ticks, 1)), 1
+        )
         self._draw()
 
     def _key(self, wanted: np.ndarray) -> np.ndarray:
@@ -108,7 +120,9 @@ def planner(world: World) -> np.ndarray:
     games = world.planned(round(sum(world.latency) / 2))
     x, kind = (a[:, 0] for a in games.ahead(1))
     first, last = window(kind, games.speed)
-    left = (x - PLAYER_W) / games.speed - sum(world.interval) / 4  # half an interval: the next decision comes later
+    left = (x - PLAYER_W) / games.speed - sum(
+        world.interval
+    ) / 4  # half an interval: the next decision comes later
     return _STANDS[kind] & (games.y == 0) & (left <= (first + last) / 2)
 
 
@@ -125,15 +139,20 @@ def at_random(rate: float = 0.05, seed: int = 0) -> Player:
 
 def by_pixels(reach: float = 90.0) -> Player:
     """A rule on the frame alone: jump when something stands within ``reach`` px before the runner."""
-    row = (GROUND - 24 - TOP) // CELL  # just above the ground: all that stands is there, and nothing that hangs
+    row = (
+        GROUND - 24 - TOP
+    ) // CELL  # just above the ground: all that stands is there, and nothing that hangs
     first = int(np.ceil((PLAYER_X + PLAYER_W) / CELL))
     columns = slice(first, max(first + 1, int((PLAYER_X + PLAYER_W + reach) // CELL)))
     body = (GROUND - PLAYER_H - TOP) // CELL + 1
 
     def act(world: World) -> np.ndarray:
         frame = world.frame()
-        ground = frame[:, body, PLAYER_X // CELL] < 200  # the runner is where it stands, not in the air
+        ground = (
+            frame[:, body, PLAYER_X // CELL] < 200
+        )  # the runner is where it stands, not in the air
         return ground & (frame[:, row, columns] < 150).any(1)
+
     return act
 
 

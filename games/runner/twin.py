@@ -43,21 +43,38 @@ class Kind:
     top: int
 
 
-KINDS = (Kind("stub", 32, 0, 48), Kind("post", 32, 0, 96), Kind("wall", 96, 0, 64), Kind("row", 128, 0, 40),
-         Kind("beam", 128, 88, 232))
+KINDS = (
+    Kind("stub", 32, 0, 48),
+    Kind("post", 32, 0, 96),
+    Kind("wall", 96, 0, 64),
+    Kind("row", 128, 0, 40),
+    Kind("beam", 128, 88, 232),
+)
 DEAL = (0, 0, 1, 1, 2, 3, 4, 4)  # a beam is passed without a jump; two of eight things are beams
-COLOURS = {"sky": "#f2efe6", "ground": "#2b2d42", "notch": "#8d99ae", "player": "#e07a1f", "eye": "#ffffff",
-           "stand": "#1d3557", "hang": "#6a040f"}
+COLOURS = {
+    "sky": "#f2efe6",
+    "ground": "#2b2d42",
+    "notch": "#8d99ae",
+    "player": "#e07a1f",
+    "eye": "#ffffff",
+    "stand": "#1d3557",
+    "hang": "#6a040f",
+}
 NOTCH = {"period": 128, "w": 64, "y": 616, "h": 8}
 EYE = {"x": 26, "y": 10, "size": 8}
 
-CELL = 16            # px of the page that one pixel of a frame covers, in x and y
-TOP, BOTTOM = 256, 640  # the rows of the page that a frame shows: from the highest jump to just below the ground
+CELL = 16  # px of the page that one pixel of a frame covers, in x and y
+TOP, BOTTOM = (
+    256,
+    640,
+)  # the rows of the page that a frame shows: from the highest jump to just below the ground
 ROWS, COLUMNS = (BOTTOM - TOP) // CELL, WIDTH // CELL
 
-_W, _BOTTOM, _TOP = (np.array([getattr(k, name) for k in KINDS], np.float64) for name in ("w", "bottom", "top"))
-_SEEN = 6            # things that a picture can show: one behind the runner, five from there on
-_FAR = -1e9          # where the thing before the first one stands, that nobody meets
+_W, _BOTTOM, _TOP = (
+    np.array([getattr(k, name) for k in KINDS], np.float64) for name in ("w", "bottom", "top")
+)
+_SEEN = 6  # things that a picture can show: one behind the runner, five from there on
+_FAR = -1e9  # where the thing before the first one stands, that nobody meets
 
 
 # ------------------------------------------------------------------------------------ chance
@@ -94,10 +111,16 @@ def check_seeds(seeds: Iterable[int]) -> np.ndarray:
         UserError: there is none, or one is not a whole number of 32 bits.
     """
     found = list(seeds)
-    bad = [s for s in found if isinstance(s, bool) or not isinstance(s, (int, np.integer)) or not 0 <= s < 2**32]
+    bad = [
+        s
+        for s in found
+        if isinstance(s, bool) or not isinstance(s, (int, np.integer)) or not 0 <= s < 2**32
+    ]
     if bad or not found:
-        raise UserError(f"seeds of the runner: got {bad[0] if bad else 'none'}, allowed are one or more whole numbers "
-                        "from 0 to 4294967295")
+        raise UserError(
+            f"seeds of the runner: got {bad[0] if bad else 'none'}, allowed are one or more whole numbers "
+            "from 0 to 4294967295"
+        )
     return np.array(found, np.uint32)
 
 
@@ -122,7 +145,10 @@ class Games:
         self.tick, self.dead = np.zeros(b, np.int64), np.zeros(b, bool)
         self._stream, self._end = Stream(self.seeds), np.full(b, FIRST)
         self._x, self._kind = np.full((b, 1), _FAR), np.zeros((b, 1), np.int64)
-        self._rows, self._near = np.arange(b), np.ones(b, np.int64)  # the first thing whose end is still ahead
+        self._rows, self._near = (
+            np.arange(b),
+            np.ones(b, np.int64),
+        )  # the first thing whose end is still ahead
         self._extend()
         self._next()
 
@@ -171,7 +197,9 @@ class Games:
         """The next things, that under the runner included: left edge from the runner's left edge, in px, and kind:
         ``(B, things)`` each, at most 5."""
         which = self._near[:, None] + np.arange(things)
-        return self._x[self._rows[:, None], which] - self.distance[:, None], self._kind[self._rows[:, None], which]
+        return self._x[self._rows[:, None], which] - self.distance[:, None], self._kind[
+            self._rows[:, None], which
+        ]
 
     def step(self, jump: np.ndarray) -> None:
         """One tick. ``jump (B,)``: the key is down, or was pressed since the last tick."""
@@ -185,31 +213,43 @@ class Games:
         self.distance += self.speed * alive
         self.tick += alive
         passed = alive & (self._to <= self.distance)
-        if passed.any():  # things stand further apart than one tick reaches: one at a time is enough
+        if (
+            passed.any()
+        ):  # things stand further apart than one tick reaches: one at a time is enough
             self._near += passed
             self._next()
-        self.dead |= alive & (self._from < self.distance + PLAYER_W) & (self.y < self._high) & (
-            self.y + PLAYER_H > self._low)
+        self.dead |= (
+            alive
+            & (self._from < self.distance + PLAYER_W)
+            & (self.y < self._high)
+            & (self.y + PLAYER_H > self._low)
+        )
 
     def render(self) -> np.ndarray:
         """What the page shows, as its screenshot comes out of ``shrink``: ``(B, 24, 80)`` uint8."""
-        which = (self._near - 1)[:, None] + np.arange(_SEEN)                                     # (B, 6)
+        which = (self._near - 1)[:, None] + np.arange(_SEEN)  # (B, 6)
         x, kind = self._x[self._rows[:, None], which], self._kind[self._rows[:, None], which]
         left = np.floor(np.maximum(x - self.distance[:, None], _FAR) + 0.5) + PLAYER_X
-        things = np.matmul(_LOOKS[kind].transpose(0, 2, 1), _overlap(left, _W[kind], _LEFTS))    # (B, 24, 80)
+        things = np.matmul(
+            _LOOKS[kind].transpose(0, 2, 1), _overlap(left, _W[kind], _LEFTS)
+        )  # (B, 24, 80)
         high = np.floor(self.y + 0.5).astype(np.int64)
         shift = np.floor(self.distance + 0.5).astype(np.int64) % NOTCH["period"]
         total = _BOARDS[shift] + things + _RUNNERS[high]
-        if (hit := np.flatnonzero(self.dead)).size:  # only who has crashed covers a part of something
+        if (
+            hit := np.flatnonzero(self.dead)
+        ).size:  # only who has crashed covers a part of something
             total[hit] -= self._covered(hit, left[hit, 1], high[hit])
         return ((total.astype(np.int32) + CELL * CELL // 2) // (CELL * CELL)).astype(np.uint8)
-
 
     def _covered(self, hit: np.ndarray, left: np.ndarray, high: np.ndarray) -> np.ndarray:
         """What the thing that each run of ``hit (n,)`` crashed into adds where the runner stands before it:
         ``(n, 24, 80)``."""
         low, top = self._low[hit], self._high[hit]
-        a, b = np.maximum(left, PLAYER_X), np.minimum(left + self._to[hit] - self._from[hit], PLAYER_X + PLAYER_W)
+        a, b = (
+            np.maximum(left, PLAYER_X),
+            np.minimum(left + self._to[hit] - self._from[hit], PLAYER_X + PLAYER_W),
+        )
         under, over = np.maximum(low, high), np.minimum(top, high + PLAYER_H)
         grey = np.where(low > 0, _grey("hang"), _grey("stand")) - _grey("sky")
         down = _overlap(GROUND - over, np.maximum(over - under, 0), _UPPERS)
@@ -235,7 +275,7 @@ def key_ticks(log: Sequence[Sequence[int]], ticks: int) -> np.ndarray:
     jump, since = np.zeros(ticks, bool), None
     for tick, down in log:
         if down:
-            jump[tick:tick + 1] = True  # a press counts even if it was over before the tick
+            jump[tick : tick + 1] = True  # a press counts even if it was over before the tick
             since = tick if since is None else since
         elif since is not None:
             jump[since:tick] = True
@@ -250,7 +290,7 @@ def key_ticks(log: Sequence[Sequence[int]], ticks: int) -> np.ndarray:
 
 def grey_of(colour: str) -> int:
     """The grey level of a colour ``#rrggbb``, as Pillow's ``convert("L")`` rounds it."""
-    r, g, b = (int(colour[i:i + 2], 16) for i in (1, 3, 5))
+    r, g, b = (int(colour[i : i + 2], 16) for i in (1, 3, 5))
     return (19595 * r + 38470 * g + 7471 * b + 0x8000) >> 16
 
 
@@ -265,8 +305,10 @@ def shrink(grey: np.ndarray) -> np.ndarray:
     if grey.shape == (HEIGHT, WIDTH):
         grey = grey[TOP:BOTTOM]
     if grey.shape != (BOTTOM - TOP, WIDTH):
-        raise UserError(f"screenshot of the runner: got {' × '.join(map(str, grey.shape))} pixels (height × width), "
-                        f"expected {HEIGHT} × {WIDTH}; open the page in a window of that size, without zoom")
+        raise UserError(
+            f"screenshot of the runner: got {' × '.join(map(str, grey.shape))} pixels (height × width), "
+            f"expected {HEIGHT} × {WIDTH}; open the page in a window of that size, without zoom"
+        )
     total = grey.reshape(ROWS, CELL, COLUMNS, CELL).sum((1, 3), dtype=np.int64)
     return ((total + CELL * CELL // 2) // (CELL * CELL)).astype(np.uint8)
 
@@ -289,11 +331,11 @@ def _grey(name: str) -> int:
 def _board() -> np.ndarray:
     """Sums of grey levels by cell of sky and ground, for each shift of its notches: ``(128, 24, 80)`` float32."""
     sky, ground, notch = _grey("sky"), _grey("ground"), _grey("notch")
-    down = _overlap(GROUND, HEIGHT - GROUND, _UPPERS)                                            # (24,)
+    down = _overlap(GROUND, HEIGHT - GROUND, _UPPERS)  # (24,)
     plain = (CELL * CELL * sky + CELL * down * (ground - sky))[:, None]
     period = NOTCH["period"]
-    lefts = np.arange(0, WIDTH + period, period) - np.arange(period)[:, None]                    # (128, 11)
-    across = _overlap(lefts, NOTCH["w"], _LEFTS).sum(1)                                          # (128, 80)
+    lefts = np.arange(0, WIDTH + period, period) - np.arange(period)[:, None]  # (128, 11)
+    across = _overlap(lefts, NOTCH["w"], _LEFTS).sum(1)  # (128, 80)
     rows = _overlap(NOTCH["y"], NOTCH["h"], _UPPERS)
     return (plain + (notch - ground) * rows[:, None] * across[:, None, :]).astype(np.float32)
 
@@ -302,14 +344,22 @@ def _runner() -> np.ndarray:
     """What the runner adds to the sums, for each height in whole pixels: ``(168, 24, 80)`` float32."""
     tops = GROUND - PLAYER_H - np.arange(168)
     body = _overlap(tops, PLAYER_H, _UPPERS)[:, :, None] * _overlap(PLAYER_X, PLAYER_W, _LEFTS)
-    eye = _overlap(tops + EYE["y"], EYE["size"], _UPPERS)[:, :, None] * _overlap(PLAYER_X + EYE["x"], EYE["size"],
-                                                                                _LEFTS)
-    return (body * (_grey("player") - _grey("sky")) + eye * (_grey("eye") - _grey("player"))).astype(np.float32)
+    eye = _overlap(tops + EYE["y"], EYE["size"], _UPPERS)[:, :, None] * _overlap(
+        PLAYER_X + EYE["x"], EYE["size"], _LEFTS
+    )
+    return (
+        body * (_grey("player") - _grey("sky")) + eye * (_grey("eye") - _grey("player"))
+    ).astype(np.float32)
 
 
 _BOARDS, _RUNNERS = _board(), _runner()
-_LOOKS = np.stack([_overlap(GROUND - k.top, k.top - k.bottom, _UPPERS) * (_grey("hang" if k.bottom else "stand")
-                                                                          - _grey("sky")) for k in KINDS])  # (5, 24)
+_LOOKS = np.stack(
+    [
+        _overlap(GROUND - k.top, k.top - k.bottom, _UPPERS)
+        * (_grey("hang" if k.bottom else "stand") - _grey("sky"))
+        for k in KINDS
+    ]
+)  # (5, 24)
 
 
 def page_folder() -> Path:
@@ -320,6 +370,8 @@ def page_folder() -> Path:
     """
     for name in ("index.html", "runner.js", "tasks.json"):
         if not (FOLDER / name).is_file():
-            raise UserError(f"got no {name} in games/runner, which holds the runner's page; bring it back with "
-                            "'git checkout -- games/runner'")
+            raise UserError(
+                f"got no {name} in games/runner, which holds the runner's page; bring it back with "
+                "'git checkout -- games/runner'"
+            )
     return FOLDER
