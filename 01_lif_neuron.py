@@ -586,7 +586,7 @@ def plot_currents(r: dict[str, Any], cfg: Config) -> Figure:
         top.axhline(1, color="grey", linestyle=":", linewidth=1.3)
         spk = r["spk"][: cfg.num_steps, i]
         plots.label(top, "", "" if i else "I (rheobases)", f"{name}: {int(spk.sum())} spikes")
-        plots.membrane(ax, r["mem"][: cfg.num_steps, i], cfg.threshold, spk)
+        plots.membrane(ax, r["mem"][: cfg.num_steps, i], spk, cfg.threshold)
         plots.label(ax, "step", "" if i else "potential U")
     axes[1, 3].legend(loc="lower right", ncols=3, fontsize=7)
     axes[1, 0].set_ylim(-0.55 * cfg.threshold, 1.55 * cfg.threshold)
@@ -629,7 +629,7 @@ def plot_limits(r: dict[str, Any], cfg: Config) -> Figure:
     fig, axes = plots.figure(3, 1, (11, 7), title, sharex=True)
     for ax, name in zip(axes, ("LIF", "adapting", "bursting"), strict=True):
         plots.membrane(
-            ax, r[name]["mem"][: cfg.num_steps], cfg.threshold, r[name]["spk"][: cfg.num_steps]
+            ax, r[name]["mem"][: cfg.num_steps], r[name]["spk"][: cfg.num_steps], cfg.threshold
         )
         ax.plot(
             r[name]["w"][: cfg.num_steps] * cfg.threshold / 3,

@@ -222,7 +222,7 @@ def plot_swap(r: dict[str, Any]) -> Figure:
     fig, axes = plots.figure(2, 3, (13, 5.2), title, sharex=True, sharey="row")
     for (kind, scaled), (mem, spk) in r["mem"].items():
         ax = axes[int(scaled), list(MODELS).index(kind)]
-        plots.membrane(ax, mem, 1.0, spk, color=LOOK[kind][0])
+        plots.membrane(ax, mem, spk, 1.0, color=LOOK[kind][0])
         how = f"weights × {r['gain']['Leaky'] / r['gain'][kind]:.2g}" if scaled else "same weights"
         plots.label(
             ax,

@@ -661,7 +661,7 @@ def plot_adaptation(found: np.ndarray, cfg: Config) -> Figure:
             f"silence the threshold still stands at {threshold[559]:.2f}"
         ),
     )
-    plots.membrane(ax, mem, None, spk)
+    plots.membrane(ax, mem, spk, None)
     ax.plot(
         threshold,
         color=plots.RED,

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import importlib
 import json
 import os
 from collections.abc import Callable
@@ -29,6 +30,11 @@ def is_rank_zero() -> bool:
 def progress_allowed() -> bool:
     """A live line makes sense only in a terminal, and in one process."""
     return is_rank_zero() and console.is_terminal and "CI" not in os.environ
+
+
+def tutor(part: str) -> Any:
+    """A module of the tutor: it stands above this package and is looked up by name, when wanted."""
+    return importlib.import_module(f"tutor.{part}")
 
 
 def write_atomic(path: Path, content: bytes | str | Callable[[Path], object]) -> Path:

@@ -15,7 +15,6 @@ from __future__ import annotations
 import contextlib
 import dataclasses
 import functools
-import importlib
 import io
 import re
 import sys
@@ -24,7 +23,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, TypeVar
 
-from common.io import ROOT, UserError, is_rank_zero
+from common.io import ROOT, UserError, is_rank_zero, tutor
 from common.run import Run
 
 import torch
@@ -141,19 +140,6 @@ def section(function: Callable[..., Any]) -> Section:
     return Section(function)
 
 
-def scripts() -> list[str]:
-    """All lesson scripts in the order of the course, without ``.py``: the only list there is."""
-    names = [p.stem for p in ROOT.glob("*.py") if re.match(r"\d\d_|milestone_|capstone_", p.stem)]
-    return sorted(names, key=_place)
-
-
-def _place(name: str) -> str:
-    """The milestone stands between 09 and 10; capstone A, Pong, before capstone B."""
-    if name.startswith("milestone"):
-        return "09_z"
-    return name.replace("capstone_pong", "98").replace("capstone_gameworld", "99")
-
-
 # -------------------------------------------------------------------- from flags to a run
 
 
@@ -246,13 +232,17 @@ def start(
             allowed = ", ".join(map(str, numbers)) or "nothing: this script has no sections"
             raise UserError(f"--only: got {cfg.only}, allowed is {allowed}")
         if cfg.quiz:
-            _tutor("quiz").ask(script.stem, results_dir=cfg.out_dir, journal=_journal_path(cfg))
+            tutor("quiz").ask(script.stem, results_dir=cfg.out_dir, journal=_journal_path(cfg))
             return
         run = begin(cfg, script.stem, module.__doc__ or "", argv)
         main(cfg, run)
         run.finish()
         if is_rank_zero():
-            _ending(cfg, run)
+            if cfg.journal:
+                path = _journal_path(cfg)
+                tutor("journal").write_entry(run.metrics(), path)
+                run.print(f"journal    {path.name}: entry added; its findings are yours to write")
+            tutor("prompts").ending(run.name)
         if cfg.show:
             import matplotlib.pyplot as plt
 
@@ -295,28 +285,6 @@ def _is_out_of_memory(e: BaseException) -> bool:
     kinds = (MemoryError, torch.OutOfMemoryError)
     words = ("can't allocate memory", "out of memory", "not enough memory", "invalid buffer size")
     return isinstance(e, kinds) or any(w in str(e).lower() for w in words)
-
-
-def _ending(cfg: LessonConfig, run: Run) -> None:
-    """What to do now: the journal entry, the exercises, the quiz, the next script."""
-    if cfg.journal:
-        _tutor("journal").write_entry(run.metrics(), _journal_path(cfg))
-        run.print(
-            f"journal    {_journal_path(cfg).name}: entry added; the findings are yours to write"
-        )
-    exercises = sorted((ROOT / "exercises").glob(f"{run.name[:2]}[a-z]_*.py"))
-    for i, path in enumerate(exercises):
-        run.print(f"{'' if i else 'exercises':10} uv run exercises/{path.name}")
-    if (ROOT / "quizzes" / f"{run.name}.toml").is_file():
-        run.print(f"quiz       uv run {run.name}.py --quiz")
-    order = scripts()
-    if run.name in order[:-1]:
-        run.print(f"next       uv run {order[order.index(run.name) + 1]}.py")
-
-
-def _tutor(part: str) -> Any:
-    """A part of the tutor, which stands above this package and is therefore looked up by name."""
-    return importlib.import_module(f"tutor.{part}")
 
 
 def _shown_flags(argv: Sequence[str]) -> list[str]:

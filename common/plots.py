@@ -7,6 +7,7 @@ marker or dash as well wherever a figure may be printed in grey.
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from pathlib import Path
 from typing import Any
 
 import matplotlib.pyplot as plt
@@ -15,46 +16,16 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.ticker import LogLocator, MaxNLocator, NullFormatter, StrMethodFormatter
 
-BLACK, ORANGE, SKY, GREEN, YELLOW, BLUE, RED, PINK = (
-    "#000000",
-    "#E69F00",
-    "#56B4E9",
-    "#009E73",
-    "#F0E442",
-    "#0072B2",
-    "#D55E00",
-    "#CC79A7",
-)
+BLACK, ORANGE, SKY, GREEN = "#000000", "#E69F00", "#56B4E9", "#009E73"
+YELLOW, BLUE, RED, PINK = "#F0E442", "#0072B2", "#D55E00", "#CC79A7"
 COLOURS = (BLUE, RED, GREEN, ORANGE, PINK, SKY, BLACK)
 MARKERS = ("o", "s", "^", "D", "v", "P", "X")
 DASHES = ("-", "--", "-.", ":", (0, (5, 1, 1, 1, 1, 1)), (0, (1, 1)), (0, (7, 2)))
 
 
 def style() -> None:
-    """Set the course's look: called once by ``lesson.begin``."""
-    plt.rcParams.update(
-        {
-            "figure.dpi": 110,
-            "savefig.dpi": 150,
-            "figure.constrained_layout.use": True,
-            "font.size": 10,
-            "axes.titlesize": 10.5,
-            "axes.titleweight": "bold",
-            "axes.titlelocation": "left",
-            "figure.titlesize": 13,
-            "figure.titleweight": "bold",
-            "axes.spines.top": False,
-            "axes.spines.right": False,
-            "axes.grid": True,
-            "grid.alpha": 0.25,
-            "grid.linewidth": 0.6,
-            "lines.linewidth": 1.7,
-            "legend.frameon": False,
-            "legend.fontsize": 9,
-            "axes.prop_cycle": plt.cycler(color=COLOURS),
-            "image.cmap": "viridis",
-        }
-    )
+    """Set the course's look, ``course.mplstyle``: called once by ``lesson.begin``."""
+    plt.style.use(Path(__file__).with_name("course.mplstyle"))
 
 
 def figure(
@@ -68,6 +39,18 @@ def figure(
     fig, axes = plt.subplots(rows, cols, figsize=size or (4.4 * cols, 3.2 * rows), **subplots)
     if title:
         fig.suptitle(title, x=0.01, ha="left", wrap=True)
+    return fig, axes
+
+
+def stack(
+    rows: int, title: str = "", xlabel: str = "step", ylabel: str | None = None, height: float = 1.9
+) -> tuple[Figure, Any]:
+    """``rows`` panels above one another that share the time axis; ``ylabel`` names all of them."""
+    fig, axes = figure(rows, 1, (9.5, height * rows + 0.8), title, sharex=True)
+    axes = np.atleast_1d(axes)
+    axes[-1].set_xlabel(xlabel)
+    for ax in axes:
+        ax.set_ylabel(ylabel or "")
     return fig, axes
 
 
@@ -97,13 +80,13 @@ def raster(ax: Axes, spk: Any, *, dt: float = 1.0, color: str = BLACK, width: fl
 def membrane(
     ax: Axes,
     mem: Any,
-    threshold: float | None = 1.0,
     spk: Any = None,
+    threshold: float | None = 1.0,
     *,
     color: str = BLUE,
     name: str = "membrane U",
 ) -> None:
-    """Membrane trace ``mem (T,)`` with the threshold as a dashed line and the spikes ``spk (T,)`` as ticks above."""
+    """Membrane trace ``mem (T,)``, its spikes ``spk (T,)`` as ticks above, the threshold dashed."""
     mem = np.asarray(mem)
     ax.plot(mem, color=color, label=name)
     if threshold is not None:
@@ -111,14 +94,8 @@ def membrane(
     if spk is not None:
         t = np.nonzero(np.asarray(spk))[0]
         top = max(float(mem.max()), threshold or 0.0)
-        ax.plot(
-            t,
-            np.full(len(t), top * 1.08 if top > 0 else 0.1),
-            "|",
-            color=BLACK,
-            markersize=9,
-            label="spike",
-        )
+        height = top * 1.08 if top > 0 else 0.1
+        ax.plot(t, np.full(len(t), height), "|", color=BLACK, markersize=9, label="spike")
 
 
 def curves(

@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Any
 
 from common.claims import LEDGER, Claim, meets, plain, show_target, show_value
 from common.device import describe, peak_memory
-from common.io import console, is_rank_zero, save_weights, write_atomic, write_json
+from common.io import console, is_rank_zero, save_weights, tutor, write_atomic, write_json
 
 import torch
 from rich import box
@@ -119,11 +119,7 @@ class Run:
         """
         if not (self.cfg.predict and sys.stdin and sys.stdin.isatty() and is_rank_zero()):
             return
-        self.print(
-            "\n"
-            + textwrap.fill(f"? {question}", WIDTH, initial_indent="   ", subsequent_indent="     ")
-        )
-        guess = _ask(options, unit)
+        guess = tutor("prompts").predict(question, options, unit)
         if guess is not None:
             row = {"id": id, "section": self.section, "question": question, "guess": guess}
             self.predictions.append(row)
@@ -165,12 +161,11 @@ class Run:
         claim = Claim(id, text, float(value), unit, target, met, n, self.section, seeds)
         self.claims.append(claim)
         mark = {True: "✓", False: "✗", None: " "}[met]
-        words = textwrap.wrap(text, 44)
-        lines = [f"   {mark} {words[0]:<44} {show_value(claim.value, unit):>12}"]
-        if target:
-            judged = "target" if met is not None else "not judged; target"
-            lines[0] += f"  ({judged} {show_target(target, unit)})"
-        self.print("\n".join(lines + [f"     {w}" for w in words[1:]]))
+        first, *rest = textwrap.wrap(text, 40)
+        aim = f"  (target {show_target(target, unit)})" if met is not None else ""
+        self.print(f"   {mark} {first:<40} {show_value(claim.value, unit):>12}{aim}")
+        for line in rest:
+            self.print(f"     {line}")
         for row in self.predictions:
             if row["id"] == id and "measured" not in row:
                 row["measured"] = show_value(claim.value, unit)
@@ -180,7 +175,10 @@ class Run:
     def finding(self, text: str) -> None:
         """One sentence that a student could repeat, computed from what was measured."""
         self.findings.append({"section": self.section, "text": text})
-        hang = {"initial_indent": "   → ", "subsequent_indent": "     "}
+        self._wrapped("→ ", text)
+
+    def _wrapped(self, mark: str, text: str) -> None:
+        hang = {"initial_indent": "   " + mark, "subsequent_indent": " " * (3 + len(mark))}
         self.print(textwrap.fill(text, WIDTH, break_on_hyphens=False, **hang))
 
     def figure(self, fig: Figure, name: str, look: str = "") -> Path:
@@ -188,8 +186,10 @@ class Run:
 
         If this section used a stand-in data set, the figure's title line says so.
         """
-        used = set().union(*self._used.values()) if self.section is None else None
-        used = self._used.get(self.section, set()) if used is None else used
+        if self.section is None:
+            used = set().union(*self._used.values())
+        else:
+            used = self._used.get(self.section, set())
         if used:
             title = fig.get_suptitle()
             notice = f"stand-in data: {', '.join(sorted(used))}"
@@ -223,19 +223,13 @@ class Run:
     def ledger(self, **row: Any) -> None:
         """Add one trained network to the ledger; columns of ``LEDGER`` not given stay empty."""
         if unknown := set(row) - set(LEDGER):
-            raise ValueError(
-                f"ledger: got columns {sorted(unknown)}, unknown columns; allowed are {LEDGER}"
-            )
+            raise ValueError(f"ledger: unknown columns {sorted(unknown)}; allowed are {LEDGER}")
         self.ledger_rows.append({k: row[k] for k in LEDGER if k in row})
 
     def note(self, text: str) -> None:
         """Say beside the results what a reader must know, above all why a target was missed."""
         self.extra["note"] = f"{self.extra['note']} {text}" if "note" in self.extra else text
-        self.print(
-            textwrap.fill(
-                f"note  {text}", WIDTH, initial_indent="   ", subsequent_indent="         "
-            )
-        )
+        self._wrapped("note  ", text)
 
     def checkpoint(self, net: torch.nn.Module, name: str = "model") -> Path:
         """Save the weights as ``<name>.safetensors``."""
@@ -289,32 +283,8 @@ class Run:
         self.print(
             f"took       {metrics['seconds']:.1f} s, {metrics['memory'] / 2**20:.0f} MiB at most"
         )
-        self.print(f"saved      {self.dir}{'' if str(self.dir).endswith('/') else '/'}")
+        self.print(f"saved      {self.dir}")
         return path
-
-
-def _ask(options: Sequence[str], unit: str) -> str | None:
-    """One answer from the keyboard; None if it is skipped or the input ends."""
-    like = f"a number in {unit}" if unit else "a number"
-    for letter, option in zip("abcdefgh", options, strict=False):
-        console.print(f"     {letter}) {option}", markup=False)
-        like = "a letter"
-    while True:
-        try:
-            text = console.input(f"     your prediction ({like}; Enter skips): ").strip()
-        except EOFError:
-            return None
-        if not text:
-            return None
-        if not options:
-            try:
-                float(text.removesuffix(unit).replace("%", "").replace(",", "."))
-                return text
-            except ValueError:
-                continue
-        place = "abcdefgh".find(text[0].lower())
-        if len(text) == 1 and 0 <= place < len(options):
-            return options[place]
 
 
 def versions() -> dict[str, str]:

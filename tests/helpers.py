@@ -38,3 +38,19 @@ def check_refused(
     out, err = capsys.readouterr()
     assert stop.value.code == 2 and out == "" and err.count("\n") == 1 and flags[0] in err
     assert list(folder.iterdir()) == []
+
+
+def run_section(section, folder: Path, **settings):
+    """Run one section of a lesson alone, on stand-in data unless told otherwise; return its run.
+
+    ``run_section(lesson.section_resets, tmp_path, num_steps=50).value("kept_zero")``
+    """
+    from common.lesson import begin
+
+    module = sys.modules[section.__module__]
+    settings = {"device": "cpu", "smoke": True, "out_dir": folder} | settings
+    scale = module.SMOKE if settings["smoke"] else {}
+    run = begin(module.Config(**{**scale, **settings}), Path(module.__file__).stem)
+    section.run(run.cfg, run)
+    run.value = {c.id: c.value for c in run.claims}.__getitem__
+    return run

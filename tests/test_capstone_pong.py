@@ -1077,9 +1077,12 @@ def test_film_is_a_readable_gif(tmp_path: Path, game: np.ndarray, fired: tuple[i
     from PIL import Image, ImageSequence
 
     rng = np.random.default_rng(0)
-    spikes = lambda: (
-        np.zeros((1, 1)) if fired == (1, 1) else (rng.random(fired) < 0.3).astype(np.float32)
-    )  # noqa: E731
+
+    def spikes():
+        if fired == (1, 1):
+            return np.zeros((1, 1))
+        return (rng.random(fired) < 0.3).astype(np.float32)
+
     film = [(s[-1], pong.see_events(s[None])[0].numpy(), spikes()) for s in game[30:38]]
     path = pong_report.record(film, tmp_path / "new" / "film.gif")
     with Image.open(path) as gif:

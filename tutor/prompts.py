@@ -1,0 +1,63 @@
+"""What a lesson says to the student beside its numbers: prediction questions, and what to do next."""
+
+from __future__ import annotations
+
+import re
+import textwrap
+from collections.abc import Sequence
+
+from common.io import ROOT, console
+
+LETTERS = "abcdefgh"
+WIDTH = 80
+
+
+def scripts() -> list[str]:
+    """All lesson scripts in the order of the course, without ``.py``: the only list there is."""
+    names = [p.stem for p in ROOT.glob("*.py") if re.match(r"\d\d_|milestone_|capstone_", p.stem)]
+    return sorted(names, key=_place)
+
+
+def _place(name: str) -> str:
+    """The milestone stands between 09 and 10; capstone A, Pong, before capstone B."""
+    if name.startswith("milestone"):
+        return "09_z"
+    return name.replace("capstone_pong", "98").replace("capstone_gameworld", "99")
+
+
+def predict(question: str, options: Sequence[str] = (), unit: str = "") -> str | None:
+    """Ask for one prediction at the keyboard; None if it is skipped or the input ends."""
+    hang = {"initial_indent": "   ? ", "subsequent_indent": "     "}
+    _say("", textwrap.fill(question, WIDTH, **hang))
+    for letter, option in zip(LETTERS, options, strict=False):
+        _say(f"     {letter}) {option}")
+    like = "a letter" if options else f"a number in {unit}" if unit else "a number"
+    while True:
+        try:
+            text = console.input(f"     your prediction ({like}; Enter skips): ").strip()
+        except EOFError:
+            return None
+        if not text:
+            return None
+        if not options and re.fullmatch(r"[-+]?\d[\d.,]*(e[-+]?\d+)?\s*\D*", text):
+            return text
+        place = LETTERS.find(text[0].lower())
+        if options and len(text) == 1 and 0 <= place < len(options):
+            return options[place]
+
+
+def ending(name: str) -> None:
+    """Print the exercises of a lesson, its quiz and the script after it."""
+    exercises = sorted((ROOT / "exercises").glob(f"{name[:2]}[a-z]_*.py"))
+    for i, path in enumerate(exercises):
+        _say(f"{'' if i else 'exercises':10} uv run exercises/{path.name}")
+    if (ROOT / "quizzes" / f"{name}.toml").is_file():
+        _say(f"quiz       uv run {name}.py --quiz")
+    order = scripts()
+    if name in order[:-1]:
+        _say(f"next       uv run {order[order.index(name) + 1]}.py")
+
+
+def _say(*lines: str) -> None:
+    for line in lines:
+        console.print(line, markup=False)
