@@ -58,9 +58,12 @@ Next: uv run 13_recurrent_snn.py
 from __future__ import annotations
 
 import json
+import random
+import time
 from collections.abc import Callable, Sequence
 from dataclasses import asdict, dataclass
 from functools import partial
+from pathlib import Path
 from typing import Any
 
 from akd1000 import backend as akida
@@ -68,13 +71,12 @@ from common import plots
 from common.cifar import cifar10, flip_and_shift
 from common.cost import PJ_PER_AC, PJ_PER_MAC, ann_macs, estimated_energy_nj, workload
 from common.data import ImageData
-from common.device import describe, device_names
-from common.hardware import LiveBytes, effective_operations, load_weights, measured_energy, timed
+from common.device import describe, device_names, synchronize
 from common.io import ROOT, UserError
 from common.lesson import LessonConfig, bounded, start
 from common.run import Run
 from common.spiking import constant_current, over_time, reset_state, spiking_layers
-from common.training import evaluate, fit
+from common.training import evaluate, fit, load_weights
 from multistep import unroll
 
 import numpy as np
@@ -83,6 +85,8 @@ import torch
 import torch.nn.functional as F
 from matplotlib.figure import Figure
 from torch import nn
+from torch.utils._python_dispatch import TorchDispatchMode
+from torch.utils._pytree import tree_leaves
 
 CNN, TWIN = (
     ROOT / "checkpoints" / f"{name}.safetensors" for name in ("cifar10_cnn", "cifar10_akida_twin")
@@ -259,6 +263,132 @@ def crossing(
         "r2": float(1 - residual.var() / event.var()),
         "a": float(np.clip((t_c - t_0) / t_e, 0, 1)),
     }  # a* = (t_c − t_0) / t_e
+
+
+# ------------------------------------------------------------------------------------ measuring a machine
+
+ENERGY_COUNTER = Path("/sys/class/powercap/intel-rapl:0/energy_uj")
+"""RAPL: microjoules that the processor has taken so far (Linux; often for root only)"""
+
+
+def timed(
+    contenders: dict[Any, Callable[[], object]], repeats: int, device: torch.device | str
+) -> dict[Any, np.ndarray]:
+    """Milliseconds of each call, ``(repeats,)`` by name.
+
+    The calls take turns, so that a busy machine is busy for all of them. Each round has a new order, so that
+    none always finds the caches as the same other one left them.
+    """
+    times: dict[Any, list[float]] = {name: [] for name in contenders}
+    names = list(contenders)
+    rng = random.Random(0)
+    for i in range(repeats + 2):
+        for name in rng.sample(names, len(names)):
+            call = contenders[name]
+            begun = time.perf_counter()
+            call()
+            synchronize(device)
+            if i >= 2:  # two rounds to warm up
+                times[name].append(1000 * (time.perf_counter() - begun))
+    return {name: np.asarray(t) for name, t in times.items()}
+
+
+class LiveBytes(TorchDispatchMode):
+    """``peak``: most bytes of tensors alive at one time inside the block, the same on every device.
+
+    Args:
+        leave_out: tensors, such as weights and input, whose memory is not counted.
+    """
+
+    def __init__(self, leave_out: Sequence[torch.Tensor]) -> None:
+        super().__init__()
+        self.outside = {t.untyped_storage().data_ptr() for t in leave_out}
+        self.alive: dict[int, Callable[[], bool]] = {}
+        self.size: dict[int, int] = {}
+        self.peak = 0
+
+    def __torch_dispatch__(self, func: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:
+        from torch.multiprocessing.reductions import StorageWeakRef
+
+        out = func(*args, **(kwargs or {}))
+        for t in tree_leaves(out):
+            if not isinstance(t, torch.Tensor):
+                continue
+            storage = t.untyped_storage()
+            if storage.data_ptr() in self.outside:
+                continue
+            self.alive[storage._cdata] = StorageWeakRef(storage).expired
+            self.size[storage._cdata] = storage.nbytes()
+        self.alive = {k: expired for k, expired in self.alive.items() if not expired()}
+        self.peak = max(self.peak, sum(self.size[k] for k in self.alive))
+        return out
+
+
+def measured_energy(
+    step: Callable[[], object],
+    device: torch.device | str,
+    seconds: float = 2.0,
+    counter: Path = ENERGY_COUNTER,
+) -> float | None:
+    """Millijoules a call by the machine's own meter, whatever else it does included; None where there is none.
+
+    A CPU has an energy counter, an NVIDIA or AMD GPU a power reading, which is averaged. Neither Apple's GPU nor
+    a virtual machine shows one.
+    """
+    kind = torch.device(device).type
+    try:
+        if kind == "cpu":
+            return _by_energy_counter(step, seconds, counter)
+        if kind == "cuda":
+            return _by_power_reading(step, torch.device(device), seconds)
+    except (OSError, ValueError, RuntimeError, ModuleNotFoundError, AttributeError):
+        pass  # no counter, no right to read it, or no driver that answers
+    return None
+
+
+def _by_energy_counter(step: Callable[[], object], seconds: float, counter: Path) -> float | None:
+    before = int(counter.read_text(encoding="utf-8"))
+    begun, calls = time.perf_counter(), 0
+    while time.perf_counter() - begun < seconds:
+        step()
+        calls += 1
+    used = int(counter.read_text(encoding="utf-8")) - before  # µJ
+    return used / 1000 / calls if used > 0 else None  # the counter runs over now and then
+
+
+def _by_power_reading(
+    step: Callable[[], object], device: torch.device, seconds: float
+) -> float | None:
+    powers: list[int] = []  # mW
+    begun, calls = time.perf_counter(), 0
+    while time.perf_counter() - begun < seconds:
+        step()
+        synchronize(device)
+        if calls % 20 == 0:
+            powers.append(torch.cuda.power_draw(device))
+        calls += 1
+    spent = time.perf_counter() - begun
+    return float(np.mean(powers)) * spent / calls  # mW · s = mJ
+
+
+def effective_operations(x: torch.Tensor, layer: nn.Module) -> float:
+    """Operations per sample that inputs ``x (B, C, H, W)`` or ``(B, N)`` cause, if zeros cause none.
+
+    A convolution pads as TensorFlow does for ``padding="same"``. Each input that is not zero meets every window it
+    lies in, in every output channel.
+    """
+    if isinstance(layer, nn.Linear):
+        return float((x != 0).sum() / len(x)) * layer.out_features
+    k, stride = layer.kernel_size[0], layer.stride[0]  # type: ignore[index]
+    outputs = -(-x.shape[2] // stride)
+    pad = max(0, (outputs - 1) * stride + k - x.shape[2])
+    before, after = pad // 2, pad - pad // 2
+    active = (x != 0).float().sum(1, keepdim=True)  # (B, 1, H, W): active channels at each place
+    active = F.pad(active, (before, after, before, after))  # (B, 1, H + pad, W + pad)
+    read = F.conv2d(
+        active, torch.ones(1, 1, k, k), stride=stride
+    )  # (B, 1, H', W'): read by each output
+    return float(read.sum() / len(x)) * layer.out_channels  # type: ignore[operator]
 
 
 # ------------------------------------------------------------------------------------ experiments
@@ -720,8 +850,8 @@ def main(cfg: Config, run: Run) -> None:
         )
         run.checkpoint(twin.cpu().eval(), TWIN.stem)
     else:
-        load_weights(twin, TWIN)
-    net = load_weights(SmallCNN(), CNN)
+        load_weights(twin, TWIN).eval()
+    net = load_weights(SmallCNN(), CNN).eval()
 
     here, n, images = device_names()[0], len(data.y_test), min(len(data.y_test), cfg.images)
     run.print(f"\n1  The SNN of lesson 10 on every device here: {', '.join(device_names())}")

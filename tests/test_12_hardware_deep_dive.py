@@ -5,6 +5,7 @@ from __future__ import annotations
 import builtins
 import json
 import sys
+import time
 import types
 from dataclasses import replace
 from functools import partial
@@ -12,10 +13,10 @@ from pathlib import Path
 from typing import Any
 
 from akd1000 import backend as akida_backend
-from common.hardware import LiveBytes, effective_operations, load_weights, measured_energy, timed
 from common.io import UserError
 from common.lesson import begin, parse
 from common.spiking import reset_state
+from common.training import load_weights
 
 import numpy as np
 import pytest
@@ -77,10 +78,10 @@ def test_operations_against_brute_force(size: int, k: int, stride: int) -> None:
             for p in (i, j)
         ]
         count += readers[0] * readers[1]
-    assert effective_operations(x, nn.Conv2d(3, 5, k, stride=stride)) == pytest.approx(
+    assert lesson.effective_operations(x, nn.Conv2d(3, 5, k, stride=stride)) == pytest.approx(
         5 * count / 2
     )
-    dense = effective_operations(x.flatten(1), nn.Linear(3 * size * size, 4))
+    dense = lesson.effective_operations(x.flatten(1), nn.Linear(3 * size * size, 4))
     assert dense == pytest.approx(4 * float((x != 0).sum()) / 2)
 
 
@@ -89,25 +90,25 @@ def test_dense_input_costs_the_macs_inside_the_borders() -> None:
     layer = nn.Conv2d(3, 5, 3, stride=2)
     padded = F.pad(x, (0, 1, 0, 1))
     reads = F.conv2d(padded, torch.ones(1, 3, 3, 3), stride=2).sum() * 5
-    assert effective_operations(x, layer) == float(reads)
+    assert lesson.effective_operations(x, layer) == float(reads)
 
 
 def test_live_bytes_counts_what_is_alive_and_no_more() -> None:
     x = torch.ones(1000)
-    with LiveBytes([x]) as live:
+    with lesson.LiveBytes([x]) as live:
         y = x + 1  # 4,000 bytes
         z = (y * 2).sum()  # 4,000 more for a moment, then 4
         del y
         _ = x.view(10, 100)  # a view of what was left out
     assert z == 4000 and live.peak == 8004
-    with LiveBytes([x]) as longer:
+    with lesson.LiveBytes([x]) as longer:
         kept = [x + i for i in range(5)]
     assert longer.peak == 5 * 4000 and len(kept) == 5
 
 
 def test_timed_takes_turns() -> None:
     order: list[str] = []
-    ms = timed({name: partial(order.append, name) for name in "abc"}, 6, "cpu")
+    ms = lesson.timed({name: partial(order.append, name) for name in "abc"}, 6, "cpu")
     rounds = ["".join(order[i : i + 3]) for i in range(0, len(order), 3)]
     assert len(rounds) == 8 and all(sorted(r) == ["a", "b", "c"] for r in rounds), (
         "each once a round, two to warm up"
@@ -122,13 +123,24 @@ def test_energy_counter(tmp_path: Path) -> None:
     def step() -> None:  # 500 µJ a call
         counter.write_text(f"{int(counter.read_text(encoding='utf-8')) + 500}\n", encoding="utf-8")
 
-    assert measured_energy(step, "cpu", 0.02, counter) == pytest.approx(0.5)
-    assert measured_energy(step, "cpu", 0.02, tmp_path / "nothing") is None, "no counter, no figure"
-    assert measured_energy(lambda: None, "cpu", 0.02, counter) is None, (
+    assert lesson.measured_energy(step, "cpu", 0.02, counter) == pytest.approx(0.5)
+    assert lesson.measured_energy(step, "cpu", 0.02, tmp_path / "nothing") is None, (
+        "no counter, no figure"
+    )
+    assert lesson.measured_energy(lambda: None, "cpu", 0.02, counter) is None, (
         "a counter that stands still tells nothing"
     )
     counter.write_text("surprise", encoding="utf-8")
-    assert measured_energy(step, "cpu", 0.02, counter) is None
+    assert lesson.measured_energy(step, "cpu", 0.02, counter) is None
+
+
+def test_energy_by_power_readings(monkeypatch: pytest.MonkeyPatch) -> None:
+    """500 mW for 4 ms a call are 2 mJ."""
+    monkeypatch.setattr(torch.cuda, "power_draw", lambda _device: 500)
+    monkeypatch.setattr(lesson, "synchronize", lambda _device: None)
+    mj = lesson.measured_energy(lambda: time.sleep(0.004), "cuda", 0.1)
+    assert mj == pytest.approx(2, rel=0.3)
+    assert lesson.measured_energy(lambda: None, "mps", 0.02) is None, "no reading, no figure"
 
 
 def test_step_by_step_equals_layer_by_layer() -> None:
@@ -162,10 +174,10 @@ def test_neurobench_counts_at_a_known_activity() -> None:
 def test_weights_that_do_not_fit_are_one_line(tmp_path: Path) -> None:
     from safetensors.torch import save_file
 
-    with pytest.raises(UserError, match="checkpoints/none.safetensors"):
+    with pytest.raises(UserError, match="none.safetensors"):
         load_weights(lesson.Twin(), tmp_path / "none.safetensors")
     save_file({"conv1.weight": torch.zeros(2, 2)}, tmp_path / "other.safetensors")
-    with pytest.raises(UserError, match="expected the weights"):
+    with pytest.raises(UserError, match="another architecture: conv1"):
         load_weights(lesson.Twin(), tmp_path / "other.safetensors")
 
 
