@@ -6,7 +6,8 @@ import contextlib
 import importlib
 import json
 import os
-from collections.abc import Callable
+import sys
+from collections.abc import Callable, Iterator
 from dataclasses import asdict, is_dataclass
 from pathlib import Path
 from typing import Any
@@ -30,6 +31,49 @@ def is_rank_zero() -> bool:
 def progress_allowed() -> bool:
     """A live line makes sense only in a terminal, and in one process."""
     return is_rank_zero() and console.is_terminal and "CI" not in os.environ
+
+
+@contextlib.contextmanager
+def one_line_errors() -> Iterator[None]:
+    """End the program with one line on standard error for what the user can put right.
+
+    Exit codes: 2 bad input, a missing package or no memory left; 130 Ctrl-C. Any other exception
+    is a fault of ours and keeps its traceback.
+    """
+    for stream in (sys.stdout, sys.stderr):  # a Windows console may not be UTF-8
+        if hasattr(stream, "reconfigure"):
+            stream.reconfigure(encoding="utf-8", errors="replace")
+    try:
+        yield
+    except KeyboardInterrupt:
+        print("\nstopped by Ctrl-C; a lesson that trains goes on with --resume", file=sys.stderr)
+        sys.exit(130)
+    except (UserError, ModuleNotFoundError, MemoryError, RuntimeError) as e:
+        line = _for_the_user(e)
+        if line is None:
+            raise
+        print(f"error: {line}", file=sys.stderr)
+        sys.exit(2)
+
+
+def _for_the_user(e: Exception) -> str | None:
+    """What the user is told about an exception; None if it is a fault of ours."""
+    text = " ".join(str(e).split())
+    if isinstance(e, UserError):
+        return text
+    if isinstance(e, ModuleNotFoundError):  # imported where it is needed, so perhaps late
+        if (ROOT / (e.name or "common").split(".")[0]).is_dir():
+            return None
+        return (
+            f"the package '{e.name}' is missing; install the course's packages with 'uv sync' or "
+            "'uv pip install -r requirements-pc.txt'"
+        )
+    words = ("can't allocate memory", "out of memory", "not enough memory")
+    if isinstance(e, MemoryError) or any(w in text for w in words):
+        return (
+            "out of memory: what learning keeps grows with time; lower --num-steps or --batch-size"
+        )
+    return None
 
 
 def tutor(part: str) -> Any:

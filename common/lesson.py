@@ -23,13 +23,12 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, TypeVar
 
-from common.io import ROOT, UserError, is_rank_zero, tutor
+from common.io import ROOT, UserError, is_rank_zero, one_line_errors, tutor
 from common.run import Run
-
-import torch
 
 C = TypeVar("C", bound="LessonConfig")
 T = TypeVar("T")
+Scale = Mapping[str, Any]
 
 
 def bounded(default: T, low: float, high: float) -> T:
@@ -91,32 +90,25 @@ class LessonConfig:
         if self.smoke and self.full:
             raise UserError("got --smoke and --full together, allowed is one of them")
         if self.data_dir is not None and not self.data_dir.is_dir():
-            raise UserError(
-                f"--data-dir: got {self.data_dir}, which is no folder; create it or name another"
-            )
+            raise UserError(f"--data-dir: got {self.data_dir}, which is no folder; name another")
         try:
             pick_device(self.device)
         except ValueError as e:
             raise UserError(f"--device: {e}") from e
 
 
-# -------------------------------------------------------------------- sections
-
-
 class Section:
-    """One section of a lesson: a function whose docstring starts with its number and question."""
+    """A function ``(cfg, run)`` whose docstring starts with its number and its question."""
 
-    def __init__(self, function: Callable[..., Any]) -> None:
+    def __init__(self, function: Callable[[Any, Run], Any]) -> None:
         functools.update_wrapper(self, function)
-        headline = (function.__doc__ or "").strip().split("\n")[0]
+        headline = _headline(function.__doc__)
         match = re.fullmatch(r"(\d+)\s+(\S.*)", headline)
         if not match:
             raise ValueError(
-                f"{function.__name__}: the docstring starts with {headline!r}, "
-                "expected a number and the section's question"
+                f"{function.__name__}: got {headline!r}, expected a number and a question"
             )
-        self.number, self.question = int(match[1]), match[2]
-        self.function = function
+        self.function, self.number, self.question = function, int(match[1]), match[2]
 
     def __call__(self, cfg: LessonConfig, run: Run) -> Any:
         """Run the section, unless ``--only`` names another; return what it returns."""
@@ -135,21 +127,12 @@ class Section:
         run.section = around
 
 
-def section(function: Callable[..., Any]) -> Section:
-    """Mark a function ``(cfg, run)`` as a section of its lesson."""
-    return Section(function)
-
-
-# -------------------------------------------------------------------- from flags to a run
+section = Section
+"""The decorator that makes a function a section of its lesson."""
 
 
 def parse(
-    config: type[C],
-    argv: Sequence[str],
-    smoke: Mapping[str, Any],
-    full: Mapping[str, Any],
-    prog: str,
-    description: str = "",
+    config: type[C], argv: Sequence[str], smoke: Scale, full: Scale, prog: str, about: str = ""
 ) -> C:
     """Flags → config. A scale changes the defaults; a flag given by hand wins over both.
 
@@ -160,16 +143,13 @@ def parse(
     import tyro
 
     scale = smoke if "--smoke" in argv else full if "--full" in argv else {}
+    style = (tyro.conf.FlagCreatePairsOff,)
     out, err = io.StringIO(), io.StringIO()
     try:
         with contextlib.redirect_stderr(err), contextlib.redirect_stdout(out):
+            default = config(**scale)
             cfg = tyro.cli(
-                config,
-                args=list(argv),
-                default=config(**scale),
-                prog=prog,
-                description=description,
-                config=(tyro.conf.FlagCreatePairsOff,),
+                config, args=list(argv), default=default, prog=prog, description=about, config=style
             )
     except SystemExit as e:
         if e.code in (0, None):
@@ -189,7 +169,7 @@ def _one_line(box: str, prog: str) -> str:
 
 
 def begin(cfg: LessonConfig, name: str, doc: str = "", argv: Sequence[str] = ()) -> Run:
-    """Seed, pick the device, print the header; what tests and notebooks need of ``start``."""
+    """Seed, pick the device, print the header: the part of ``start`` that tests and notebooks use."""
     import matplotlib
 
     if not cfg.show:
@@ -210,81 +190,33 @@ def begin(cfg: LessonConfig, name: str, doc: str = "", argv: Sequence[str] = ())
 def start(
     main: Callable[[Any, Run], None],
     config: type[LessonConfig],
-    smoke: Mapping[str, Any],
-    full: Mapping[str, Any],
+    smoke: Scale,
+    full: Scale,
     argv: Sequence[str] | None = None,
 ) -> None:
-    """Run a lesson from the command line; what the user can put right ends in one line.
-
-    Exit codes: 0 done; 2 bad input or out of memory; 130 stopped by Ctrl-C; 1 with a traceback
-    for a fault of ours.
-    """
+    """Run a lesson from the command line. Exit codes: ``io.one_line_errors``."""
     module = sys.modules[main.__module__]
     script = Path(module.__file__ or "lesson.py")
     argv = list(sys.argv[1:] if argv is None else argv)
-    for stream in (sys.stdout, sys.stderr):  # a Windows console may not be UTF-8
-        if hasattr(stream, "reconfigure"):
-            stream.reconfigure(encoding="utf-8", errors="replace")
-    try:
+    with one_line_errors():
         cfg = parse(config, argv, smoke, full, script.name, _headline(module.__doc__))
         numbers = [s.number for s in vars(module).values() if isinstance(s, Section)]
         if cfg.only is not None and cfg.only not in numbers:
             allowed = ", ".join(map(str, numbers)) or "nothing: this script has no sections"
             raise UserError(f"--only: got {cfg.only}, allowed is {allowed}")
+        journal = cfg.out_dir / "smoke" / "journal.md" if cfg.smoke else ROOT / "journal.md"
         if cfg.quiz:
-            tutor("quiz").ask(script.stem, results_dir=cfg.out_dir, journal=_journal_path(cfg))
+            tutor("quiz").ask(script.stem, results_dir=cfg.out_dir, journal=journal)
             return
         run = begin(cfg, script.stem, module.__doc__ or "", argv)
         main(cfg, run)
         run.finish()
         if is_rank_zero():
-            if cfg.journal:
-                path = _journal_path(cfg)
-                tutor("journal").write_entry(run.metrics(), path)
-                run.print(f"journal    {path.name}: entry added; its findings are yours to write")
-            tutor("prompts").ending(run.name)
+            tutor("prompts").ending(run, journal if cfg.journal else None)
         if cfg.show:
             import matplotlib.pyplot as plt
 
             plt.show()
-    except UserError as e:
-        _fail(" ".join(str(e).split()))
-    except (
-        ModuleNotFoundError
-    ) as e:  # imported where it is needed, so it may be missed in mid-lesson
-        if (ROOT / (e.name or "common").split(".")[0]).is_dir():
-            raise  # one of our own packages: a fault of ours
-        _fail(
-            f"the package '{e.name}' is missing; install the course's packages with 'uv sync', or with "
-            "'uv pip install -r requirements-pc.txt', and run again"
-        )
-    except (MemoryError, RuntimeError) as e:
-        if not _is_out_of_memory(e):
-            raise
-        sizes = [
-            f.name for f in dataclasses.fields(config) if f.name in ("num_steps", "batch_size")
-        ]
-        flags = " or ".join("--" + s.replace("_", "-") for s in sizes)
-        _fail(
-            f"out of memory: what is kept for learning grows with time steps and batch; lower {flags}"
-        )
-    except KeyboardInterrupt:
-        print(
-            "\nstopped by Ctrl-C; what was saved stays (a lesson that trains goes on with --resume)",
-            file=sys.stderr,
-        )
-        sys.exit(130)
-
-
-def _fail(text: str) -> None:
-    print(f"error: {text}", file=sys.stderr)
-    sys.exit(2)
-
-
-def _is_out_of_memory(e: BaseException) -> bool:
-    kinds = (MemoryError, torch.OutOfMemoryError)
-    words = ("can't allocate memory", "out of memory", "not enough memory", "invalid buffer size")
-    return isinstance(e, kinds) or any(w in str(e).lower() for w in words)
 
 
 def _shown_flags(argv: Sequence[str]) -> list[str]:
@@ -302,8 +234,3 @@ def _shown_flags(argv: Sequence[str]) -> list[str]:
 
 def _headline(doc: str | None) -> str:
     return (doc or "").strip().split("\n")[0]
-
-
-def _journal_path(cfg: LessonConfig) -> Path:
-    """The student's journal; a smoke run writes beside its own results instead."""
-    return cfg.out_dir / "smoke" / "journal.md" if cfg.smoke else ROOT / "journal.md"

@@ -5,8 +5,11 @@ from __future__ import annotations
 import re
 import textwrap
 from collections.abc import Sequence
+from pathlib import Path
 
 from common.io import ROOT, console
+from common.run import Run
+from tutor.journal import write_entry
 
 LETTERS = "abcdefgh"
 WIDTH = 80
@@ -46,16 +49,19 @@ def predict(question: str, options: Sequence[str] = (), unit: str = "") -> str |
             return options[place]
 
 
-def ending(name: str) -> None:
-    """Print the exercises of a lesson, its quiz and the script after it."""
-    exercises = sorted((ROOT / "exercises").glob(f"{name[:2]}[a-z]_*.py"))
+def ending(run: Run, journal: Path | None) -> None:
+    """What to do after a run: write into ``journal`` if one is given, then exercises, quiz, next script."""
+    if journal is not None:
+        write_entry(run.metrics(), journal)
+        _say(f"journal    {journal.name}: entry added; its findings are yours to write")
+    exercises = sorted((ROOT / "exercises").glob(f"{run.name[:2]}[a-z]_*.py"))
     for i, path in enumerate(exercises):
         _say(f"{'' if i else 'exercises':10} uv run exercises/{path.name}")
-    if (ROOT / "quizzes" / f"{name}.toml").is_file():
-        _say(f"quiz       uv run {name}.py --quiz")
+    if (ROOT / "quizzes" / f"{run.name}.toml").is_file():
+        _say(f"quiz       uv run {run.name}.py --quiz")
     order = scripts()
-    if name in order[:-1]:
-        _say(f"next       uv run {order[order.index(name) + 1]}.py")
+    if run.name in order[:-1]:
+        _say(f"next       uv run {order[order.index(run.name) + 1]}.py")
 
 
 def _say(*lines: str) -> None:

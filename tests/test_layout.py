@@ -1,0 +1,62 @@
+"""Who may import whom, and that ``common/`` stays thin."""
+
+from __future__ import annotations
+
+import os
+import subprocess
+import sys
+
+import pytest
+from helpers import ROOT
+
+COMMON = sorted((ROOT / "common").glob("*.py"))
+
+
+def test_the_import_rule() -> None:
+    """Lesson or study → package → common → libraries: the contracts stand in pyproject.toml."""
+    code = "from importlinter.cli import lint_imports_command; lint_imports_command()"
+    env = os.environ | {"PYTHONPATH": str(ROOT), "NO_COLOR": "1", "PYTHONUTF8": "1"}
+    done = subprocess.run(
+        [sys.executable, "-c", code, "--no-cache"],
+        cwd=ROOT, env=env, capture_output=True, text=True, encoding="utf-8", check=False,
+    )  # fmt: skip
+    assert done.returncode == 0, done.stdout[-3000:] + done.stderr[-2000:]
+    assert "0 broken" in done.stdout
+
+
+def test_lessons_do_not_import_each_other() -> None:
+    for path in ROOT.glob("*.py"):
+        for line in path.read_text(encoding="utf-8").splitlines():
+            assert not line.startswith(
+                ("from tests", "import tests", "from exercises", "from studies")
+            )
+
+
+def lines(path) -> int:
+    return len(path.read_text(encoding="utf-8").splitlines())
+
+
+@pytest.mark.parametrize("path", COMMON, ids=lambda p: p.name)
+def test_a_file_of_common_is_short(path) -> None:
+    assert lines(path) <= 250, (
+        f"{path.name} has {lines(path)} lines: thin plumbing, or a lesson's work?"
+    )
+
+
+def test_common_is_thin() -> None:
+    assert sum(map(lines, COMMON)) <= 1600
+
+
+def test_common_is_used() -> None:
+    """A file of common is imported by at least three scripts, or by another file of common."""
+    sources = {p: p.read_text(encoding="utf-8") for p in [*ROOT.glob("*.py"), *COMMON]}
+    for path in COMMON:
+        if path.stem == "__init__":
+            continue
+        users = [p for p, s in sources.items() if p != path and _imports(s, path.stem)]
+        inside = [p for p in users if p.parent != ROOT]
+        assert inside or len(users) >= 3, f"common/{path.name} is used by {[p.name for p in users]}"
+
+
+def _imports(source: str, name: str) -> bool:
+    return f"from common.{name} import" in source or f"from common import {name}" in source
