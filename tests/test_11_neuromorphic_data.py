@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
+import math
 import os
 from pathlib import Path
 
-from common.intervals import mcnemar, paired_interval, wilson
 from common.lesson import begin
 from common.spiking import reset_state
 from eventcam.events import event_array
@@ -152,24 +152,24 @@ def test_injected_noise_is_uniform_and_as_many_as_said() -> None:
 
 @given(n=st.integers(1, 2000), share=st.floats(0, 1))
 @settings(max_examples=40, deadline=None)
-def test_wilson_is_scipys(n: int, share: float) -> None:
-    from scipy.stats import binomtest
-
-    right = round(share * n)
-    expected = binomtest(right, n).proportion_ci(method="wilson")
-    assert wilson(right, n) == pytest.approx((expected.low, expected.high), abs=1e-4)
+def test_wilson_interval_solves_its_equation(n: int, share: float) -> None:
+    """Both ends p of the interval satisfy (p̂ − p)² = z²·p·(1 − p)/n: Wilson's definition."""
+    right = np.arange(n) < round(share * n)
+    for p in lesson.wilson_interval(right):
+        assert 0 <= p <= 1
+        assert (right.mean() - p) ** 2 == pytest.approx(1.959964**2 * p * (1 - p) / n, abs=1e-7)
 
 
 @given(a=st.lists(st.booleans(), min_size=1, max_size=300), seed=st.integers(0, 1000))
 @settings(max_examples=40, deadline=None)
-def test_mcnemar_is_the_exact_binomial_test(a: list[bool], seed: int) -> None:
-    from scipy.stats import binomtest
-
+def test_mcnemar_counts_coin_tosses(a: list[bool], seed: int) -> None:
+    """p = min(1, 2·Σ_{k ≤ few} (n over k) / 2ⁿ), in whole numbers."""
     first = np.array(a)
     second = first ^ (np.random.default_rng(seed).random(len(a)) < 0.3)
-    only = int((first & ~second).sum())
-    n = only + int((second & ~first).sum())
-    assert mcnemar(first, second) == pytest.approx(binomtest(only, n).pvalue if n else 1.0)
+    only_first, only_second = int((first & ~second).sum()), int((second & ~first).sum())
+    n, few = only_first + only_second, min(only_first, only_second)
+    expected = min(1.0, 2 * sum(math.comb(n, k) for k in range(few + 1)) / 2**n)
+    assert lesson.mcnemar(first, second) == pytest.approx(expected, rel=1e-9)
 
 
 def test_paired_interval_is_wider_than_the_plain_one_by_three_halves() -> None:
@@ -177,12 +177,13 @@ def test_paired_interval_is_wider_than_the_plain_one_by_three_halves() -> None:
     from scipy.stats import t
 
     d = np.array([0.01, 0.02, -0.005, 0.0, 0.03])
-    mean, low, high = paired_interval(d)
+    mean, low, high = lesson.paired_interval(d)
     plain = t.interval(0.95, 4, loc=d.mean(), scale=d.std(ddof=1) / np.sqrt(5))
     assert mean == pytest.approx(d.mean()) and high - mean == pytest.approx(
         1.5 * (plain[1] - d.mean())
     )
     assert mean - low == pytest.approx(high - mean)
+    assert lesson.paired_interval(np.full(5, 0.01)) == pytest.approx((0.01, 0.01, 0.01))
 
 
 # ---------------------------------------------------------------------------------------- network
