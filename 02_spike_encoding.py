@@ -69,6 +69,7 @@ Next: uv run 03_spike_visualization.py
 
 from __future__ import annotations
 
+import io
 from collections.abc import Iterator
 from dataclasses import dataclass, replace
 from typing import Any
@@ -755,20 +756,10 @@ def main(cfg: Config, run: Run) -> None:
             code, r, cfg.trace_beta, f"stand-in data: {data.name}" if data.stand_in else ""
         )
         path = run.dir / f"2_{code.replace(' ', '_')}.gif"
-        run.saved.append(
-            write_atomic(
-                path,
-                lambda tmp, f=frames: f[0].save(
-                    tmp,
-                    format="GIF",
-                    save_all=True,
-                    append_images=f[1:],
-                    duration=160,
-                    loop=0,
-                    disposal=2,
-                ),
-            )
-        )
+        film = io.BytesIO()
+        options = {"save_all": True, "duration": 160, "loop": 0, "disposal": 2}
+        frames[0].save(film, format="GIF", append_images=frames[1:], **options)
+        run.print(f"   saved   {write_atomic(path, film.getvalue())}")
     run.print("3  spikes, silence and information")
     r = experiment_density(sample, cfg)
     run.figure(plot_density(r), "3_density")

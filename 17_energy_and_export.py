@@ -836,7 +836,8 @@ def main(cfg: Config, run: Run) -> None:
     run.print("\n3  Into a NIR file and back")
     trips = {s.key: experiment_round_trip(s, run.dir) for s in three}
     graphs = {k: t["graph"] for k, t in trips.items()}
-    run.saved.extend(t["path"] for t in trips.values())
+    for t in trips.values():
+        run.print(f"   saved   {t['path']}")
     for g in graphs.values():
         run.print(
             "  ", " → ".join(f"{n} ({type(g.nodes[n]).__name__})" for n in exchange.node_order(g))

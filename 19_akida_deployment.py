@@ -787,7 +787,7 @@ def main(cfg: Config, run: Run) -> None:
         run.print("\n5  The .fbz file")
         if path is not DEPLOYED:
             file = experiment_file(model, x, path)
-            run.saved.append(path)
+            run.print(f"   saved   {path}")
             run.table(
                 "What the file holds",
                 ("layer", "type", "weights", "from … to", "values", "besides"),

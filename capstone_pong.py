@@ -522,7 +522,7 @@ def keep(net: nn.Module, run: Run, name: str) -> PongNet:
     """Save a network's weights, in 16 bits to be small, and put what was saved back into it: it is what is measured."""
     inner = net.net if isinstance(net, SpikingPong) else net
     path = save_weights(copy.deepcopy(inner).half(), run.dir / f"{name}.safetensors")
-    run.saved.append(path)
+    run.print(f"   saved   {path}")
     return load_weights(inner, path)
 
 
@@ -1165,7 +1165,7 @@ def quantize(cfg: Config, run: Run) -> None:
         rows[name] = found | evaluate(akida_policy(models[name]), cfg, run, f"Akida {name}")
     model = models["8/4/4"]
     path = akd.save_fbz(model, run.dir / "akida.fbz")
-    run.saved.append(path)
+    run.print(f"   saved   {path}")
     mapping = akd.map_on_akd1000(model)
     where = akd.akida_status()
     show.tables_akida(run, rows, mapping, where.state)
@@ -1345,7 +1345,8 @@ def play_games(cfg: Config, run: Run) -> None:
         n=cfg.games,
     )
     run.figure(show.plot_play(film, cfg.agent), "play")
-    run.saved += [show.record(film, cfg.record)] if cfg.record is not None else []
+    if cfg.record is not None:
+        run.print(f"   saved   {show.record(film, cfg.record)}")
 
 
 # ------------------------------------------------------------------------------------ putting it together

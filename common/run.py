@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 import math
+import platform
 import sys
 import textwrap
 import time
 from collections.abc import Callable, Sequence
 from dataclasses import asdict
-from importlib.metadata import PackageNotFoundError, version
+from importlib.metadata import version
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -47,19 +48,15 @@ class Run:
         self.ledger_rows: list[dict[str, Any]] = []
         self.datasets: list[dict[str, Any]] = []
         self.resumed: list[str] = []
-        self.saved: list[Path] = []
         self.extra: dict[str, Any] = {}
         self.parts: Any = None  # of a script with commands: games.commands
+        # a run of one section does not overwrite the record of a whole run
+        self._part = f"_only_{cfg.only}" if cfg.only else ""
         self._loaded: dict[str, Any] = {}
         self._used: dict[int | None, set[str]] = {}  # stand-ins, by the section that used them
         self._start = time.perf_counter()
         if is_rank_zero():
             write_json(self.dir / f"config{self._part}.json", self._settings())
-
-    @property
-    def _part(self) -> str:
-        """A run of one section does not overwrite the record of a whole run."""
-        return f"_only_{self.cfg.only}" if self.cfg.only else ""
 
     def _settings(self) -> dict[str, Any]:
         """The flags that decide the numbers; paths of this machine are left out."""
@@ -87,15 +84,12 @@ class Run:
             source = "stand-in" if self.cfg.smoke else "auto" if self.cfg.stand_in else "real"
             self._loaded[key] = loader(self.cfg.data_dir, source=source, **options)
             self.datasets.append(self._loaded[key].facts())
-            self.print(f"{self._indent}data    {self._loaded[key].describe()}")
+            indent = "" if self.section is None else "   "
+            self.print(f"{indent}data    {self._loaded[key].describe()}")
         facts = self._loaded[key].facts()
         if facts["stand_in"]:
             self._used.setdefault(self.section, set()).add(facts["name"])
         return self._loaded[key]
-
-    @property
-    def _indent(self) -> str:
-        return "   " if self.section is not None else ""
 
     @property
     def stand_in(self) -> bool:
@@ -197,7 +191,6 @@ class Run:
         path = self.dir / f"{name}.png"
         if is_rank_zero():
             write_atomic(path, lambda tmp: fig.savefig(tmp, format="png"))
-            self.saved.append(path)
             self.print(f"   figure  {path}" + (f"\n           look at: {look}" if look else ""))
         import matplotlib.pyplot as plt
 
@@ -208,9 +201,8 @@ class Run:
     def table(self, title: str, columns: Sequence[str], rows: Sequence[Sequence[object]]) -> None:
         """Print a table of at most 80 columns and keep it in metrics.json under ``tables``."""
         cells = [[plain(c) if isinstance(c, float) else str(c) for c in row] for row in rows]
-        self.extra.setdefault("tables", []).append(
-            {"title": title, "section": self.section, "columns": list(columns), "rows": cells}
-        )
+        kept = {"title": title, "section": self.section, "columns": list(columns), "rows": cells}
+        self.extra.setdefault("tables", []).append(kept)
         if not is_rank_zero():
             return
         table = Table(title=title, title_justify="left", title_style="bold", box=box.SIMPLE_HEAD)
@@ -235,36 +227,24 @@ class Run:
         """Save the weights as ``<name>.safetensors``."""
         path = self.dir / f"{name}.safetensors"
         if is_rank_zero():
-            self.saved.append(save_weights(net, path))
+            save_weights(net, path)
         return path
 
     # ------------------------------------------------------------ the end of a run
 
     def metrics(self) -> dict[str, Any]:
         """Everything measured, as it stands in metrics.json."""
-        return {
-            "lesson": self.name,
-            "scale": self.scale,
-            "only": self.cfg.only,
-            "command": self.command,
-            "data": {
-                "name": ", ".join(dict.fromkeys(d["name"] for d in self.datasets)) or "none",
-                "stand_in": self.stand_in,
-                "sizes": {d["name"]: d["sizes"] for d in self.datasets},
-            },
-            "device": describe(self.device),
-            "versions": versions(),
-            "seed": self.cfg.seed,
-            "settings": self._settings(),
-            "seconds": round(time.perf_counter() - self._start, 2),
-            "memory": peak_memory(self.device),
-            "resumed": self.resumed,
-            "claims": [asdict(c) for c in self.claims],
-            "findings": self.findings,
-            "predictions": self.predictions,
-            "ledger": self.ledger_rows,
-            **self.extra,
-        }
+        names = dict.fromkeys(d["name"] for d in self.datasets)
+        sizes = {d["name"]: d["sizes"] for d in self.datasets}
+        data = {"name": ", ".join(names) or "none", "stand_in": self.stand_in, "sizes": sizes}
+        what = {"lesson": self.name, "scale": self.scale, "only": self.cfg.only, "data": data}
+        where = {"command": self.command, "device": describe(self.device), "versions": versions()}
+        how = {"seed": self.cfg.seed, "settings": self._settings(), "resumed": self.resumed}
+        seconds = round(time.perf_counter() - self._start, 2)
+        cost = {"seconds": seconds, "memory": peak_memory(self.device)}
+        found = {"claims": [asdict(c) for c in self.claims], "findings": self.findings}
+        rest = {"predictions": self.predictions, "ledger": self.ledger_rows}
+        return what | where | how | cost | found | rest | self.extra
 
     def finish(self) -> Path | None:
         """Write metrics.json; say what was missed and how long it took."""
@@ -278,21 +258,15 @@ class Run:
         self.print("")
         for c in self.claims:
             if c.met is False:
-                value, target = show_value(c.value, c.unit), show_target(c.target, c.unit)
-                self.print(f"missed     {c.text}: {value} (target {target})")
-        self.print(
-            f"took       {metrics['seconds']:.1f} s, {metrics['memory'] / 2**20:.0f} MiB at most"
-        )
+                value = show_value(c.value, c.unit)
+                self.print(f"missed     {c.text}: {value} (target {show_target(c.target, c.unit)})")
+        mib = metrics["memory"] / 2**20
+        self.print(f"took       {metrics['seconds']:.1f} s, {mib:.0f} MiB at most")
         self.print(f"saved      {self.dir}")
         return path
 
 
 def versions() -> dict[str, str]:
     """Versions of what decides the numbers."""
-    found = {"python": ".".join(map(str, sys.version_info[:3]))}
-    for package in ("torch", "snntorch", "numpy"):
-        try:
-            found[package] = version(package)
-        except PackageNotFoundError:
-            found[package] = "missing"
-    return found
+    packages = {name: version(name) for name in ("torch", "snntorch", "numpy")}
+    return {"python": platform.python_version()} | packages
