@@ -54,3 +54,24 @@ def run_section(section, folder: Path, **settings):
     section.run(run.cfg, run)
     run.value = {c.id: c.value for c in run.claims}.__getitem__
     return run
+
+
+def run_main(lesson: ModuleType, folder: Path, monkeypatch: pytest.MonkeyPatch, **settings):
+    """Run a whole lesson without drawing, and return its run: only the numbers count.
+
+    What the test has put in place of an experiment, of ``fit`` or of ``evaluate`` stays in place.
+    ``run_main(lesson, tmp_path, monkeypatch, trials=50).value("slope_ml_cosine")``
+    """
+    from common.lesson import begin
+    from common.run import Run
+
+    for name in vars(lesson):
+        if name.startswith("plot_"):
+            monkeypatch.setattr(lesson, name, lambda *_, **__: None)
+    monkeypatch.setattr(Run, "figure", lambda self, fig, name, look="": self.dir / f"{name}.png")
+    settings = {"device": "cpu", "smoke": True, "out_dir": folder} | settings
+    scale = lesson.SMOKE if settings["smoke"] else {}
+    run = begin(lesson.Config(**{**scale, **settings}), Path(lesson.__file__).stem)
+    lesson.main(run.cfg, run)
+    run.value = {c.id: c.value for c in run.claims}.__getitem__
+    return run

@@ -48,3 +48,36 @@ def three_classes(n: int = 300, seed: int = 0) -> ImageData:
         x[2 * third :],
         y[2 * third :],
     )
+
+
+def marked_splits(shape: tuple[int, ...] = (1, 28, 28), n_test: int = 40) -> ImageData:
+    """Images whose labels say which split they are of, for tests of who is scored on what.
+
+    Training labels are all 0, validation labels all 1; of the test labels three quarters are 2, one
+    quarter is 3. So a network that always answers 2 has 75 % on the test images and 0 elsewhere.
+    Training images are black, validation images grey, test images white.
+    """
+    n_train, n_val = 24, 12
+    y_test = torch.where(torch.arange(n_test) % 4 == 3, 3, 2)
+    parts = []
+    for n, grey, y in (
+        (n_train, 0, torch.zeros(n_train)),
+        (n_val, 128, torch.ones(n_val)),
+        (n_test, 255, y_test),
+    ):
+        parts += [torch.full((n, *shape), grey, dtype=torch.uint8), y.long()]
+    return ImageData("marked", True, tuple("0123456789"), *parts)
+
+
+class Always(nn.Module):
+    """A network that always answers the same class, by its spikes and by its membrane."""
+
+    def __init__(self, answer: int, num_classes: int = 10) -> None:
+        super().__init__()
+        self.answer, self.num_classes = answer, num_classes
+        self.weight = nn.Parameter(torch.zeros(1))
+
+    def run(self, x: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
+        out = torch.zeros(*x.shape[:2], self.num_classes, device=x.device) + 0 * self.weight
+        out = out + torch.eye(self.num_classes, device=x.device)[self.answer]
+        return out, out
