@@ -5,6 +5,7 @@ Terminal, RESULTS.md and journal all use ``show_value``, so a number looks the s
 
 from __future__ import annotations
 
+import math
 import re
 from dataclasses import dataclass
 
@@ -81,6 +82,8 @@ def plain(value: float) -> str:
 
 def power_of_ten(value: float) -> str:
     """Two digits and a power: 3.2·10⁻⁷."""
+    if not math.isfinite(value):
+        return str(value)
     digits, exponent = f"{value:.1e}".split("e")
     return f"{digits}·10{str(int(exponent)).translate(_SUPERSCRIPTS)}"
 

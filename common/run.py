@@ -166,9 +166,15 @@ class Run:
                 self.print(f"   ! you predicted {row['guess']}, measured: {row['measured']}")
         return claim
 
-    def finding(self, text: str) -> None:
-        """One sentence that a student could repeat, computed from what was measured."""
-        self.findings.append({"section": self.section, "text": text})
+    def finding(self, text: str, *, main: bool = False, claim: str = "") -> None:
+        """One sentence that a student could repeat, computed from what was measured.
+
+        Args:
+            main: it stands for the lesson on the results page; otherwise the first one does.
+            claim: id of the claim that is its number; otherwise the section's first judged one.
+        """
+        row = {"section": self.section, "text": text, "main": main, "claim": claim}
+        self.findings.append(row)
         self._wrapped("→ ", text)
 
     def _wrapped(self, mark: str, text: str) -> None:
