@@ -24,6 +24,13 @@ def test_the_import_rule() -> None:
     assert "0 broken" in done.stdout
 
 
+@pytest.mark.parametrize("command", [("check",), ("format", "--check")], ids=" ".join)
+def test_ruff(command: tuple[str, ...]) -> None:
+    ruff = [sys.executable, "-m", "ruff", *command, "--no-cache", "."]
+    done = subprocess.run(ruff, cwd=ROOT, capture_output=True, text=True, check=False)
+    assert done.returncode == 0, done.stdout[-3000:] + done.stderr[-1000:]
+
+
 def test_lessons_do_not_import_each_other() -> None:
     for path in ROOT.glob("*.py"):
         for line in path.read_text(encoding="utf-8").splitlines():
