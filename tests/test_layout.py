@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import ast
 import os
 import subprocess
 import sys
+from pathlib import Path
 
 import pytest
-from helpers import ROOT
+from helpers import ROOT, SCRIPTS
 
 COMMON = sorted((ROOT / "common").glob("*.py"))
 
@@ -67,3 +69,28 @@ def test_common_is_used() -> None:
 
 def _imports(source: str, name: str) -> bool:
     return f"from common.{name} import" in source or f"from common import {name}" in source
+
+
+def test_ctrl_c_during_imports_is_one_line(tmp_path: Path) -> None:
+    """A torch that never arrives: its import is where a student's Ctrl-C most often falls."""
+    (tmp_path / "torch.py").write_text("raise KeyboardInterrupt", encoding="utf-8")
+    env = os.environ | {"PYTHONPATH": str(tmp_path)}
+    done = subprocess.run(
+        [sys.executable, str(ROOT / "01_lif_neuron.py"), "--smoke"],
+        cwd=tmp_path, env=env, capture_output=True, text=True, encoding="utf-8", check=False,
+    )  # fmt: skip
+    assert done.returncode == 130 and done.stderr.strip() == "stopped by Ctrl-C", done.stderr[-500:]
+
+
+@pytest.mark.parametrize("name", SCRIPTS)
+def test_common_is_imported_before_what_takes_seconds(name: str) -> None:
+    """What the test above shows of one script holds for all: `common` comes before torch."""
+    tree = ast.parse((ROOT / f"{name}.py").read_text(encoding="utf-8"))
+    for node in tree.body:
+        if not isinstance(node, (ast.Import, ast.ImportFrom)):
+            continue
+        names = [a.name for a in node.names] if isinstance(node, ast.Import) else [node.module]
+        package = names[0].split(".")[0]
+        if package not in sys.stdlib_module_names:
+            assert package == "common", f"{name} imports {package} first"
+            return
