@@ -15,27 +15,20 @@ line of its docstring is what stands behind the tick. Passing is remembered in
 
 from __future__ import annotations
 
-import hashlib
-import importlib.util
 import inspect
-import json
 import sys
-import traceback
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from datetime import date
 from pathlib import Path
-from types import ModuleType
 from typing import Any
 
-from common.io import ROOT, UserError, console, write_json
+from common.io import UserError, console
+from tutor import record, trial
+from tutor.prompts import say
+from tutor.record import MARK
 
-import torch
-
-FOLDER = ROOT / "exercises"
-SOLUTIONS = FOLDER / "solutions"
-RECORD = ROOT / "results" / "exercises.json"
-MARK = "# ---- nothing to edit below this line"
+__all__ = ["MARK", "Exercise", "Outcome", "Wrong", "expect"]
+AXES = {"T": "step", "B": "sample", "N": "neuron", "K": "class", "C": "channel"}
 
 Work = Callable[..., Any]
 
@@ -62,16 +55,23 @@ class Exercise:
         checks: each takes the function and raises ``Wrong``, or returns.
         hints: three, each saying more.
         why: one sentence, shown after success: why it is so.
+        seconds: how long one check may take.
     """
 
     solve: Work
     checks: Sequence[Callable[[Work], None]]
     hints: Sequence[str]
     why: str
+    seconds: float = 30.0
+
+    @property
+    def _module(self) -> dict[str, Any]:
+        """What stands in the exercise's file: taken from a check, which no student replaces."""
+        return inspect.unwrap(self.checks[0]).__globals__
 
     @property
     def path(self) -> Path:
-        return Path(inspect.getfile(self.solve))
+        return Path(self._module["__file__"]).resolve()
 
     @property
     def key(self) -> str:
@@ -81,180 +81,165 @@ class Exercise:
     @property
     def title(self) -> str:
         """The first line of the file's docstring, without its key."""
-        doc = inspect.getdoc(inspect.getmodule(self.solve)) or ""
+        doc = (self._module.get("__doc__") or "").strip()
         return doc.split("\n")[0].removeprefix(self.key).strip()
+
+    @property
+    def command(self) -> str:
+        return f"uv run exercises/{self.path.name}"
 
     def try_(self, work: Work | None = None) -> Outcome:
         """Run the checks, in order, until one fails; ``work`` stands in for the student's function."""
-        work = work or self.solve
-        lines = []
+        import torch  # here, because it takes seconds: `course.py` alone does without it
+
+        work = self.solve if work is None else work
+        lines: list[str] = []
         for check in self.checks:
             what = (inspect.getdoc(check) or check.__name__).split("\n")[0].rstrip(".")
+            torch.manual_seed(0)  # the same try gives the same answer
             try:
-                check(work)
+                with trial.time_limit(self.seconds):
+                    check(work)
             except Wrong as e:
-                return Outcome((*lines, f"  ✗ {e}"), False)
-            except NotImplementedError:
-                return Outcome(
-                    (*lines, "  · still blank: open the file and write the line."), False, True
-                )
-            except (
-                Exception
-            ) as e:  # whatever the student's code does: say where, without a traceback
-                return Outcome((*lines, f"  ✗ {what}: {_where(e, work)}"), False)
+                return Outcome((*lines, f"  ✗ {' '.join(str(e).split())}"), False)
+            except (Exception, SystemExit, trial.TooLong) as e:
+                line, blank = self._stopped(e, work)
+                mark = "·" if blank else f"✗ {what}:"
+                return Outcome((*lines, f"  {mark} {line}"), False, blank)
             lines.append(f"  ✓ {what}")
         return Outcome(tuple(lines), True)
 
+    def _stopped(self, e: BaseException, work: Work) -> tuple[str, bool]:
+        """What stopped a check other than ``Wrong``, in one line; and whether it was the blank."""
+        name = getattr(work, "__name__", "the function")
+        try:
+            file = Path(inspect.getsourcefile(inspect.unwrap(work)) or self.path)
+        except TypeError:  # something callable that stands in no file, such as a layer
+            file = self.path
+        own = trial.frames(e, file, end=record.end_of_students_part(file))
+        if not own and not isinstance(e, trial.TooLong):
+            said = trial.in_one_line(e, file, end=0)
+            return f"the check cannot use what {name} returns ({said})", False
+        if isinstance(e, NotImplementedError) and (own[-1].line or "").startswith("raise Not"):
+            return f"still blank: open exercises/{self.path.name} and write {name}.", True
+        return trial.in_one_line(e, file, end=record.end_of_students_part(file)), False
+
     def main(self, argv: Sequence[str] | None = None) -> None:
-        """The command line of an exercise: check it, or show a hint."""
+        """The command line of an exercise: check it (exit code 1 if it is not right), or show a hint."""
         argv = list(sys.argv[1:] if argv is None else argv)
-        for stream in (sys.stdout, sys.stderr):
+        for stream in (sys.stdout, sys.stderr):  # a Windows console may not be UTF-8
             if hasattr(stream, "reconfigure"):
                 stream.reconfigure(encoding="utf-8", errors="replace")
         try:
-            if argv and argv[0] == "--hint":
-                self._hint(argv[1:])
-                return
-            if argv:
+            if argv and argv[0].partition("=")[0] == "--hint":
+                self._hint([*argv[0].split("=")[1:], *argv[1:]])
+            elif argv:
                 raise UserError(f"got {' '.join(argv)}, allowed is --hint, or --hint with a number")
-            if not self.report():
+            elif not self.report():
                 sys.exit(1)
         except UserError as e:
-            print(f"error: {e}", file=sys.stderr)
+            print(f"error: {' '.join(str(e).split())}", file=sys.stderr)
             sys.exit(2)
 
-    def report(self) -> bool:
-        """Print how the student's try goes; remember it if it is right."""
+    def report(self, brief: bool = False) -> bool:
+        """Print how the student's try goes; remember it if it is right.
+
+        Args:
+            brief: leave out the model solution.
+        """
         outcome = self.try_()
-        _say(f"{self.key}  {self.title}", *outcome.lines)
-        name = f"uv run exercises/{self.path.name}"
+        say(f"{self.key}  {self.title}", *outcome.lines)
         if not outcome.passed:
-            _say(f"  hint 1 of {len(self.hints)}: {name} --hint")
+            say(f"  hint 1 of {len(self.hints)}: {self.command} --hint")
             return False
-        remember(self.path)
-        _say(
-            "",
-            f"Why: {self.why}",
-            "",
-            f"The model solution (exercises/solutions/{self.path.name}):",
-            "",
-        )
-        _say(*("    " + line for line in model_solution(self.path).splitlines()))
+        if not brief:
+            say("", f"Why: {self.why}", "")
+            say(f"The model solution (exercises/solutions/{self.path.name}):", "")
+            for line in model_solution(self.path, self.solve.__name__).splitlines():
+                console.print(f"    {line}", markup=False)
+        record.remember(self.path)
         return True
 
     def _hint(self, which: Sequence[str]) -> None:
+        allowed = [str(n + 1) for n in range(len(self.hints))]
         number = which[0] if which else "1"
-        if len(which) > 1 or number not in map(str, range(1, len(self.hints) + 1)):
+        if len(which) > 1 or number not in allowed:
             raise UserError(f"--hint: got {' '.join(which)}, allowed is 1 to {len(self.hints)}")
-        _say(f"{self.key}  hint {number} of {len(self.hints)}: {self.hints[int(number) - 1]}")
-        if int(number) < len(self.hints):
-            _say(f"  one more: uv run exercises/{self.path.name} --hint {int(number) + 1}")
-
-
-def _say(*lines: str) -> None:
-    for line in lines:
-        console.print(line, markup=False)
-
-
-def _where(e: Exception, work: Work) -> str:
-    """An error in the student's code as one line: the line it happened in, and what Python says."""
-    file = inspect.getsourcefile(work)
-    frames = [f for f in traceback.extract_tb(e.__traceback__) if f.filename == file]
-    place = f"line {frames[-1].lineno} ({(frames[-1].line or '').strip()}): " if frames else ""
-    return f"{place}{type(e).__name__}: {' '.join(str(e).split())}"
-
-
-# -------------------------------------------------------------------- what checks are made of
+        say(f"{self.key}  hint {number} of {len(self.hints)}: {self.hints[int(number) - 1]}")
+        if number != allowed[-1]:
+            say(f"  one more: {self.command} --hint {int(number) + 1}")
 
 
 def expect(got: Any, wanted: Any, what: str, smell: str = "", tolerance: float = 1e-5) -> None:
     """Compare a tensor (or number) with the right one; say where it departs first.
 
     Args:
-        what: name of the thing with its axes, such as ``"U (T,)"``; the message counts along the
-            first axis as *step* where it is T, else as *index*.
-        smell: what such a difference usually means.
+        what: name of the thing with its axes, such as ``"U (T, B)"``. The message counts along
+            them from 0, as *step* for T, *sample* for B, *neuron* for N, else *index*.
+        smell: what such a difference usually means, a sentence.
+        tolerance: absolute, and relative to the right value.
 
     Raises:
         Wrong: nothing was returned, the shape differs, or a value does.
     """
+    import torch
+
+    name, _, axes = what.rstrip(")").partition(" (")
     if got is None:
-        raise Wrong(f"{what}: got nothing. Is there a return?")
+        raise Wrong(f"{name}: got None. Is there a return?")
+    if isinstance(got, tuple) and not isinstance(wanted, tuple):
+        raise Wrong(f"{name}: got {len(got)} things, expected one. What does the return say?")
     try:
-        got, wanted = torch.as_tensor(got), torch.as_tensor(wanted)
+        got, wanted = torch.as_tensor(got).detach().cpu(), torch.as_tensor(wanted).detach().cpu()
     except (TypeError, ValueError, RuntimeError) as e:
-        raise Wrong(f"{what}: got {type(got).__name__}, expected a tensor") from e
+        raise Wrong(f"{name}: got {type(got).__name__}, expected a tensor") from e
     if got.shape != wanted.shape:
-        raise Wrong(f"{what}: got shape {tuple(got.shape)}, expected {tuple(wanted.shape)}")
-    got, wanted = got.detach().double(), wanted.detach().double()
-    off = ~torch.isclose(got, wanted, rtol=tolerance, atol=tolerance)
+        turned = got.ndim > 1 and sorted(got.shape) == sorted(wanted.shape)
+        hint = " Its axes stand in another order." if turned else f" {smell}" if got.ndim else ""
+        shapes = f"got shape {tuple(got.shape)}, expected {tuple(wanted.shape)}"
+        raise Wrong(f"{name}: {shapes}{f', which is ({axes})' if axes else ''}.{hint}".rstrip())
+    off = ~torch.isclose(got.double(), wanted.double(), rtol=tolerance, atol=tolerance)
     if not off.any():
         return
     place = torch.nonzero(off)[0].tolist() if off.ndim else []
-    axis = "step" if what.partition("(")[2][:1] == "T" else "index"
-    at = f"{axis} {place[0]}" if place else ""
-    if len(place) > 1:
-        at += f", {tuple(place[1:])}"
-    here = tuple(place)
-    name = what.partition(" (")[0]
-    at = f"{at}: " if at else ""
-    raise Wrong(
-        f"{at}{name} is {got[here]:.4g}, expected {wanted[here]:.4g}."
-        + (f" {smell}" if smell else "")
-    )
+    letters = axes.replace(" ", "").split(",")
+    words = [AXES.get(letter, "index") for letter in letters] + ["index"] * len(place)
+    at = ", ".join(f"{words[axis]} {i}" for axis, i in enumerate(place))
+    a, b = got[tuple(place)].item(), wanted[tuple(place)].item()
+    digits = 4
+    while f"{a:.{digits}g}" == f"{b:.{digits}g}" and digits < 17:
+        digits += 1
+    found = f"{name} is {a:.{digits}g}, expected {b:.{digits}g}. {smell}".rstrip()
+    raise Wrong(f"{at}: {found}" if at else found)
 
 
 # -------------------------------------------------------------------- files
 
 
-def exercise_files(prefix: str = "") -> list[Path]:
-    """All exercises in the order of the course, or those whose key starts with ``prefix``."""
-    return sorted(FOLDER.glob(f"{prefix}[0-9a-z]*_*.py" if not prefix else f"{prefix}*_*.py"))
-
-
-def load(path: Path) -> ModuleType:
-    """Import an exercise or a solution from its file.
+def load(path: Path) -> Exercise:
+    """The exercise that stands in a file.
 
     Raises:
-        UserError: the file is not there or is no Python.
+        UserError: the file is not there, does not run, or its lower part was changed.
     """
     if not path.is_file():
         raise UserError(f"got no exercise {path.name}; 'uv run course.py' lists them")
-    if str(FOLDER) not in sys.path:
-        sys.path.insert(0, str(FOLDER))  # for _root
-    spec = importlib.util.spec_from_file_location(f"{path.parent.name}_{path.stem}", path)
-    assert spec and spec.loader
-    module = importlib.util.module_from_spec(spec)
-    try:
-        sys.modules[spec.name] = module
-        spec.loader.exec_module(module)
-    except SyntaxError as e:
-        raise UserError(f"{path.name}, line {e.lineno}: {e.msg}: {(e.text or '').strip()}") from e
-    return module
+    exercise = getattr(trial.load(path, f"exercise_{path.stem}"), "EXERCISE", None)
+    if not isinstance(exercise, Exercise):
+        raise UserError(
+            f"{path.name} has no EXERCISE at its end; 'git checkout exercises/{path.name}' "
+            "brings the whole file back, without what you wrote"
+        )
+    return exercise
 
 
-def model_solution(path: Path) -> str:
-    """The source of the model solution's function for the exercise at ``path``."""
-    name = load(path).EXERCISE.solve.__name__
-    return inspect.getsource(getattr(load(SOLUTIONS / path.name), name)).rstrip()
+def model_solution(path: Path, name: str) -> str:
+    """The source of the function ``name`` in the model solution of the exercise at ``path``."""
+    file = record.SOLUTIONS / path.name
+    if not file.is_file():
+        return f"(there is no file exercises/solutions/{path.name})"
+    solution = trial.load(file, f"solution_{path.stem}")
+    return inspect.getsource(getattr(solution, name)).rstrip()
 
 
-def digest(path: Path) -> str:
-    """Twelve hex digits of the part of an exercise that the student edits."""
-    text = path.read_text(encoding="utf-8").partition(MARK)[0]
-    return hashlib.sha256(text.encode()).hexdigest()[:12]
-
-
-def passed() -> dict[str, dict[str, str]]:
-    """What was passed: key → digest of the file then, and the date. Empty if nothing was."""
-    try:
-        found = json.loads(RECORD.read_text(encoding="utf-8"))
-    except (OSError, ValueError):
-        return {}
-    return found if isinstance(found, dict) else {}
-
-
-def remember(path: Path) -> None:
-    """Note that the exercise at ``path`` is right as it stands."""
-    row = {"digest": digest(path), "date": date.today().isoformat()}
-    write_json(RECORD, passed() | {path.name[:3]: row})
+trial.errors_in_one_line(record.FOLDER)

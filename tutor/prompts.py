@@ -64,6 +64,14 @@ def ending(run: Run, journal: Path | None) -> None:
         _say(f"next       uv run {order[order.index(run.name) + 1]}.py")
 
 
+def say(*lines: str) -> None:
+    """Print lines, each wrapped at 80 columns; what follows is set under the text that it belongs to."""
+    for line in lines:
+        hang = " " * (4 if line.startswith("  ") else 0)
+        text = textwrap.wrap(line, WIDTH, subsequent_indent=hang, break_long_words=False)
+        console.print("\n".join(text), markup=False)
+
+
 def _say(*lines: str) -> None:
     for line in lines:
         console.print(line, markup=False)
