@@ -1,18 +1,23 @@
-"""The journal: entries are complete, appended only, and nothing the student wrote is lost."""
+"""The journal: entries are complete, appended only, and nothing that anybody wrote is lost."""
 
 from __future__ import annotations
 
+import json
 import os
 import re
 import stat
+import subprocess
+import sys
 from pathlib import Path
 
 import tutor.journal as journal
 from common.io import UserError
-from tutor.journal import write_entry, write_quiz
+from tutor.journal import append, write_entry, write_quiz
 from tutor.quiz import QuizResult
 
 import pytest
+from filelock import FileLock
+from helpers import ROOT
 
 METRICS = {
     "lesson": "09_training_bptt",
@@ -26,8 +31,23 @@ METRICS = {
     "device": "cpu (2 cores)",
     "versions": {"torch": "2.9.1", "snntorch": "1.0.0"},
     "seed": 3,
-    "wall_seconds": 61.234,
-    "peak_memory": 512 * 2**20,
+    "seconds": 61.234,
+    "memory": 512 * 2**20,
+    "resumed": ["main training, 2 of 5 epochs"],
+    "findings": [
+        {"section": 1, "text": "Each time step keeps\n1.2 MB.", "main": False, "claim": ""},
+        {"section": 3, "text": "The network reads 98.31 %.", "main": True, "claim": "accuracy"},
+    ],
+    "predictions": [
+        {
+            "id": "accuracy",
+            "section": 3,
+            "question": "How many digits | of 100?",
+            "guess": "90",
+            "measured": "98.31 %",
+        },
+        {"id": "x", "section": 4, "question": "Which?", "guess": "ATan"},
+    ],
     "claims": [
         {
             "id": "accuracy",
@@ -67,17 +87,23 @@ RESULT = QuizResult(
 )
 
 
-def test_entry_holds_what_was_run_and_measured(tmp_path: Path):
-    path = tmp_path / "journal.md"
-    write_entry({**METRICS, "analysis": "Layer 2 is **sparser**.\n\n- so"}, path)
-    text = path.read_text(encoding="utf-8")
+def entry_of(metrics: dict, folder: Path) -> str:
+    """The journal after one entry."""
+    path = folder / "journal.md"
+    write_entry(metrics, path)
+    return path.read_text(encoding="utf-8")
+
+
+def test_entry_holds_what_was_predicted_found_and_measured(tmp_path: Path):
+    text = entry_of(METRICS | {"analysis": "Layer 2 is **sparser**.\n\n- so"}, tmp_path)
     assert text.startswith("# Journal")
-    headings = re.findall(r"^#+ .*$", text, re.MULTILINE)
-    assert headings == [
+    assert re.findall(r"^#+ .*$", text, re.MULTILINE) == [
         "# Journal",
         "## 09_training_bptt",
         "### Date",
         "### What I ran",
+        "### What I predicted",
+        "### What was found",
         "### What was measured",
         "### Analysis",
         "### My findings",
@@ -86,25 +112,61 @@ def test_entry_holds_what_was_run_and_measured(tmp_path: Path):
         "- Command: `09_training_bptt.py --seed 3`",
         "- Seed: 3",
         "- Time: 61.2 s",
-        "- Data: MNIST {MNIST: {train: 60000, test: 10000}}",
+        "- Data: MNIST (train 60,000, test 10,000)",
         "- Peak memory: 512 MiB",
         "- Versions: torch 2.9.1, snntorch 1.0.0",
-        "| test accuracy \\| all images | 0.9831 | >= 0.982 | yes | 10000 |",
-        "| training time | 75 s | <= 60 | no |  |",
-        "| β measured | 1.5e-07 |  |  |  |",
-        "| 784–256–10 | 0.9831 | 203530 |  |",
+        "- Resumed: main training, 2 of 5 epochs",
+        "| section | question | my prediction | measured |",
+        "| 3 | How many digits \\| of 100? | 90 | 98.31 % |",
+        "| 4 | Which? | ATan |  |",
+        "- Section 1: Each time step keeps 1.2 MB.",
+        "- Section 3: The network reads 98.31 %.",
+        "| test accuracy \\| all images | 98.31 % | ≥ 98.2 % | yes | 10,000 |",
+        "| training time | 75 s | ≤ 60 | no |  |",
+        "1 more in `metrics.json`.",
         "Layer 2 is **sparser**.",
     ):
-        assert line in text, line
+        assert line in text.splitlines(), line
+    assert "β measured" not in text, "it is not judged, and there are findings to read"
+    assert text.index("training time") < text.index("all images"), "what missed comes first"
     assert re.search(r"### Date\n\n\d{4}-\d\d-\d\d \d\d:\d\d\n", text)
     assert all(f"- {prompt}" in text for prompt in journal.PROMPTS)
 
 
+def test_the_older_form_of_metrics_is_read(tmp_path: Path):
+    new = ("seconds", "memory", "findings", "predictions", "resumed")
+    old = {key: value for key, value in METRICS.items() if key not in new}
+    text = entry_of(old | {"wall_seconds": 61.234, "peak_memory": 512 * 2**20}, tmp_path)
+    assert "- Time: 61.2 s" in text and "- Peak memory: 512 MiB" in text
+    assert "### What I predicted" not in text and "### What was found" not in text
+
+
+def test_the_table_of_claims_is_short(tmp_path: Path):
+    met = {"unit": "1", "target": ">= 0", "value": 0.5, "met": True, "n": None}
+    claims = [met | {"id": f"c{i}", "text": f"claim {i}"} for i in range(30)]
+    text = entry_of(METRICS | {"claims": claims}, tmp_path)
+    assert text.count("| claim ") == 1 + journal.MOST_CLAIMS and "22 more in" in text
+
+
+def test_a_run_without_findings_and_judgement_shows_its_claims(tmp_path: Path):
+    claims = [c | {"met": None} for c in METRICS["claims"]]
+    text = entry_of(METRICS | {"claims": claims, "findings": []}, tmp_path)
+    assert "| β measured | 1.5·10⁻⁷ |  |  |  |" in text
+
+
+def test_a_committed_result_makes_an_entry(tmp_path: Path):
+    for path in sorted((ROOT / "docs" / "results").glob("[0-9mc]*.json")):
+        metrics = json.loads(path.read_text(encoding="utf-8"))
+        write_entry(metrics, tmp_path / "j.md")
+    text = (tmp_path / "j.md").read_text(encoding="utf-8")
+    assert text.count("### My findings") > 20 and "None" not in text and "nan" not in text.split()
+
+
 def test_stand_in_is_named(tmp_path: Path):
-    write_entry(
-        {**METRICS, "data": {"name": "digits", "stand_in": True, "sizes": {}}}, tmp_path / "j.md"
+    data = {"name": "digits", "stand_in": True, "sizes": {}}
+    assert "- Data: digits, a stand-in for the real set" in entry_of(
+        METRICS | {"data": data}, tmp_path
     )
-    assert "digits (stand-in for the real set)" in (tmp_path / "j.md").read_text(encoding="utf-8")
 
 
 def test_metrics_with_nothing_in_them(tmp_path: Path):
@@ -118,7 +180,7 @@ def test_one_run_is_entered_once_and_another_run_again(tmp_path: Path):
     once = path.read_bytes()
     write_entry(dict(reversed(METRICS.items())), path)
     assert path.read_bytes() == once
-    write_entry({**METRICS, "wall_seconds": 60.0}, path)
+    write_entry({**METRICS, "seconds": 60.0}, path)
     assert path.read_text(encoding="utf-8").count("## 09_training_bptt") == 2
     assert path.read_bytes().startswith(once)
 
@@ -162,6 +224,11 @@ def test_findings_written_between_two_runs_stay(tmp_path: Path):
     assert path.read_text(encoding="utf-8").startswith(filled)
 
 
+def files(folder: Path) -> list[str]:
+    """What lies in a folder, without the lock, which stays."""
+    return sorted(p.name for p in folder.iterdir() if p.suffix != ".lock")
+
+
 def test_a_cut_while_writing_leaves_the_old_journal(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ):
@@ -171,13 +238,13 @@ def test_a_cut_while_writing_leaves_the_old_journal(
     def full_disk(*_):
         raise OSError(28, "No space left on device")
 
-    for name in ("replace", "write_bytes"):
+    for owner, name in ((os, "replace"), (Path, "write_bytes")):
         with monkeypatch.context() as m:
-            m.setattr(journal.os if name == "replace" else Path, name, full_disk)
-            with pytest.raises(UserError, match="cannot write j.md: No space left on device"):
+            m.setattr(owner, name, full_disk)
+            with pytest.raises(UserError, match=r"cannot write .*j\.md: No space left on device"):
                 write_entry(METRICS, path)
         assert path.read_text(encoding="utf-8") == "mine\n"
-        assert [p.name for p in tmp_path.iterdir()] == ["j.md"], "a temporary file was left"
+        assert files(tmp_path) == ["j.md"], "a temporary file was left"
 
 
 def test_read_only_journal_is_one_clear_line(tmp_path: Path):
@@ -186,12 +253,50 @@ def test_read_only_journal_is_one_clear_line(tmp_path: Path):
     path.chmod(stat.S_IREAD)
     try:
         for write in (lambda: write_entry(METRICS, path), lambda: write_quiz(RESULT, path)):
-            with pytest.raises(UserError, match="cannot write j.md: it is read-only") as caught:
+            with pytest.raises(UserError, match=r"cannot write .*j\.md: it is read-only") as caught:
                 write()
             assert "\n" not in str(caught.value)
     finally:
         path.chmod(stat.S_IREAD | stat.S_IWRITE)
     assert path.read_text(encoding="utf-8") == "mine\n"
+
+
+WRITER = """
+import sys
+from pathlib import Path
+from tutor.journal import write_entry
+for i in range(100):
+    write_entry({"lesson": f"{sys.argv[1]}-{i}", "seed": i}, Path(sys.argv[2]))
+"""
+
+
+def test_three_processes_lose_no_entry(tmp_path: Path):
+    path = tmp_path / "journal.md"
+    path.write_text("mine\n", encoding="utf-8")
+    running = []
+    for who in "abc":
+        command = [sys.executable, "-c", WRITER, who, str(path)]
+        running.append(subprocess.Popen(command, cwd=ROOT))
+    assert [process.wait(timeout=300) for process in running] == [0, 0, 0]
+    text = path.read_text(encoding="utf-8")
+    assert text.startswith("mine\n")
+    wanted = {f"{who}-{i}" for who in "abc" for i in range(100)}
+    assert set(re.findall(r"^## (\S+)$", text, re.MULTILINE)) == wanted
+    assert text.count("### My findings") == 300 and files(tmp_path) == ["journal.md"]
+
+
+def test_a_writer_that_does_not_let_go_is_one_clear_line(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+):
+    monkeypatch.setattr(journal, "PATIENCE", 0.1)
+    with FileLock(tmp_path / ".j.md.lock"), pytest.raises(UserError, match="another process"):
+        write_entry(METRICS, tmp_path / "j.md")
+    write_entry(METRICS, tmp_path / "j.md")
+
+
+def test_nothing_to_add_touches_nothing(tmp_path: Path):
+    append(tmp_path / "j.md", lambda old: b"")
+    assert files(tmp_path) == []
 
 
 def test_a_directory_or_another_encoding_is_refused(tmp_path: Path):

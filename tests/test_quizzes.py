@@ -464,17 +464,23 @@ def test_end_of_input_ends_with_a_summary(
 
 def test_end_of_input_at_the_journal_prompt(run, tmp_path: Path):
     result, text = run(["b", "12.5", "t", "cab"])
-    assert result.grade == "pass" and "nothing was written" in text
+    assert result.grade == "pass" and "Nothing was written" in text
     assert not (tmp_path / "journal.md").exists()
 
 
-def test_ctrl_c_ends_like_the_end_of_input(monkeypatch: pytest.MonkeyPatch):
-    class Interrupted(io.StringIO):
-        def readline(self, *_):
-            raise KeyboardInterrupt
+class Interrupted(io.StringIO):
+    """A keyboard at which Ctrl-C is pressed."""
 
+    def readline(self, *_):
+        raise KeyboardInterrupt
+
+
+def test_ctrl_c_ends_with_a_summary(monkeypatch: pytest.MonkeyPatch, tmp_path: Path):
     monkeypatch.setattr(quiz, "load", lambda script: FOUR)
-    assert quiz.ask("x", stream=Interrupted(), out=io.StringIO()).grade == "unfinished"
+    out = io.StringIO()
+    result = quiz.ask("x", tmp_path, tmp_path / "j.md", stream=Interrupted(), out=out)
+    assert result.grade == "unfinished" and "Stopped by Ctrl-C." in out.getvalue()
+    assert quiz.read_log(tmp_path) == []
 
 
 @pytest.mark.parametrize(
@@ -536,16 +542,101 @@ def test_score_goes_to_the_journal_on_yes(run, tmp_path: Path):
     )
 
 
-def test_quiz_by_a_real_pipe():
-    """Bytes that are no text end in a summary, not in a traceback."""
-    script = f"from tutor.quiz import ask; ask({SCRIPTS[0]!r})"
-    done = subprocess.run(
-        [sys.executable, "-c", script],
-        input=b"b\n\xff\xfe\n",
+def by_a_shell(folder: Path, stdin: str, answers: bytes | None = None):
+    """Take the first quiz in a process of its own; ``stdin`` is what a shell would write for it."""
+    script = (
+        "from pathlib import Path; from common.io import one_line_errors; from tutor.quiz import ask\n"
+        f"with one_line_errors(): ask({SCRIPTS[0]!r}, Path({str(folder)!r}), Path('j.md'))"
+    )
+    command = [sys.executable, "-c", script]
+    if stdin:
+        command = ["sh", "-c", f'exec "$@" {stdin}', "sh", *command]
+    return subprocess.run(
+        command,
+        input=answers,
         capture_output=True,
         cwd=QUIZZES.parent,
         env={**os.environ, "PYTHONIOENCODING": "utf-8"},
         timeout=120,
     )
+
+
+def test_quiz_by_a_real_pipe(tmp_path: Path):
+    """Bytes that are no text end in a summary, not in a traceback."""
+    done = by_a_shell(tmp_path, "", b"b\n\xff\xfe\n")
     assert done.returncode == 0, done.stderr.decode()
     assert "The input ended." in done.stdout.decode() and not done.stderr
+
+
+@pytest.mark.skipif(os.name == "nt", reason="redirection of a POSIX shell")
+@pytest.mark.parametrize("stdin", ["<&-", "</dev/null"])
+def test_quiz_without_any_input(stdin: str, tmp_path: Path):
+    done = by_a_shell(tmp_path, stdin)
+    out, err = done.stdout.decode(), done.stderr.decode()
+    assert "Traceback" not in out + err
+    if stdin == "<&-":
+        assert done.returncode == 2 and out == "" and err.count("\n") == 1
+        assert err.startswith("error: got a closed standard input")
+    else:
+        assert done.returncode == 0 and err == "" and "0 questions were answered" in out
+
+
+# -------------------------------------------------------------------- the log
+
+
+def test_every_answer_and_the_score_are_logged(run, tmp_path: Path):
+    run(["a", "b", "-1", "-1", "t", "cab", "n"])
+    rows = [json.loads(x) for x in (tmp_path / quiz.LOG).read_text("utf-8").splitlines()]
+    assert rows == quiz.read_log(tmp_path)
+    *answers, score = rows
+    assert [row["points"] for row in answers] == [0.5, 0, 1, 1]
+    assert [row["topic"] for row in answers] == ["choice", "number", "truefalse", "order"]
+    assert all(row["question"] == q.question for row, q in zip(answers, FOUR, strict=True))
+    assert all(row["kind"] == "quiz" and row["script"] == "x" for row in answers)
+    assert all(re.fullmatch(r"\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d", row["date"]) for row in rows)
+    wanted = {"script": "x", "kind": "score", "points": 2.5, "total": 4, "grade": "marginal"}
+    assert score | wanted == score
+
+
+def test_an_unfinished_quiz_logs_its_answers_but_no_score(run, tmp_path: Path):
+    run(["b", "12.5"])
+    assert [row["kind"] for row in quiz.read_log(tmp_path)] == ["quiz", "quiz"]
+
+
+def test_the_second_round_is_not_logged(run, tmp_path: Path):
+    run(["b", "-1", "-1", "t", "abc", "abc", "12.5", "abc", "n"])
+    rows = quiz.read_log(tmp_path)
+    assert [row["kind"] for row in rows] == ["quiz"] * 4 + ["score"]
+
+
+def test_a_damaged_line_costs_only_itself(run, tmp_path: Path):
+    log = tmp_path / quiz.LOG
+    log.write_bytes(b'\xff\xfe{"kind": \n[1]\n{"script": "x"}\n{"script": "y", "da')
+    run(["b"])
+    (row,) = quiz.read_log(tmp_path)
+    assert row["script"] == "x" and row["points"] == 1
+    assert log.read_bytes().startswith(b"\xff\xfe"), "nothing of a log is thrown away"
+
+
+def test_no_log_is_an_empty_log(tmp_path: Path):
+    assert quiz.read_log(tmp_path) == []
+    (tmp_path / quiz.LOG).mkdir()
+    assert quiz.read_log(tmp_path) == []
+
+
+def test_a_log_that_cannot_be_written_does_not_end_the_quiz(run, tmp_path: Path):
+    (tmp_path / quiz.LOG).mkdir()
+    result, text = run(["b", "12.5", "t", "cab", "n"])
+    assert result.grade == "pass" and text.count("not remembered") == 1
+
+
+def test_pose_asks_one_question_and_logs_it(tmp_path: Path):
+    out = io.StringIO()
+    points = quiz.pose(CHOICE, "x", tmp_path, io.StringIO("a\nb\n"), out)
+    assert points == 0.5 and "HINT" in out.getvalue()
+    quiz.pose(TRUTH, "x", tmp_path, io.StringIO("f\n"), out, kind="review")
+    rows = quiz.read_log(tmp_path)
+    assert [(row["kind"], row["points"]) for row in rows] == [("quiz", 0.5), ("review", 0)]
+    with pytest.raises(EOFError):
+        quiz.pose(CHOICE, "x", tmp_path, io.StringIO(""), out)
+    assert len(quiz.read_log(tmp_path)) == 2
