@@ -14,9 +14,9 @@ import time
 from pathlib import Path
 
 from common.device import keep_freed_memory
-from common.distributed import join, part, replicated, world
 from common.io import UserError
 from common.spiking import over_time
+from common.torchrun import join, part, replicated, world
 from multistep import unroll
 
 import snntorch as snn
@@ -113,7 +113,7 @@ def worker(out: str, samples: int) -> None:
     """One process: samples a second of training 784–1000–10 with 256 samples a batch in all."""
     torch.set_num_threads(1)
     keep_freed_memory()
-    rank, _size = join(torch.device("cpu"))
+    join(torch.device("cpu"))
     torch.manual_seed(0)
     net = Net(1000)
     forward, optimizer = replicated(net), torch.optim.Adam(net.parameters())
@@ -130,7 +130,7 @@ def worker(out: str, samples: int) -> None:
     steps = max(1, samples // 256)
     for _ in range(steps):
         step()
-    if rank == 0:
+    if world()[0] == 0:
         Path(out).write_text(
             json.dumps(
                 {"processes": world()[1], "rate": steps * 256 / (time.perf_counter() - began)}

@@ -10,10 +10,12 @@ import sys
 from collections.abc import Callable, Iterator
 from dataclasses import asdict, is_dataclass
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
-import torch
 from rich.console import Console
+
+if TYPE_CHECKING:
+    import torch  # takes seconds to load: what only reads files does without it
 
 console = Console(highlight=False, soft_wrap=True)
 ROOT = Path(__file__).resolve().parent.parent
@@ -23,9 +25,24 @@ class UserError(Exception):
     """Something the user can put right: shown as one line on standard error, exit code 2."""
 
 
+def process_number(name: str, default: int) -> int:
+    """A number that torchrun leaves in the environment, such as ``RANK`` or ``WORLD_SIZE``.
+
+    Raises:
+        UserError: something else stands there.
+    """
+    text = os.environ.get(name, str(default))
+    if not text.isdecimal():
+        raise UserError(
+            f"got {name}={text!r} in the environment, expected a number as torchrun sets it; "
+            f"unset {name}, or start with torchrun"
+        )
+    return int(text)
+
+
 def is_rank_zero() -> bool:
     """True in the one process that prints and saves (always true without torchrun)."""
-    return int(os.environ.get("RANK", "0")) == 0
+    return process_number("RANK", 0) == 0
 
 
 def progress_allowed() -> bool:

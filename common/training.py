@@ -1,39 +1,30 @@
-"""The training loop of lesson 09, for the lessons after it (02, 05 and 07 use it before it is opened).
+"""The training loop of lesson 09, for the other lessons, and what they read a network's answer with.
 
-A network offers ``run(x)`` over ``x (T, B, …)``; what it returns goes to ``loss_fn(out, y)`` and
-``predict(out)``. The two defaults are the pair that lesson 09 ends with: cross entropy on, and decision by,
-the output membrane averaged over time.
-
-Under ``torchrun --nproc-per-node N`` the same call trains one network in N processes: each batch is the one that
-a single process would take, encoded alike, and every process runs its part of it.
+A network offers ``run(x)`` over ``x (T, B, …)``. What that returns goes to ``loss_fn(out, y)`` and
+``predict(out)``; the two defaults use the output membrane averaged over time. Under torchrun the
+same call trains one network in several processes.
 """
 
 from __future__ import annotations
 
+import math
 import time
 from collections.abc import Callable, Iterable
+from functools import partial
 from pathlib import Path
 from typing import Any
 
+from common.checkpoint import fingerprint, load_checkpoint, save_checkpoint
 from common.data import ImageData, batches
-from common.distributed import (
-    from_rank_zero,
-    join,
-    losing_a_process,
-    part,
-    replicated,
-    same_buffers,
-    total,
-    world,
-)
-from common.io import UserError, console, is_rank_zero, progress_allowed, write_atomic
+from common.io import UserError, console, is_rank_zero, progress_allowed
 from common.run import Run
+from common.torchrun import join, losing_a_process, part, replicated, same_everywhere, total
 
 import torch
 import torch.nn.functional as F
-from rich.progress import BarColumn, Progress, TextColumn, TimeRemainingColumn
+from rich.progress import track
 from torch import nn
-from torch.utils._pytree import tree_map
+from torch.optim.lr_scheduler import LambdaLR
 
 Encode = Callable[[torch.Tensor], torch.Tensor]
 Loss = Callable[[Any, torch.Tensor], torch.Tensor]
@@ -42,7 +33,7 @@ Check = Callable[[nn.Module, torch.Tensor, torch.Tensor, Loss], Iterable[str]]
 
 
 def membrane_loss(out: tuple[torch.Tensor, torch.Tensor], y: torch.Tensor) -> torch.Tensor:
-    """Cross entropy of the output membrane averaged over time; ``out = (spk_rec, mem_rec)``, each ``(T, B, K)``."""
+    """Cross entropy of the membrane averaged over time; ``out = (spk_rec, mem_rec)``, each ``(T, B, K)``."""
     return F.cross_entropy(out[1].mean(0), y)
 
 
@@ -56,6 +47,11 @@ def count_predict(out: tuple[torch.Tensor, ...]) -> torch.Tensor:
     return out[0].sum(0).argmax(1)
 
 
+def cosine(step: int, steps: int) -> float:
+    """What the learning rate is multiplied by in a step: from 1 in step 0 down to 0 along a cosine."""
+    return 0.5 + 0.5 * math.cos(math.pi * step / steps)
+
+
 @torch.no_grad()
 def evaluate(
     net: nn.Module,
@@ -67,10 +63,9 @@ def evaluate(
     batch_size: int = 500,
     device: torch.device | str | None = None,
 ) -> float:
-    """Share of right answers over all of ``x``, weighted by sample. ``device`` defaults to the network's.
+    """Share of right answers over all of ``x``; ``device`` defaults to the network's.
 
-    Under torchrun, once ``fit`` has joined the processes, each takes its part and all get the answer; so all have
-    to call it.
+    Under torchrun each process takes its part and all get the answer, so all have to call it.
     """
     was_training = net.training
     net.eval()
@@ -78,16 +73,10 @@ def evaluate(
     right = torch.zeros((), device=device)
     for x_b, y_b in batches(x, y, batch_size, device=device):
         mine, weight = part(len(y_b))
-        x_b = encode(x_b)  # the whole batch, so that every process draws the same random numbers
-        if weight:
-            right += (predict(net.run(_only(x_b, mine))) == y_b[mine]).sum()
+        spikes = encode(x_b)[:, mine]  # encoded whole: all processes draw the same random numbers
+        right += (predict(net.run(spikes)) == y_b[mine]).sum() * (weight > 0)
     net.train(was_training)
     return total(right)[0] / len(y)
-
-
-def _only(x: torch.Tensor, mine: slice) -> torch.Tensor:
-    """This process's samples of ``x (T, B, …)``; ``x`` itself if that is all of them."""
-    return x if mine == slice(0, x.shape[1]) else x[:, mine]
 
 
 def fit(
@@ -110,174 +99,110 @@ def fit(
     groups: list[dict[str, Any]] | None = None,
     check: Check | None = None,
 ) -> list[dict[str, float]]:
-    """Train with Adam and a cosine-falling learning rate; leave the epoch that was best on the validation images.
+    """Train with AdamW and a cosine-falling learning rate; keep the epoch best on validation images.
 
     Args:
         net: has ``run(x (T, B, …))``; is moved to the run's device and changed in place.
         encode: images ``(B, C, H, W)`` in 0..1 → what ``net.run`` takes, ``(T, B, …)``.
         augment: applied to training images before ``encode``.
-        name: of the checkpoint, for lessons that train several networks and want to resume; empty: no checkpoint.
-        resume: go on from that checkpoint if there is one.
-        groups: of the parameters, where some have a learning rate of their own; None: all with ``lr``.
+        name: of the checkpoint that is written after each epoch; empty: none.
+        resume: go on from that checkpoint, if there is one.
+        seed: of the order of the images; None: the run's.
+        groups: of the parameters, where some have a learning rate of their own; None: all ``lr``.
         quiet: print nothing (sweeps).
-        check: a look into the network after the first epoch and at the end, on 32 training images; each line that
-            ``check(net, spikes, y, loss_fn)`` yields is printed (``tutor.network_check.complaints``).
+        check: ``check(net, spikes, y, loss_fn)`` yields lines that are printed after the first
+            epoch and at the end, made with 32 training images (``tutor.network_check``).
 
     Returns:
-        One dict an epoch: ``epoch, loss, train, val, seconds``; accuracies are shares, ``train`` is the
-        running accuracy during the epoch.
+        One dict an epoch: ``epoch, loss, train, val, seconds``; accuracies are shares, ``train`` is
+        the running accuracy during the epoch.
 
     Raises:
-        UserError: the checkpoint is damaged or of another network.
-        KeyboardInterrupt: after the last finished epoch has been restored; its checkpoint is on disk.
+        UserError: the checkpoint is damaged or of another training, or a process was lost.
     """
-    device, path = run.device, run.dir / f"checkpoint_{name}.pt"
+    device, n = run.device, len(data.x_train)
     net.to(device)
     join(device)
     optimizer = torch.optim.AdamW(groups or net.parameters(), lr=lr, weight_decay=weight_decay)
-    steps = epochs * -(-len(data.x_train) // batch_size)
-    schedule = torch.optim.lr_scheduler.CosineAnnealingLR(optimizer, max(1, steps))
-    generator = torch.Generator().manual_seed(run.cfg.seed if seed is None else seed)
+    order = torch.Generator().manual_seed(run.cfg.seed if seed is None else seed)
     history: list[dict[str, float]] = []
     best: dict[str, torch.Tensor] = {}
-    saved = _read_checkpoint(path, net) if resume and name else None
-    if saved is not None:
-        optimizer.load_state_dict(saved["optimizer"])
-        schedule.load_state_dict(saved["schedule"])
-        generator.set_state(saved["generator"])
-        torch.set_rng_state(saved["rng"])
-        history, best = saved["history"], saved["best"]
-        run.print(f"resume    {path.name}: {len(history)} of {epochs} epochs are done")
-    elif resume and name:
-        run.print(f"resume    no {path.name} yet: starting from the beginning")
+    state = {"net": net, "optimizer": optimizer, "order": order, "history": history, "best": best}
+    if name:
+        path = run.dir / f"checkpoint_{name}.pt"
+        mark = fingerprint(
+            run, net, data, epochs, lr=lr, batch_size=batch_size, weight_decay=weight_decay,
+            order_seed=order.initial_seed(), loss=loss_fn, predict=predict, encode=encode, augment=augment,
+        )  # fmt: skip
+        if resume:
+            load_checkpoint(path, mark, state, run)
 
+    num_batches = -(-len(data.x_train) // batch_size)
+    rate = partial(cosine, steps=max(1, epochs * num_batches))
+    schedule = LambdaLR(optimizer, rate, last_epoch=len(history) * num_batches - 1)
     forward = replicated(net)
-    advice = (
-        f"run again with --resume to go on after the last finished epoch ({path.name})"
-        if name
-        else "run again"
-    )
     started = time.perf_counter() - (history[-1]["seconds"] if history else 0.0)
     for epoch in range(len(history) + 1, epochs + 1):
         net.train()
         loss_sum, right = torch.zeros((), device=device), torch.zeros((), device=device)
-        with (
-            losing_a_process(advice),
-            _live_line(
-                f"epoch {epoch}/{epochs}", -(-len(data.x_train) // batch_size), quiet
-            ) as tick,
-        ):
-            for x_b, y_b in batches(
-                data.x_train, data.y_train, batch_size, generator=generator, device=device
+        with losing_a_process("run again with --resume" if name else "run again"):
+            for x_b, y_b in track(
+                batches(data.x_train, data.y_train, batch_size, generator=order, device=device),
+                f"epoch {epoch}/{epochs}",
+                total=num_batches,
+                console=console,
+                transient=True,
+                disable=quiet or not progress_allowed(),
             ):
-                mine, weight = part(len(y_b))  # all of it, and 1, in a single process
-                x_b, y_b = encode(augment(x_b) if augment else x_b), y_b[mine]
-                out = forward(_only(x_b, mine))
+                mine, weight = part(len(y_b))  # all of the batch, and 1, without torchrun
+                if augment:
+                    x_b = augment(x_b)
+                x_b, y_b = encode(x_b)[:, mine], y_b[mine]  # (T, B, …), (B,)
+                out = forward(x_b)
                 loss = loss_fn(out, y_b)
-                optimizer.zero_grad(set_to_none=True)
-                (loss if weight == 1 else loss * weight).backward()
+                optimizer.zero_grad()
+                (loss * weight).backward()
                 optimizer.step()
                 schedule.step()
-                if weight:
-                    loss_sum += loss.detach().squeeze() * len(
-                        y_b
-                    )  # some snnTorch losses have shape (1,)
+                if weight > 0:
+                    loss_sum += loss.detach().squeeze() * len(y_b)  # snnTorch's may be (1,)
                     right += (predict(out) == y_b).sum()
-                tick()
-            same_buffers(net)
-            n = len(data.y_train)
+            same_everywhere(net)
             all_loss, all_right = total(loss_sum, right)
             val = evaluate(net, data.x_val, data.y_val, encode, predict=predict)
-        row = {
-            "epoch": epoch,
-            "loss": all_loss / n,
-            "train": all_right / n,
-            "val": val,
-            "seconds": time.perf_counter() - started,
-        }
-        if not history or row["val"] > max(h["val"] for h in history):
-            best = {k: v.detach().clone() for k, v in net.state_dict().items()}
+        if val > max((row["val"] for row in history), default=-1.0):
+            best.update({k: v.detach().clone() for k, v in net.state_dict().items()})
+        row = {"epoch": epoch, "loss": all_loss / n, "train": all_right / n, "val": val}
+        row["seconds"] = time.perf_counter() - started
         history.append(row)
         if not quiet:
             run.print(
                 f"epoch {epoch:3d}/{epochs}  loss {row['loss']:.4f}  training {row['train']:.4f}  "
-                f"validation {row['val']:.4f}  {row['seconds']:.1f} s"
+                f"validation {val:.4f}  {row['seconds']:.1f} s"
             )
-            if check and epoch == 1 < epochs:
-                _look_into(net, data, encode, loss_fn, check, run)
+        if check and not quiet and epoch == 1 < epochs:
+            _look_into(net, data, encode, loss_fn, check, run)
         if name and is_rank_zero():
-            state = {
-                "model": net.state_dict(),
-                "best": best,
-                "optimizer": optimizer.state_dict(),
-                "schedule": schedule.state_dict(),
-                "generator": generator.get_state(),
-                "rng": torch.get_rng_state(),
-                "history": history,
-            }
-            write_atomic(path, lambda tmp, state=state: torch.save(state, tmp))
+            save_checkpoint(path, mark, state)
     net.load_state_dict(best)
     if check and not quiet:
         _look_into(net, data, encode, loss_fn, check, run)
     return history
 
 
-def _read_checkpoint(path: Path, net: nn.Module) -> dict[str, Any] | None:
-    """The checkpoint as process 0 sees it, for all of them; None if there is none."""
-    saved: Any = None
-    if is_rank_zero():
-        try:
-            saved = load_checkpoint(path, net) if path.is_file() else None
-        except UserError as e:
-            saved = e
-    if world()[1] > 1:  # sent as CPU tensors: "cuda:0" is another GPU, or none, for the others
-        saved = from_rank_zero(
-            tree_map(lambda v: v.cpu() if isinstance(v, torch.Tensor) else v, saved)
-        )
-    if isinstance(saved, UserError):
-        raise saved
-    if saved is not None:
-        net.load_state_dict(saved["model"])
-    return saved
-
-
 def _look_into(
     net: nn.Module, data: ImageData, encode: Encode, loss_fn: Loss, check: Check, run: Run
 ) -> None:
-    """Print what ``check`` says of the network on 32 training images."""
-    if not is_rank_zero():
-        return
+    """Print what ``check`` says of the network on 32 training images; draw no random numbers."""
     x, y = next(batches(data.x_train[:32], data.y_train[:32], 32, device=run.device))
-    with torch.random.fork_rng(
-        [run.device] if run.device.type == "cuda" else []
-    ):  # encode may draw random numbers
+    with torch.random.fork_rng([run.device] if run.device.type == "cuda" else []):
         spikes = encode(x)
-    for line in check(net, spikes, y, loss_fn):
+    for line in check(net, spikes, y, loss_fn) if is_rank_zero() else ():
         run.print(f"   check  {line}")
 
 
-def load_checkpoint(path: Path, net: nn.Module) -> dict[str, Any]:
-    """Read a training checkpoint and put its weights into ``net``.
-
-    Raises:
-        UserError: the file is damaged, or its weights are of another architecture.
-    """
-    try:
-        saved = torch.load(path, map_location=next(net.parameters()).device, weights_only=True)
-        weights = saved["model"]
-    except Exception as e:  # a truncated file fails in many ways: zip, pickle, end of file
-        raise UserError(
-            f"{path} cannot be read ({type(e).__name__}): it is damaged or no checkpoint of this course; "
-            "delete it, or run without --resume"
-        ) from e
-    check_weights(weights, net, path)
-    net.load_state_dict(weights)
-    # the random states live on the CPU whatever the device of the weights
-    return saved | {k: saved[k].cpu() for k in ("generator", "rng")}
-
-
 def load_weights(net: nn.Module, path: Path) -> nn.Module:
-    """Put the weights of a ``.safetensors`` file into ``net`` and return it.
+    """Put the weights of a ``.safetensors`` file into ``net``, all of them, and return it.
 
     Raises:
         UserError: the file is missing, damaged, or of another architecture.
@@ -289,51 +214,15 @@ def load_weights(net: nn.Module, path: Path) -> nn.Module:
     try:
         weights = load_file(path)
     except Exception as e:
-        raise UserError(
-            f"{path} is damaged or no safetensors file ({type(e).__name__}); make it anew"
-        ) from e
-    check_weights(weights, net, path)
-    net.load_state_dict(weights)
-    return net
-
-
-def check_weights(weights: dict[str, torch.Tensor], net: nn.Module, path: Path) -> None:
-    """Compare names and shapes with those of ``net``.
-
-    Raises:
-        UserError: naming the first tensor that differs.
-    """
+        kind = type(e).__name__
+        raise UserError(f"{path} is damaged or no safetensors file ({kind}); make it anew") from e
     here = {k: tuple(v.shape) for k, v in net.state_dict().items()}
     there = {k: tuple(v.shape) for k, v in weights.items()}
     for k in sorted(here.keys() | there.keys()):
         if here.get(k) != there.get(k):
             raise UserError(
                 f"{path} holds another architecture: {k} is {there.get(k, 'absent')} there, "
-                f"{here.get(k, 'absent')} here; use the same sizes, or run without --resume"
+                f"{here.get(k, 'absent')} here; use the same sizes, or weights of this network"
             )
-
-
-class _live_line:
-    """A progress bar in a terminal; nothing in a log file."""
-
-    def __init__(self, text: str, total: int, quiet: bool) -> None:
-        self.on = progress_allowed() and not quiet
-        self.text, self.total = text, total
-
-    def __enter__(self) -> Callable[[], None]:
-        if not self.on:
-            return lambda: None
-        self.bar = Progress(
-            TextColumn("{task.description}"),
-            BarColumn(),
-            TimeRemainingColumn(),
-            transient=True,
-            console=console,
-        )
-        self.bar.start()
-        task = self.bar.add_task(self.text, total=self.total)
-        return lambda: self.bar.advance(task)
-
-    def __exit__(self, *error: object) -> None:
-        if self.on:
-            self.bar.stop()
+    net.load_state_dict(weights)
+    return net

@@ -8,7 +8,7 @@ import subprocess
 import sys
 from pathlib import Path
 
-from common.distributed import part, total, world
+from common.torchrun import part, total, world
 
 import pytest
 import torch
@@ -123,7 +123,7 @@ def test_parts_cover_the_batch_and_weigh_it_right(
     loss = torch.arange(float(n)) ** 2
     seen, mean = [], 0.0
     for rank in range(size):
-        monkeypatch.setattr("common.distributed.world", lambda rank=rank: (rank, size))
+        monkeypatch.setattr("common.torchrun.world", lambda rank=rank: (rank, size))
         mine, weight = part(n)
         if weight:
             seen += list(range(n))[mine]
