@@ -1,0 +1,131 @@
+"""01a  One step of a leaky neuron
+
+Lesson 01, section 1. Write equations (1) and (2) from memory, with the lesson closed:
+
+    U[t+1] = β·U[t] + I[t+1] − S[t]·θ
+    S[t+1] = 1 if U[t+1] > θ else 0
+
+``cur``, ``mem`` and ``spk`` have the same shape, (B,): B neurons side by side. ``spk`` holds 0 or 1
+as floats. ``beta`` and ``threshold`` are numbers, or tensors with one value a neuron. About 5 minutes.
+
+Run:  uv run exercises/01a_leaky_step.py
+"""
+
+from __future__ import annotations
+
+import _root  # noqa: F401
+
+from tutor.exercises import Exercise, Wrong, expect
+
+import snntorch as snn
+import torch
+from torch import Tensor
+
+
+def leaky_step(
+    cur: Tensor, mem: Tensor, spk: Tensor, beta: float, threshold: float
+) -> tuple[Tensor, Tensor]:
+    """From the current I[t+1] and the state U[t], S[t], each ``(B,)``, to ``S[t+1], U[t+1]``."""
+    raise NotImplementedError("your lines here")
+
+
+# ---- nothing to edit below this line
+
+
+def run_steps(leaky_step, cur: Tensor, beta: float, threshold: float) -> tuple[Tensor, Tensor]:
+    """The student's step in a loop over ``cur (T, B)``; returns spk_rec and mem_rec, (T, B)."""
+    mem = torch.zeros_like(cur[0])
+    spk = torch.zeros_like(cur[0])
+    spk_rec, mem_rec = [], []
+    for cur_t in cur:
+        returned = leaky_step(cur_t, mem, spk, beta, threshold)
+        if returned is None:
+            raise Wrong("got None. Is there a return?")
+        if not isinstance(returned, tuple) or len(returned) != 2:
+            raise Wrong("got one thing, expected two: end with 'return spk, mem'.")
+        spk, mem = returned
+        spk = torch.as_tensor(spk).to(cur.dtype)  # True and False will do
+        if not ((spk == 0) | (spk == 1)).all():
+            raise Wrong(
+                "the first thing returned holds numbers that are neither 0 nor 1. "
+                "Spikes come first: 'return spk, mem'."
+            )
+        spk_rec.append(spk)
+        mem_rec.append(mem)
+    return torch.stack(spk_rec), torch.stack(mem_rec)
+
+
+def check_leak(leaky_step) -> None:
+    """decays by β when nothing comes in"""
+    cur = torch.zeros(6, 2)
+    cur[0] = torch.tensor([0.5, 0.2])
+    _, mem_rec = run_steps(leaky_step, cur, 0.8, 1.0)
+    wanted = cur[0] * 0.8 ** torch.arange(6)[:, None]
+    expect(mem_rec, wanted, "U (T, B)", "One input, then nothing: every step leaves the share β.")
+
+
+def check_input(leaky_step) -> None:
+    """climbs to I/(1 − β) under a weak steady current"""
+    _, mem_rec = run_steps(leaky_step, torch.full((80, 1), 0.15), 0.8, 1.0)
+    smell = "It rests where the leak equals the input. Is the current added whole?"
+    expect(mem_rec[-1], torch.tensor([0.75]), "U at the end (B)", smell)
+
+
+def check_payment(leaky_step) -> None:
+    """pays θ for a spike, one step later and in full"""
+    cur = torch.tensor([[1.3], [0.4], [0.0]])
+    _, mem_rec = run_steps(leaky_step, cur, 0.5, 1.0)
+    at_spike, after = mem_rec[0].item(), mem_rec[1].item()
+    if abs(at_spike - 0.3) < 1e-5:
+        raise Wrong(
+            "step 0: U is 0.3, expected 1.3. It pays for S[t], the spike of the step before."
+        )
+    if abs(after - 1.05) < 1e-5:
+        raise Wrong("step 1: U is 1.05, expected 0.05. The spike at step 0 was not paid for.")
+    if abs(after - 0.55) < 1e-5:
+        raise Wrong("step 1: U is 0.55, expected 0.05. Here θ leaked too: β multiplies U alone.")
+    if abs(after - 0.4) < 1e-5:
+        raise Wrong(
+            "step 1: U is 0.4, expected 0.05. This is the reset to zero, not by subtraction."
+        )
+    expect(
+        mem_rec, torch.tensor([[1.3], [0.05], [0.025]]), "U (T, B)", "Input 1.3, 0.4, 0; β = 0.5."
+    )
+
+
+def check_threshold(leaky_step) -> None:
+    """fires above θ, not at θ"""
+    cur = torch.tensor([[1.0, 1.01, 0.5, 2.0, 2.5]])
+    theta = torch.tensor([1.0, 1.0, 1.0, 3.0, 2.0])
+    spk_rec, _ = run_steps(leaky_step, cur, 0.9, theta)
+    if spk_rec[0, 0] == 1:
+        raise Wrong("U = θ = 1 fires, expected no spike. snnTorch compares with >, not with >=.")
+    expect(spk_rec, torch.tensor([[0.0, 1, 0, 0, 1]]), "S (T, B)", f"U is {cur[0].tolist()}.")
+
+
+def check_snntorch(leaky_step) -> None:
+    """fires like snn.Leaky for 200 steps of noise"""
+    cur = 1.5 * torch.rand(200, 8) - 0.5
+    lif = snn.Leaky(beta=0.9)
+    mem = torch.zeros(8)
+    wanted = []
+    for cur_t in cur:
+        spk, mem = lif(cur_t, mem)
+        wanted.append(spk)
+    spk_rec, _ = run_steps(leaky_step, cur, 0.9, 1.0)
+    expect(spk_rec, torch.stack(wanted), "S (T, B)", "Up to here it was the same.")
+
+
+EXERCISE = Exercise(
+    solve=leaky_step,
+    checks=(check_leak, check_input, check_payment, check_threshold, check_snntorch),
+    hints=(
+        "Three things happen to U, and each is one term of equation (1). Which of them needs spk?",
+        "spk is the spike of the step before. Multiplied by θ, it is what has to be paid now.",
+        "mem = beta * mem + cur - spk * threshold, then compare the new mem with the threshold.",
+    ),
+    why="U leaks, adds and pays in one line; the only thing in the neuron that is not linear is the >.",
+)
+
+if __name__ == "__main__":
+    EXERCISE.main()

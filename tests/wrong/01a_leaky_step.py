@@ -1,0 +1,46 @@
+"""Wrong versions of exercise 01a; each docstring is a part of the message that must come."""
+
+from __future__ import annotations
+
+
+def spike_not_paid_for(cur, mem, spk, beta, threshold):
+    """The spike at step 0 was not paid for"""
+    mem = beta * mem + cur
+    return (mem > threshold).float(), mem
+
+
+def threshold_leaks_too(cur, mem, spk, beta, threshold):
+    """Here θ leaked too"""
+    mem = beta * (mem - spk * threshold) + cur
+    return (mem > threshold).float(), mem
+
+
+def pays_at_once(cur, mem, spk, beta, threshold):
+    """the spike of the step before"""
+    mem = beta * mem + cur
+    spk = (mem > threshold).float()
+    return spk, mem - spk * threshold
+
+
+def resets_to_zero(cur, mem, spk, beta, threshold):
+    """This is the reset to zero"""
+    mem = beta * mem * (1 - spk) + cur
+    return (mem > threshold).float(), mem
+
+
+def fires_at_the_threshold(cur, mem, spk, beta, threshold):
+    """snnTorch compares with >"""
+    mem = beta * mem + cur - spk * threshold
+    return (mem >= threshold).float(), mem
+
+
+def current_is_scaled(cur, mem, spk, beta, threshold):
+    """One input, then nothing"""
+    mem = beta * mem + (1 - beta) * cur - spk * threshold
+    return (mem > threshold).float(), mem
+
+
+def wrong_order_of_return(cur, mem, spk, beta, threshold):
+    """Spikes come first"""
+    mem = beta * mem + cur - spk * threshold
+    return mem, (mem > threshold).float()
