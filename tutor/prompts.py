@@ -6,10 +6,13 @@ import re
 import textwrap
 from collections.abc import Sequence
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from common.io import ROOT, console
-from common.run import Run
 from tutor.journal import write_entry
+
+if TYPE_CHECKING:
+    from common.run import Run  # loads torch, which `course.py` alone does without
 
 LETTERS = "abcdefgh"
 WIDTH = 80
