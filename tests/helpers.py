@@ -8,6 +8,7 @@ import sys
 from functools import cache
 from pathlib import Path
 from types import ModuleType
+from unittest.mock import MagicMock
 
 import pytest
 
@@ -56,19 +57,26 @@ def run_section(section, folder: Path, **settings):
     return run
 
 
-def run_main(lesson: ModuleType, folder: Path, monkeypatch: pytest.MonkeyPatch, **settings):
+def run_main(
+    lesson: ModuleType, folder: Path, monkeypatch: pytest.MonkeyPatch, data=None, **settings
+):
     """Run a whole lesson without drawing, and return its run: only the numbers count.
 
     What the test has put in place of an experiment, of ``fit`` or of ``evaluate`` stays in place.
     ``run_main(lesson, tmp_path, monkeypatch, trials=50).value("slope_ml_cosine")``
+
+    Args:
+        data: what every ``run.data`` gives; None: the stand-in of the data set that is asked for.
     """
     from common.lesson import begin
     from common.run import Run
 
     for name in vars(lesson):
         if name.startswith("plot_"):
-            monkeypatch.setattr(lesson, name, lambda *_, **__: None)
+            monkeypatch.setattr(lesson, name, MagicMock())
     monkeypatch.setattr(Run, "figure", lambda self, fig, name, look="": self.dir / f"{name}.png")
+    if data is not None:
+        monkeypatch.setattr(Run, "data", lambda self, loader, **options: data)
     settings = {"device": "cpu", "smoke": True, "out_dir": folder} | settings
     scale = lesson.SMOKE if settings["smoke"] else {}
     run = begin(lesson.Config(**{**scale, **settings}), Path(lesson.__file__).stem)

@@ -70,14 +70,23 @@ def marked_splits(shape: tuple[int, ...] = (1, 28, 28), n_test: int = 40) -> Ima
 
 
 class Always(nn.Module):
-    """A network that always answers the same class, by its spikes and by its membrane."""
+    """A network that always answers the same class.
 
-    def __init__(self, answer: int, num_classes: int = 10) -> None:
+    Args:
+        answer: what its output membrane says.
+        spikes: what its spike counts say; None: the same.
+        more: returned after spikes and membrane, as networks do that show their hidden layers.
+    """
+
+    def __init__(self, answer: int, spikes: int | None = None, more: tuple = ()) -> None:
         super().__init__()
-        self.answer, self.num_classes = answer, num_classes
+        self.answer, self.spikes = answer, answer if spikes is None else spikes
+        self.more = more
         self.weight = nn.Parameter(torch.zeros(1))
 
-    def run(self, x: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
-        out = torch.zeros(*x.shape[:2], self.num_classes, device=x.device) + 0 * self.weight
-        out = out + torch.eye(self.num_classes, device=x.device)[self.answer]
-        return out, out
+    def run(self, x: torch.Tensor) -> tuple[torch.Tensor, ...]:
+        one_hot = torch.eye(10, device=x.device)
+        shape = (*x.shape[:2], 10)  # (T, B, 10)
+        spk = one_hot[self.spikes].expand(shape) + 0 * self.weight
+        mem = one_hot[self.answer].expand(shape) + 0 * self.weight
+        return spk, mem, *self.more

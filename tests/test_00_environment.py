@@ -13,7 +13,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
-from helpers import ROOT, load_script
+from helpers import ROOT, load_script, run_main
 
 m = load_script("00_environment_test")
 
@@ -383,3 +383,39 @@ def test_zeros_and_times() -> None:
         ms > 0 for by_batch in times.values() for ms in by_batch.values()
     )
     assert np.isfinite(list(times["cpu"].values())).all()
+
+
+def test_claims_are_what_was_measured(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Known times, bytes and zeros, and libraries of which two are missing: what the claims must say."""
+    monkeypatch.setattr(m, "experiment_time", lambda cfg: {"cpu": {1: 2.0, 8: 3.0, 512: 30.0}})
+    memory = {"steps": [1, 2], "bytes": [1, 2], "slope": 1.5e5, "predicted": 1e5, "r2": 0.75}
+    monkeypatch.setattr(m, "experiment_memory", lambda cfg, device: memory)
+    zeros = {"zeros": 0.9, "n": 7}
+    monkeypatch.setattr(m, "experiment_zeros", lambda cfg, device: zeros)
+    monkeypatch.setattr(
+        m, "akida_part", lambda: ("simulator only", "no card", "Akida version: 1", 0)
+    )
+    gone = {"tonic": "missing", "nir": "broken", "gymnasium": "missing"}
+    monkeypatch.setattr(
+        m, "look_at", lambda lib, deep=False: m.State(gone.get(lib.package, "found"), "1", "why")
+    )
+    monkeypatch.setattr(m, "browser_ready", lambda: "here")
+    monkeypatch.setattr(m, "data_on_disk", lambda folder: {"MNIST": "data/"})
+    monkeypatch.setattr(m, "device_names", lambda: ["cpu"])
+    run = run_main(m, tmp_path, monkeypatch)
+    assert run.value("forward_ms_cpu") == 2.0
+    assert run.value("batch_factor_cpu") == pytest.approx(15.0)
+    assert run.value("bytes_per_step") == 1.5e5 and run.value("bytes_predicted") == 1.5
+    assert run.value("bytes_r2") == 0.75 and run.value("zeros") == 0.9
+    # core, images, data sets, measurement, conversion and browser; not GPU, events, exchange, Akida, Pong
+    assert run.value("parts_ready") == 6
+    assert run.value("akida_devices") == 0
+
+
+def test_zeros_are_counted_in_the_spikes(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A layer that fires in one step of four has three quarters of zeros."""
+    spk_rec = torch.zeros(4, 6, 100)
+    spk_rec[1] = 1
+    monkeypatch.setattr(m.SmallNet, "run", lambda self, x: spk_rec)
+    r = m.experiment_zeros(m.Config(num_steps=4, batch_size=6), torch.device("cpu"))
+    assert r["zeros"] == 0.75 and r["n"] == 2400

@@ -11,7 +11,8 @@ import numpy as np
 import pytest
 import snntorch as snn
 import torch
-from helpers import load_script
+from helpers import load_script, run_main
+from nets import marked_splits
 
 L = load_script("02_spike_encoding")
 CFG = L.Config(num_steps=12, n_train=100, epochs=1)
@@ -239,3 +240,95 @@ def test_quiz_numbers():
     questions = {q.question[:20]: q for q in load("02_spike_encoding")}
     assert questions["How many steps does "].answer == 20 * 9
     assert questions["A train carries 1.2 "].answer == pytest.approx(1.2 / 0.15)
+
+
+# ------------------------------------------------------------------ what is published
+
+
+def test_density_by_hand(monkeypatch):
+    """Two spikes in each of 3 pixels of 4, none in the last: counts, silence and bits a spike."""
+    spk = torch.zeros(12, 5, 4)
+    spk[:2, :, :3] = 1
+    monkeypatch.setattr(L, "encode", lambda code, x, cfg: spk[:, : len(x)])
+    x = torch.tensor([0.0, 0.2, 0.4, 0.8]).repeat(5, 1).view(5, 1, 2, 2)
+    r = L.experiment_density(x, CFG)
+    assert r["H(X)"]["bits"] == pytest.approx(2)
+    for code in ("rate", "sparse rate", "latency"):
+        assert (r[code]["spikes"], r[code]["silent"], r[code]["most"]) == (6, 0.25, 2)
+        assert r[code]["per_spike"] == pytest.approx(r[code]["bits"] / (6 / 4))
+
+
+def test_decide_scores_the_test_images(monkeypatch, tmp_path):
+    """Read-outs that always answer 2, then 3: three quarters, then one quarter of the test labels."""
+    data, run = marked_splits(), SimpleNamespace(device=CPU, print=lambda *_: None)
+
+    def constant(code, data, steps, cfg, run):
+        net = L.ReadOut(len(steps), 1568 if code == L.DELTA else 784)
+        for k in range(len(steps)):
+            net.bias.data[k, 0, 2 + k % 2] = 1
+        return net
+
+    monkeypatch.setattr(L, "train", constant)
+    r = L.experiment_decide(data, L.Config(num_steps=3), run)
+    assert r["steps"] == [1, 2, 3] and r["half"] == 1 and r["timeless"] == 0.75
+    for code in L.CODES:
+        assert r["accuracy"][code] == [0.75, 0.25, 0.75]
+        noise = L.experiment_noise(code, r["net"][code], 1, 1, data, L.Config(num_steps=3), CPU)
+        assert noise["deleted"] == [0.25] * 10 and noise["jittered"] == [0.25] * len(L.SIGMAS)
+
+
+def test_claims_are_what_was_measured(monkeypatch, tmp_path):
+    accuracy = {
+        L.RATE: [0.5, 0.7, 0.9],
+        L.SPARSE: [0.1, 0.3, 0.8],
+        L.LATENCY: [0.2, 0.4, 0.6],
+        L.DELTA: [0.11, 0.12, 0.13],
+    }
+    decide = {"steps": [1, 3, 5], "half": 1, "accuracy": accuracy, "timeless": 0.77}
+    monkeypatch.setattr(
+        L, "experiment_decide", lambda *_: decide | {"net": {c: c for c in L.CODES}}
+    )
+
+    def noise(code, net, k, step, data, cfg, device):
+        """Latency falls by 0.08 with every tenth of the spikes and 0.1 with every jitter; others less."""
+        slope, jump = (0.08, 0.1) if code == L.LATENCY else (0.02, 0.01)
+        start = 0.9 if code == L.LATENCY else 0.6
+        return {
+            "deleted": [start - slope * i for i in range(10)],
+            "jittered": [start - jump * i for i in range(len(L.SIGMAS))],
+        }
+
+    monkeypatch.setattr(L, "experiment_noise", noise)
+    monkeypatch.setattr(L, "train", lambda *_: None)
+    density = {
+        code: {"spikes": 100.0 + i, "silent": 0.1 * i, "per_spike": 0.5 * (i + 1), "most": 1.0}
+        for i, code in enumerate(L.CODES)
+    }
+    monkeypatch.setattr(L, "experiment_density", lambda *_: density)
+    rebuild = {"slope": {L.RATE: -0.9, L.LATENCY: -1.8}}
+    monkeypatch.setattr(L, "experiment_rebuild", lambda *_: rebuild)
+    moving = {
+        True: 0.99,
+        False: 0.8,
+        "n": 9,
+        "spikes": {"delta": [50.0, 1.0], "kept": [40.0, 44.0]},
+    }
+    monkeypatch.setattr(L, "experiment_moving", lambda *_: moving)
+    run = run_main(L, tmp_path, monkeypatch, num_steps=5)
+    value = run.value
+    assert value("spikes_latency") == 102 and value("bits_delta") == 2.0
+    assert value("bits_ratio") == pytest.approx(1.5 / 0.5)  # latency over rate
+    sample = run.data(mnist, n_train=256, n_val=1000).x_test[:1000].double() / 255
+    assert value("rate_count") == pytest.approx(100 / (float(sample.sum()) / len(sample) * 5))
+    assert (value("slope_rate"), value("slope_latency")) == (-0.9, -1.8)
+    assert (value("changed"), value("changed_default"), value("slow_lost")) == (0.99, 0.8, 1)
+    assert value("slow_kept") == pytest.approx(1.1)
+    assert value("half_latency") == 0.4 and value("last_rate") == 0.9
+    # latency leads by 0.1 at step 3 and trails by 0.2 at step 5
+    assert value("cross_time") == pytest.approx(3 + 2 / 3)
+    assert value("lost_latency") == pytest.approx(5 * 0.08)
+    assert value("lost_rate") == pytest.approx(5 * 0.02)
+    assert value("jitter_grey_latency") == pytest.approx(0.4)
+    assert value("jitter_grey_sparse") == pytest.approx(0.04)
+    assert value("cross_deletion") == pytest.approx(0.5)  # 0.9 − 0.8p = 0.6 − 0.2p
+    assert value("cross_jitter") == pytest.approx(8 + 8 / 3)  # 0.9 − 0.1i = 0.6 − 0.01i at i = 3⅓

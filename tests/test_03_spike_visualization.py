@@ -16,10 +16,10 @@ import numpy as np
 import pytest
 import snntorch as snn
 import torch
-from helpers import load_script
+from helpers import load_script, run_main
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from nets import TinyNet, three_classes
+from nets import TinyNet, marked_splits, three_classes
 from snntorch import surrogate
 
 lesson = load_script("03_spike_visualization")
@@ -340,3 +340,103 @@ def test_the_check_does_not_change_a_training(tmp_path: Path) -> None:
         )
         weights.append(net.fcs[0].weight.detach().clone())
     assert torch.equal(*weights)
+
+
+# -------------------------------------------------------------------- what is published
+
+
+def test_psth_error_of_single_steps_is_binomial() -> None:
+    """In bins of one step, 20 trials miss a probability p by √(p(1 − p)/20); wider bins miss less of it."""
+    r = lesson.experiment_recording(lesson.Config(num_steps=120, neurons=4))
+    p = r["truth"]
+    assert r["widths"][0] == 1
+    assert r["errors"][0] == pytest.approx(np.sqrt(np.mean(p * (1 - p)) / 20), rel=0.05)
+    assert r["errors"][1] < r["errors"][0]
+
+
+def test_each_broken_network_is_itself_scored_on_the_test_images(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    data = marked_splits()
+
+    def score(net, x, y, encode, batch_size=500) -> float:
+        """A different number for each way of being broken."""
+        assert x is data.x_test and y is data.y_test
+        if net.forgetful:
+            return 0.5
+        if slope(net) < 0.1:
+            return 0.6
+        if any((fc.weight == 0).all() for fc in (net.fc1, net.fc2)):
+            return 0.1
+        return 0.2 if (net.fc1.weight >= 0).all() else 0.9
+
+    def slope(net) -> float:
+        """What the surrogate passes back at U = θ + 0.1: nearly nothing if it is steep."""
+        u = torch.full((1,), 0.1, requires_grad=True)
+        net.lif1.spike_grad(u).sum().backward()
+        return u.grad.item()
+
+    monkeypatch.setattr(lesson, "fit", lambda *_, **__: [])
+    monkeypatch.setattr(lesson, "evaluate", score)
+    run = begin(lesson.Config(out_dir=tmp_path, device="cpu", smoke=True), "test")
+    rows = lesson.experiment_network_check(lesson.Config(networks=2), data, run)
+    assert [r["net"] for r in rows] == 2 * list(lesson.BROKEN)
+    assert [r["accuracy"] for r in rows] == 2 * [0.9, 0.1, 0.2, 0.6, 0.5]
+    assert lesson.experiment_check_in_fit(lesson.Config(), data, run) == 0.6
+
+
+def test_claims_are_what_was_measured(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    set_ = lambda name, value: monkeypatch.setattr(lesson, name, lambda *_, **__: value)  # noqa: E731
+    set_("experiment_recording", {"errors": [0.4, 0.1, 0.3], "widths": [1, 2, 4]})
+    set_("experiment_input_strength", {"spikes_off": 0.7})
+    index = {"name": "x", "rate": 0.1, "chi": 0.2, "text": ["", "", ""]}
+    rows = [
+        index | {"cv": (0.5, 0.4), "fano": (1.0, 1.3), "rho": (0.2, None)},
+        index | {"cv": (float("nan"), 0.4), "fano": (1.0, 0.9), "rho": (0.1, 0.15)},
+    ]
+    set_("experiment_indices", rows)
+    set_("set_limits", lesson.Limits())
+    unseen = np.array([[8, 0, 0, 0], [2, 6, 0, 0], [0, 0, 7, 1], [0, 0, 4, 4]])
+    set_(
+        "experiment_diagnosis",
+        {"unseen ranges": {"matrix": unseen}, "other mechanism": {"matrix": unseen[::-1, ::-1]}},
+    )
+    blank = {
+        "count": 0.0,
+        "most": 1.0,
+        "order": np.nan,
+        "when": np.nan,
+        "quiet": 0.0,
+        "named": True,
+    }
+    codes = [
+        blank | {"code": "rate", "order": 0.8},
+        blank | {"code": "rate", "order": 0.6, "named": False},
+        blank | {"code": "latency", "when": -0.9, "most": 1.0},
+        blank | {"code": "delta", "quiet": 0.75},
+    ]
+    set_("experiment_codes", {"rows": codes})
+    found = types.SimpleNamespace(layers=(), stale=0.0, lines=lambda: [])
+    checks = [
+        {"net": how, "found": found, "right": i != 1, "accuracy": 0.1 * i + 0.01 * seed}
+        for seed in range(2)
+        for i, how in enumerate(lesson.BROKEN)
+    ]
+    set_("experiment_network_check", checks)
+    set_("experiment_check_in_fit", 0.33)
+    value = run_main(lesson, tmp_path, monkeypatch, marked_splits(), networks=2).value
+    assert value("psth_bin") == 2
+    assert value("psth_fine") == pytest.approx(4) and value("psth_coarse") == pytest.approx(3)
+    assert value("strength") == 0.7
+    assert value("cv") == pytest.approx(0.1) and value("fano") == pytest.approx(0.3)
+    assert value("rho") == pytest.approx(0.05)
+    # a row of the matrix is what a population was made as, eight of each kind
+    assert value("unseen_silence") == 1 and value("unseen_saturation") == 6 / 8
+    assert value("unseen_synchronous") == 7 / 8 and value("unseen_healthy") == 0.5
+    assert value("other_silence") == 0.5 and value("other_saturation") == 7 / 8
+    assert value("signature_rate") == pytest.approx(0.7) and value("signature_latency") == -0.9
+    assert value("signature_delta") == 0.75 and value("codes_named") == 0.75
+    assert value("network_check") == 0.8
+    assert value("accuracy_zeroed") == pytest.approx(0.105)
+    assert value("accuracy_batches") == pytest.approx(0.405)
+    assert value("accuracy_steep_trained") == 0.33

@@ -11,7 +11,7 @@ from eventcam.events import EVENT, event_array
 
 import numpy as np
 import pytest
-from helpers import load_script
+from helpers import load_script, run_main
 
 L = load_script("04_event_cameras_v2e")
 
@@ -187,3 +187,57 @@ def test_engine_v2e_without_v2e(
     assert "not installed" in refused(tmp_path, capsys, "--engine", "v2e")
     frames, t = np.zeros((2, 8, 8)), np.array([0, 1000])
     assert L.experiment_clip(config(engine="auto"), frames, t)[1] == "the builtin model"
+
+
+# ------------------------------------------------------------------------------------------------ what is published
+
+
+def test_bytes_of_events_are_five_each():
+    cfg = config(size=32)
+    r = L.experiment_bytes(cfg, np.array([1.0, 2.0]), seconds=0.1)
+    for i, speed in enumerate((1.0, 2.0)):
+        fps = max(100.0, 4 * math.pi * speed * 0.4 * 32)
+        t = np.arange(int(0.1 * fps) + 1) / fps
+        events = L.frames_to_events(L.render(t, 32, speed), np.rint(t * 1e6), cfg.pixel(), cfg.seed)
+        assert r["rates"]["events, 5 bytes each"][i] * t[-1] == pytest.approx(5 * len(events))
+    assert r["rates"]["raw frames"] == pytest.approx(np.full(2, 60 * 32 * 42))
+
+
+def test_claims_are_what_was_measured(tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
+    events = event_array(np.zeros(4), np.zeros(4), np.arange(4), np.array([1, 1, 1, 0]))
+    clip = ("clip", np.zeros((3, 4, 6)), np.array([0, 1000, 2000]))
+    set_ = lambda name, value: monkeypatch.setattr(L, name, lambda *_, **__: value)  # noqa: E731
+    set_("load_clip", clip)
+    set_("experiment_clip", (events, "the builtin model"))
+    rates = {
+        "events, 5 bytes each": np.array([10.0, 400.0]),
+        "raw frames": np.array([200.0, 200.0]),
+    }
+    crossing = {"raw frames": 1.0, "lossless": 2.0, "JPEG": 3.0}
+    set_("experiment_bytes", {"rates": rates, "crossing": crossing})
+    static = {"silent": 3, "rate": 0.5, "noise": np.zeros(6), "expected": 8.0}
+    set_("experiment_static", static)
+    flicker = {"counts": np.array([[2.0, 4.0, 9.0]]), "predicted": np.array([4.0, 4.0, 4.0])}
+    set_("experiment_flicker", flicker)
+    lux = {"ideal": np.array([80, 100, 120]), "slow": np.array([5, 20, 50]), "decades": 1.5}
+    set_("experiment_lux", lux)
+    first = np.array([[100.0], [90.0], [80.0], [70.0], [60.0], [50.0], [40.0]]) * [1, 2, 30]
+    set_("experiment_latency", {"first": first, "predicted": np.arange(100.0, 39, -10) * 2.5})
+    value = run_main(L, tmp_path, monkeypatch).value
+    assert value("events") == 4 and value("on_share") == 0.75 and value("aer_exact") == 1
+    assert value("bytes_saved") == 20 and value("bytes_lost") == 0.5
+    assert [value(f"crossing_{k}") for k in ("raw", "lossless", "jpeg")] == [1, 2, 3]
+    assert value("static_silent") == 3 and value("noise_rate") == 0.5
+    assert value("noise_ratio") == 0.75
+    assert value("flicker_ratio") == 5 / 4 and value("flicker_within") == pytest.approx(2 / 3)
+    assert value("invariance") == pytest.approx(0.2) and value("dark_share") == 0.1
+    assert value("camera_decades") == 1.5
+    # of seven lights from 1 to 1,000 lux the fifth is 100 lux; its median is 120 µs, a frame 33,333 µs
+    assert np.geomspace(1, 1000, 7)[4] == pytest.approx(100)
+    assert value("latency_frame") == pytest.approx(120 / (1e6 / 30))
+    assert value("latency_theory") == pytest.approx(0.2)
+
+
+def test_noise_of_a_still_scene_is_counted_per_pixel_and_second():
+    r = L.experiment_static(config(leak_hz=3.0, shot_hz=0.0, sigma=0.0, refractory_us=0.0))
+    assert r["rate"] == pytest.approx(3.0, rel=0.05)

@@ -8,9 +8,10 @@ import numpy as np
 import pytest
 import snntorch.functional as SF
 import torch
-from helpers import load_script
+from helpers import load_script, run_main
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from nets import Always, marked_splits
 from scipy.optimize import minimize_scalar
 from scipy.stats import poisson
 
@@ -169,3 +170,125 @@ def test_forward_is_run_step_by_step() -> None:
         spk, mem = net(x)
         assert torch.equal(spk, spk_rec[t]) and torch.allclose(mem, mem_rec[t], atol=1e-5)
     assert spk_rec.any()
+
+
+# ------------------------------------------------------------------------------------ what is published
+
+
+def test_the_bound_is_cramer_and_raos() -> None:
+    """Cosine: 1/√(N·T·(b − √(b² − A²))) in closed form. Gaussian: the sum over neurons with numeric slopes."""
+    r = lesson.experiment_size(lesson.Config(trials=20))
+    for N, bound in zip(lesson.SIZES, r["cosine"]["bound"], strict=True):
+        J = N * WINDOW * (20 - np.sqrt(20**2 - 18**2))
+        assert bound == pytest.approx(np.rad2deg(J**-0.5), rel=1e-3)
+    i, h = lesson.SIZES.index(256), 1e-5
+    pop, s = lesson.Population(256), np.linspace(-3, 3, 7)
+    slopes = (pop.rates(s + h) - pop.rates(s - h)) / (2 * h)
+    J = WINDOW * (slopes**2 / pop.rates(s)).sum(1)
+    assert r["Gaussian"]["bound"][i] == pytest.approx(np.rad2deg((1 / J).mean() ** 0.5), rel=1e-3)
+
+
+def test_errors_and_slopes_of_known_decoders(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Decoders that are off by 8°/√N and by 1° everywhere: slopes −½ and 0."""
+    truth = {}
+
+    def observe(pop, cfg, trials, rng):
+        truth["s"] = rng.uniform(-np.pi, np.pi, trials)
+        return truth["s"], np.ones((trials, pop.N))
+
+    def off(degrees):
+        return lambda counts, *_: truth["s"] + np.deg2rad(degrees(counts.shape[1]))
+
+    monkeypatch.setattr(lesson, "observe", observe)
+    monkeypatch.setattr(lesson, "maximum_likelihood", off(lambda N: 8 * N**-0.5))
+    monkeypatch.setattr(lesson, "population_vector", off(lambda N: 1.0))
+    r = lesson.experiment_size(lesson.Config(trials=20))["cosine"]
+    assert r["error"]["maximum likelihood"] == pytest.approx(8 * np.array(lesson.SIZES) ** -0.5)
+    assert r["slope"]["maximum likelihood"] == pytest.approx(-0.5)
+    assert r["slope"]["population vector"] == pytest.approx(0, abs=1e-9)
+
+
+def test_damage_kills_the_share_it_says(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A decoder whose error is the share of neurons that fire: 1 intact, 0.75 with a quarter dead."""
+    monkeypatch.setattr(
+        lesson, "observe", lambda pop, cfg, n, rng: (np.zeros(n), np.ones((n, pop.N)))
+    )
+    share = lambda counts, *_: np.deg2rad(counts.mean(1))  # noqa: E731
+    monkeypatch.setattr(lesson, "population_vector", share)
+    monkeypatch.setattr(lesson, "maximum_likelihood", share)
+    monkeypatch.setattr(
+        lesson, "quantised_likelihood", lambda n, pop, b: np.deg2rad(3.0 * b) + n[:, 0] * 0
+    )
+    r = lesson.experiment_damage(lesson.Config(trials=30, dead=0.25))
+    assert r["dead"]["ML, intact"] == pytest.approx(np.ones(3))
+    for name in ("population vector, damaged", "ML, not told who died", "ML, told who died"):
+        assert r["dead"][name] == pytest.approx(np.full(3, 0.75))
+    assert r["growth"]["maximum likelihood"] == pytest.approx(3.0 * np.array([lesson.BITS] * 3))
+
+
+def test_judge_scores_the_test_images() -> None:
+    data = marked_splits()
+    assert lesson.judge(Always(2), data, 3).tolist() == [0.75, 0.75, 0]
+    assert lesson.judge(Always(3), data, 3).tolist() == [0.25, 0.25, 0]
+    silent = Always(2)
+    silent.run = lambda x: (
+        torch.zeros(*x.shape[:2], 10),
+        torch.eye(10)[3].expand(*x.shape[:2], 10),
+    )
+    assert lesson.judge(silent, data, 3).tolist() == [0, 0.25, 1]
+
+
+def test_claims_are_what_was_measured(monkeypatch: pytest.MonkeyPatch, tmp_path) -> None:
+    sizes = np.array(lesson.SIZES, dtype=float)
+    names = ("arithmetic mean", "loudest neuron", "population vector", "maximum likelihood")
+    size = {"sizes": lesson.SIZES}
+    for shape, factor in (("Gaussian", 1.0), ("cosine", 2.0)):
+        bound = factor * sizes**-0.5
+        error = {name: bound * (1 + 0.1 * i) for i, name in enumerate(names)}
+        error["population vector"] = bound * np.linspace(1.5, 1.2, 7)
+        error["maximum likelihood"] = bound * np.array([1, 1, 0.9, 1.05, 1, 1, 1])
+        size[shape] = {
+            "error": error,
+            "bound": bound,
+            "slope": {name: -0.1 * i * factor for i, name in enumerate(names)},
+            "slope_band": {name: (0.0, 0.0) for name in names},
+        }
+    dead = {
+        "population vector, intact": np.array([2.0, 1.0, 0.5]),
+        "population vector, damaged": np.array([4.0, 3.0, 2.0]),
+        "ML, intact": np.array([1.0, 0.5, 0.25]),
+        "ML, not told who died": np.array([3.0, 2.0, 1.0]),
+        "ML, told who died": np.array([1.5, 0.6, 0.3]),
+    }
+    growth = {k: np.arange(15.0).reshape(3, 5) + 100 * i for i, k in enumerate(names[2:])}
+    accuracy = {
+        10: np.array([[0.80, 0.92], [0.82, 0.94]]),
+        200: np.array([[0.9, 0.93], [0.89, 0.94]]),
+    }
+    readout = {
+        "steps": [1, 10],
+        "accuracy": accuracy,
+        "ties": {10: np.array([[0.2, 0.0], [0.1, 0.0]]), 200: np.array([[0.02, 0.0], [0.04, 0.0]])},
+        "membrane": {10: np.array([[0.85, 0.9], [0.87, 0.9]]), 200: np.zeros((2, 2))},
+        "nets": {},
+    }
+    set_ = lambda name, value: monkeypatch.setattr(lesson, name, lambda *_: value)  # noqa: E731
+    set_("experiment_one_trial", {})
+    set_("experiment_size", size)
+    set_("experiment_damage", {"dead": dead, "growth": growth})
+    set_("experiment_readout", readout)
+    value = run_main(lesson, tmp_path, monkeypatch, marked_splits(), seeds=2, dead=0.3).value
+    assert value("arithmetic_mean") == pytest.approx(1024**-0.5)
+    assert value("error_1024") == pytest.approx(1024**-0.5)
+    assert value("slope_loudest") == -0.1 and value("slope_pv_cosine") == pytest.approx(-0.4)
+    assert value("bound_ml_gaussian") == pytest.approx(0.9), "the one farthest from the bound"
+    assert value("bound_pv_cosine") == pytest.approx(1.2), "the smallest of all sizes"
+    assert value("dead_pv_16") == 2 and value("dead_pv_256") == 4
+    assert value("dead_ml_blind_64") == 4 and value("dead_ml_told_256") == pytest.approx(1.2)
+    assert [value(f"bits{b}_pv_64") for b in (2, 4, 8)] == [5, 7, 9]
+    assert [value(f"bits{b}_ml_256") for b in (2, 4, 8)] == [110, 112, 114]
+    assert value("mnist_10") == pytest.approx(0.81) and value("mnist_200") == pytest.approx(0.895)
+    assert value("ties_10") == pytest.approx(0.15) and value("ties_200") == pytest.approx(0.03)
+    assert value("mnist_gain") == pytest.approx(0.07), "the worst seed gained 0.89 − 0.82"
+    assert value("mnist_gain_last") == pytest.approx(0.005)
+    assert value("mnist_membrane") == pytest.approx(0.86)

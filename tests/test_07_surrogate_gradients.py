@@ -9,10 +9,12 @@ from common.data import mnist
 from common.spiking import constant_current, reset_state
 from tutor.quiz import load
 
+import numpy as np
 import pytest
 import snntorch as snn
 import torch
-from helpers import load_script
+from helpers import load_script, run_main
+from nets import Always, marked_splits
 from snntorch import surrogate as snn_surrogate
 
 L = load_script("07_surrogate_gradients")
@@ -177,3 +179,92 @@ def test_quiz():
     questions = load("07_surrogate_gradients")
     assert 10 <= len(questions) <= 12
     assert sum(q.skill in ("reason", "compute") for q in questions) * 2 >= len(questions)
+
+
+# ------------------------------------------------------------------ what is published
+
+
+def test_seeds_are_scored_on_the_test_images(monkeypatch):
+    """A network that always answers 2, then one that answers 3; weights moved by known amounts."""
+    start = [torch.full((4,), 2.0), torch.full((2,), 3.0)]
+
+    def train(cfg, run, data, spike_grad, seed, hidden, n_train):
+        net = Always(2 + seed)
+        net.fc = torch.nn.ModuleList(torch.nn.Linear(1, n, bias=False) for n in (4, 2))
+        with torch.no_grad():
+            net.fc[0].weight.fill_(2.0).view(-1)[1] = 1.5 - seed
+            net.fc[1].weight.fill_(3.5)
+        return net, start, [1.0]
+
+    monkeypatch.setattr(L, "train", train)
+    data = marked_splits()
+    cfg = L.Config(num_steps=2, seeds=2, widths=(1.0, 0.5), sweep_seeds=2)
+    r = L.train_seeds(cfg, RUN, data, "x", L.atan)
+    assert r["accuracy"] == [0.75, 0.25] and r["nan"] == 0
+    assert r["largest"] == [[0.5, 0.5], [1.5, 0.5]]
+    assert r["relative"][0] == pytest.approx([0.5 / 4, 0.5 / 3]), "√(4·2²) = 4"
+    monkeypatch.setattr(L, "probe", lambda *_: (None, None, None))
+    monkeypatch.setattr(L, "use", lambda net, h: net)
+    monkeypatch.setattr(L, "gradients", lambda *_: [torch.full((9,), 2.0), torch.ones(4)])
+    monkeypatch.setattr(L, "descent", lambda *_, **__: -0.5)
+    for family in L.experiment_slope_sweep(cfg, RUN, data).values():
+        assert family["accuracy"].tolist() == [[0.75, 0.75], [0.25, 0.25]]
+        assert family["norms"].tolist() == [[6.0, 2.0]] * 2
+
+
+def test_staircase_is_flat_where_the_loss_stays(monkeypatch):
+    """A loss that rises once in a walk of 200 steps: 199 are flat; the slope is that of the steepest weight."""
+    net = SimpleNamespace(
+        fc=[SimpleNamespace(weight=torch.zeros(2, 3))], run=lambda x: net.fc[0].weight
+    )
+    grad = torch.tensor([[0.0, 0.1, -0.2], [0.3, -0.7, 0.0]])
+    monkeypatch.setattr(L, "train_seeds", lambda *_: {"net": net})
+    monkeypatch.setattr(L, "gradients", lambda *_: (grad, None))
+    monkeypatch.setattr(L, "membrane_loss", lambda weight, y: (weight[1, 1] > 0.1).float())
+    r = L.experiment_true_gradient(CFG, RUN, marked_splits())
+    assert r["slope"] == pytest.approx(-0.7) and r["flat"] == pytest.approx(199 / 200)
+
+
+def test_claims_are_what_was_measured(monkeypatch, tmp_path):
+    arm = {"losses": [], "nan": 0.0, "net": None}
+    true = arm | {"largest": [[0.0, 1.0], [0.25, 2.0]], "relative": [[0, 0.4], [0, 0.3]]}
+    set_ = lambda name, value: monkeypatch.setattr(L, name, lambda *_: value)  # noqa: E731
+    set_("experiment_true_gradient", {"arms": {"true gradient": true}, "flat": 0.9})
+    set_("experiment_shapes", {"error": {"a": 1e-8, "b": 1e-7}, "n": 3, "edge": -3.55})
+    smooth = dict(zip(L.matched(1.0), (0.90, 0.92, 0.91, 0.89, 0.95), strict=True))
+    others = {
+        "true gradient": 0.3,
+        "straight-through": 0.5,
+        "snnTorch triangular()": 0.2,
+        "snnTorch sigmoid()": 0.1,
+        "the same sigmoid, no overflow": 0.88,
+    }
+    arms = {n: arm | {"accuracy": [a - 0.01, a + 0.01]} for n, a in (smooth | others).items()}
+    arms["snnTorch sigmoid()"]["nan"] = 0.7
+    set_("experiment_comparison", arms)
+    change = dict(zip(smooth, (-0.5, -0.1, -0.3, -0.4, -0.2), strict=True))
+    change |= {"straight-through": 0.2, "snnTorch triangular()": 0.6}
+    set_("experiment_why_they_fail", {"change": change, "nan_gradient": 0.05})
+    family = {
+        "accuracy": np.array([[0.5, 0.8, 0.6], [0.5, 0.9, 0.7]]),
+        "norms": np.array([[100.0, 1, 1], [10, 1, 1], [1, 1, 1000]]),
+    }
+    set_("experiment_slope_sweep", {"f": family, "s": family | {"norms": 1 / family["norms"]}})
+    value = run_main(L, tmp_path, monkeypatch, marked_splits(), widths=(4, 1, 0.1)).value
+    assert value("true_hidden_change") == 0.25, "the largest of all seeds"
+    assert value("true_readout_change") == 0.3, "the smallest of all seeds"
+    assert value("staircase_flat") == 0.9 and value("nan_edge") == -3.55
+    assert value("formula_error") == 1e-7
+    assert value("smooth_spread") == pytest.approx(0.95 - 0.89)
+    assert value("accuracy_true") == pytest.approx(0.3)
+    assert value("accuracy_atan") == pytest.approx(0.9)
+    assert value("accuracy_snn_sigmoid") == pytest.approx(0.1)
+    assert value("accuracy_safe_sigmoid") == pytest.approx(0.88)
+    assert value("uphill") == 0.6 and value("downhill") == -0.1, "the worst of the smooth shapes"
+    assert value("nan_gradient") == 0.05 and value("nan_weights") == 0.7
+    assert value("fast_best") == pytest.approx(0.85)
+    assert value("fast_flattest") == pytest.approx(0.35)
+    assert value("sigmoid_steepest") == pytest.approx(0.2)
+    assert value("fast_flattest_norm") == pytest.approx(2), "first hidden layer over third"
+    assert value("fast_steepest_norm") == pytest.approx(-3)
+    assert value("sigmoid_flattest_norm") == pytest.approx(-2)

@@ -11,7 +11,8 @@ import numpy as np
 import pytest
 import snntorch as snn
 import torch
-from helpers import load_script
+from helpers import load_script, run_main
+from nets import Always, marked_splits
 from snntorch import utils
 
 m = load_script("08_feedforward_snn")
@@ -239,3 +240,108 @@ def test_no_reset_with_few_images() -> None:
     """A batch larger than half the test set is made smaller, so that there is a batch to be spoilt."""
     r = m.experiment_no_reset(small(batch_size=500), net(), images(), CPU)
     assert r["n"] == 30 and np.isfinite(r["flips"]).all() and r["order_matters_with_reset"] == 0
+
+
+# ------------------------------------------------------------------ what is published
+
+
+def test_no_reset_counts_flips_and_orders(monkeypatch: pytest.MonkeyPatch) -> None:
+    """With a reset an image is answered by its own mean; without one every answer after the first batch is 9."""
+    y = torch.tensor([3, 1, 2, 0, 3, 3, 1, 2])
+    data = ImageData(
+        "x", True, (), *[torch.zeros(8, 1, 1, 1), torch.full((8,), 9)] * 2, y.view(8, 1, 1, 1), y
+    )
+
+    def answers(made, x, num_steps, batch_size, reset):
+        told = x.flatten().clone()
+        told[told == 3] = 0  # wrong for every 3
+        if not reset:
+            told[batch_size:] = 9
+        return told
+
+    monkeypatch.setattr(m, "answers", answers)
+    r = m.experiment_no_reset(small(batch_size=2, test_images=8), net(), data, CPU)
+    assert r["flips"] == [1.0] * len(r["steps"]) and r["flips_now"] == 1 and r["n"] == 6
+    assert r["orders"]["reset, any order"] == 5 / 8
+    assert r["orders"]["no reset, as the test set comes"] == 1 / 8, "of 3 and 1 only 1 is right"
+    assert r["orders"]["no reset, sorted by class"] == 2 / 8, "0 and 1 come first and are right"
+    assert r["order_matters_with_reset"] == 0
+
+
+def test_untrained_networks_by_hand(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Silent networks: all classes tie, argmax says 0, a lot says each class equally often."""
+    y = torch.arange(200) % 10
+    data = ImageData("x", True, (), *[torch.zeros(200, 1, 28, 28), y] * 3)
+    monkeypatch.setattr(m.Net, "run", lambda self, x: (torch.zeros(*x.shape[:2], 10), None))
+    r = m.experiment_untrained(small(networks=50, test_images=200), data, CPU)
+    assert r["lowest"] == pytest.approx(np.full(50, 0.1)) and r["tied"] == 1 and r["n"] == 200
+    assert r["drawn"].mean() == pytest.approx(0.1, abs=0.01)
+    assert r["binomial"] == pytest.approx((0.1 * 0.9 / 200) ** 0.5)
+    assert r["error"] == pytest.approx(r["binomial"] / 50**0.5, rel=0.4)
+
+
+def test_swapped_axes_are_scored_on_test_images(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A network that answers 2 if the first step is the second one (time first), and 3 otherwise."""
+
+    class ByAxis(Always):
+        def run(self, x):
+            self.answer = 2 if torch.equal(x[0], x[1]) else 3
+            return super().run(x)
+
+    data = marked_splits()
+    data.x_test[0], data.x_test[8], data.x_test[16], data.x_test[24], data.x_test[32] = [0] * 5
+    monkeypatch.setattr(m, "influence", lambda *_: None)
+    r = m.experiment_swapped(small(num_steps=8), ByAxis(2), data, CPU)
+    assert r["n"] == 40 and r["accuracy"] == {"time first": 0.75, "batch first": 0.25}
+
+
+def test_claims_are_what_was_measured(monkeypatch: pytest.MonkeyPatch, tmp_path) -> None:
+    set_ = lambda name, value: monkeypatch.setattr(m, name, lambda *_: value)  # noqa: E731
+    set_("trained_net", None)
+    set_(
+        "experiment_shapes",
+        {"shapes": [], "times": {}, "differ": {"forward": 0.1, "run": 0.2}, "n": 1},
+    )
+    orders = {"reset": 0.9, "as it comes": 0.8, "sorted": 0.7}
+    flips = {"flips": [0.3, 0.6, 0.2], "flips_now": 0.2, "n": 1, "n_all": 2, "orders": orders}
+    set_("experiment_no_reset", flips | {"order_matters_with_reset": 0.01})
+    set_("experiment_training_without_reset", "an error")
+    calls = ("utils.reset(flat)", "utils.reset(nested)", "reset_state(flat)", "reset_state(nested)")
+    reach = {call: {"own": 0.1 * i, "other": 0.5 + 0.1 * i} for i, call in enumerate(calls)}
+    set_("experiment_reset_reach", reach)
+    swapped = {
+        "B": 1,
+        "shape": (),
+        "seen": {"check_time_first": "wrong", "check_time_first, T = B": ""},
+        "side": 2,
+        "n": 4,
+        "accuracy": {"time first": 0.9, "batch first": 0.4},
+        "influence": {"time first": np.eye(2), "batch first": np.array([[1.0, 2], [1, 1]])},
+    }
+    set_("experiment_swapped", swapped)
+    where = {
+        "layers": [],
+        "by_batch": [(1, 2), (25_450, 3)],
+        "by_steps": [(1, 2), (3, 840)],
+        "saved": ["x"],
+    }
+    set_("experiment_where", where)
+    drawn = np.array([0.08, 0.10, 0.15])
+    untrained = {"drawn": drawn, "lowest": np.array([0.2, 0.3, 0.1]), "tied": 0.6, "n": 7}
+    set_("experiment_untrained", untrained | {"error": 0.02, "binomial": 0.01})
+    run = run_main(m, tmp_path, monkeypatch, marked_splits(), batch_size=20)
+    value = run.value
+    assert value("forward_differs") == 0.1 and value("run_differs") == 0.2
+    assert value("flips") == 0.2 and value("flips_most") == 0.6
+    assert [value(f"accuracy_{k}") for k in ("reset", "no_reset", "sorted")] == [0.9, 0.8, 0.7]
+    assert value("order_with_reset") == 0.01 and value("second_backward") == 1
+    assert value("reset_misses") == pytest.approx(0.1) and value("reset_overreaches") == 0.5
+    assert value("remedy_own") == pytest.approx(0.3) and value("remedy_other") == pytest.approx(0.8)
+    assert value("accuracy_right") == 0.9 and value("accuracy_swapped") == 0.4
+    assert value("foreign_right") == 0 and value("foreign_swapped") == pytest.approx(3 / 5)
+    assert value("caught") == 1 and value("caught_square") == 0
+    assert value("parameters") == 25_450 == 785 * 32 + 33 * 10
+    assert value("state") == 42 and value("state_saved") == 1
+    assert value("untrained") == pytest.approx(0.11) and value("untrained_z") == pytest.approx(0.5)
+    assert value("untrained_argmax") == pytest.approx(0.2) and value("untrained_tied") == 0.6
+    assert value("untrained_spread") == pytest.approx(np.std(drawn, ddof=1) / 0.01)

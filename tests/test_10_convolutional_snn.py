@@ -13,12 +13,14 @@ from common.spiking import over_time, reset_state
 from common.training import evaluate, load_weights, membrane_loss
 from multistep import unroll
 
+import numpy as np
 import pytest
 import snntorch as snn
 import torch
-from helpers import ROOT, check_refused, load_script
+from helpers import ROOT, check_refused, load_script, run_main
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from nets import Always, marked_splits
 from torch import nn
 
 lesson = load_script("10_convolutional_snn")
@@ -245,3 +247,130 @@ def test_committed_weights_reach_their_accuracy(
     data = run.data(lesson.cifar10, n_test=2000)
     net, enc = load_weights(lesson.SmallCNN(), CHECKPOINT), lambda x: lesson.encode(x, 4)
     assert not data.stand_in and abs(evaluate(net, data.x_test, data.y_test, enc) - 0.676) < 0.042
+
+
+# ------------------------------------------------------------------ what is published
+
+
+def test_trainings_are_scored_on_the_test_images(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    data, cfg = (
+        marked_splits((3, 32, 32)),
+        lesson.Config(out_dir=tmp_path, device="cpu", smoke=True),
+    )
+    run = begin(cfg, "test")
+    monkeypatch.setattr(lesson, "fit", lambda *_, **__: [])
+    monkeypatch.setattr(lesson, "SmallCNN", lambda beta: Always(2))
+    r = lesson.experiment_train(cfg, data, run)
+    assert r["accuracy"] == 0.75 and r["other"] == {1: 0.75, 2: 0.75, 4: 0.75, 8: 0.75}
+    assert lesson.short_training(Always(3), cfg, data, run, 0) == 0.25
+
+
+def test_gradients_are_relative_to_the_last_block(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    """Every block doubles its input, so the first block's gradient is 2^(D − 1) times the last one's."""
+
+    class Doubling(nn.Module):
+        def __init__(self, depth: int) -> None:
+            super().__init__()
+            self.depth = depth
+            self.out = snn.Leaky(beta=0.5, init_hidden=True, output=True)
+            self.head = nn.Sequential(nn.Flatten(), nn.Linear(3 * 32 * 32, 10))
+
+        def layers(self, x: torch.Tensor):
+            s = (x * torch.ones(1, requires_grad=True)).clone()
+            yield s
+            for _ in range(self.depth):
+                s = 2 * s
+                yield s
+
+    monkeypatch.setattr(lesson, "stack", lambda cfg, connect, depth, seed, slope: Doubling(depth))
+    cfg = lesson.Config(out_dir=tmp_path, device="cpu", smoke=True, seeds=1)
+    r = lesson.experiment_gradients(cfg, marked_splits((3, 32, 32)), begin(cfg, "test"))
+    for depth in r["depths"]:
+        expected = [2.0 ** (depth - 1 - i) for i in range(depth)]
+        assert r["norms"]["ADD", 2.0, depth][0].tolist() == pytest.approx(expected, rel=1e-4)
+
+
+def test_arithmetic_of_training_is_what_torch_counts(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    """A ResNet of one block: GFLOP and bytes of a forward and a backward pass, counted by torch."""
+    from torch.utils.flop_counter import FlopCounterMode
+
+    made = lambda beta: lesson.SpikingResNet((64,), (1,), "ADD", beta)  # noqa: E731
+    monkeypatch.setattr(lesson, "sew_resnet18", made)
+    cfg = lesson.Config(out_dir=tmp_path, device="cpu", smoke=True, num_steps=2)
+    data = marked_splits((3, 32, 32))
+    r = lesson.experiment_sew_resnet(cfg, data, begin(cfg, "test"))
+    net, x = made(0.5), lesson.encode(torch.rand(1, 3, 32, 32), 2)
+    with FlopCounterMode(display=False) as counter:
+        membrane_loss(net.run(x), torch.zeros(1, dtype=torch.long)).backward()
+    # the picture needs no gradient, so the first convolution goes two ways and not three
+    assert r["flop"] == pytest.approx(counter.get_total_flops(), rel=0.05)
+    assert r["losses"][0] > 0 and len(r["losses"]) == 2
+    # a membrane and a spike of 64 maps of 32×32, twice (stem and block); BatchNorm keeps its input besides
+    assert r["sizes"]["neurons"] > 2 * 64 * 32 * 32
+
+
+def test_time_constant_and_connections_average_the_seeds(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    cfg = lesson.Config(out_dir=tmp_path, device="cpu", smoke=True, seeds=2)
+    run, data = begin(cfg, "test"), marked_splits((3, 32, 32))
+    seen = []
+
+    def short_training(net, cfg, data, run, seed) -> float:
+        seen.append((float(net.lif1.beta), len(net.conv1._forward_hooks)))
+        return 0.1 * len(seen)
+
+    monkeypatch.setattr(lesson, "short_training", short_training)
+    monkeypatch.setattr(lesson, "rates", lambda *_: [0.0, 0.0, 0.0])
+    rows = lesson.experiment_time_constant(cfg, data, run)
+    assert [list(r["accuracy"]) for r in rows.values()] == [
+        pytest.approx([0.1 * i, 0.1 * (i + 1)]) for i in (1, 3, 5, 7)
+    ]
+    # β = 1 − 1/τ; the first four networks have their input scaled
+    assert seen == [
+        *[(pytest.approx(0.5), 1)] * 2,
+        *[(pytest.approx(15 / 16), 1)] * 2,
+        *[(pytest.approx(0.5), 0)] * 2,
+        *[(pytest.approx(15 / 16), 0)] * 2,
+    ]
+
+
+def test_claims_are_what_was_measured(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    set_ = lambda name, value: monkeypatch.setattr(lesson, name, lambda *_, **__: value)  # noqa: E731
+    set_("experiment_train", {"net": Always(0), "accuracy": 0.7, "other": {1: 0.1, 4: 0.4}})
+    norms = {}
+    for c in lesson.CONNECT:
+        for a in lesson.SLOPES:
+            for depth in (3, 5):
+                first = (16.0 if c == "plain" else 1.0) * a
+                norms[c, a, depth] = np.array([[first / 2, 9, 1], [first * 3 / 2, 9, 1]])
+    rho = {a: 10 * a for a in lesson.SLOPES}
+    set_("experiment_gradients", {"norms": norms, "depths": (3, 5), "rho": rho})
+    set_(
+        "experiment_connections",
+        {c: np.array([0.1 * i, 0.1 * i + 0.2]) for i, c in enumerate(lesson.CONNECT)},
+    )
+    set_("experiment_memory", {"rows": [], "worst": 0.04, "sizes": {"neurons": 1000}})
+    resnet = {"losses": [2.0, 1.5, 1.0], "speed": 12.0, "flop": 3.5e9, "sizes": {"neurons": 2000.0}}
+    set_("experiment_sew_resnet", resnet)
+    taus = {f"{i}": {"accuracy": np.array([0.1 * i, 0.1 * i + 0.1])} for i in range(4)}
+    set_("experiment_time_constant", taus)
+    monkeypatch.setattr(lesson, "ledger_row", lambda net, x, **row: {"synops": 99.0, **row})
+    run = run_main(lesson, tmp_path, monkeypatch, marked_splits((3, 32, 32)), seeds=2)
+    value = run.value
+    assert value("accuracy") == 0.7 and value("tested_T4") == 0.4 and value("synops") == 99
+    assert value("gradient_plain_flat") == 8 and value("gradient_add_steep") == 8
+    assert value("factor_flat") == pytest.approx(8 ** (1 / 4)), "five blocks are four steps"
+    assert value("factor_default") == pytest.approx(32 ** (1 / 4)) and value("rho_steep") == 80
+    assert value("depth_plain") == pytest.approx(0.1) and value("depth_iand") == pytest.approx(0.4)
+    # a membrane and a spike of four bytes each
+    assert value("memory_slope") == 8000 and value("resnet_slope") == 16000
+    assert value("memory") == 0.04 and value("resnet_loss") == 0.5 and value("resnet_flop") == 3.5
+    assert value("tau2_scaled") == pytest.approx(0.05) and value("tau16") == pytest.approx(0.35)
+    assert run.ledger_rows[0]["accuracy"] == 0.7 and run.ledger_rows[0]["n"] == 40

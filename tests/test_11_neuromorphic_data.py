@@ -15,9 +15,10 @@ from eventcam.scenes import uniform_noise
 import numpy as np
 import pytest
 import torch
-from helpers import load_script
+from helpers import load_script, run_main
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from nets import Always
 
 lesson = load_script("11_neuromorphic_data_tonic")
 
@@ -302,3 +303,190 @@ def test_the_real_subset_if_it_is_here() -> None:
     assert data.y[:1000].bincount().tolist() == [97, 116, 99, 93, 105, 92, 94, 117, 87, 100]
     assert data.y[1000:].bincount().tolist() == [8, 14, 8, 11, 14, 7, 10, 15, 2, 11]
     assert all((np.diff(r["t"]) >= 0).all() for r in data.recordings)
+
+
+# ---------------------------------------------------------------------------------------- what is published
+
+
+def recordings_with_known_labels(n: int = 12) -> EventData:
+    """Nine to train (labels 0) and three to test (labels 2, 2, 3)."""
+    data = small(n)
+    data.y = torch.tensor([0] * 9 + [2, 2, 3])
+    data.n_train = 9
+    return data
+
+
+def test_train_one_answers_the_test_part(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    data, x = recordings_with_known_labels(), torch.zeros(12, 2, 2, 8, 8, dtype=torch.uint8)
+    monkeypatch.setattr(lesson, "fit", lambda *_, **__: [{"val": 0.3}, {"val": 0.6}, {"val": 0.5}])
+
+    def always(*_) -> Always:
+        made = Always(2)
+        made.fc = torch.nn.Linear(1, 1)
+        return made
+
+    monkeypatch.setattr(lesson, "Net", always)
+    cfg = lesson.Config(out_dir=tmp_path)
+    parts = (torch.arange(6), torch.arange(6, 9), torch.arange(9, 12))
+    _, val, right = lesson.train_one(
+        cfg, begin(cfg, "test"), data, x, parts, pool=2, name="a", epochs=1, seed=0
+    )
+    assert val == 0.6 and right.tolist() == [True, True, False]
+
+
+def test_cross_validation_puts_answers_where_they_belong(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Binning "a" is right on even recordings, "b" on the first half; "a" is chosen in fold 0 only."""
+    n = 20
+    data = small(n)
+    data.y = torch.arange(n) % 2
+    on = {"a": np.arange(n) % 2 == 0, "b": np.arange(n) < 10}
+
+    def train_one(cfg, run, data, x, parts, *, name, **_):
+        train, val, test = (set(p.tolist()) for p in parts)
+        assert len(train | val | test) == n == len(train) + len(val) + len(test)
+        binning, fold = name.split("_")
+        score = 0.9 if (binning == "a") == (fold == "0") else 0.2
+        return None, score, on[binning][parts[2].numpy()]
+
+    class Padded:
+        def padded(self) -> None: ...
+
+    monkeypatch.setattr(lesson, "train_one", train_one)
+    cfg = lesson.Config(out_dir=tmp_path, folds=2)
+    r = lesson.experiment_cross_validation(
+        cfg, begin(cfg, "test"), data, {"a": Padded(), "b": Padded()}
+    )
+    assert (
+        r["right"]["a"].tolist() == on["a"].tolist()
+        and r["right"]["b"].tolist() == on["b"].tolist()
+    )
+    fold = lesson.five_folds(data.y, 2, cfg.seed).numpy()
+    assert r["by_fold"]["b"] == pytest.approx([on["b"][fold == k].mean() for k in (0, 1)])
+    assert r["chosen"] == ["a", "b"]
+    assert r["nested"].tolist() == np.where(fold == 0, on["a"], on["b"]).tolist()
+
+
+def test_padding_by_hand(tmp_path: Path) -> None:
+    """Lengths 1 to 4, two a batch: what is added to the longest of all, and to the longest of each batch."""
+
+    class Short:
+        lengths = torch.tensor([1, 2, 3, 4])
+
+        def __len__(self) -> int:
+            return 4
+
+        def __getitem__(self, i: int) -> torch.Tensor:
+            return torch.ones(int(self.lengths[i]), 2, 34, 34)
+
+    cfg = lesson.Config(out_dir=tmp_path, batch_size=2, channels=(2, 2))
+    r = lesson.experiment_padding(cfg, small(4), Short(), torch.device("cpu"))
+    assert r["share"]["to the longest of all"] == pytest.approx(1 - 10 / 16)
+    assert r["share"]["batches of like length"] == pytest.approx(1 - 10 / 12)
+    pairs = lesson.batches_by_length(Short.lengths, 2, torch.Generator().manual_seed(cfg.seed), 1)
+    longest = [int(Short.lengths[pair].max()) for pair in pairs]
+    assert r["share"]["random batches"] == pytest.approx(1 - 10 / (2 * sum(longest)))
+
+
+def test_claims_are_what_was_measured(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    set_ = lambda name, value: monkeypatch.setattr(lesson, name, lambda *_, **__: value)  # noqa: E731
+
+    class Padded:
+        def padded(self) -> torch.Tensor:
+            return torch.zeros(12, 2, 2, 8, 8)
+
+    names = ("1 frame", "time window", "time bins", "event count", "time bins, denoised")
+    frames = dict.fromkeys(names, ())
+    set_("binnings", frames)
+    set_("make_frames", Padded())
+    rows = [
+        {"binning": b, "mean": 1, "min": 1, "max": 1, "density": 0.01 * i, "kept": 0.1 * i}
+        for i, b in enumerate(names, 1)
+    ]
+    set_("experiment_binning", rows)
+    right = {b: np.arange(12) < 6 + i for i, b in enumerate(names)}
+    by_fold = {b: np.array([0.5, 0.5 + 0.1 * i]) for i, b in enumerate(names)}
+    cv = {"right": right, "by_fold": by_fold, "nested": np.arange(12) < 9}
+    set_(
+        "experiment_cross_validation", cv | {"chosen": ["event count", "time bins", "event count"]}
+    )
+    set_("train_one", (Always(2), 0.5, np.array([True, True, False])))
+    monkeypatch.setattr(lesson, "ledger_row", lambda net, x, **row: row)
+    filters = len(lesson.FILTERS_US)
+    at = lesson.FILTERS_US.index(10_000)
+    shares = lambda a, b: np.array([[a + 0.01 * (j - at) for j in range(filters)], [b] * filters])  # noqa: E731
+    denoise = {
+        "recordings + injected noise": shares(0.2, 0.7),
+        "rendered, DVS noise": shares(0.1, 0.9),
+        "plain": np.zeros(filters),
+        "early": np.array([0.0, 0.6]),
+        "early_n": np.array(50),
+    }
+    set_("experiment_denoise", denoise)
+    cache = dict(zip(lesson.READS, (9.0, 4.0, 1.0, 0.5), strict=True))
+    set_("experiment_cache", cache | {"stale": 1.0, "stale_ours": 0.0, "wrong": 2.0})
+    padding = {
+        "share": {
+            "to the longest of all": 0.6,
+            "random batches": 0.4,
+            "batches of like length": 0.1,
+        },
+        "seconds": {"random batches": 3.0, "batches of like length": 2.0},
+    }
+    set_("experiment_padding", padding)
+    matrix = np.full((11, 11), 9)
+    matrix[3:7, 3:7] = 1
+    matrix[range(3, 7), range(3, 7)] = 2
+    gestures = {
+        "accuracy": {1: [0.5, 0.7], 16: [0.8, 0.9]},
+        "confusion": {1: matrix, 16: matrix.T},
+        "n": 3,
+    }
+    set_("experiment_gestures", gestures)
+    data = recordings_with_known_labels()
+    value = run_main(lesson, tmp_path, monkeypatch, data, seeds=2).value
+    assert value("kept_frame") == 0.1 and value("density_denoised") == 0.05
+    assert value("accuracy_frame") == 0.5 and value("accuracy_count") == 9 / 12
+    assert value("accuracy") == 0.75
+    for side in ("low", "high"):
+        p = value(f"accuracy_{side}")  # Wilson's definition
+        assert (0.75 - p) ** 2 == pytest.approx(1.959964**2 * p * (1 - p) / 12, abs=1e-7)
+    assert value("accuracy_low") < 0.75 < value("accuracy_high")
+    assert value("accuracy_official") == pytest.approx(2 / 3)
+    assert value("denoise_noise") == 0.7 and value("denoise_signal") == pytest.approx(0.2)
+    assert value("denoise_rendered_noise") == 0.9
+    assert value("denoise_rendered_signal") == pytest.approx(0.1)
+    assert value("denoise_early") == 0 and value("denoise_early_shifted") == 0.6
+    assert [value(f"read_{k}") for k in ("raw", "tonic", "file")] == [9, 4, 1]
+    assert value("stale_tonic") == 1 and value("stale_ours") == 0 and value("cache_wrong") == 2
+    assert [value(f"padding_{k}") for k in ("longest", "random", "length")] == [0.6, 0.4, 0.1]
+    assert value("padding_speed") == 1.5
+    assert value("rendered_frame") == pytest.approx(0.6) and value(
+        "rendered_time"
+    ) == pytest.approx(0.85)
+    assert value("rendered_time_turn") == pytest.approx(8 / 20)
+
+
+def test_denoise_by_a_filter_that_keeps_every_other_event(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A filter that lets signal pass and drops three quarters of the noise."""
+    import tonic.transforms
+
+    class Filter:
+        def __init__(self, tau: int) -> None: ...
+
+        def __call__(self, events: np.ndarray) -> np.ndarray:
+            if "noise" not in events.dtype.names:
+                return events[::2]
+            noise = np.flatnonzero(events["noise"])
+            return np.delete(events, noise[np.arange(len(noise)) % 4 > 0])
+
+    monkeypatch.setattr(tonic.transforms, "Denoise", Filter)
+    cfg = lesson.Config(out_dir=tmp_path, smoke=True)
+    out = lesson.experiment_denoise(cfg, small(2), 2)
+    for name in ("recordings + injected noise", "rendered, DVS noise"):
+        assert out[name][0] == pytest.approx(np.zeros(len(lesson.FILTERS_US)))
+        assert out[name][1] == pytest.approx(np.full(len(lesson.FILTERS_US), 0.75), abs=0.03)
+    assert out["plain"] == pytest.approx(np.full(len(lesson.FILTERS_US), 0.5), abs=0.01)

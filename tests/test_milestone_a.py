@@ -18,7 +18,8 @@ import numpy as np
 import pytest
 import torch
 import torch.nn.functional as F
-from helpers import load_script
+from helpers import load_script, run_main
+from nets import Always, marked_splits
 
 m = load_script("milestone_a_fashion_mnist")
 SHAPES = [((4, 8), 16), ((3, 3, 4, 4), 12), ((), 20)]
@@ -262,3 +263,102 @@ def test_quiz_numbers() -> None:
     assert 0.5 * math.erfc(1 / math.sqrt(2)) == pytest.approx(1 / 6, abs=0.01), (
         "N(0, 1) above θ = 1: one in six"
     )
+
+
+# ------------------------------------------------------------------ what is published
+
+
+def stub_ledger_row(net, sample, **row) -> dict:
+    return {"synops": 1234.0, **row}
+
+
+def test_training_is_scored_on_the_test_images(monkeypatch: pytest.MonkeyPatch, tmp_path) -> None:
+    """The membrane always says 2, the counts always 3."""
+    cfg, run = smoke(tmp_path)
+    monkeypatch.setattr(m, "make_net", lambda cfg, seed: Always(2, spikes=3))
+    monkeypatch.setattr(m, "fit", lambda *_, **__: [])
+    r = m.experiment_train(cfg, marked_splits(), run)
+    assert r["accuracy"] == 0.75 and r["count"] == 0.25
+    expected = np.zeros((10, 10))
+    expected[2, 2], expected[3, 2] = 30, 10  # row: true class
+    assert np.array_equal(r["confusion"], expected)
+
+
+def test_sweeps_are_scored_on_the_test_images(monkeypatch: pytest.MonkeyPatch, tmp_path) -> None:
+    """Networks that answer 2 with the first seed, 3 with the second; the penalty counts its own SynOps."""
+    cfg, run = smoke(tmp_path, "--seeds", "2")
+    monkeypatch.setattr(m, "make_net", lambda cfg, seed, **other: Always(2 + seed))
+    monkeypatch.setattr(m, "fit", lambda *_, **__: [])
+    choices = m.experiment_choices(cfg, marked_splits(), run)
+    assert list(choices.values()) == [[0.75, 0.25]] * 4
+
+    def fit(net, data, encode, *, loss_fn, seed, **_) -> None:
+        """What training does here: answer by seed, and fire less the stronger the penalty is."""
+        strength = loss_fn.keywords["strength"]
+        net.answer, net.strength = 2 + seed, strength
+        net.more = ((torch.full((2, 3, 4), 1 / (1 + strength)), torch.zeros(2, 3, 4)),)
+
+    trained = Always(5)
+    trained.names = ["a", "b"]
+    monkeypatch.setattr(m, "fit", fit)
+    monkeypatch.setattr(m, "operation_weights", lambda *_: [0.5, 0.5])
+    monkeypatch.setattr(m, "workload", lambda net, x: {"acs": 100 / (1 + net.strength), "macs": 7})
+    r = m.experiment_sparsity(trained, cfg, marked_splits(), run)
+    assert r["accuracy"].tolist() == [[0.75] * 4, [0.25] * 4]
+    assert r["synops"].tolist() == [[100, 50, 25, 100 / 11]] * 2
+    assert r["rates"][0].T == pytest.approx(np.array([[1, 0.5, 0.25, 1 / 11], [0] * 4]))
+
+
+def test_spikes_and_rates_of_a_known_layer(monkeypatch: pytest.MonkeyPatch, tmp_path) -> None:
+    """Of four neurons one fires at each of three steps, one only once in the first image, two never."""
+    cfg, run = smoke(tmp_path)
+    spk = torch.zeros(3, 40, 4)
+    spk[:, :, 0] = 1
+    spk[1, 0, 1] = 1
+    net = Always(2, more=((spk,),))
+    net.names = ["only"]
+    monkeypatch.setattr(m, "layer_operations", lambda net, spk, layer: 10.0 * layer)
+    (row,) = m.experiment_layers(net, marked_splits(), cfg, run)["layers"]
+    assert row["neurons"] == 4 and row["spikes"] == pytest.approx(3 + 1 / 40)
+    assert row["rate"] == pytest.approx((3 + 1 / 40) / 12)
+    assert row["active"] == pytest.approx((1 + 1 / 40) / 4) and row["silent"] == 0.5
+    assert row["operations"] == 10
+
+
+def test_claims_are_what_was_measured(monkeypatch: pytest.MonkeyPatch, tmp_path) -> None:
+    set_ = lambda name, value: monkeypatch.setattr(m, name, lambda *_, **__: value)  # noqa: E731
+    confusion = np.diag([90.0, 80, 70])
+    confusion[0, 2], confusion[2, 0], confusion[1, 2] = 6, 4, 5
+    trained = {
+        "net": Always(0),
+        "history": [{"seconds": 5.0}, {"seconds": 9.0}],
+        "confusion": confusion,
+        "classes": ("a", "b", "c"),
+        "accuracy": 0.9,
+        "count": 0.8,
+    }
+    set_("experiment_train", trained)
+    row = {"name": "x", "neurons": 1, "silent": 0.0, "spikes": 1.0, "operations": 1.0}
+    layers = [row | {"rate": 0.3}, row | {"rate": 0.2}, row | {"rate": 0.1}]
+    set_("experiment_layers", {"layers": layers, "n": 7})
+    names = ("as designed", "Synaptic", "Poisson", "dense")
+    set_("experiment_choices", {name: [0.1 * i, 0.1 * i + 0.02] for i, name in enumerate(names)})
+    accuracy = np.array([[0.9, 0.9, 0.8, 0.7], [0.9, 0.9, 0.9, 0.7]])
+    synops = np.array([[100.0, 80, 60, 10], [300, 240, 60, 30]])
+    set_(
+        "experiment_sparsity", {"accuracy": accuracy, "synops": synops, "strengths": (0, 1, 3, 10)}
+    )
+    set_("analysis", "a page")
+    monkeypatch.setattr(m, "ledger_row", stub_ledger_row)
+    run = run_main(m, tmp_path, monkeypatch, marked_splits(), seeds=2)
+    value = run.value
+    assert value("accuracy") == 0.9 and value("accuracy_count") == 0.8 and value("seconds") == 9
+    assert value("worst_pair") == pytest.approx(10 / 15)
+    assert value("rate_first") == 0.3 and value("rate_last") == 0.1 and value("synops") == 1234
+    choices = [value(f"choice_{k}") for k in ("design", "synaptic", "poisson", "dense")]
+    assert choices == pytest.approx([0.01, 0.11, 0.21, 0.31])
+    # λ = 3 costs five points; λ = 1 nothing and saves a fifth
+    assert value("saved") == pytest.approx(0.2)
+    assert value("saved_strongest") == pytest.approx(0.9)
+    assert value("lost_strongest") == pytest.approx(0.2)
+    assert run.ledger_rows[0]["accuracy"] == 0.9 and run.ledger_rows[0]["n"] == 40
