@@ -155,9 +155,9 @@ class Run:
         claim = Claim(id, text, float(value), unit, target, met, n, self.section, seeds)
         self.claims.append(claim)
         mark = {True: "✓", False: "✗", None: " "}[met]
-        first, *rest = textwrap.wrap(text, 40)
+        first, *rest = textwrap.wrap(text, 34)
         aim = f"  (target {show_target(target, unit)})" if met is not None else ""
-        self.print(f"   {mark} {first:<40} {show_value(claim.value, unit):>12}{aim}")
+        self.print(f"   {mark} {first:<34} {show_value(claim.value, unit):>12}{aim}")
         for line in rest:
             self.print(f"     {line}")
         for row in self.predictions:
