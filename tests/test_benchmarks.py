@@ -9,7 +9,7 @@ import subprocess
 import sys
 from pathlib import Path
 
-from tutor.publish import results_table
+from tutor.publish import results_page
 
 import pytest
 
@@ -47,7 +47,7 @@ def test_smoke(name: str, tmp_path: Path) -> None:
     assert found["claims"] and all(math.isfinite(c["value"]) for c in found["claims"])
     if name != "bench_events":
         assert all(c["met"] is None for c in found["claims"]), "a smoke run judges nothing"
-    assert found["title"] in results_table(tmp_path)
+    assert found["title"] in results_page(tmp_path)
 
 
 @pytest.mark.parametrize("flags", [("--repeats", "-1"), ("--device", "abacus"), ("--threads", "0")])
