@@ -6,13 +6,16 @@ import math
 from pathlib import Path
 from typing import Any
 
+from common.lesson import begin
+
 import numpy as np
 import pytest
 import snntorch as snn
 import torch
-from helpers import check_refused, load_script
+from helpers import check_refused, load_script, run_main
 from hypothesis import assume, given, settings
 from hypothesis import strategies as st
+from nets import Always, marked_splits
 
 lesson = load_script("13_recurrent_snn")
 CFG = lesson.Config()
@@ -266,3 +269,93 @@ def test_bad_flags_end_in_one_line(
     flags: tuple[str, str], capsys: pytest.CaptureFixture[str], tmp_path: Path
 ) -> None:
     check_refused(lesson, flags, capsys, tmp_path)
+
+
+# ---------------------------------------------------------------------------------------- what is published
+
+
+def test_images_are_scored_on_the_test_set(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    """Two seeds: the read-out says 2, then 3."""
+    seeds = iter((2, 3))
+
+    def made(*_) -> Always:
+        net = Always(next(seeds))
+        net.groups = lambda task: []
+        return net
+
+    monkeypatch.setattr(lesson, "SequenceNet", made)
+    monkeypatch.setattr(lesson, "fit", lambda *_, **__: [{"seconds": 1.0}])
+    cfg = lesson.Config(out_dir=tmp_path, num_steps=16, seeds=2, device="cpu")
+    r = lesson.train_images("RLeaky", 1, cfg, marked_splits(), begin(cfg, "test"))
+    assert r["accuracy"].tolist() == [0.75, 0.25]
+    assert r["parameters"] == lesson.count_parameters("RLeaky", cfg.num_hidden, 1)
+
+
+def test_recall_counts_right_symbols_and_rates_of_the_delay(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    """A network that remembers for five steps, and fires in a quarter of its neurons while it waits."""
+
+    class Forgets(torch.nn.Module):
+        def run(self, x: torch.Tensor):
+            delay = len(x) - lesson.CUE - lesson.READ
+            y = x[: lesson.CUE, :, :-1].sum(0).argmax(1)
+            wrong = 0 if delay <= 5 else 1
+            one_hot = torch.eye(lesson.SYMBOLS)[(y + wrong) % lesson.SYMBOLS]
+            return None, one_hot.expand(len(x), -1, -1)
+
+        def hidden(self, x: torch.Tensor) -> list[torch.Tensor]:
+            s = torch.ones(*x.shape[:2], 4)
+            s[lesson.CUE : -lesson.READ, :, 1:] = 0
+            return [s]
+
+    monkeypatch.setattr(lesson, "SequenceNet", lambda *_: Forgets())
+    monkeypatch.setattr(lesson, "train_recall", lambda *_: None)
+    cfg = lesson.Config(out_dir=tmp_path, smoke=True, seeds=2, device="cpu")
+    for r in lesson.experiment_recall(cfg, begin(cfg, "test")).values():
+        assert r["delays"] == (5, 10) and r["accuracy"].tolist() == [[1, 0], [1, 0]]
+        assert r["rate"] == 0.25
+        # from 1 to 0, so 62.5 % is reached after 3/8 of the way from 5 to 10 steps, on a log axis
+        assert r["horizon"] == pytest.approx(5 * 2 ** (3 / 8))
+
+
+def test_claims_are_what_was_measured(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    set_ = lambda name, value: monkeypatch.setattr(lesson, name, lambda *_, **__: value)  # noqa: E731
+    set_("experiment_slstm", [("slstm_silent", "x", 3.0, "spikes", None)])
+    steps = 101
+    norms = {
+        "Leaky": np.exp(-np.arange(steps) / 20.0)[None],
+        "RLeaky, g = 1": np.stack([1.1 ** np.arange(steps)] * 2),
+        "LSTM, chrono": np.array([[1.0, 0.2], [1.0, 0.4]]),
+    }
+    set_("experiment_lags", {"norms": norms, "growth": {"RLeaky, g = 1": 1.2}, "T": steps})
+    recall = {
+        kind: {"delays": (5, 1280), "constant": 20, "horizon": 10.0 * i, "rate": 0.1 * i}
+        for i, kind in enumerate(("Leaky", "ALIF"))
+    }
+    set_("experiment_recall", recall)
+    trained = {"net": None, "widths": [8], "epochs": 1, "parameters": 77}
+    images = {
+        k: trained | {"accuracy": np.array([0.1 * i, 0.1 * i + 0.2])}
+        for i, k in enumerate(("Leaky", "ALIF"))
+    }
+    depth = {1: images["ALIF"], 2: trained | {"accuracy": np.array([0.5, 0.6])}}
+    set_("experiment_images", (images, depth))
+    set_("experiment_speed", {"Leaky": [6.0, 2.0], "SLSTM": [3.0, 3.0]})
+    set_("latency", (1.5, 2.5))
+    set_("costs", {"spikes": 5.0, "synops": 6.0, "macs": 7.0, "energy_estimated_nj": 8.0})
+    run = run_main(lesson, tmp_path, monkeypatch, marked_splits(), seeds=2)
+    value = run.value
+    assert value("slstm_silent") == 3
+    assert value("lag_leaky") == pytest.approx(math.exp(-5)) and value(
+        "lag_lstm_chrono"
+    ) == pytest.approx(0.3)
+    assert value("lag_constant") == pytest.approx(20)
+    assert value("growth_rleaky_g_1") == pytest.approx(1.1)
+    assert value("horizon_alif") == 10 and value("rate_alif") == pytest.approx(0.1)
+    assert value("accuracy_leaky") == pytest.approx(0.1)
+    assert value("accuracy_alif_2_layers") == pytest.approx(0.55)
+    assert value("speed_leaky") == 3 and value("speed_slstm") == 1
+    first = run.ledger_rows[0]
+    assert first["accuracy"] == 0.2 and first["n"] == 40 and first["bytes"] == 4 * 77
+    assert (first["latency_p50_ms"], first["latency_p95_ms"]) == (1.5, 2.5)

@@ -8,9 +8,10 @@ import numpy as np
 import pytest
 import torch
 import torch.nn.functional as F
-from helpers import load_script
+from helpers import load_script, run_main
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from nets import marked_splits
 
 lesson = load_script("15_stdp_online_learning")
 RecurrentALIF, eprop, bptt = lesson.RecurrentALIF, lesson.eprop_gradient, lesson.bptt_gradient
@@ -217,3 +218,145 @@ def test_eprop_learns_a_short_cue_task() -> None:
     trials = (lesson.cue_trials(16, g, 40) for _ in range(40))
     done = lesson.learn(net, "e-prop, symmetric", trials, 40, lesson.RECALL, 1e-2)
     assert np.mean(done["curve"][-10:]) > 0.75 > np.mean(done["curve"][:5])
+
+
+# ------------------------------------------------------------------------------------ what is published
+
+
+def test_features_are_scored_on_validation_and_at_the_end_on_test_images(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """A layer that says 3: 0 of the validation images, a quarter of the test images; a label is a neuron's name."""
+    data = marked_splits()
+
+    def show(self, images, learn=False, noise=0):
+        """Neuron 0 fires once; neurons 1 and 2 fire more together, less each; named 3, 2, 2 and so on."""
+        counts = np.zeros((len(images), len(self.theta)), int)
+        counts[:, :3] = 3, 2, 2
+        return counts
+
+    monkeypatch.setattr(lesson.Features, "show", show)
+    monkeypatch.setattr(
+        lesson.Features,
+        "name_neurons",
+        lambda self, x, y: self.labels.__setitem__(slice(0, 3), (3, 2, 2)),
+    )
+    r = lesson.experiment_features(lesson.Config(neurons=10, train_images=20), data)
+    assert r["test"] == 0.25 and set(r["accuracy"].values()) == {0.0}
+    assert list(r["accuracy"]) == ["no inhibition", "fixed thresholds", "both", "all images"]
+
+
+def test_neurons_are_named_by_the_class_they_fire_most_for(monkeypatch: pytest.MonkeyPatch) -> None:
+    layer, y = lesson.Features(lesson.Config(neurons=10)), torch.tensor([4, 4, 4, 7])
+    counts = np.zeros((4, 10), int)
+    counts[:3, 0], counts[3, 0] = 2, 1  # more for a 4 in sum and on average
+    counts[:3, 1], counts[3, 1] = 1, 2  # more for 4s in sum, but for a 7 on average
+    monkeypatch.setattr(layer, "show", lambda images, noise: counts)
+    layer.name_neurons(torch.zeros(4), y)
+    assert layer.labels[:2].tolist() == [4, 7]
+
+
+def test_supervised_rules_are_scored_on_the_test_images(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Whatever is learnt, the read-out says 2."""
+
+    def forward_all(net, x, y, recall, cut=False):
+        return 0.0, torch.eye(10)[2].expand(len(y), 10), 0.0
+
+    monkeypatch.setattr(lesson, "learn", lambda *_: None)
+    monkeypatch.setattr(lesson, "forward_all", forward_all)
+    cfg = lesson.Config(smoke=True, neurons=10, train_images=20)
+    accuracy = lesson.experiment_supervised(cfg, marked_splits(), torch.device("cpu"))
+    assert set(accuracy) == set(lesson.RULES) and set(accuracy.values()) == {0.75}
+
+
+def test_cue_task_shares_and_cosines_before_and_after(monkeypatch: pytest.MonkeyPatch) -> None:
+    calls = iter(range(100))
+    monkeypatch.setattr(lesson, "learn", lambda *_: {"curve": [0.5], "seconds": 0.1, "rate": 0.02})
+    monkeypatch.setattr(lesson, "right", lambda net, x, y, recall: 15.0)
+    monkeypatch.setattr(lesson, "cosines", lambda *_: [[next(calls)] * 3, [0.0] * 3])
+    cfg = lesson.Config(smoke=True, num_hidden=4, wait=30, iterations=1, seeds=2)
+    arms = lesson.experiment_cues(cfg, torch.device("cpu"))
+    assert [arm["test"].tolist() for arm in arms.values()] == [[0.75, 0.75]] * 5
+    first = next(iter(arms.values()))
+    assert first["n"] == 40 and first["cosine"][:, :, 0, 0].tolist() == [[0, 1], [2, 3]]
+
+
+def test_eprop_keeps_less_from_the_crossing_on() -> None:
+    memory = lesson.experiment_memory(lesson.Config(smoke=True, num_hidden=10))
+    (T0, T1, _), bptt = memory["steps"], memory["kept"]["BPTT"]
+    per_step = (bptt[1] - bptt[0]) / (T1 - T0)
+    at_crossing = bptt[0] + per_step * (memory["crossing"] - T0)
+    assert at_crossing == pytest.approx(memory["kept"]["e-prop"][-1], rel=1e-6)
+    assert memory["slope"] == pytest.approx(per_step) and memory["growth"] == 1
+
+
+def test_learning_tests_each_batch_before_it_learns(monkeypatch: pytest.MonkeyPatch) -> None:
+    net = RecurrentALIF(3, 4, 2, torch.Generator().manual_seed(0))
+    shares = torch.tensor([[0.9, 0.1], [0.2, 0.8], [0.6, 0.4]])
+    zero = tuple(torch.zeros_like(w) for w in (net.w_in, net.w_rec, net.w_out))
+    monkeypatch.setitem(lesson.RULES, "known", lambda *_: (zero, shares, torch.tensor(0.25)))
+    batches = [(torch.zeros(5, 3, 3), torch.tensor(y)) for y in ([0, 1, 0], [1, 1, 0], [1, 0, 1])]
+    done = lesson.learn(net, "known", iter(batches), 3, 2, 1e-2)
+    assert done["curve"] == pytest.approx([1, 2 / 3, 0]) and done["rate"] == 0.25
+
+
+def test_claims_are_what_was_measured(monkeypatch: pytest.MonkeyPatch, tmp_path) -> None:
+    set_ = lambda name, value: monkeypatch.setattr(lesson, name, lambda *_: value)  # noqa: E731
+    weights = lambda high, low: np.concatenate([np.full(40, high), np.full(160, low)])  # noqa: E731
+    by_rule = {
+        "additive": weights(0.95, 0.5),
+        "multiplicative": weights(0.6, 0.4),
+        "anti": weights(0.3, 0.05),
+    }
+    set_("experiment_synapse", {"error": 1e-9, "weights": by_rule})
+    accuracy = {"no inhibition": 0.3, "fixed thresholds": 0.4, "both": 0.7, "all images": 0.8}
+    set_("experiment_features", {"accuracy": accuracy, "seconds": 60.0, "test": 0.82})
+    set_("experiment_exact", {"LIF": 1e-8, "ALIF": 2e-8, "cut": 3e-8})
+    arms = {}
+    for i, name in enumerate(lesson.ARMS):
+        cosine = np.zeros(
+            (2, 2, 2, 3)
+        )  # seeds; before and after; symmetric and random; W_in, W_rec, W_out
+        cosine[:, 1, 0] = np.array([[0.5, 0.3, 1.0], [0.7, 0.1, 1.0]])
+        arm = {
+            "test": np.array([0.1, 0.2]) * (i + 1),
+            "cosine": cosine,
+            "rate": np.ones(2),
+            "n": 40,
+        }
+        arms[name] = arm | {"seconds": np.ones(2), "net": torch.nn.Linear(1, 1)}
+    set_("experiment_cues", arms)
+    kept = {"BPTT": [1000, 2000], "e-prop": [500, 510]}
+    memory = {
+        "steps": (10, 20),
+        "kept": kept,
+        "slope": 100.0,
+        "crossing": 5.0,
+        "r2": 0.9995,
+        "growth": 1.02,
+    }
+    set_("experiment_memory", memory)
+    set_("experiment_traces", {})
+    digits_right = {"BPTT": 0.95, "e-prop, symmetric": 0.94, "e-prop, random": 0.9}
+    set_("experiment_supervised", digits_right)
+    value = run_main(lesson, tmp_path, monkeypatch, marked_splits(), seeds=2).value
+    assert value("gain_additive") == pytest.approx(0.45) and value("gain_anti") == pytest.approx(
+        0.25
+    )
+    # of 200 weights 40 lie above 0.9 under the additive rule, 160 below 0.1 under its mirror image
+    assert (
+        value("ends_additive") == 0.2
+        and value("ends_anti") == 0.8
+        and value("ends_multiplicative") == 0
+    )
+    assert value("window_error") == 1e-9
+    assert value("stdp_no_inhibition") == 0.3 and value("stdp_few") == 0.7
+    assert value("stdp_accuracy") == 0.82 and value("stdp_seconds") == 60
+    assert [value(f"exact_{k}") for k in ("lif", "alif", "cut")] == [1e-8, 2e-8, 3e-8]
+    cues = [value(f"cue_{k}") for k in ("lif", "lif_slow", "random", "eprop", "bptt")]
+    assert cues == pytest.approx([0.15, 0.3, 0.45, 0.6, 0.75])
+    assert [value(f"cosine_{k}") for k in ("in", "rec", "out")] == pytest.approx([0.6, 0.2, 1])
+    assert value("memory_r2") == 0.9995 and value("memory_slope") == 100
+    assert value("memory_growth") == 1.02 and value("memory_crossing") == 5
+    mnist = [value(f"mnist_{k}") for k in ("bptt", "eprop", "random")]
+    assert mnist == [0.95, 0.94, 0.9]
