@@ -72,11 +72,11 @@ from common.cifar import cifar10, flip_and_shift
 from common.cost import PJ_PER_AC, PJ_PER_MAC, ann_macs, estimated_energy_nj, workload
 from common.data import ImageData
 from common.device import describe, device_names, synchronize
-from common.io import ROOT, UserError
+from common.io import ROOT, UserError, load_weights
 from common.lesson import LessonConfig, bounded, start
 from common.run import Run
 from common.spiking import constant_current, over_time, reset_state, spiking_layers
-from common.training import evaluate, fit, load_weights
+from common.training import evaluate, fit
 from multistep import unroll
 
 import numpy as np

@@ -75,11 +75,10 @@ from typing import Any, Literal
 
 from akd1000 import backend as akd
 from common.cost import estimated_energy_nj, latency
-from common.io import ROOT, UserError, save_weights
+from common.io import ROOT, UserError, load_weights, save_weights
 from common.lesson import LessonConfig, bounded, start
 from common.run import Run
 from common.spiking import constant_current, over_time
-from common.training import load_weights
 from eventcam.events import Pixel
 from games.commands import carry_out, gather, once, part_file, parts, trained
 from games.pong import report as show

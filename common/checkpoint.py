@@ -1,12 +1,11 @@
 """A training between two epochs, on disk: damage is found, another training's state is refused.
 
-history, best = [], {}
-state = {"net": net, "optimizer": optimizer, "order": order, "history": history, "best": best}
+state = {"net": net, "optimizer": optimizer, "order": order, "history": [], "best": {}}
 mark = fingerprint(run, net, data, epochs, lr=lr, batch_size=batch_size)
 if resume:
-    load_checkpoint(path, mark, state, run)      # fills everything in state, in place
-for epoch in range(len(history) + 1, epochs + 1):
-    ...                                          # updates best in place, appends to history
+    load_checkpoint(path, mark, state, run)  # everything in state is filled in place
+for epoch in range(len(state["history"]) + 1, epochs + 1):
+    …
     save_checkpoint(path, mark, state)
 """
 
@@ -15,9 +14,9 @@ from __future__ import annotations
 import hashlib
 import inspect
 import io
+import re
 from contextlib import suppress
 from dataclasses import asdict
-from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -28,124 +27,98 @@ from common.torchrun import from_rank_zero
 import torch
 from torch import nn
 
-PLUMBING = "data_dir out_dir device stand_in only predict resume show quiz journal jobs".split()
+DECIDES_NOTHING = r"data_dir|out_dir|device|stand_in|only|predict|resume|show|quiz|journal|jobs"
 """Flags that change no weight; what they lead to, such as the data found, is compared instead."""
 
 
 def fingerprint(run: Run, net: nn.Module, data: Any, epochs: int, **more: Any) -> dict[str, str]:
-    """Everything that decides a training, by name.
+    """Everything that decides a training, by name: flags, ``more``, data, and ``net`` as it starts.
 
-    Args:
-        net: as it starts, on its device.
-        data: has ``facts()``, as ``ImageData`` has.
-        epochs: of this training; a resumed one may have more.
-        more: what else decides it; functions count by name and options.
+    A training that is resumed may have more ``epochs``: they are noted, and not compared.
     """
-    facts = data.facts()
-    flags = {k: v for k, v in asdict(run.cfg).items() if k not in PLUMBING}
-    norms = torch.stack([p.detach().cpu().double().norm() for p in net.parameters()])
-    mark = {k: v for k, v in flags.items() if not k.endswith("epochs")} | more
-    mark |= {"epochs": epochs, "device": run.device.type, "network": type(net).__name__}
-    mark |= {"data": facts["name"] + " (stand-in)" * bool(facts["stand_in"])}
+    no = re.compile(rf"{DECIDES_NOTHING}|\w*epochs")
+    facts, mark = data.facts(), {k: v for k, v in asdict(run.cfg).items() if not no.fullmatch(k)}
+    mark |= more | {"epochs": epochs, "device": run.device.type, "network": type(net).__name__}
+    mark["data"] = f"{facts['name']} (stand-in)" if facts["stand_in"] else facts["name"]
     mark |= {f"images to {part}": n for part, n in facts["sizes"].items()}
     mark |= {name: tuple(tensor.shape) for name, tensor in net.state_dict().items()}
-    mark |= {"norm of the first weights": f"{norms.norm():.6g}"}  # more digits: the machine's own
+    norms = torch.stack([p.detach().cpu().double().norm() for p in net.parameters()])
+    mark["norm of the first weights"] = f"{norms.norm():.6g}"  # more digits: the machine's own
     for c in {type(m) for m in net.modules()}:
         if c.__module__.split(".")[0] not in ("torch", "snntorch"):
             with suppress(OSError, TypeError):  # typed at a prompt: there is no file to read
                 source = inspect.getsource(c).encode()
                 mark[f"code of {c.__qualname__}"] = hashlib.sha256(source).hexdigest()[:8]
-    return {name: _text(value) for name, value in mark.items()}
-
-
-def _text(value: Any) -> str:
-    if isinstance(value, partial):
-        options = [f"{k}={_text(v)}" for k, v in value.keywords.items()]
-        return f"{_text(value.func)}({', '.join([*map(_text, value.args), *options])})"
-    if callable(value):
-        return getattr(value, "__qualname__", type(value).__name__)
-    return str(value)
+    # a function counts by its name and options, not by its place in memory
+    return {name: re.sub(r" at 0x\w+", "", str(value)) for name, value in mark.items()}
 
 
 def _with_random(state: dict[str, Any]) -> dict[str, Any]:
     """``state``, and the generators that draw on the CPU and on the network's device."""
-    device = next(state["net"].parameters()).device
-    state = state | {"random": torch.default_generator}
+    device, everything = next(state["net"].parameters()).device, dict(state)
+    everything["random"] = torch.default_generator
     if device.type == "cuda":
-        state["random on the GPU"] = torch.cuda.default_generators[device.index]
+        everything["random_gpu"] = torch.cuda.default_generators[device.index]
     elif device.type == "mps":
-        state["random on the GPU"] = torch.mps._get_default_mps_generator()
-    return state
+        everything["random_gpu"] = torch.mps._get_default_mps_generator()
+    return everything
 
 
 def _kept(part: Any) -> Any:
     if isinstance(part, torch.Generator):
         return part.get_state()
-    return part.state_dict() if hasattr(part, "state_dict") else part
+    return part if isinstance(part, (list, dict)) else part.state_dict()
 
 
 def _put_back(part: Any, kept: Any) -> None:
     if isinstance(part, torch.Generator):
         part.set_state(kept)
-    elif hasattr(part, "load_state_dict"):
-        part.load_state_dict(kept)
     elif isinstance(part, list):
-        part[:] = [dict(row) for row in kept]
+        part[:] = map(dict, kept)
     else:
-        part.clear()
-        part.update(kept)
+        (part.update if isinstance(part, dict) else part.load_state_dict)(kept)
 
 
-def save_checkpoint(path: Path, mark: dict[str, str], state: dict[str, Any]) -> Path:
-    """Write ``state`` and all random states, with a SHA-256 of it all at the end.
+def save_checkpoint(path: Path, mark: dict[str, str], state: dict[str, Any]) -> None:
+    """Write ``state`` and all random states, with a SHA-256 of it all at the end of the file.
 
-    Raises:
-        UserError: the file cannot be written; the one before stays as it was.
+    ``state`` holds ``net``, ``history`` (one dict an epoch), and whatever else a training changes:
+    optimizers, generators, dicts of tensors. A ``UserError`` if the file cannot be written.
     """
-    kept = {name: _kept(part) for name, part in _with_random(state).items()}
     buffer = io.BytesIO()
+    kept = {name: _kept(part) for name, part in _with_random(state).items()}
     torch.save({"mark": mark, "state": kept}, buffer)
-    return write_atomic(path, buffer.getvalue() + hashlib.sha256(buffer.getvalue()).digest())
+    write_atomic(path, buffer.getvalue() + hashlib.sha256(buffer.getvalue()).digest())
 
 
-def load_checkpoint(path: Path, mark: dict[str, str], state: dict[str, Any], run: Run) -> bool:
-    """Put a checkpoint back into the objects that ``state`` names; False if there is none.
+def load_checkpoint(path: Path, mark: dict[str, str], state: dict[str, Any], run: Run) -> None:
+    """Fill ``state`` from a checkpoint, if there is one; ``run`` says what was taken over.
 
-    Raises:
-        UserError: the file is damaged, or of another training: the line names what differs.
+    A ``UserError`` if the file is damaged, or of another training: it names what differs.
     """
     try:
-        content = path.read_bytes() if is_rank_zero() and path.exists() else None
-        content = from_rank_zero(content)
+        content = from_rank_zero(path.read_bytes() if is_rank_zero() and path.exists() else None)
         if content is None:
-            run.print(f"resume    no {path.name} yet: starting from the beginning")
-            return False
+            return run.print(f"resume    no {path.name} yet: starting from the beginning")
         if hashlib.sha256(content[:-32]).digest() != content[-32:]:
             raise ValueError("the digest at its end is another")
         saved = torch.load(io.BytesIO(content), map_location="cpu", weights_only=True)
-        there, kept = saved["mark"], saved["state"]
-        done, planned, epochs = len(kept["history"]), there["epochs"], mark["epochs"]
-        differs = [
-            f"{k} is {there.get(k, 'absent')} there, {mark.get(k, 'absent')} here"
-            for k in there | mark
-            if k != "epochs" and there.get(k) != mark.get(k)
-        ]
-        if done > int(epochs):
-            differs += [f"{done} epochs are finished there, {epochs} asked for here"]
-        if not differs:
-            for name, part in _with_random(state).items():
-                _put_back(part, kept[name])
+        there, kept, planned = saved["mark"], saved["state"], saved["mark"]["epochs"]
+        done, epochs = len(kept["history"]), mark["epochs"]
+        names = [k for k in there | mark if k != "epochs" and there.get(k) != mark.get(k)]
+        for name, part in {} if names else _with_random(state).items():
+            _put_back(part, kept[name])
     except Exception as e:  # cut, of another format, an entry missing or of another kind
         raise UserError(
             f"{path} is damaged or no checkpoint of this course ({type(e).__name__}); "
             "delete it, or run without --resume"
         ) from e
+    differs = [f"{k} is {there.get(k)} there, {mark.get(k)} here" for k in names]
+    if done > int(epochs):
+        differs.append(f"{done} epochs are finished there, {epochs} asked for here")
     if differs:
-        raise UserError(
-            f"{path} is of another training: {'; '.join(differs[:4])}{'; …' * (len(differs) > 4)}. "
-            "Give what was given there, or run without --resume"
-        )
+        shown = "; ".join(differs[:4]) + ("; …" if len(differs) > 4 else "")
+        raise UserError(f"{path} is of another training: {shown}. Give the same, or no --resume")
     what = f"epochs 1–{done} of '{path.stem.removeprefix('checkpoint_')}'"
     run.resumed.append(what if planned == epochs else f"{what}, planned as {planned} epochs")
     run.print(f"resume    {path.name}: {done} of {epochs} epochs are done")
-    return True

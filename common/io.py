@@ -7,17 +7,19 @@ import importlib
 import json
 import os
 import sys
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from dataclasses import asdict, is_dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, TypeVar
 
 from rich.console import Console
+from rich.progress import track
 
 if TYPE_CHECKING:
     import torch  # takes seconds to load: what only reads files does without it
 
 console = Console(highlight=False, soft_wrap=True)
+T = TypeVar("T")
 ROOT = Path(__file__).resolve().parent.parent
 
 
@@ -48,6 +50,12 @@ def is_rank_zero() -> bool:
 def progress_allowed() -> bool:
     """A live line makes sense only in a terminal, and in one process."""
     return is_rank_zero() and console.is_terminal and "CI" not in os.environ
+
+
+def live(items: Iterable[T], text: str, total: int, quiet: bool = False) -> Iterable[T]:
+    """``items``, with a progress bar in a terminal; none in a log file, or if ``quiet``."""
+    off = quiet or not progress_allowed()
+    return track(items, text, total, console=console, transient=True, disable=off)
 
 
 @contextlib.contextmanager
@@ -155,6 +163,33 @@ def save_weights(net: torch.nn.Module, path: Path) -> Path:
 
     weights = {k: v.detach().cpu().contiguous().clone() for k, v in net.state_dict().items()}
     return write_atomic(path, save(weights))
+
+
+def load_weights(net: torch.nn.Module, path: Path) -> torch.nn.Module:
+    """Put the weights of a ``.safetensors`` file into ``net``, all of them, and return it.
+
+    Raises:
+        UserError: the file is missing, damaged, or of another architecture.
+    """
+    from safetensors.torch import load_file
+
+    if not path.is_file():
+        raise UserError(f"got no weights in {path}; train them first, or name another file")
+    try:
+        there = load_file(path)
+    except Exception as e:
+        kind = type(e).__name__
+        raise UserError(f"{path} is damaged or no safetensors file ({kind}); make it anew") from e
+    here = net.state_dict()
+    for k in sorted(here | there):
+        a, b = (tuple(w[k].shape) if k in w else "absent" for w in (there, here))
+        if a != b:
+            raise UserError(
+                f"{path} holds another architecture: {k} is {a} there, {b} here; use the same "
+                "sizes, or train these weights anew"
+            )
+    net.load_state_dict(there)
+    return net
 
 
 def _plain(value: Any) -> Any:

@@ -10,8 +10,6 @@ import atexit
 import signal
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from datetime import timedelta
-from threading import current_thread, main_thread
 from typing import Any
 
 from common.io import UserError, process_number
@@ -30,11 +28,7 @@ def world() -> tuple[int, int]:
 
 
 def join(device: torch.device) -> None:
-    """Meet the other processes, if torchrun started several.
-
-    Raises:
-        UserError: the others do not come, or the device cannot be used this way.
-    """
+    """Meet the other processes if torchrun started several; a ``UserError`` if that fails."""
     size = process_number("WORLD_SIZE", 1)
     if size == 1 or world()[1] > 1:
         return
@@ -43,10 +37,10 @@ def join(device: torch.device) -> None:
     own_gpu = device.type == "cuda" and dist.is_nccl_available()
     own_gpu &= process_number("LOCAL_WORLD_SIZE", size) <= torch.cuda.device_count()
     try:  # NCCL (RCCL under ROCm) wants a GPU for each process; Gloo takes anything
-        dist.init_process_group("nccl" if own_gpu else "gloo", timeout=timedelta(minutes=10))
+        dist.init_process_group("nccl" if own_gpu else "gloo")
     except (RuntimeError, ValueError) as e:
         raise UserError(
-            f"torchrun: the {size} processes did not find each other ({_short(e)}); "
+            f"torchrun: the {size} processes did not find each other ({str(e).splitlines()[0]}); "
             "start all machines with the same --nnodes and --rdzv-endpoint"
         ) from e
     atexit.register(dist.destroy_process_group)
@@ -55,18 +49,16 @@ def join(device: torch.device) -> None:
 
 
 def part(n: int) -> tuple[slice, float]:
-    """This process's part of a batch of ``n`` samples, and what to multiply its mean loss by.
+    """This process's part of a batch of ``n`` samples, and the weight of its mean loss.
 
-    Parts may differ by one sample; so weighted, the average over processes is the batch's mean.
-    A process without a sample takes the first one with weight 0, for all have to take part.
+    So weighted, the average over processes is the batch's mean, though parts may differ by a
+    sample; one that would be empty takes some sample with weight 0, for all have to take part.
     """
     rank, size = world()
     if size == 1:
         return slice(None), 1.0
     first, last = rank * n // size, (rank + 1) * n // size
-    if first == last:
-        return slice(0, 1), 0.0
-    return slice(first, last), (last - first) * size / n
+    return slice(first, max(last, first + 1)), (last - first) * size / n
 
 
 def total(*values: torch.Tensor) -> list[float]:
@@ -86,7 +78,7 @@ def from_rank_zero(value: Any) -> Any:
 
 
 def same_everywhere(net: nn.Module) -> None:
-    """Give all processes process 0's weights and buffers (BatchNorm's statistics are each one's own)."""
+    """Give all processes process 0's weights and buffers (BatchNorm's saw only its own part)."""
     if world()[1] > 1:
         for tensor in net.state_dict().values():
             dist.broadcast(tensor, src=0)
@@ -97,41 +89,29 @@ def replicated(net: Any) -> Callable[[torch.Tensor], Any]:
     if world()[1] == 1 or not any(p.requires_grad for p in net.parameters()):
         return net.run
     same_everywhere(net)
-    listened = nn.Module()  # DistributedDataParallel listens where ``forward`` stands
-    listened.net, listened.forward = net, net.run
-    # its own copying of buffers would mix up spiking neurons' states, which may differ in shape;
-    # static_graph: weights that the loss does not use are found out in the first step
-    return DistributedDataParallel(
-        listened, broadcast_buffers=False, init_sync=False, static_graph=True
-    )
+    run = nn.Module()  # DistributedDataParallel listens where ``forward`` stands
+    run.net, run.forward = net, net.run
+    # buffers are spiking neurons' states: each process has its own (broadcast_buffers, init_sync);
+    # weights that the loss does not use are found out in the first step (static_graph)
+    return DistributedDataParallel(run, broadcast_buffers=False, init_sync=False, static_graph=True)
 
 
 @contextmanager
 def losing_a_process(advice: str) -> Iterator[None]:
-    """Turn the loss of a process into one line in those that are left, however they hear of it.
+    """Turn the loss of another process into a ``UserError``, however this one hears of it."""
 
-    Raises:
-        UserError: a process ended or does not answer; or torchrun, which saw that, ends this one.
-    """
+    def lost(*_: Any) -> None:
+        signal.signal(signal.SIGTERM, signal.SIG_IGN)  # torchrun may say it once more
+        raise UserError(f"another process of this run ended; {advice}")
 
-    def end(*_: Any) -> None:
-        signal.signal(signal.SIGTERM, signal.SIG_IGN)  # once is enough
-        raise UserError(f"another process of this run ended, so torchrun ended this one; {advice}")
-
-    if world()[1] == 1 or current_thread() is not main_thread():
+    if world()[1] == 1:
         yield
         return
-    before = signal.signal(signal.SIGTERM, end)
+    before = signal.signal(signal.SIGTERM, lost)
     try:
         yield
-        signal.signal(signal.SIGTERM, before)
     except RuntimeError as e:
-        signal.signal(signal.SIGTERM, signal.SIG_IGN)
-        words = ("gloo", "nccl", "connection closed", "peer")
-        if not isinstance(e, dist.DistError) and not any(w in str(e).lower() for w in words):
+        if not any(word in str(e).lower() for word in ("gloo", "nccl", "connection", "peer")):
             raise
-        raise UserError(f"a process of this run ended or is silent ({_short(e)}); {advice}") from e
-
-
-def _short(e: Exception) -> str:
-    return (str(e).strip().splitlines() or [type(e).__name__])[0][:160]
+        lost()
+    signal.signal(signal.SIGTERM, before)

@@ -15,9 +15,8 @@ from pathlib import Path
 from typing import Any
 
 from common.claims import Claim
-from common.io import UserError, as_read, save_weights, write_json
+from common.io import UserError, as_read, load_weights, save_weights, write_json
 from common.run import Run
-from common.training import load_weights
 
 import torch
 

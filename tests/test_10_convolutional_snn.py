@@ -8,9 +8,10 @@ from pathlib import Path
 
 from common.cost import ann_macs
 from common.device import saved_for_backward
+from common.io import load_weights
 from common.lesson import begin
 from common.spiking import over_time, reset_state
-from common.training import evaluate, load_weights, membrane_loss
+from common.training import evaluate, membrane_loss
 from multistep import unroll
 
 import numpy as np

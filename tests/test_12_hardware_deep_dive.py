@@ -13,10 +13,9 @@ from pathlib import Path
 from typing import Any
 
 from akd1000 import backend as akida_backend
-from common.io import UserError
+from common.io import UserError, load_weights
 from common.lesson import begin, parse
 from common.spiking import reset_state
-from common.training import load_weights
 
 import numpy as np
 import pytest

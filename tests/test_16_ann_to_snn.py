@@ -215,7 +215,7 @@ def test_vgg16_has_its_thirteen_convolutions() -> None:
 
 
 def test_committed_weights_fit_the_network() -> None:
-    from common.training import load_weights
+    from common.io import load_weights
 
     path = ROOT / "checkpoints" / "cifar10_vgg.safetensors"
     if not path.is_file():

@@ -19,9 +19,9 @@ BATCH = 62  # of 1,237 images: 19 batches of 62 and one of 59, 20 steps an epoch
 def main(argv: Sequence[str]) -> None:
     """Train, and write process 0's weights, its history and the number of processes."""
     from common.data import mnist
-    from common.torchrun import world
     from common.lesson import LessonConfig, begin
     from common.spiking import constant_current
+    from common.torchrun import world
     from common.training import evaluate, fit
 
     import torch
