@@ -21,9 +21,10 @@ import numpy as np
 import pytest
 import torch
 import torch.nn.functional as F
-from helpers import ROOT, load_script
+from helpers import ROOT, load_script, run_main
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from nets import marked_splits
 from torch import nn
 
 lesson = load_script("12_hardware_deep_dive")
@@ -362,3 +363,122 @@ def test_docstring_tells_the_truth_of_the_committed_run() -> None:
     assert (
         f"{claims['nps']:.0f} of 78" in seen and f"{100 * claims['akida_accuracy']:.1f} %" in seen
     )
+
+
+# -------------------------------------------------------------------- what is published
+
+
+def test_akida_is_scored_on_the_test_images(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A chip that answers 2 for a white image (test) and 0 for a black one (training); Keras differs on one in ten."""
+    data = marked_splits((3, 32, 32))
+    model = types.SimpleNamespace(layers=[])
+
+    def by_brightness(_model: object, x: np.ndarray) -> np.ndarray:
+        return np.eye(10)[2 * (x.reshape(len(x), -1).max(1) > 200)]
+
+    def keras(_model: object, x: np.ndarray) -> np.ndarray:
+        out = by_brightness(_model, x)
+        out[: len(x) // 10] = np.eye(10)[5]
+        return out
+
+    for name, value in {
+        "quantize_and_convert": lambda *_: ("q", model),
+        "simulate": by_brightness,
+        "keras_outputs": keras,
+        "layer_inputs": lambda *_: [],
+        "map_on_akd1000": lambda *_a, **_k: "mapping",
+        "akida_status": lambda: akida_backend.AkidaStatus("simulator", ""),
+    }.items():
+        monkeypatch.setattr(akida_backend, name, value)
+    monkeypatch.setattr(lesson, "keras_twin", lambda twin: None)
+    monkeypatch.setattr(lesson, "bare_model", lambda *_a, **_k: None)
+    found = lesson.experiment_akida(lesson.Config(simulated=40), lesson.Twin(), data)
+    assert found["accuracy"] == 0.75 and found["n"] == 40 and found["same"] == 0.9
+
+
+def test_estimates_are_the_operations_times_their_price(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Multiplications of ``run`` counted by torch: the still picture once, the rest at every step."""
+    from torch.utils.flop_counter import FlopCounterMode
+
+    monkeypatch.setattr(lesson, "device_names", lambda: [])
+    net, twin, x = lesson.SmallCNN().eval(), lesson.Twin().eval(), torch.rand(1, 3, 32, 32)
+    cfg = lesson.Config(num_steps=3)
+    bench = {"acs": 1e6, "macs": 3 * 2e6}
+    rows = lesson.experiment_energy(cfg, net, twin, bench, None, x)
+    macs = []
+    for way in (lambda: net.run(lesson.encode(x, 3)), lambda: twin(x)):
+        with FlopCounterMode(display=False) as counter:
+            way()
+        macs.append(counter.get_total_flops() / 2)
+    clock, event, relu = (row[2] for row in rows)
+    assert clock == pytest.approx(macs[0] * 4.6e-6, rel=1e-3), "4.6 pJ a MAC, in µJ"
+    assert event == pytest.approx((1e6 * 0.9 + 2e6 * 4.6) * 1e-6)
+    assert relu == pytest.approx(macs[1] * 4.6e-6, rel=1e-3)
+
+
+def test_claims_are_what_was_measured(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    set_ = lambda name, value: monkeypatch.setattr(lesson, name, lambda *_, **__: value)  # noqa: E731
+    data = marked_splits((3, 32, 32))
+
+    def score(net: nn.Module, x: torch.Tensor, y: torch.Tensor, *_: Any, **__: Any) -> float:
+        assert x is data.x_test and y is data.y_test
+        return {"SmallCNN": 0.6, "Twin": 0.5}[type(net).__name__]
+
+    monkeypatch.setattr(lesson, "evaluate", score)
+    monkeypatch.setattr(lesson, "load_weights", lambda net, path: net)
+    set_("device_names", ["cpu"])
+    ms = {"SNN, step by step": 8.0, "SNN, layer by layer": 4.0, "ReLU twin, one pass": 2.0}
+    rows = [
+        {
+            "device": "cpu",
+            "name": n,
+            "batch": b,
+            "p50": t * b**0.5,
+            "p95": 3 * t * b**0.5,
+            "bytes": 1,
+        }
+        for n, t in ms.items()
+        for b in (1, 16)
+    ]
+    set_("experiment_devices", rows)
+    bench = {"footprint": 1000, "activation_sparsity": 0.9, "acs": 100.0, "macs": 300.0}
+    bench |= {"dense": 2000.0, "rates": {"lif1": 0.1, "lif2": 0.2, "lif3": 0.3, "lif4": 0.4}}
+    set_("experiment_neurobench", bench)
+    activities = len(lesson.ACTIVITIES)
+    event = [0.5 + 0.5 * i for i in range(activities)]
+    line = {"t_c": 1.0, "t_0": 0.1, "t_e": 1.0, "r2": 0.99}
+    layer = {
+        "sizes": [1, 16],
+        "clock": {1: [2.0, 1.0, 1.5], 16: [3.0]},
+        "event": {1: event, 16: event},
+        "crossing": {1: line | {"a": 0.25}, 16: line | {"a": 0.75, "r2": 0.9}},
+        "difference": 1e-7,
+    }
+    set_("experiment_clock_against_event", layer)
+    chip = fake_chip("simulator") | {"same": 0.97, "accuracy": 0.55}
+    set_("on_akida", chip)
+    energy = [
+        ("clock", "estimated", 12.0, ""),
+        ("event", "estimated", 4.0, ""),
+        ("relu", "estimated", 2.0, ""),
+    ]
+    set_("experiment_energy", energy)
+    run = run_main(lesson, tmp_path, monkeypatch, data, batch=16)
+    value = run.value
+    assert value("accuracy") == 0.6 and value("twin_accuracy") == 0.5
+    assert value("latency_p50") == 4 and value("latency_p95") == 12 and value("steps_cost") == 4
+    # 16 pictures take four times as long as one: throughput is four times as high
+    assert value("batch_gain") == pytest.approx(4)
+    assert value("footprint") == 1000 and value("activation_sparsity") == 0.9
+    assert value("synops") == 100 and value("dense_over_effective") == 5
+    assert value("same_sums") == 1e-7 and value("clock_flat") == 2
+    assert value("event_span") == pytest.approx(event[-1] / event[0])
+    assert value("event_linear") == 0.9
+    assert value("crossing_one") == 0.25 and value("crossing_batch") == 0.75
+    assert value("nps") == 4 and value("nps_fewest") == 3 and value("program_bytes") == 100
+    assert value("software_layers") == 0 and value("akida_same") == 0.97
+    assert value("akida_accuracy") == 0.55
+    assert value("energy_event") == 4 and value("energy_saved") == 3 and value("energy_relu") == 0.5
+    (row,) = run.ledger_rows
+    assert row["macs"] == 4 * 0.5 and row["bytes"] == 100 and row["nps"] == 4
+    assert row["accuracy"] == 0.55 and row["n"] == 8

@@ -4,17 +4,22 @@ from __future__ import annotations
 
 import copy
 import os
+from types import SimpleNamespace
+from unittest.mock import MagicMock
 
+from common.lesson import begin
 from common.spiking import constant_current
 from multistep import unroll
 
+import numpy as np
 import pytest
 import snntorch as snn
 import torch
 import torch.nn.functional as F
-from helpers import ROOT, load_script
+from helpers import ROOT, load_script, run_main
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from nets import marked_splits
 from torch import nn
 
 lesson = load_script("16_ann_to_snn")
@@ -258,11 +263,179 @@ def test_akida_cuts_mean_pooling_off_and_it_is_noticed(plain) -> None:
     akida = akida_or_skip()
     from common.io import UserError
 
-    import numpy as np
-
     x = np.random.default_rng(0).integers(0, 256, (20, 32, 32, 3), dtype=np.uint8)
     mean = lesson.keras_twin(plain, "AveragePooling2D")
     _, cut = akida.quantize_and_convert(mean, x, check=False)
     assert len(cut.layers) < 5 and tuple(cut.output_shape)[-1] != 10
     with pytest.raises(UserError, match="lost a part of the network"):
         akida.check_complete(mean, cut)
+
+
+# ---------------------------------------------------------------- what is published
+
+
+class Says(nn.Module):
+    """A network without state that always answers the same class, and checks how bright its images are."""
+
+    def __init__(self, answer: int, grey: int) -> None:
+        super().__init__()
+        self.answer, self.grey = answer, grey
+        self.fc = nn.Linear(1, 1)
+
+    def forward(self, x: torch.Tensor) -> torch.Tensor:
+        assert (x * 255).round().unique().tolist() == [self.grey], "other images than it should see"
+        return torch.eye(10)[self.answer].expand(len(x), 10)
+
+
+def test_losses_are_against_the_own_ann_on_validation_images(
+    monkeypatch: pytest.MonkeyPatch, tmp_path
+) -> None:
+    """The ANN says 0 (8 of 12 validation images); the SNN says 1 at T = 1 and T = 128, and 0 in between."""
+    data = marked_splits((3, 32, 32))
+    data.y_val = torch.tensor([0, 1, 0] * 4)
+
+    def simulate(net, x, times, batch=50):
+        assert x.unique().tolist() == [128]
+        says = torch.tensor([int(t in (1, 128)) for t in times])
+        return {"logits": torch.eye(10)[says][:, None].expand(-1, len(x), -1)}
+
+    monkeypatch.setattr(lesson, "simulate", simulate)
+    cfg = lesson.Config(num_steps=128, sweep_images=12, device="cpu", smoke=True, out_dir=tmp_path)
+    arms = {"only": {"ann": Says(0, 128), "snn": None}}
+    r = lesson.experiment_balancing(cfg, arms, data, begin(cfg, "test"))
+    row = r["arms"]["only"]
+    assert r["times"] == [1, 2, 4, 8, 16, 32, 64, 128] and r["k"] == 4
+    assert row["ann"] == pytest.approx(2 / 3)
+    assert row["accuracy"] == pytest.approx([1 / 3, *[2 / 3] * 6, 1 / 3])
+    # T = 128 sees a quarter of the images only, 0, 1, 0: there the ANN has 2/3, too
+    assert row["lost"] == pytest.approx([1 / 3, *[0.0] * 6, 1 / 3])
+
+
+def test_energy_of_one_image(monkeypatch: pytest.MonkeyPatch) -> None:
+    """4.6 pJ a MAC of the ANN; of the SNN the first layer's, once, and 0.9 pJ an accumulate."""
+    monkeypatch.setattr(lesson, "latency", lambda *_, **__: (1.0, 2.0))
+    data = marked_splits((3, 32, 32))
+    ann = lesson.costs("ANN", lesson.VGG().eval(), 0.7, 10_000_000, data)
+    assert ann["energy_estimated_nj"] == pytest.approx(46_000) and ann["n"] == 40
+    found = {
+        "times": [1, 4],
+        "spikes": np.array([[1.0], [50.0]]),
+        "synops": np.array([[2.0], [2e6]]),
+    }
+    snn_row = lesson.costs("SNN", lesson.SpikingVGG(lesson.VGG()), 0.6, 10_000_000, data, found, 1)
+    first = 32 * 16 * 16 * 3 * 25  # outputs times inputs of a window
+    assert snn_row["num_steps"] == 4 and snn_row["spikes"] == 50 and snn_row["macs"] == first
+    assert snn_row["energy_estimated_nj"] == pytest.approx((2e6 * 0.9 + first * 4.6) / 1000)
+
+
+def test_trainings_are_scored_on_the_test_images(monkeypatch: pytest.MonkeyPatch, tmp_path) -> None:
+    data = marked_splits((3, 32, 32))
+    cfg = lesson.Config(device="cpu", smoke=True, out_dir=tmp_path)
+    monkeypatch.setattr(lesson, "fit", lambda *_, **__: [])
+
+    def score(net, x, y, encode):
+        assert x is data.x_test and y is data.y_test
+        return 0.6 if isinstance(net.acts[0], nn.ReLU) else 0.5
+
+    monkeypatch.setattr(lesson, "evaluate", score)
+    r = lesson.experiment_train(cfg, data, begin(cfg, "test"))
+    assert r["test"] == {"plain": 0.6, "clipped": 0.5} and r["fold"] < 1e-5
+
+    def simulate(net, x, times):
+        assert x is data.x_test
+        return {"logits": torch.eye(10)[3].expand(1, len(x), 10)}
+
+    monkeypatch.setattr(lesson, "simulate", simulate)
+    assert lesson.experiment_direct(cfg, data, begin(cfg, "test"))["accuracy"] == 0.25
+
+
+def test_akida_is_scored_on_the_test_images(monkeypatch: pytest.MonkeyPatch, tmp_path) -> None:
+    """Keras says 3 for a white (test) image, the chip 2; both say 0 for a black (training) one."""
+    from akd1000 import backend
+
+    says = lambda k, x: np.eye(10)[k * (x.reshape(len(x), -1).max(1) > 200)]  # noqa: E731
+    twin = SimpleNamespace(
+        predict=lambda x, **_: says(3, x), compile=lambda *_: None, fit=lambda *_, **__: None
+    )
+    monkeypatch.setattr(lesson, "keras_twin", lambda *_: twin)
+    for name, value in {
+        "keras": MagicMock,
+        "quantize_and_convert": lambda *_, **__: (None, None),
+        "simulate": lambda model, x: says(2, x),
+        "map_on_akd1000": lambda *_: "mapping",
+    }.items():
+        monkeypatch.setattr(backend, name, value)
+    cfg = lesson.Config(device="cpu", smoke=True, out_dir=tmp_path, akida_images=10)
+    plain = lesson.fold(lesson.VGG().eval())
+    r = lesson.experiment_akida(cfg, plain, marked_splits((3, 32, 32)), begin(cfg, "test"))
+    assert r["accuracy"] == {"float": 0.25, "8/4/4": 0.75} and r["n"] == 40
+
+
+def test_claims_are_what_was_measured(monkeypatch: pytest.MonkeyPatch, tmp_path) -> None:
+    set_ = lambda name, value: monkeypatch.setattr(lesson, name, lambda *_, **__: value)  # noqa: E731
+    test = {"plain": 0.72, "clipped": 0.73}
+    plain = Says(2, 255)
+    set_(
+        "experiment_train",
+        {"plain": plain, "clipped": plain, "lam": [], "test": test, "fold": 1e-7},
+    )
+    names = ("none", "maximum", "percentile", lesson.CHARGED, "clipped")
+    arms = {name: {"ann": Says(3, 255), "snn": None} for name in names}
+    set_("make_arms", arms)
+    times = [1, 2, 4, 8, 16, 32, 64, 128]
+    swept = {
+        name: {"lost": [0.01 * i + 0.001 * t for t in times], "accuracy": [0.5 - 0.01 * i] * 8}
+        for i, name in enumerate(names)
+    }
+    sweep = {"times": times, "k": 4, "arms": swept, "best": "percentile", "n": 12, "n_long": 3}
+    set_("experiment_balancing", sweep)
+    whole = {name: {"both": 0.6 + 0.01 * i} for i, name in enumerate(names)}
+    rates = {lesson.CHARGED: [(0.99, None, None), (0.9, None, None), (0.95, None, None)]}
+    set_("experiment_errors", {"rates": rates, "num_steps": 16, "whole": whole})
+    # up to T = 32 everything is called 3, at T = 64 a 2
+    logits = torch.eye(10)[torch.tensor([3] * 6 + [2])][:, None].expand(-1, 40, -1)
+    final = {"times": times[:7], "logits": logits}
+    set_("simulate", final)
+    set_("experiment_direct", {"net": None, "accuracy": 0.66})
+    set_("ann_macs", 100)
+
+    def costs(label, net, accuracy, macs, data, found=None, k=0):
+        row = {"model": label, "data": "x", "accuracy": accuracy, "n": 40, "macs": macs}
+        if found is None:
+            return row | {"energy_estimated_nj": 8.0}
+        return row | {
+            "num_steps": (found.get("times") or [4])[k],
+            "energy_estimated_nj": 2.0 * (k + 1),
+        }
+
+    monkeypatch.setattr(lesson, "costs", costs)
+    mapping = SimpleNamespace(nps_used=31, fallbacks={"a": "why"})
+    akida = {
+        "accuracy": {"float": 0.7, "8/4/4": 0.65},
+        "n": 9,
+        "mapping": mapping,
+        "cut": 3,
+        "shape": (),
+    }
+    set_("experiment_akida", akida)
+    run = run_main(
+        lesson, tmp_path, monkeypatch, marked_splits((3, 32, 32)), smoke=False, sweep_images=12
+    )
+    value = run.value
+    assert value("ann") == 0.72 and value("ann_clipped") == 0.73 and value("fold") == 1e-7
+    assert value("lost_none") == pytest.approx(0.016) and value("lost_clipped") == pytest.approx(
+        0.056
+    )
+    assert value("correlation") == 0.9, "the worst layer"
+    assert value("uneven_charge") == pytest.approx(0.63 - 0.47)
+    # a quarter of the test images are a 3, three quarters a 2; its ANN always says 3
+    assert value("snn_16") == 0.25 and value("snn_64") == 0.75
+    assert value("gap_16") == pytest.approx(0.73 - 0.25), "behind the better of the two ANNs"
+    assert value("gap_64") == pytest.approx(-0.02)
+    assert value("agree_16") == 1 and value("agree_64") == 0
+    assert value("direct") == 0.66
+    assert value("energy_4") == 6 / 8 and value("energy_64") == 14 / 8
+    assert value("energy_direct") == 2 / 8
+    assert value("akida_844") == 0.65 and value("akida_float") == 0.7
+    assert value("akida_nps") == 31 and value("akida_software") == 1 and value("akida_cut") == 3
+    assert [row["accuracy"] for row in run.ledger_rows] == [0.72, *[0.25] * 4, 0.75, 0.66]

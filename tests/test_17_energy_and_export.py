@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 import os
 from pathlib import Path
+from types import SimpleNamespace
 
 from common.cost import ann_macs
 from common.io import UserError
@@ -17,9 +18,10 @@ import numpy as np
 import pytest
 import snntorch as snn
 import torch
-from helpers import ROOT, load_script
+from helpers import ROOT, load_script, run_main
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from nets import Always, marked_splits
 from torch import nn
 
 lesson = load_script("17_energy_and_export")
@@ -503,3 +505,105 @@ def test_checkpoints_are_the_networks_that_the_lesson_names(tmp_path: Path) -> N
     ).prepare(cfg, run)
     assert s.accuracy >= 0.95 and s.x.shape == (10, 5, 784)
     reset_state(s.net)
+
+
+# ------------------------------------------------------------------------------------ what is published
+
+
+def test_subjects_are_scored_on_the_test_images(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    """Counts say 2, the membrane 3; a network is read by what its subject names."""
+    data = marked_splits()
+    run = begin(lesson.Config(out_dir=tmp_path, smoke=True, device="cpu"), "test")
+    monkeypatch.setattr(lesson, "load_file", lambda path: Always(3, spikes=2).state_dict())
+    for predict, expected in ((lesson.count_predict, 0.75), (lesson.membrane_predict, 0.25)):
+        s = lesson.Subject("dense", "x", Always(3, spikes=2), lambda x: x[None], data, 7, predict)
+        s = s.prepare(lesson.Config(), run)
+        assert s.accuracy == expected
+        assert (
+            s.x.shape == (1, 7, 1, 28, 28)
+            and (s.x == 1).all()
+            and s.y.tolist() == [2, 2, 2, 3, 2, 2, 2]
+        )
+
+
+def test_claims_are_what_was_measured(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    keys = ("dense", "conv", "recurrent")
+    place = {key: i for i, key in enumerate(keys)}
+
+    def prepare(self, cfg, run):
+        self.accuracy, self.x, self.y = 0.9 - 0.1 * place[self.key], torch.zeros(2, 3, 1), None
+        return self
+
+    def counts(s):
+        i = place[s.key]
+        c = {"layers": {}, "n": 5, "T": 2, "difference": 0 + i, "twice": 0.5 * i, "ann": 100.0}
+        return c | {"an image": {"acs": 10.0 + i}, "by_hand": {"border": 3 * i, "dense": 12}}
+
+    ways = ("synapses only", "ANN skips zero pixels", "+ neuron updates", "+ memory")
+    energy = {way: {"snn": 2.0 * (j + 1), "ann": 10.0} for j, way in enumerate(ways)}
+
+    def trip(s, folder):
+        i = place[s.key]
+        return {
+            "graph": SimpleNamespace(nodes={}),
+            "path": "x",
+            "spikes": [],
+            "library": "works",
+            "round": {"differ": float(i), "share": 0.5, "accuracy": 0.9},
+            "was": 0.9,
+            "default": {"share": 0.1 * i, "differ": 9.0},
+        }
+
+    def simulators(s, trip):
+        names = ("Euler, as β·v + I", "exact solution", "reset by subtraction", "reset a step late")
+        i = place[s.key]
+        return {n: {"share": 0.01 * (j + 10 * i), "accuracy": 0.5} for j, n in enumerate(names)}
+
+    monkeypatch.setattr(lesson.Subject, "prepare", prepare)
+    monkeypatch.setattr(lesson, "experiment_counts", counts)
+    monkeypatch.setattr(lesson, "experiment_energy", lambda c: energy)
+    monkeypatch.setattr(lesson, "experiment_round_trip", trip)
+    monkeypatch.setattr(lesson, "experiment_simulators", simulators)
+    monkeypatch.setattr(exchange, "node_order", lambda graph: [])
+    yes = "all taken"
+    platforms = [["A", yes, yes, yes, "–"], ["B", yes, "LIF", yes, ""], ["C", yes, yes, yes, ""]]
+    monkeypatch.setattr(lesson, "experiment_hardware", lambda graphs: platforms)
+    probe = {"how": "x", "calls": "right", "fx": "right", "check": "a loop: x"}
+    probes = [
+        probe | {"calls": lesson.SILENT},
+        probe | {"calls": lesson.SILENT, "check": "nothing in the way"},
+        probe | {"fx": lesson.SILENT, "check": "nothing in the way"},
+    ]
+    monkeypatch.setattr(lesson, "experiment_export", lambda seed: probes)
+    monkeypatch.setattr(lesson, "ledger_row", lambda net, x, **row: row | {"synops": -1.0})
+    run = run_main(lesson, tmp_path, monkeypatch, marked_splits())
+    value = run.value
+    assert [value(f"exact_{k}") for k in keys] == [0, 1, 2]
+    assert [value(f"synops_{k}") for k in keys] == [10, 11, 12]
+    assert value("twice") == 1 and value("border") == 0.25
+    assert value("ratio_dense_synapses only") == 5
+    assert value("ratio_conv_+ memory") == pytest.approx(10 / 8)
+    # 4.6 pJ a MAC against 0.9 pJ a spike; with memory two words of 5 pJ against three
+    assert value("break-even") == pytest.approx(4.6 / 0.9)
+    assert value("break-even with memory") == pytest.approx((4.6 + 2 * 5) / (0.9 + 3 * 5))
+    assert [value(f"accuracy_{k}") for k in keys] == pytest.approx([0.9, 0.8, 0.7])
+    assert value("round_conv") == 1 and value("default_recurrent") == pytest.approx(0.2)
+    assert value("dense: exact solution") == 0.01
+    assert value("recurrent: reset a step late") == pytest.approx(0.23)
+    assert value("all_taken") == 2
+    assert value("silent_calls") == 2 and value("silent_fx") == 1 and value("unchecked") == 1
+    row = run.ledger_rows[1]
+    assert (row["accuracy"], row["synops"], row["ann_macs"]) == (pytest.approx(0.8), 11, 100)
+    assert row["energy_estimated_nj"] == 2 and row["n"] == 40
+
+
+def test_a_comparison_counts_spikes_and_not_zeros() -> None:
+    """Of four and of three spikes two are at the same place: three differ."""
+    a, b = torch.zeros(3, 2, 4), torch.zeros(3, 2, 4)
+    a[0, 0, 0] = a[1, 0, 1] = a[2, 1, 2] = a[2, 1, 3] = 1
+    b[0, 0, 0] = b[1, 0, 1] = b[0, 1, 0] = 1
+    found = exchange.compare([a], [b], torch.tensor([0, 0]))
+    assert found["differ"] == 3 and found["share"] == pytest.approx(3 / 4)
+    assert found["accuracy"] == 1
