@@ -66,12 +66,12 @@ from common.cifar import cifar10, flip_and_shift
 from common.cost import estimated_energy_nj, knee, ledger_row, pareto_front, workload
 from common.data import ImageData, batches, jitter, mnist
 from common.device import pick_device
-from common.io import ROOT, save_weights
+from common.io import ROOT, load_weights, save_weights
 from common.lesson import LessonConfig, bounded, start
 from common.run import Run
 from common.spiking import constant_current, over_time, spiking_layers
 from common.sweep import fingerprint, sweep
-from common.training import evaluate, fit, load_weights, membrane_loss
+from common.training import evaluate, fit, membrane_loss
 from multistep import unroll
 
 import numpy as np

@@ -80,12 +80,12 @@ from common.cifar import cifar10, flip_and_shift
 from common.cost import calls, estimated_energy_nj, latency, ledger_row
 from common.data import ImageData, batches
 from common.device import saved_for_backward, synchronize
-from common.io import UserError, save_weights
+from common.io import UserError, load_weights, save_weights
 from common.lesson import LessonConfig, bounded, start
 from common.run import Run
 from common.spiking import constant_current, over_time
 from common.sweep import fingerprint, sweep
-from common.training import evaluate, fit, load_weights, membrane_loss
+from common.training import evaluate, fit, membrane_loss
 from multistep import unroll
 
 import numpy as np
