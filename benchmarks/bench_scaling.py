@@ -5,6 +5,8 @@ uv run benchmarks/bench_scaling.py        about two minutes on two CPU cores
 
 from __future__ import annotations
 
+import _root  # noqa: F401
+
 import json
 import os
 import subprocess

@@ -11,6 +11,8 @@ which happens every 50 steps in all three; each is scored by the membrane and by
 
 from __future__ import annotations
 
+import _root  # noqa: F401
+
 import time
 from collections.abc import Callable, Iterator
 from typing import Any

@@ -10,6 +10,8 @@ resets to zero.
 
 from __future__ import annotations
 
+import _root  # noqa: F401
+
 from collections.abc import Callable
 from typing import Any
 
