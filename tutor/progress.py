@@ -75,7 +75,11 @@ def find_script(word: str) -> str:
 
 
 def read() -> Progress:
-    """Look at everything that is there."""
+    """Look at everything that is there.
+
+    Raises:
+        UserError: there are no lesson scripts.
+    """
     damaged: list[str] = []
     known: record.Passed = {}
     try:
@@ -90,6 +94,8 @@ def read() -> Progress:
         journal = ""
         damaged.append(f"journal.md cannot be read ({type(e).__name__}); save it as UTF-8")
     standings = [_standing(name, known, rows, journal) for name in scripts()]
+    if not standings:
+        raise UserError(f"got no lesson scripts in {ROOT}; expected the folder of the course")
     for s in standings:
         if s.broken:
             damaged.append(f"the {s.scale} result of {s.name} is damaged; run the script again")
@@ -167,13 +173,11 @@ def enter(name: str) -> None:
         got = f"a {scale} run" if scale else "no run"
         raise UserError(f"got {got} of {name}, expected a whole one; run 'uv run {name}.py' first")
     try:
-        metrics = json.loads(path.read_text(encoding="utf-8"))
-        metrics["claims"]
-    except (OSError, ValueError, LookupError, TypeError) as e:
+        write_entry(json.loads(path.read_text(encoding="utf-8")), JOURNAL)
+    except (OSError, ValueError, LookupError, TypeError, AttributeError) as e:
         raise UserError(
             f"{path} is damaged ({type(e).__name__}); run 'uv run {name}.py' again"
         ) from e
-    write_entry(metrics, JOURNAL)
     say(f"{JOURNAL.name}: the {scale} run of {name} is entered; its findings are yours to write")
 
 

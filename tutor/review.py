@@ -36,23 +36,25 @@ class Missed:
 
 
 def read_log() -> tuple[list[Row], list[str]]:
-    """The lines of the quiz log in their order, and a remark for each that is damaged."""
+    """The lines of the quiz log in their order, and a remark if some of them are damaged."""
     path = RESULTS / "quiz_log.jsonl"
     if not path.is_file():
         return [], []
-    rows, remarks = [], []
     try:
         lines = path.read_text(encoding="utf-8", errors="replace").splitlines()
     except OSError as e:
         return [], [f"{path.name} cannot be read: {e.strerror or e}"]
+    rows, bad = [], []
     for number, line in enumerate(lines, 1):
-        if not line.strip():
-            continue
         try:
-            rows.append(_checked(json.loads(line)))
-        except (ValueError, LookupError, TypeError, RecursionError):
-            remarks.append(f"{path.name}, line {number} is damaged and left out; delete that line")
-    return rows, remarks
+            if line.strip():
+                rows.append(_checked(json.loads(line)))
+        except (ValueError, LookupError, TypeError, ArithmeticError, RecursionError):
+            bad.append(str(number))
+    if not bad:
+        return rows, []
+    which = ", ".join(bad[:5]) + (" …" if bad[5:] else "")
+    return rows, [f"{path.name} is damaged and left out in line {which}; the rest counts"]
 
 
 def _checked(row: Row) -> Row:
