@@ -2,18 +2,22 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from pathlib import Path
 
 from common.cost import ann_macs, workload
+from common.lesson import begin
 from common.spiking import constant_current, reset_state
 from multistep import unroll
 
+import numpy as np
 import pytest
 import snntorch as snn
 import torch
-from helpers import check_refused, load_script
+from helpers import check_refused, load_script, run_main
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from nets import Always, marked_splits
 from torch import nn
 
 lesson = load_script("18_spiking_transformers")
@@ -192,3 +196,150 @@ def test_bad_flags_end_in_one_line(
     flags: tuple[str, str], capsys: pytest.CaptureFixture[str], tmp_path: Path
 ) -> None:
     check_refused(lesson, flags, capsys, tmp_path)
+
+
+# ---------------------------------------------------------------- what is published
+
+
+def test_networks_are_scored_on_the_test_images(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    data, cfg = (
+        marked_splits((3, 32, 32)),
+        lesson.Config(device="cpu", smoke=True, out_dir=tmp_path),
+    )
+    monkeypatch.setattr(lesson, "build", lambda cfg, kind, seed: Always(2 + seed))
+    monkeypatch.setattr(lesson, "fit", lambda *_, **__: [])
+    run = begin(cfg, "test")
+    assert lesson.train_one(cfg, "SSA", 0, data, run)["accuracy"] == 0.75
+    assert lesson.train_one(cfg, "SSA", 1, data, run)["accuracy"] == 0.25
+    assert (lesson.pictures(cfg, "SSA", data, 9, run.device) == 2).all(), "test images are white"
+
+
+class Shows(nn.Module):
+    """A network whose parts are given known inputs."""
+
+    def __init__(self, *inputs: torch.Tensor) -> None:
+        super().__init__()
+        self.inputs = inputs
+
+    def run(self, x: torch.Tensor, seen: list[torch.Tensor]) -> None:
+        seen.extend(self.inputs)
+
+
+def test_share_of_inputs_above_one() -> None:
+    """The first input, of the positions, is left out; zeros do not count."""
+    shown = Shows(torch.full((4,), 9.0), torch.tensor([0.0, 1, 1, 2, 3]), torch.zeros(3))
+    assert lesson.experiment_shortcut(shown, torch.zeros(1)) == [0.5, 0.0]
+
+
+def test_spread_and_own_share_of_known_maps(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Four tokens, 3 steps, 5 images, 2 heads. Looking at itself: 1 token, 3/4 its own. At all alike: 4 and 0."""
+    data = marked_splits((3, 32, 32))
+    for q, spread, own in ((torch.eye(4), 1.0, 0.75), (torch.ones(4, 4), 4.0, 0.0)):
+        many = q.expand(3, 5, 2, 4, 4)
+        monkeypatch.setattr(lesson, "net_spikes", lambda net, x, many=many: [(many, many, many)])
+        found = lesson.experiment_maps(SMALL, "SSA", None, data, torch.device("cpu"))
+        assert found["spread"] == pytest.approx(spread) and found["own"] == pytest.approx(own)
+        assert found["maps"].shape == (5, 4, 4)
+
+
+def test_speed_and_bytes_are_per_image(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    """A clock that goes on by half a second whenever it is read; as many bytes again for twice the images."""
+    cfg = lesson.Config(device="cpu", smoke=True, out_dir=tmp_path, batch_size=6, num_steps=1)
+    data, run = marked_splits((3, 32, 32)), begin(cfg, "test")
+    found = []
+    for size in (6, 12):
+        clock = iter(range(100))
+        monkeypatch.setattr(lesson.time, "perf_counter", lambda clock=clock: next(clock) / 2)
+        small = replace(cfg, batch_size=size, dim=8, heads=1, blocks=1)
+        found.append(lesson.train_cost(small, lesson.build(small, "SSA"), "SSA", data, run, 2))
+    assert [f["speed"] for f in found] == [12, 24]
+    # weights are kept once whatever the batch, so the share of each image falls a little
+    assert found[1]["bytes"] == pytest.approx(found[0]["bytes"], rel=0.1)
+    assert found[1]["bytes"] < found[0]["bytes"]
+
+
+def test_cost_is_operations_times_their_price(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    """0.9 pJ an addition, 4.6 pJ a multiply-accumulate; training goes forward once and backward twice."""
+    counted = {"adds": 1000.0, "macs": 100.0, "core_adds": 10.0, "core_macs": 1.0, "dense": 5e8}
+    monkeypatch.setattr(lesson, "operations", lambda net, x: dict(counted))
+    monkeypatch.setattr(lesson, "train_cost", lambda *_: {"speed": 1.0, "bytes": 2.0})
+    cfg = lesson.Config(device="cpu", smoke=True, out_dir=tmp_path, dim=16)
+    data, run = marked_splits((3, 32, 32)), begin(cfg, "test")
+    net = lesson.build(cfg, "SSA")
+    found = lesson.experiment_cost(cfg, "SSA", net, data, run)
+    assert found["nj"] == pytest.approx(0.9 + 0.46) and found["core_nj"] == pytest.approx(
+        0.009 + 0.0046
+    )
+    full = lesson.experiment_full(cfg, data, run)
+    assert full["gflop"] == pytest.approx(3 * 2 * 0.5)
+    made = lesson.build(replace(cfg, full=True), "SSA")
+    assert full["million"] == pytest.approx(sum(p.numel() for p in made.parameters()) / 1e6)
+
+
+def test_claims_are_what_was_measured(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    set_ = lambda name, value: monkeypatch.setattr(lesson, name, lambda *_, **__: value)  # noqa: E731
+    scales = [1.0, 0.5, 0.25, 0.125]
+    order = {"(QKᵀ)V": 6.0, "Q(KᵀV)": 2.0}
+    rows = [
+        {"N": n, "difference": d, "additions": order, "ms": {"(QKᵀ)V": 1.0, "Q(KᵀV)": 4.0}}
+        for n, d in ((16, 0.5), (64, 0.0))
+    ]
+    rates = {16: [0.5, 0.4, 0.3, 0.1], 64: [0.9, 0.8, 0.7, 0.4]}
+    set_(
+        "experiment_products",
+        {"rates": rates, "scales": scales, "dssa": {16: 0.2, 64: 0.25}, "rows": rows},
+    )
+    trained = {
+        kind: {"net": kind, "accuracy": np.array([0.60, 0.62]) - 0.02 * i}
+        for i, kind in enumerate(lesson.KINDS)
+    }
+    set_("experiment_train", trained)
+    set_(
+        "experiment_exact", {"not_bits": 1, "worst": 0.5, "miscounted": 2, "entries": 8, "total": 9}
+    )
+    order_of = {kind: i for i, kind in enumerate(lesson.KINDS)}
+    keys = ("adds", "macs", "core_adds", "core_macs", "nj", "core_nj", "bytes", "speed", "dense")
+
+    def cost(cfg, kind, net, data, run):
+        assert net == kind, "the cost of another network"
+        return {key: 100.0 * order_of[kind] + j for j, key in enumerate(keys)}
+
+    def maps(cfg, kind, net, data, device):
+        assert net == kind, "the map of another network"
+        return {"spread": 10.0 + order_of[kind], "own": 0.3 + order_of[kind]}
+
+    monkeypatch.setattr(lesson, "experiment_cost", cost)
+    monkeypatch.setattr(lesson, "experiment_maps", maps)
+    monkeypatch.setattr(
+        lesson,
+        "experiment_shortcut",
+        lambda net, x: [0.1, 0.4, 0.2] if net == "SSA" else [0.0, 0.01, 0.0],
+    )
+    set_("experiment_full", {"million": 9.3, "gflop": 12.0, "speed": 3.0})
+    monkeypatch.setattr(lesson, "ledger_row", lambda net, x, **row: row | {"num_steps": 2})
+    run = run_main(lesson, tmp_path, monkeypatch, marked_splits((3, 32, 32)), seeds=2)
+    value = run.value
+    assert value("rate_unscaled") == 0.9 and value("rate_16") == 0.1 and value("dssa_64") == 0.25
+    assert value("order") == 0.5 and value("order_additions") == 3 and value("order_ms") == 0.25
+    assert value("accuracy_ssa") == pytest.approx(0.61)
+    assert value("accuracy_no_attention") == pytest.approx(0.55)
+    assert value("gap_softmax") == pytest.approx(-2), "points, and worse than SSA is negative"
+    assert value("gap_ssa_membrane") == pytest.approx(-8)
+    assert (value("not_bits"), value("worst"), value("miscounted")) == (1, 0.5, 2)
+    assert value("adds_ssa") == 0 and value("macs_ann") == 201 and value("nj_softmax") == 104
+    assert value("speed_ssa_membrane") == 407
+    assert value("spread_ssa") == 10 and value("own_softmax") == 1.3
+    assert value("several_ssa") == 0.4 and value("several_ssa_membrane") == 0.01
+    assert value("full_million") == 9.3 and value("full_gflop") == 12 and value("full_speed") == 3
+    row = run.ledger_rows[1]
+    assert (row["synops"], row["macs"], row["ann_macs"], row["energy_estimated_nj"]) == (
+        100,
+        101,
+        54,
+        104,
+    )
+    assert row["accuracy"] == pytest.approx(0.58) and row["n"] == 40

@@ -19,9 +19,10 @@ from common.claims import meets
 import numpy as np
 import pytest
 import torch
-from helpers import ROOT, load_script
+from helpers import ROOT, load_script, run_main
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from nets import marked_splits
 
 lesson = load_script("19_akida_deployment")
 RESULT = ROOT / "docs" / "results" / "19_akida_deployment.json"
@@ -486,3 +487,179 @@ def test_committed_result_names_every_limit() -> None:
     assert meets(claims["moved"]["value"], "<= 1e-4") and meets(
         claims["fbz_equal"]["value"], "== 1"
     )
+
+
+# ---------------------------------------------------------------- what is published
+
+
+def brightness(answer: int):
+    """A network that answers ``answer`` for a white image (test) and 0 for a black one (training)."""
+    return lambda _model, x, **_: np.eye(10)[answer * (x.reshape(len(x), -1).max(1) > 200)]
+
+
+def test_every_network_is_scored_on_the_test_images(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    """Keras says 2, Akida 3, or 2 for every second image: shares of right answers, and of equal ones."""
+    from akd1000 import backend
+    from common.lesson import begin
+
+    data = marked_splits()
+    cfg = lesson.Config(device="cpu", smoke=True, out_dir=tmp_path, calibration=8, qat_images=8)
+    run = begin(cfg, "test")
+    monkeypatch.setattr(lesson, "fit", lambda *_, **__: [])
+    monkeypatch.setattr(lesson, "Net", lambda clip: Logits(2))
+    assert lesson.experiment_train(cfg, data, run)["accuracy"] == 0.75
+
+    def akida_answers(_model, x):
+        out = brightness(2)(None, x)
+        out[::2] = brightness(3)(None, x)[::2]
+        return out
+
+    monkeypatch.setattr(backend, "keras_outputs", brightness(2))
+    monkeypatch.setattr(backend, "simulate", akida_answers)
+    x, y = lesson.channels_last(data.x_test), data.y_test.numpy()
+    found = lesson.compare(None, None, x, y)
+    # every fourth label is a 3, and stands at an odd place: there Akida says 2, as Keras does
+    assert found == {"tf_keras": 0.75, "Akida": 0.25, "agree": 0.5}
+
+    layer = SimpleNamespace(get_variable=lambda name: np.array([8.0]), get_weights=lambda: [0])
+    model = SimpleNamespace(get_layer=lambda name: layer)
+    monkeypatch.setattr(backend, "quantize_and_convert", lambda *_, **__: (model, model))
+    monkeypatch.setattr(lesson, "train_quantised", lambda *_: None)
+    bits = lesson.experiment_bits(None, data, cfg, run)["8/4/4"]
+    assert (bits["ptq"], bits["Akida"], bits["agree"], bits["step"]) == (0.25, 0.25, 0.5, 8.0)
+    assert lesson.experiment_scales(None, data, cfg)["tf_keras"] == 0.75
+
+    monkeypatch.setattr(lesson, "keras_twin", lambda clip: None)
+    monkeypatch.setattr(lesson, "move_weights", lambda net, twin, reorder=True: reorder)
+    logits = lambda net, x, pad=None: brightness(3 if pad else 2)(None, x.numpy()) + 0.25  # noqa: E731
+    monkeypatch.setattr(lesson, "torch_logits", logits)
+    rows = lesson.experiment_move(None, data, cfg)["rows"]
+    assert rows["moved by the rules"] == {"difference": 0.25, "accuracy": 0.75}
+    assert rows["padded alike on both sides"] == {"difference": 1.0, "accuracy": 0.25}
+
+
+class Logits(torch.nn.Module):
+    """A network without time that always gives the same class."""
+
+    def __init__(self, answer: int) -> None:
+        super().__init__()
+        self.answer, self.weight = answer, torch.nn.Parameter(torch.zeros(1))
+
+    def run(self, x: torch.Tensor) -> torch.Tensor:
+        return torch.eye(10)[self.answer].expand(x.shape[1], 10)
+
+
+def test_int8_is_scored_on_the_test_images(monkeypatch: pytest.MonkeyPatch) -> None:
+    """The converted network, not the float one: it says 2 for white images only, so 75 % of the test images."""
+    from torch.ao.quantization import quantize_fx
+
+    class Converted(torch.nn.Module):
+        def forward(self, x: torch.Tensor) -> torch.Tensor:
+            return torch.from_numpy(brightness(2)(None, 255 * x.numpy()))
+
+    monkeypatch.setattr(quantize_fx, "prepare_fx", lambda net, *_: net)
+    monkeypatch.setattr(quantize_fx, "convert_fx", lambda prepared: Converted())
+    monkeypatch.setattr(lesson, "latency", lambda step, device: (type(step.func).__name__,) * 2)
+    r = lesson.experiment_int8(lesson.Net().eval(), marked_splits(), lesson.Config(calibration=8))
+    if not r:
+        pytest.skip("no INT8 engine")
+    assert r["accuracy"] == 0.75 and r["int8_bytes"] < r["float_bytes"]
+    assert r["float_ms"][0] == "Net" and r["int8_ms"][0] == "Converted"
+
+
+def test_claims_are_what_was_measured(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    from akd1000 import backend
+
+    set_ = lambda name, value: monkeypatch.setattr(lesson, name, lambda *_, **__: value)  # noqa: E731
+    monkeypatch.setattr(
+        backend, "akida_status", lambda: SimpleNamespace(state="simulator", reason="")
+    )
+    monkeypatch.setattr(backend, "missing_packages", lambda: [])
+    net = lesson.Net()
+    set_("experiment_train", {"net": net, "accuracy": 0.99})
+    rows = {
+        "moved by the rules": {"difference": 1e-5, "accuracy": 0.99},
+        "padded alike on both sides": {"difference": 3.0, "accuracy": 0.98},
+        "Flatten's order forgotten": {"difference": 9.0, "accuracy": 0.2},
+    }
+    layer = SimpleNamespace(get_weights=lambda: [0])
+    set_("experiment_move", {"twin": SimpleNamespace(get_layer=lambda name: layer), "rows": rows})
+    bits = {
+        name: {
+            "ptq": 0.9 - 0.1 * i,
+            "Akida": 0.95 - 0.1 * i,
+            "tf_keras": 0.5,
+            "agree": 0.99 - 0.1 * i,
+        }
+        | {"model": name, "kernel": 0, "step": 1.0}
+        for i, name in enumerate(("8/4/4", "4/4/4", "8/2/2"))
+    }
+    set_("experiment_bits", bits)
+    outcomes = ("refused", "refused", "cut silently", "partly in software", "whole on the chip")
+    set_("experiment_limits", [{"change": "x", "outcome": o, "reason": ""} for o in outcomes])
+    set_("experiment_scales", {"tf_keras": 0.97, "Akida": 0.4, "agree": 0.41})
+    file = {"model": "again", "equal": 0.999, "bytes": 1234, "holds": []}
+    set_("experiment_file", file)
+    on, off = SimpleNamespace(on_hardware=True), SimpleNamespace(on_hardware=False)
+    maps = {
+        mode: SimpleNamespace(
+            layers=[on, on, off, on], nps_total=78, nps_used=n, program_bytes=100 * n
+        )
+        for mode, n in (("", 20), ("Minimal", 5))
+    }
+
+    def mapped(model: object, mode: str = "") -> SimpleNamespace:
+        assert model == "again", "the file that was read back is what gets deployed"
+        return maps[mode]
+
+    monkeypatch.setattr(backend, "map_on_akd1000", mapped)
+    monkeypatch.setattr(backend, "clone", lambda model: model)
+    speed = {"accuracy": 0.97, "p50_ms": 3.0, "p95_ms": 4.0, "per_second": 300.0}
+    set_("measure_akida", speed)
+    set_("describe_measurement", [])
+    set_("pi_commands", [])
+    # of two layers the second is sparse
+    activity = [
+        {"layer": "a", "zeros": 0.1, "events": 50.0, "synops": 600.0, "macs": 600.0},
+        {"layer": "b", "zeros": 0.9, "events": 20.0, "synops": 100.0, "macs": 800.0},
+    ]
+    set_("experiment_activity", activity)
+    int8 = {"engine": "x", "accuracy": 0.98, "float_bytes": 400, "int8_bytes": 120}
+    set_("experiment_int8", int8 | {"float_ms": (0.5, 0.6), "int8_ms": (0.2, 0.3)})
+    fbz = tmp_path / "default" / "mnist_akida.fbz"
+    monkeypatch.setattr(lesson, "DEPLOYED", fbz)
+    folder = tmp_path / "19_akida_deployment"
+    folder.mkdir()
+    (folder / fbz.name).write_bytes(b"12345")
+    run = run_main(lesson, tmp_path, monkeypatch, marked_splits(), smoke=False)
+    value = run.value
+    assert value("accuracy_float") == 0.99 and value("moved") == 1e-5
+    assert value("slip_padding") == 0.98 and value("slip_flatten") == 0.2
+    assert (value("ptq_844"), value("qat_844"), value("agree_844")) == (0.9, 0.95, 0.99)
+    assert value("qat_822") == pytest.approx(0.75) and value("ptq_444") == pytest.approx(0.8)
+    assert (
+        value("limits_refused") == 2
+        and value("limits_silent") == 1
+        and value("limits_software") == 1
+    )
+    assert value("per_channel_Akida") == 0.4 and value("per_channel_tf_keras") == 0.97
+    assert value("fbz_equal") == 0.999 and value("fbz_bytes") == 1234
+    assert value("on_chip") == 0.75 and value("nps_spread") == 20 and value("nps_minimal") == 5
+    assert value("program_bytes") == 500
+    assert (
+        value("deployed_accuracy") == 0.97
+        and value("akida_p50") == 3
+        and value("akida_rate") == 300
+    )
+    assert value("synops_share") == 0.5
+    assert value("energy_estimated") == pytest.approx(700 * 4.6e-3)
+    assert value("accuracy_int8") == 0.98 and value("int8_bytes") == 0.3
+    assert value("float_p50") == 0.5 and value("int8_p50") == 0.2
+    chip, on_cpu, as_int8 = run.ledger_rows
+    assert (chip["spikes"], chip["synops"], chip["ann_macs"], chip["nps"]) == (20, 700, 1400, 5)
+    assert chip["bytes"] == 5 and on_cpu["bytes"] == 400 and as_int8["accuracy"] == 0.98
+    # multiplications of the network, layer by layer
+    macs = 14 * 14 * 8 * 25 + 14 * 14 * 16 * 72 + 7 * 7 * 16 * 144 + 784 * 64 + 640
+    assert on_cpu["macs"] == macs
