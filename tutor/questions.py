@@ -6,6 +6,7 @@ import json
 import math
 import re
 import tomllib
+from collections.abc import Callable
 from dataclasses import dataclass, fields, replace
 from pathlib import Path
 from typing import Any
@@ -15,6 +16,8 @@ from common.io import UserError
 QUIZZES = Path(__file__).resolve().parent.parent / "quizzes"
 LETTERS = "abcdefgh"
 SKILLS = ("recall", "reason", "compute")
+NEEDED = ("topic", "kind", "question", "why", "hint", "read")
+OPTIONAL = ("unit", "from_result", "skill")
 WORDS = {"t": True, "true": True, "f": False, "false": False}
 LIKE = {
     "choice": "a letter from a to {}",
@@ -56,54 +59,56 @@ class Question:
         text = text.strip().lower().replace("−", "-")
         if self.kind == "truefalse":
             return WORDS.get(text)
-        if self.kind == "number":  # "1,250" is 1.25 to some and 1250 to others: both are let stand
-            text = re.sub(r"[\s_]", "", text).removesuffix(re.sub(r"\s", "", self.unit).lower())
-            grouped = (
-                [text.replace(",", "")]
-                if re.fullmatch(r"[-+]?\d{1,3}(,\d{3})+(\.\d+)?", text)
-                else []
-            )
-            number = re.compile(r"[-+]?(\d+\.?\d*|\.\d+)(e[-+]?\d\d?)?", re.ASCII)
-            return [
-                float(x) for x in (text.replace(",", "."), *grouped) if number.fullmatch(x)
-            ] or None
-        known, text = LETTERS[: len(self.options)], re.sub(r"[\s,;.()>→-]+", "", text)
-        marks = "".join(LETTERS[int(m) - 1] if m in "12345678" else m for m in text)
+        if self.kind == "number":
+            return self._readings(text)
+        marks = ""
+        for mark in re.sub(r"[\s,;.()>→-]+", "", text):
+            marks += LETTERS[int(mark) - 1] if mark in "12345678" else mark
+        known = LETTERS[: len(self.options)]
         wanted = 1 if self.kind == "choice" else len(known)
         return marks if len(marks) == wanted == len(set(marks) & set(known)) else None
+
+    def _readings(self, text: str) -> list[float] | None:
+        """The numbers that a text may mean: "1,250" is 1.25 to some and 1250 to others."""
+        unit = re.sub(r"\s", "", self.unit).lower()
+        text = re.sub(r"[\s_]", "", text).removesuffix(unit)
+        texts = [text.replace(",", ".")]
+        if re.fullmatch(r"[-+]?\d{1,3}(,\d{3})+(\.\d+)?", text):
+            texts.append(text.replace(",", ""))
+        number = re.compile(r"[-+]?(\d+\.?\d*|\.\d+)(e[-+]?\d\d?)?", re.ASCII)
+        return [float(x) for x in texts if number.fullmatch(x)] or None
 
     def right(self, given: Any, answer: Any) -> bool:
         """Whether a parsed answer is right, within the tolerance if it is a number."""
         if self.kind != "number":
             return given == answer
-        relative = isinstance(self.tolerance, str)
-        slack = (
-            abs(answer) * float(self.tolerance.rstrip(" %")) / 100 if relative else self.tolerance
-        )
-        return any(abs(x - answer) <= slack + 1e-9 * max(1.0, abs(answer)) for x in given)
+        slack = self.tolerance
+        if isinstance(slack, str):
+            slack = abs(answer) * float(slack.rstrip(" %")) / 100
+        slack += 1e-9 * max(1.0, abs(answer))  # 0.1 + 0.2 is not 0.3
+        return any(abs(x - answer) <= slack for x in given)
 
     def shown(self, answer: Any) -> str:
         """The right answer for people."""
-        if self.kind in ("number", "truefalse"):
-            return (
-                f"{answer:,.6g} {self.unit}".strip()
-                if self.kind == "number"
-                else str(answer).lower()
-            )
+        if self.kind == "number":
+            return f"{answer:,.6g} {self.unit}".strip()
+        if self.kind == "truefalse":
+            return str(answer).lower()
         return ", then ".join(f"{m}) {self.options[LETTERS.index(m)]}" for m in answer)
 
     def expected(self, script: str, results_dir: Path) -> tuple[Any, bool]:
         """The answer that counts, and whether it was measured on this machine."""
         if not self.from_result:
             return self.answer, False
+        path = results_dir / script / "metrics.json"
         try:
-            metrics = json.loads(
-                (results_dir / script / "metrics.json").read_text(encoding="utf-8")
-            )
-            value = {c["id"]: c["value"] for c in metrics["claims"]}[self.from_result]
-            return (value * self.factor, True) if _finite(value) and value else (self.answer, False)
+            claims = json.loads(path.read_text(encoding="utf-8"))["claims"]
+            value = {claim["id"]: claim["value"] for claim in claims}[self.from_result]
         except (OSError, ValueError, KeyError, TypeError):  # no run yet, or its file is damaged
             return self.answer, False
+        if not _finite(value) or value == 0:
+            return self.answer, False
+        return value * self.factor, True
 
 
 def load(script: str, folder: Path = QUIZZES) -> list[Question]:
@@ -134,46 +139,49 @@ def _question(table: dict[str, Any], where: str) -> Question:
 
     unknown = ", ".join(sorted(set(table) - {f.name for f in fields(Question)}))
     need(not unknown, f"unknown field {unknown}")
-    texts = ("topic", "kind", "question", "why", "hint", "read", "unit", "from_result", "skill")
-    for name in (n for n in texts if n in texts[:6] or n in table):
-        need(
-            isinstance(table.get(name), str) and table[name].strip(),
-            f"'{name}' must be a text, not empty",
-        )
-    kind, options, tolerance = table["kind"], table.get("options", []), table.get("tolerance")
-    need(kind in LIKE, f"got kind {kind!r}, allowed are {', '.join(LIKE)}")
+    for name in NEEDED + tuple(name for name in OPTIONAL if name in table):
+        text = table.get(name)
+        need(isinstance(text, str) and text.strip(), f"'{name}' must be a text, not empty")
+    need(table["kind"] in LIKE, f"got kind {table['kind']!r}, allowed are {', '.join(LIKE)}")
     need(table.get("skill", "recall") in SKILLS, f"'skill' must be one of {', '.join(SKILLS)}")
-    need(
-        isinstance(options, list)
-        and all(isinstance(o, str) and o.strip() for o in options)
-        and len(set(options)) == len(options),
-        "'options' must be different texts",
-    )
-    fits, count = (
-        (2 <= len(options) <= 8, "2 to 8") if kind in ("choice", "order") else (not options, "none")
-    )
-    need(fits, f"got {len(options)} options, a {kind} question needs {count}")
-    need(
-        kind == "number" or not {"tolerance", "unit", "from_result", "factor"} & set(table),
-        "tolerance, unit, from_result and factor belong to number questions only",
-    )
-    need(
-        "{value}" not in table["question"] or "from_result" in table, "{value} needs 'from_result'"
-    )
+    needs_result = "{value}" in table["question"]
+    need(not needs_result or "from_result" in table, "{value} needs 'from_result'")
+    options = table.get("options", [])
+    _check_options(table["kind"], options, need)
     q = Question(**{"answer": None, **table, "options": tuple(options)})
-    if kind == "number":
-        need(_finite(q.answer), f"got answer {q.answer!r}, expected a number")
-        relative = isinstance(tolerance, str) and re.fullmatch(r"\d+(\.\d+)? ?%", tolerance)
-        need(
-            relative or (_finite(tolerance) and tolerance >= 0),
-            "'tolerance' must be a number or as '5 %'",
-        )
-        need(_finite(q.factor) and q.factor, "'factor' must be a number other than 0")
+    if q.kind == "number":
+        _check_number(q, "tolerance" in table, need)
         return q
-    answer = q.answer if kind == "truefalse" and isinstance(q.answer, bool) else None
-    answer = q.parse(q.answer) if kind != "truefalse" and isinstance(q.answer, str) else answer
+    of_numbers = {"tolerance", "unit", "from_result", "factor"} & set(table)
+    need(not of_numbers, "tolerance, unit, from_result and factor belong to number questions only")
+    answer = None
+    if q.kind == "truefalse" and isinstance(q.answer, bool):
+        answer = q.answer
+    if q.kind != "truefalse" and isinstance(q.answer, str):
+        answer = q.parse(q.answer)
     need(answer is not None, f"got answer {q.answer!r}, expected {q.prompt()}")
     return replace(q, answer=answer)
+
+
+def _check_options(kind: str, options: Any, need: Callable[[Any, str], None]) -> None:
+    """Options are different texts: 2 to 8 where one chooses or puts in order, otherwise none."""
+    texts = isinstance(options, list) and all(isinstance(o, str) and o.strip() for o in options)
+    need(texts and len(set(options)) == len(options), "'options' must be different texts")
+    if kind in ("choice", "order"):
+        need(2 <= len(options) <= 8, f"got {len(options)} options, a {kind} question needs 2 to 8")
+    else:
+        need(not options, f"got {len(options)} options, a {kind} question needs none")
+
+
+def _check_number(q: Question, has_tolerance: bool, need: Callable[[Any, str], None]) -> None:
+    """A number question has a finite answer, a tolerance and a factor that is not 0."""
+    need(_finite(q.answer), f"got answer {q.answer!r}, expected a number")
+    if isinstance(q.tolerance, str):
+        fits = re.fullmatch(r"\d+(\.\d+)? ?%", q.tolerance)
+    else:
+        fits = has_tolerance and _finite(q.tolerance) and q.tolerance >= 0
+    need(fits, "'tolerance' must be a number or as '5 %'")
+    need(_finite(q.factor) and q.factor, "'factor' must be a number other than 0")
 
 
 def _finite(value: Any) -> bool:

@@ -277,23 +277,6 @@ def _summary(talk: _Talk, result: QuizResult) -> None:
 # -------------------------------------------------------------------- the log
 
 
-def read_log(results_dir: Path = RESULTS) -> list[dict[str, Any]]:
-    """The lines of the quiz log, oldest first; a line that is damaged is left out."""
-    try:
-        text = (Path(results_dir) / LOG).read_text(encoding="utf-8", errors="replace")
-    except OSError:
-        return []
-    rows = []
-    for line in text.splitlines():
-        try:
-            row = json.loads(line)
-        except (ValueError, RecursionError):
-            continue
-        if isinstance(row, dict) and {"script", "date", "kind", "points"} <= set(row):
-            rows.append(row)
-    return rows
-
-
 def _log_answer(
     talk: _Talk,
     q: Question,
