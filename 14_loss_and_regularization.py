@@ -62,9 +62,8 @@ from types import SimpleNamespace
 from typing import Any
 
 from common import plots
-from common.cifar import cifar10, flip_and_shift
 from common.cost import estimated_energy_nj, knee, ledger_row, pareto_front, workload
-from common.data import ImageData, batches, jitter, mnist
+from common.data import ImageData, batches, cifar10, flip_and_shift, jitter, mnist
 from common.device import pick_device
 from common.io import ROOT, load_weights, save_weights
 from common.lesson import LessonConfig, bounded, start
@@ -436,7 +435,7 @@ def run_points(
         for n, p in by_name.items()
     }
     tasks = {n: (cfg, p, bases[p], source, run.dir / "points") for n, p in by_name.items()}
-    for name, r in sweep(work, tasks, marks, run.dir / "points", jobs=cfg.jobs, resume=cfg.resume):
+    for name, r in sweep(run, work, tasks, marks, jobs=cfg.jobs, resume=cfg.resume):
         results[by_name[name]] = r
         run.print(
             f"          {len(results):3d}/{len(bases)}  {name}: validation {r['val']['accuracy']:.4f}, "

@@ -76,17 +76,16 @@ from itertools import product
 from typing import Any
 
 from common import plots
-from common.cifar import cifar10, flip_and_shift
 from common.cost import calls, estimated_energy_nj, latency, ledger_row
-from common.data import ImageData, batches
-from common.device import saved_for_backward, synchronize
+from common.data import ImageData, batches, cifar10, flip_and_shift
+from common.device import synchronize
 from common.io import UserError, load_weights, save_weights
 from common.lesson import LessonConfig, bounded, start
 from common.run import Run
 from common.spiking import constant_current, over_time
 from common.sweep import fingerprint, sweep
 from common.training import evaluate, fit, membrane_loss
-from multistep import unroll
+from multistep import saved_for_backward, unroll
 
 import numpy as np
 import snntorch as snn
@@ -459,7 +458,7 @@ def experiment_train(cfg: Config, data: ImageData, run: Run) -> dict[str, dict[s
     }
     marks = {name: fingerprint(name, settings, data.facts(), code=code) for name in tasks}
     accuracy: dict[str, list[float]] = {kind: [] for kind in kinds}
-    for name, result in sweep(train_one, tasks, marks, run.dir / "points", resume=cfg.resume):
+    for name, result in sweep(run, train_one, tasks, marks, resume=cfg.resume):
         accuracy[tasks[name][1]].append(result["accuracy"])
         run.print(
             f"          {tasks[name][1]}, seed {tasks[name][2]}: {100 * result['accuracy']:.2f} % on test images"

@@ -1,7 +1,6 @@
-"""Many small trainings that differ in a setting: resumable, in parallel if asked, and the same numbers either way.
+"""Many small trainings that differ in a setting: the same numbers in one process or several, and resumable.
 
-A point's result is one JSON file, written whole or not at all, with a fingerprint of everything that decides it. A run
-that was cut goes on with the points that are missing; a point whose settings have changed is made anew.
+A point's result is one JSON file, written whole, with a fingerprint of all that decides it.
 """
 
 from __future__ import annotations
@@ -12,21 +11,20 @@ import json
 import os
 import signal
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from concurrent.futures import ProcessPoolExecutor, as_completed
 from concurrent.futures.process import BrokenProcessPool
-from multiprocessing import get_context, parent_process
 from pathlib import Path
 from threading import Thread
 from typing import Any
 
-from common.io import UserError, write_json
+from common.io import UserError, as_read, write_json
 
+import psutil
 import torch
+from joblib import Parallel, delayed
 
 
 def fingerprint(*settings: Any, code: Sequence[Any] = ()) -> str:
-    """Sixteen hex digits that change with any of the settings (a file counts by its content) or of the functions and
-    classes in ``code``."""
+    """Sixteen hex digits; another setting, file content (of a path) or source (of ``code``) gives others."""
     parts = [
         hashlib.sha256(s.read_bytes()).hexdigest() if isinstance(s, Path) else s for s in settings
     ]
@@ -35,7 +33,7 @@ def fingerprint(*settings: Any, code: Sequence[Any] = ()) -> str:
 
 
 def finished(path: Path, mark: str) -> dict[str, Any] | None:
-    """The result in a point's file; None if there is none, or if it is damaged or of other settings."""
+    """A point's result; None if its file is missing, damaged, or of another fingerprint."""
     try:
         saved = json.loads(path.read_text(encoding="utf-8"))
         return saved["result"] if saved["fingerprint"] == mark else None
@@ -43,68 +41,60 @@ def finished(path: Path, mark: str) -> dict[str, Any] | None:
         return None
 
 
-def _one(
-    work: Callable[..., dict[str, Any]], args: tuple[Any, ...], path: Path, mark: str
-) -> dict[str, Any]:
-    """One point, on one thread: a sum over several threads depends on their number in its last bit, and a spike may
-    hang on that bit."""
+def _one(name: str, path: Path, mark: str, work: Callable[..., Any], args: Any) -> tuple[str, Any]:
+    """One point, on one thread: the last bit of a sum depends on their number, and a spike may hang on it."""
     threads = torch.get_num_threads()
     torch.set_num_threads(1)
     try:
-        write_json(path, {"fingerprint": mark, "result": work(*args)})
+        result = as_read(work(*args))  # as a resumed run will read it
     finally:
         torch.set_num_threads(threads)
-    result = finished(path, mark)  # as read back: a resumed run sees the same digits
-    assert result is not None
-    return result
+    write_json(path, {"fingerprint": mark, "result": result})
+    return name, result
 
 
 def _as_worker() -> None:
-    """Ctrl-C is for the parent alone; and a worker whose parent was killed does not wait for ever."""
+    """Ctrl-C is for the parent alone, which ends its workers; of a killed parent nothing is left running."""
     signal.signal(signal.SIGINT, signal.SIG_IGN)
-    parent = parent_process()
-    assert parent is not None
-    Thread(target=lambda: (parent.join(), os._exit(1)), daemon=True).start()
+    parent = psutil.Process().parent()
+    Thread(target=lambda: (parent and parent.wait(), os._exit(1)), daemon=True).start()
 
 
 def sweep(
+    run: Any,
     work: Callable[..., dict[str, Any]],
     tasks: Mapping[str, tuple[Any, ...]],
     marks: Mapping[str, str],
-    folder: Path,
-    *,
     jobs: int = 1,
     resume: bool = False,
 ) -> Iterator[tuple[str, dict[str, Any]]]:
-    """Yield ``(name, work(*tasks[name]))`` for every task as it gets ready; what is finished already comes first.
+    """Yield ``(name, work(*tasks[name]))`` for each task as it gets ready, those taken over first.
 
     Args:
-        work: a function of a script or module, with arguments that can be pickled; its result goes to JSON.
-        tasks: arguments by name; the name is that of the file, ``<folder>/<name>.json``.
-        marks: the fingerprint of each.
-        jobs: processes at a time. Each starts afresh (spawn, which every system has), with one thread.
-        resume: take over what ``folder`` holds of the same fingerprint.
+        run: the lesson's run; a point is kept as ``<run.dir>/points/<name>.json``.
+        marks: the fingerprint of each task.
+        jobs: processes at a time, each started afresh on every system.
+        resume: take over finished points of the same fingerprint; ``run.resumed`` says how many.
 
     Raises:
         UserError: a worker process was lost.
     """
-    paths = {name: folder / f"{name}.json" for name in tasks}
-    done = {n: r for n in tasks if resume and (r := finished(paths[n], marks[n])) is not None}
+    files = {name: (run.dir / "points" / f"{name}.json", marks[name]) for name in tasks}
+    done = {n: r for n in tasks if resume and (r := finished(*files[n])) is not None}
+    if done:
+        run.resumed.append(f"{len(done)} of {len(tasks)} points of the sweep")
     yield from done.items()
-    todo = [name for name in tasks if name not in done]
-    if jobs == 1 or len(todo) < 2:
-        for name in todo:
-            yield name, _one(work, tasks[name], paths[name], marks[name])
-        return
-    pool = ProcessPoolExecutor(min(jobs, len(todo)), get_context("spawn"), _as_worker)
+    todo = [delayed(_one)(n, *files[n], work, tasks[n]) for n in tasks if n not in done]
+    workers = Parallel(
+        n_jobs=max(1, min(jobs, len(todo))),
+        return_as="generator_unordered",
+        batch_size=1,  # each point is reported as soon as it is ready
+        initializer=_as_worker,
+    )
     try:
-        futures = {pool.submit(_one, work, tasks[n], paths[n], marks[n]): n for n in todo}
-        for future in as_completed(futures):
-            yield futures[future], future.result()
+        yield from workers(todo)
     except BrokenProcessPool as e:
-        raise UserError(
-            "a worker process was lost, perhaps for want of memory; use fewer --jobs and go on with "
-            "--resume"
-        ) from e
-    finally:
-        pool.shutdown(wait=True, cancel_futures=True)  # what is under way is finished and kept
+        text = (
+            "a worker process was lost, perhaps for want of memory; use fewer --jobs, and --resume"
+        )
+        raise UserError(text) from e

@@ -9,6 +9,7 @@ import subprocess
 import sys
 import time
 from pathlib import Path
+from types import SimpleNamespace
 
 from common.cost import knee, pareto_front, workload
 from common.io import UserError
@@ -260,37 +261,53 @@ def square(x: int) -> dict[str, int]:
     return {"y": x * x}
 
 
+def a_run(folder: Path) -> SimpleNamespace:
+    return SimpleNamespace(dir=folder, resumed=[])
+
+
 def test_sweep_resumes_and_notices_changed_settings(tmp_path: Path) -> None:
+    run, points = a_run(tmp_path), tmp_path / "points"
     tasks, marks = {"a": (2,), "b": (3,), "c": (-1,)}, {k: fingerprint(k) for k in "abc"}
     with pytest.raises(KeyboardInterrupt):
-        list(sweep(square, tasks, marks, tmp_path))
-    assert sorted(p.name for p in tmp_path.iterdir()) == ["a.json", "b.json"]
-    before = (tmp_path / "a.json").stat().st_mtime_ns
+        list(sweep(run, square, tasks, marks))
+    assert sorted(p.name for p in points.iterdir()) == ["a.json", "b.json"]
+    before = (points / "a.json").stat().st_mtime_ns
     marks["b"] = fingerprint("b", "changed")
     tasks |= {"b": (4,), "c": (5,)}
-    (tmp_path / "c.json").write_text('{"fingerprint": "cut off', encoding="utf-8")
-    assert {n: r["y"] for n, r in sweep(square, tasks, marks, tmp_path, resume=True)} == {
-        "a": 4,
-        "b": 16,
-        "c": 25,
-    }
-    assert (tmp_path / "a.json").stat().st_mtime_ns == before, "a finished point is not made again"
-    assert {n: r["y"] for n, r in sweep(square, {"a": (9,)}, marks, tmp_path)} == {"a": 81}, (
-        "without --resume it is"
-    )
+    (points / "c.json").write_text('{"fingerprint": "cut off', encoding="utf-8")
+    found = {name: r["y"] for name, r in sweep(run, square, tasks, marks, resume=True)}
+    assert found == {"a": 4, "b": 16, "c": 25}
+    assert run.resumed == ["1 of 3 points of the sweep"]
+    assert (points / "a.json").stat().st_mtime_ns == before, "a finished point is not made again"
+    again = {name: r["y"] for name, r in sweep(run, square, {"a": (9,)}, marks)}
+    assert again == {"a": 81} and len(run.resumed) == 1, "without --resume it is"
 
 
 def test_sweep_in_two_processes(tmp_path: Path) -> None:
     """With ``dict`` for the work, so that the workers need not import this file."""
     tasks = {str(i): ([["y", i * i]],) for i in range(5)}
-    found = dict(sweep(dict, tasks, dict.fromkeys(tasks, "x"), tmp_path, jobs=2))
+    marks = dict.fromkeys(tasks, "x")
+    found = dict(sweep(a_run(tmp_path / "two"), dict, tasks, marks, jobs=2))
     assert found == {name: {"y": int(name) ** 2} for name in tasks}
-    assert len(list(tmp_path.glob("*.json"))) == 5
+    assert dict(sweep(a_run(tmp_path / "one"), dict, tasks, marks)) == found
+    for name in tasks:
+        one, two = (tmp_path / n / "points" / f"{name}.json" for n in ("one", "two"))
+        assert one.read_bytes() == two.read_bytes()
 
 
 def test_a_lost_worker_is_one_line(tmp_path: Path) -> None:
+    tasks, marks = {"a": (3,), "b": (3,)}, {"a": "x", "b": "x"}
     with pytest.raises(UserError, match="--resume"):
-        list(sweep(os._exit, {"a": (3,), "b": (3,)}, {"a": "x", "b": "x"}, tmp_path, jobs=2))
+        list(sweep(a_run(tmp_path), os._exit, tasks, marks, jobs=2))
+
+
+def test_a_sweep_takes_one_thread_and_gives_the_others_back(tmp_path: Path) -> None:
+    before = torch.get_num_threads()
+    torch.set_num_threads(2)
+    count = lambda: {"threads": torch.get_num_threads()}  # noqa: E731
+    assert dict(sweep(a_run(tmp_path), count, {"a": ()}, {"a": "x"})) == {"a": {"threads": 1}}
+    assert torch.get_num_threads() == 2
+    torch.set_num_threads(before)
 
 
 def test_fingerprint_changes_with_settings_files_and_code(tmp_path: Path) -> None:
@@ -371,9 +388,8 @@ def test_killed_with_two_processes_and_resumed_with_one_gives_the_same_table(
     while child.poll() is None and len(list(cut.rglob("mnist_*.json"))) < 2:
         time.sleep(0.005)
     child.kill()
-    err = child.communicate(timeout=60)[
-        1
-    ].decode()  # at its end only when no worker holds the pipe any more
+    child.wait(timeout=60)
+    err = child.stderr.read().decode()  # at its end only when no worker holds the pipe any more
     kept = {p: p.stat().st_mtime_ns for p in cut.rglob("mnist_*.json")}
     assert 2 <= len(kept) < 6, f"killed too early or too late: {err}"
     assert all(json.loads(p.read_text(encoding="utf-8"))["result"] for p in kept)
