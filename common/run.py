@@ -50,8 +50,10 @@ class Run:
         self.resumed: list[str] = []
         self.extra: dict[str, Any] = {}
         self.parts: Any = None  # of a script with commands: games.commands
-        # a run of one section does not overwrite the record of a whole run
+        # a run of one section, or of a student's own network, leaves the record of a whole run alone
         self._part = f"_only_{cfg.only}" if cfg.only else ""
+        if getattr(cfg, "check", None):
+            self._part = "_check"
         self._loaded: dict[str, Any] = {}
         self._used: dict[int | None, set[str]] = {}  # stand-ins, by the section that used them
         self._start = time.perf_counter()
