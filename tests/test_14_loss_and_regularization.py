@@ -13,14 +13,17 @@ from types import SimpleNamespace
 
 from common.cost import knee, pareto_front, workload
 from common.io import UserError
+from common.lesson import begin
 from common.spiking import constant_current
 from common.sweep import fingerprint, finished, sweep
 
+import numpy as np
 import pytest
 import torch
-from helpers import ROOT, load_script
+from helpers import ROOT, load_script, run_main
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from nets import Always, marked_splits
 
 lesson = load_script("14_loss_and_regularization")
 
@@ -436,3 +439,128 @@ def test_l1_takes_spikes_away() -> None:
         lesson.fine_tune(net, data, how, lesson.Point("mnist", "L1", strength, 0))
         spikes_left.append(lesson.measure(net, data.x_val, data.y_val, how)["spikes"])
     assert spikes_left[0] > 1.3 * spikes_left[1] > 1.3 * spikes_left[2]
+
+
+# -------------------------------------------------------------------- what is published
+
+
+def test_a_point_is_measured_on_validation_and_on_test_images(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    """The fine-tuned network, not another one, on grey (validation) and on white (test) images."""
+    data = marked_splits()
+    net = Always(2)
+    how = SimpleNamespace(build=lambda: net, encode=lambda x: x, measured=100, counted=8)
+    monkeypatch.setattr(lesson, "LOADERS", {"mnist": lambda *_, **__: data})
+    monkeypatch.setattr(lesson, "plan", lambda *_: how)
+
+    def fine_tune(tuned: Always, *_: object) -> None:
+        tuned.answer = 3
+
+    def measure(measured: Always, x: torch.Tensor, y: torch.Tensor, _how: object) -> dict:
+        assert measured.answer == 3
+        return {
+            "accuracy": (y == 3).float().mean().item(),
+            "light": int(x[0, 0, 0, 0]),
+            "synops": len(x),
+        }
+
+    monkeypatch.setattr(lesson, "fine_tune", fine_tune)
+    monkeypatch.setattr(lesson, "measure", measure)
+    monkeypatch.setattr(lesson, "workload", lambda net, x: {"macs": 70.0, "acs": float(len(x))})
+    point = lesson.Point("mnist", "L1", 1.0, 0)
+    r = lesson.work(lesson.Config(device="cpu"), point, None, "stand-in", tmp_path)
+    assert (r["val"]["light"], r["test"]["light"]) == (128, 255)
+    assert r["test"]["accuracy"] == 0.25 and r["macs"] == 70
+    assert r["neurobench"] == r["by_hand"] == 8
+
+
+def test_rows_of_the_table_are_means_of_the_seeds(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    """Energy: 0.9 pJ an accumulate, 4.6 pJ a multiplication of the first layer, once and not at every step."""
+
+    def sweep(*args, **_):
+        tasks = next(a for a in args if isinstance(a, dict))
+        for i, name in enumerate(tasks):
+            part = {"n": 40, "spikes": 10.0 + i, "synops": 1000.0 * (i + 1), "dead": 0.1 * i}
+            part |= {"burst": 2.0 + i, "r": [0.0, 1.0 * i], "accuracy": 0.9 - 0.1 * i}
+            val = part | {"accuracy": 0.5 + 0.1 * i, "synops": 7.0 + i}
+            yield (
+                name,
+                {"val": val, "test": part, "macs": 4000.0, "neurobench": 5.0 + i, "by_hand": 5.0},
+            )
+
+    monkeypatch.setattr(lesson, "sweep", sweep)
+    cfg = lesson.Config(num_steps=4, smoke=True, device="cpu", out_dir=tmp_path)
+    points = [lesson.Point("mnist", "L1", 0.3, seed) for seed in (0, 1)]
+    (row,) = lesson.run_points(cfg, begin(cfg, "test"), marked_splits(), dict.fromkeys(points))
+    assert row["accuracy"] == pytest.approx(0.85) and row["each"] == pytest.approx([0.9, 0.8])
+    assert row["val_accuracy"] == pytest.approx(0.55) and row["val_synops"] == pytest.approx(7.5)
+    assert row["spikes"] == 10.5 and row["burst"] == 2.5 and row["dead"] == pytest.approx(0.05)
+    assert row["miscount"] == 1
+    assert row["energy_spikes"] == pytest.approx(1500 * 0.9e-3)
+    assert row["energy"] == pytest.approx(1500 * 0.9e-3 + 4000 / 4 * 4.6e-3)
+
+
+def test_claims_are_what_was_measured(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    def row(kind: str, strength: float, accuracy: float, synops: float, **more: object) -> dict:
+        """Energy: 1 nJ a SynOp, and 100 nJ for the first layer."""
+        row = {"penalty": kind, "strength": strength, "scratch": False, "accuracy": accuracy}
+        row |= {"synops": synops, "spikes": synops / 8, "dead": 1 - accuracy, "burst": 2 * accuracy}
+        row |= {"energy": synops + 100, "energy_spikes": synops, "miscount": 0.0, "n": 40}
+        row |= {"val_accuracy": accuracy, "val_synops": synops, "each": [accuracy, 0.0]}
+        return row | {"point": SimpleNamespace(data="mnist")} | more
+
+    table = [
+        row("none", 0.0, 0.98, 900.0),
+        row("L1", 10.0, 0.5, 10.0, val_accuracy=0.5),
+        row("L1", 10.0, 0.1, 0.0, scratch=True),
+        row("L1 with floor", 10.0, 0.7, 50.0),
+        row("L1", 0.3, 0.976, 300.0, miscount=2.0),
+        row("L2", 0.03, 0.9, 400.0),
+    ]
+    cnn = [
+        row("none", 0.0, 0.7, 1000.0, whole=0.68),
+        row("L1", 3.0, 0.698, 500.0, whole=0.67, spikes=50.0),
+        row("SynOps", 3.0, 0.4, 100.0, spikes=25.0),
+    ]
+    silent = np.array([True, False, False, True])
+    pulls = {"L1": np.array([3.0, 4, 0, 0]), "L2": np.array([0.0, 1, 1, 0]), "silent": silent}
+    found = {
+        (shape, name): pulls | {"gradient": np.full(4, g * f)}
+        for shape, f in (("ATan", 1.0), ("fast sigmoid", 0.5))
+        for name, g in (
+            ("no penalty", 8.0 * f),
+            ("strong L1, late", 5.0),
+            ("strong L1 from the start", 2.0 * f**3),
+        )
+    }
+    set_ = lambda name, value: monkeypatch.setattr(lesson, name, lambda *_, **__: value)  # noqa: E731
+    set_("experiment_mnist", table)
+    set_("experiment_cnn", cnn)
+    set_("experiment_silence", found)
+    set_("trained", Always(0))
+    set_("plan", SimpleNamespace(encode=lambda x: x))
+    monkeypatch.setattr(lesson, "ledger_row", lambda net, x, **row: row)
+    run = run_main(lesson, tmp_path, monkeypatch, marked_splits(), seeds=2)
+    value = run.value
+    assert (value("killed_accuracy"), value("killed_dead")) == (0.1, 0.9)
+    assert (value("late_accuracy"), value("late_dead")) == (0.5, 0.5)
+    assert value("floor_accuracy") == 0.7 and value("free_accuracy") == 0.98
+    # within half a point of the best on validation: λ = 0.3
+    assert value("MNIST_saving") == 3 and value("MNIST_lost") == pytest.approx(0.004)
+    assert value("MNIST_base") == 0.98 and value("MNIST_knee") == 0.976
+    assert value("MNIST_energy") == 300 and value("MNIST_energy_saved") == pytest.approx(0.6)
+    assert value("MNIST_miscount") == 2
+    assert value("pair_spikes_L1") == 37.5 and value("pair_accuracy_L2") == 0.9
+    assert value("pair_burst_L2") == pytest.approx(1.8)
+    assert value("reach_atan") == pytest.approx(0.25) and value("reach_fast") == pytest.approx(
+        1 / 16
+    )
+    assert value("pull_L1") == pytest.approx(9 / 25) and value("pull_L2") == 0
+    # the CNN is judged on its whole test set
+    assert value("CIFAR-10_saving") == 2 and value("CIFAR-10_lost") == pytest.approx(0.01)
+    assert value("CIFAR-10_base") == 0.68 and value("CIFAR-10_knee") == 0.67
+    assert value("per_spike_L1") == 10 and value("per_spike_SynOps") == 4
+    assert [row["accuracy"] for row in run.ledger_rows] == [0.98, 0.976, 0.68, 0.67]

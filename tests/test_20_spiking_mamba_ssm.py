@@ -4,16 +4,19 @@ from __future__ import annotations
 
 import math
 from pathlib import Path
+from types import SimpleNamespace
 
+from common.lesson import begin
 from multistep import unroll
 
 import numpy as np
 import pytest
 import snntorch as snn
 import torch
-from helpers import check_refused, load_script
+from helpers import check_refused, load_script, run_main
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from nets import Always, marked_splits
 from scipy.linalg import expm
 
 lesson = load_script("20_spiking_mamba_ssm")
@@ -252,3 +255,107 @@ def test_bad_flags_end_in_one_line(
     flags: tuple[str, str], capsys: pytest.CaptureFixture[str], tmp_path: Path
 ) -> None:
     check_refused(lesson, flags, capsys, tmp_path)
+
+
+# -------------------------------------------------------------------- what is published
+
+
+class Scores(Always):
+    """Answers one class; of its two blocks' ten neurons one fires at every step."""
+
+    def run(self, x: torch.Tensor):
+        spk, mem = super().run(x)
+        return [spk, spk], mem
+
+
+def run_for(tmp_path: Path, **settings: object):
+    cfg = lesson.Config(
+        **lesson.SMOKE | {"device": "cpu", "smoke": True, "out_dir": tmp_path} | settings
+    )
+    return cfg, begin(cfg, "test")
+
+
+def test_trainings_are_scored_on_the_test_images(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    cfg, run = run_for(tmp_path, num_steps=8, seeds=2)
+    data = marked_splits(n_test=200)
+    monkeypatch.setattr(lesson, "fit", lambda *_, **__: [])
+
+    def make_net(cfg, seed: int, **changes: object) -> Scores:
+        net = Scores(2 + seed)
+        kernel = SimpleNamespace(kernel=lambda T: torch.zeros(T, 10))
+        net.blocks = [SimpleNamespace(ssm=kernel)]
+        return net
+
+    monkeypatch.setattr(lesson, "make_net", make_net)
+    r = lesson.experiment_train(cfg, data, run)
+    # two blocks, eight steps: a spike each; one of ten neurons fires
+    assert r["test"] == 0.75 and r["spikes"] == 16 and r["rate"] == pytest.approx(0.1)
+    row = lesson.comparison(cfg, data, run, 2, kind="LIF")
+    assert row["accuracy"].tolist() == [0.75, 0.25] and row["rate"] == pytest.approx(0.1)
+    kinds, again = lesson.experiment_kinds(cfg, data, run)
+    assert list(kinds) == list(lesson.KINDS) and again == [0.25]
+
+
+def test_memory_of_one_more_token_in_bytes(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    """A state of H·N complex numbers of 8 bytes and H membranes of 4; keys and values of every token so far."""
+    monkeypatch.setattr(lesson, "latency", lambda *_: (2.0, 3.0))
+    cfg, _ = run_for(tmp_path, num_hidden=8, num_state=3)
+    rows = lesson.experiment_inference(cfg, lesson.Net(8, 2, 3))
+    assert [row[0] for row in rows] == [16, 64]
+    for t, ours, state, theirs, cache in rows:
+        assert ours == theirs == 2
+        assert state == 2 * (8 * 3 * 8 + 8 * 4) and cache == 2 * (2 * t * 8 * 4)
+
+
+def test_prices_of_the_parts() -> None:
+    """4.6 pJ a multiply-accumulate, 0.9 pJ an addition."""
+    for name, count, nj in lesson.operations(lesson.Net(6, 2, 4), 40, 100.0):
+        price = 0.9 if "additions" in name else 4.6
+        assert nj == pytest.approx(count * price / 1000)
+    assert lesson.operations(lesson.Net(6, 2, 4), 40, 100.0)[2][1] == 600
+
+
+def test_claims_are_what_was_measured(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    set_ = lambda name, value: monkeypatch.setattr(lesson, name, lambda *_, **__: value)  # noqa: E731
+    set_("experiment_discretise", {"explode": 7, "euler": 900.0, "zoh": 1e-6, "lif": 2e-6})
+    seconds = {
+        (delta, way, T): base * T
+        for T in (4, 8)
+        for delta, way, base in (
+            ("learnt", "step by step", 6.0),
+            ("learnt", "scan", 2.0),
+            ("input", "step by step", 1.0),
+            ("input", "scan", 4.0),
+        )
+    }
+    worst = {"learnt": 1e-5, "input": 2e-5}
+    set_("experiment_forms", {"worst": worst, "seconds": seconds, "lengths": (4, 8)})
+    r = {"net": Scores(2), "test": 0.97, "rate": 0.2, "spikes": 50.0}
+    set_("experiment_train", r)
+    ops = [("states", 100, 4.0), ("ends", 10, 1.0), ("additions", 20, 2.0), ("dense", 80, 8.0)]
+    set_("operations", ops)
+    set_("latency", (1.0, 2.0))
+    set_("experiment_inference", [(10, 1.0, 100, 2.0, 1000), (20, 1.5, 110, 5.0, 4400)])
+    kinds = {
+        kind: {"accuracy": np.array([0.9, 0.94]) - 0.1 * i, "rate": 0.1 * i}
+        for i, kind in enumerate(lesson.KINDS)
+    }
+    set_("experiment_kinds", (kinds, [0.8, 0.83, 0.81]))
+    set_("experiment_ablation", {"N = 0": {"accuracy": np.array([0.3, 0.5])}})
+    run = run_main(lesson, tmp_path, monkeypatch, marked_splits(), seeds=2)
+    value = run.value
+    assert (value("explode"), value("euler"), value("zoh"), value("lif")) == (7, 900, 1e-6, 2e-6)
+    assert value("agree_learnt") == 1e-5 and value("agree_input") == 2e-5
+    assert value("scan_learnt") == 3 and value("scan_input") == 0.25, "how many times as fast"
+    assert value("accuracy") == 0.97 and value("rate") == 0.2
+    assert value("mixing_energy") == 0.25 and value("energy") == pytest.approx(7 / 13)
+    assert value("time") == 1.5 and value("memory") == pytest.approx(1.1)
+    assert value("kv_time") == 2.5 and value("kv_memory") == 4.4 and value("cache") == 40
+    assert value("kind_stochastic") == pytest.approx(0.82)
+    assert value("spread_LIF") == pytest.approx(0.04) and value("rate_GELU") == pytest.approx(0.3)
+    assert value("sampling") == pytest.approx(0.03) and value("N = 0") == pytest.approx(0.4)
+    (row,) = run.ledger_rows
+    assert (row["synops"], row["macs"], row["ann_macs"]) == (20, 110, 190)
+    assert row["energy_estimated_nj"] == 7 and row["accuracy"] == 0.97 and row["n"] == 40

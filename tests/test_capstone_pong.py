@@ -9,7 +9,9 @@ import sys
 from collections.abc import Iterator
 from dataclasses import replace
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
+from unittest.mock import MagicMock
 
 from akd1000 import backend as akd
 from common.cost import ann_macs
@@ -1110,3 +1112,219 @@ def test_cost_in_parts_is_the_cost_of_all() -> None:
         [(100 * x + 30 * y) / 130 for x, y in zip(a["by_layer"], b["by_layer"], strict=True)]
     )
     assert whole["dense"] == a["dense"]
+
+
+# ------------------------------------------------------------------ what is published
+
+
+@pytest.fixture
+def bench(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Any:
+    """A run whose games, networks and files are stubs; ``bench(command)`` gives that command's claims by id."""
+    maps = torch.zeros(4, 3, 84, 84, dtype=torch.uint8)
+    q = torch.tensor([[3.0, 1, 0], [0, 2, 1], [0, 1, 5], [4, 0, 0]])  # the teacher's: 0, 1, 2, 0
+    stubs = {
+        "fetch": lambda run, name, net=None: made(),
+        "rollouts": lambda *_, **__: m.Seen(maps.numpy(), q),
+        "see_events": lambda grey: maps[: len(grey)],
+        "keep": lambda net, run, name: net,
+        "two_rounds": lambda *_, **__: None,
+        "row": lambda model, agent, maps, reward, n: {
+            "model": model,
+            "data": "x",
+            "accuracy": reward,
+            "n": n,
+        },
+        "evaluate": lambda policy, cfg, run, name, eyes=None: {"plain": 12.0, "sticky": 11.0},
+        "show": MagicMock(),
+    }
+    for name, stub in stubs.items():
+        monkeypatch.setattr(m, name, stub)
+
+    def claims(command: str, **settings: Any) -> Any:
+        cfg, run = start(tmp_path, command=command, games=30, **settings)
+        monkeypatch.setattr(run, "figure", lambda *_: None)
+        commands.carry_out(run, command, lambda: m.DO[command](cfg, run))
+        saved = json.loads((run.dir / "commands" / f"{command}.json").read_text(encoding="utf-8"))
+        assert all(row["n"] == 30 and row["accuracy"] == 12 for row in saved["ledger"])
+        return {c["id"]: c["value"] for c in saved["claims"]}
+
+    return claims
+
+
+def test_rewards_are_those_of_the_test_games(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    """Without sticky actions 20 and 22 points, with them 10 and 14; the mean, not the sum, of the test games."""
+    asked = []
+
+    def play(policy: Any, games: int, seed: int, sticky: float, eyes: Any, limit: int = 0) -> Any:
+        asked.append((games, seed, sticky))
+        return np.array([10.0, 14.0]) if sticky else np.array([20.0, 22.0])
+
+    monkeypatch.setattr(m, "play", play)
+    cfg, run = start(tmp_path, games=30)
+    found = {}
+    commands.carry_out(run, "play", lambda: found.update(m.evaluate(None, cfg, run, "x")))
+    assert asked == [(30, m.TEST_SEED, 0.0), (30, m.TEST_SEED, 0.25)]
+    assert (found["plain"], found["sticky"]) == (21, 12) and found["plain_std"] == 1
+
+
+def test_claims_of_training(bench: Any, monkeypatch: pytest.MonkeyPatch) -> None:
+    log = [{"decisions": 100, "return": -20.0}, {"decisions": 900, "return": -17.5}]
+    monkeypatch.setattr(m, "q_learning", lambda *_: log)
+    value = bench("train")
+    assert (value["teacher"], value["teacher_sticky"], value["teacher_decisions"]) == (12, 11, 900)
+    monkeypatch.setattr(m, "balance", lambda net, maps: net)
+    monkeypatch.setattr(m, "read_csv", lambda *_: [])
+    value = bench("spiking-dqn")
+    assert value["spiking_dqn"] == 12 and value["spiking_dqn_gain"] == 2.5
+
+
+def test_agreement_with_the_teacher_by_hand(bench: Any, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Always action 0: right in the first and the last of four states; elsewhere 2 and 5 points are given away."""
+    seen = m.rollouts()
+    same, lost = m.agreement(lambda maps: torch.tensor([[1.0, 0, 0]]).expand(len(maps), 3), seen)
+    assert same == 0.5 and lost == pytest.approx(7 / 4)
+
+
+def test_claims_of_conversion(bench: Any, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The teacher makes 15 in validation; T = 2 makes 14.5: within a point, so T = 2 is chosen."""
+    validation = iter((15.0, 16.0, 14.5))
+    monkeypatch.setattr(m, "validate", lambda *_: next(validation))
+    monkeypatch.setattr(m, "balance", lambda net, maps, percentile: net)
+    clipped = made()
+    monkeypatch.setattr(m, "clipped_twin", lambda *_: clipped)
+    same = lambda arm, test: (arm.num_steps / 10 + arm.charge, 0.01 * arm.num_steps)  # noqa: E731
+    monkeypatch.setattr(m, "agreement", same)
+    value = bench("convert")
+    assert value["converted"] == 12 and value["converted_sticky"] == 11
+    assert value["converted_steps"] == 2
+    assert value["converted_agree_plain"] == pytest.approx(0.7)
+    assert value["converted_lost_clipped"] == pytest.approx(0.02)
+
+
+def test_claims_of_cloning(bench: Any, monkeypatch: pytest.MonkeyPatch) -> None:
+    validation = iter((3.0, 9.0))
+    monkeypatch.setattr(m, "validate", lambda *_: next(validation))
+    value = bench("clone")
+    assert (value["clone"], value["clone_sticky"]) == (12, 11)
+    assert (value["clone_before"], value["clone_after"]) == (3, 9)
+
+
+def test_claims_of_sparsity(bench: Any, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The clone takes 1,000 SynOps and 250 on an empty board. The price alone saves half; silence more, but the
+    cheapest of all plays too badly."""
+    taken = {"clone": 1000.0, "μ = 0.003": 500.0, "silent": 400.0, "silent, μ = 0.001": 100.0}
+    points = {
+        "clone": (10.0, 12.0),
+        "μ = 0.003": (11.0, 12.5),
+        "silent": (10.0, 11.0),
+        "silent, μ = 0.001": (2.0, 3.0),
+    }
+    now = {}
+
+    def once(run: Run, name: str, work: Any) -> Any:
+        now["name"], what = name.split(": ")
+        return points[now["name"]]["without" in what]
+
+    def cost(agent: Any, maps: torch.Tensor) -> dict[str, float]:
+        return {"synops": 250.0 if len(maps) == 1 else taken[now["name"]]}
+
+    monkeypatch.setattr(m, "once", once)
+    monkeypatch.setattr(m, "cost", cost)
+    monkeypatch.setattr(m, "SMOKE", {})
+    value = bench("sparsify", smoke=False)
+    assert value["sparse"] == 12 and value["sparse_synops"] == 400
+    assert value["sparse_saved"] == 2.5 and value["clone_empty"] == 0.25
+    assert value["priced_saved"] == 2 and value["priced"] == 12.5
+
+
+def test_claims_of_perception(bench: Any, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Networks that always choose action 0 or 2: half, and a quarter, of the teacher's choices."""
+    maps = torch.zeros(4, 3, 84, 84, dtype=torch.uint8)
+    eyes = {name: (lambda grey: maps, size) for name, (_, size) in m.PERCEPTIONS.items()}
+    monkeypatch.setattr(m, "PERCEPTIONS", eyes)
+    answers = {"fetch": 0, "frames": 0}
+    rewards = {name: float(i) for i, name in enumerate(eyes)}
+
+    class Chooses(torch.nn.Module):
+        def __init__(self, action: int) -> None:
+            super().__init__()
+            self.action = action
+
+        def forward(self, maps: torch.Tensor) -> torch.Tensor:
+            action = 2 if maps.max() > 0.5 else self.action  # a noisy sensor's maps are not empty
+            return torch.eye(3)[action].expand(len(maps), 3)
+
+    monkeypatch.setattr(m, "fetch", lambda *_: Chooses(0))
+    monkeypatch.setattr(m, "distil", lambda *_, **__: Chooses(answers["frames"]))
+    monkeypatch.setattr(
+        m, "evaluate", lambda policy, cfg, run, name, eyes: {"plain": rewards[name], "sticky": -1.0}
+    )
+    inputs = iter((6000.0, 100.0, 60.0, 30.0, 20.0))
+    monkeypatch.setattr(m, "cost", lambda net, maps: {"inputs": next(inputs)})
+    q = m.rollouts().q
+    monkeypatch.setattr(m, "one_game", lambda *_: (np.zeros((4, 84, 84), np.uint8), q))
+    monkeypatch.setattr(
+        m, "see_by_sensor", lambda grey, pixel, summed: maps + (255 if summed else 0)
+    )
+    monkeypatch.setattr(m, "see_events", lambda grey: maps[: len(grey)].clone())
+    value = bench("perception")
+    assert value["sensor_ideal"] == 0.5 and value["sensor_summed"] == 0.25
+    assert value["sees_frames"] == 0 and value["sees_events_half_width"] == 4
+    assert value["inputs_saved"] == 100, "frames over events"
+
+
+def test_claims_of_the_benchmark(bench: Any, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Two stages; the sum of both is what counts, and its 95th percentile is not the median."""
+    agents = iter((1.0, 2.0, 3.0, 4.0, 5.0))
+
+    def stages(decide: Any, repeats: int, seed: int) -> dict[str, np.ndarray]:
+        factor = next(agents)
+        return {"see": factor * np.arange(101.0), "decide": factor * np.arange(101.0)}
+
+    costs = iter(range(1, 9))
+    monkeypatch.setattr(
+        m, "cost", lambda agent, maps: {"energy_nj": 10.0 * next(costs), "dense": 1e6}
+    )
+    monkeypatch.setattr(m, "stages", stages)
+    monkeypatch.setattr(torch.cuda, "is_available", lambda: False)
+    monkeypatch.setattr(akd, "missing_packages", lambda: [])
+    status = SimpleNamespace(state="simulator", reason="", means="")
+    monkeypatch.setattr(akd, "akida_status", lambda: status)
+    monkeypatch.setattr(akd, "published_tables", lambda run: None)
+    monkeypatch.setattr(m, "load_fbz", lambda run: "model")
+    value = bench("benchmark")
+    # the teacher, the sparse policy as the last of four agents, and the chip
+    assert (value["latency_ann_p50"], value["latency_ann_p95"]) == (100, 190)
+    assert (value["latency_spiking_p50"], value["latency_spiking_p95"]) == (400, 760)
+    assert (value["latency_akida_p50"], value["latency_akida_p95"]) == (500, 950)
+    assert value["spiking_energy"] == 40
+    assert value["dense_energy"] == pytest.approx(4600), "a million at 4.6 pJ"
+
+
+def test_claims_of_quantisation(
+    bench: Any, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    monkeypatch.setattr(akd, "missing_packages", lambda: [])
+    status = SimpleNamespace(state="simulator", reason="")
+    monkeypatch.setattr(akd, "akida_status", lambda: status)
+    reference = made()(torch.zeros(4, 3, 84, 84)).detach().numpy()
+    off = 1e-3 * np.abs(reference).max()
+    monkeypatch.setattr(m, "keras_twin", lambda net: None)
+    monkeypatch.setattr(akd, "keras_outputs", lambda twin, x: reference + off)
+    monkeypatch.setattr(m, "round_and_train", lambda *_: ({"agree": 0.9, "ptq": 1.0}, "model"))
+    fbz = tmp_path / "net.fbz"
+    fbz.write_bytes(b"123")
+    monkeypatch.setattr(akd, "save_fbz", lambda model, path: fbz)
+
+    def mapped(model: Any, mode: str = "") -> SimpleNamespace:
+        used = 7 if mode == "Minimal" else 40
+        return SimpleNamespace(fallbacks={"a": 1}, nps_used=used, places=dict)
+
+    monkeypatch.setattr(akd, "map_on_akd1000", mapped)
+    value = bench("quantize")
+    assert value["keras_twin"] == pytest.approx(1e-3, rel=1e-3)
+    assert (value["akida_844"], value["akida_844_sticky"]) == (12, 11)
+    assert value["akida_agreement"] == 0.9 and value["akida_software"] == 1
+    assert (value["akida_nps"], value["akida_nps_minimal"], value["akida_bytes"]) == (40, 7, 3)
