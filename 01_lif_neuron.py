@@ -1,778 +1,685 @@
-"""Lesson 01 — The leaky integrate-and-fire neuron: one number that leaks, and one rule that fires
+"""Lesson 01 — The leaky integrate-and-fire neuron
 
 Question
-    How little of a nerve cell can we keep and still have one that computes, and what do we lose by it?
+    A unit of a deep network answers each input at once and then forgets it. A nerve cell collects
+    its input over time and answers with short, identical pulses, called spikes. What is the
+    smallest model that does this, and what does it leave out?
 
 Idea
-    A cell membrane is a thin insulator between two salt solutions: a capacitor C. Ion channels that stand open
-    make it leak: a resistor R beside it. An injected current charges the one or escapes through the other.
+    The state of a neuron is one number: the membrane potential U, the voltage across the wall of
+    the cell, counted from its value at rest. An input current I raises U. Without input, U leaks
+    away. When U crosses the threshold θ, the neuron fires a spike S, and U is reset:
 
-            I ───►──┬──────┬────  U    potential above rest
-                    R      C           I = U/R + C·dU/dt        so with τ = R·C:
-                   ─┴──────┴─          τ·dU/dt = −U + R·I                                            (1)
+        U[t+1] = β·U[t] + I[t+1] − S[t]·θ          leak, integrate, reset                     (1)
+        S[t+1] = 1 if U[t+1] > θ else 0            fire                                       (2)
 
-    That is the *passive* membrane: linear, forgetful, unable to signal over a distance. The *active* part of a real
-    neuron, channels that open with the voltage, makes the spike. All spikes look alike, so LIF keeps two rules
-    instead: when U passes the threshold θ, note a spike S = 1, then reset U. The spike's form is lost, its time kept.
-
-    A computer wants steps. If I is held during a step Δt, equation (1) can be solved without any error:
-
-        U[t+1] = β·U[t] + (1−β)·R·I[t+1]           β = exp(−Δt/τ)                                    (2)
-
-    β is what one step leaves of the potential: a property of the membrane (τ) *and* of your clock (Δt). Networks
-    learn the scale of their input anyway, so snnTorch lets the weights swallow (1−β)·R. With the two rules:
-
-        S[t]   = 1 if U[t] > θ else 0                                                                (3)
-        U[t+1] = β·U[t] + I[t+1] − S[t]·θ          (reset by subtraction)                            (4)
-
-    Mind the S[t] in (4): a spike is paid for one step later. So the U that comes back with a spike still stands
-    above θ, and θ is taken off in full, although U has leaked meanwhile. Section 3 counts what wrong guesses cost.
-
-    Three results follow with pencil and paper. Under a steady current U climbs to I/(1−β), so the weakest
-    current that ever fires, the rheobase, is θ·(1−β). Above it, a neuron reset to zero fires every ⌊x⌋ + 1 steps,
-
-        x = ln(1 − θ·(1−β)/I) / ln β               (the period in continuous time, in steps)         (5)
-
-    and because the reset erases the only number there is, every interval is like the one before: LIF can
-    neither tire (adaptation) nor stutter (bursting). Section 9 shows what has to be added.
+    β, between 0 and 1, is the share of U that is left after one time step. This is the leaky
+    integrate-and-fire neuron, LIF for short; in snnTorch it is snn.Leaky. Seen from PyTorch it is
+    a recurrent cell with one state variable and, where an RNN has tanh, a step function.
 
 Read first
-    Theory:   Neuronal Dynamics, Ch. 1, https://neuronaldynamics.epfl.ch/online/Ch1.html (and Ch. 6 for section 9)
-              Eshraghian et al. 2023, section II, https://arxiv.org/abs/2109.12894
-    Practice: snnTorch tutorial 2, https://snntorch.readthedocs.io/en/latest/tutorials/tutorial_2.html
+    Theory     Neuronal Dynamics, chapter 1, https://neuronaldynamics.epfl.ch/online/Ch1.html
+               Eshraghian et al. 2023, section II, https://arxiv.org/abs/2109.12894
+    Practice   snnTorch tutorial 2,
+               https://snntorch.readthedocs.io/en/latest/tutorials/tutorial_2.html
 
 Run
-    uv run 01_lif_neuron.py             10 to 16 s on two shared CPU cores, imports included
-    uv run 01_lif_neuron.py --smoke     the same with fewer and shorter runs
-    uv run 01_lif_neuron.py --full      five times longer runs, more neurons
-
-You should see
-    By hand and snn.Leaky: not one spike differs in 64,000 neuron-steps, for each of the three resets. The natural
-    guesses are wrong at 13 % and 12 % of them; the first is, spike for spike, what reset_delay=False computes.
-    80 currents, 80 periods: none is as much as one step later than the closed form (worst 0.99).
-    Without a leak, reset by subtraction accounts for 100 % of its input, zero for 78 %, none for 349 %.
-    1,048 LIF neurons, each under constant current: longest/shortest interval is exactly 1. With one slow current
-    more, the last interval is 2.2 times the first, or bursts come with pauses 33 times as long.
+    uv run 01_lif_neuron.py --predict    asks what you expect, then measures it: start here
+    uv run 01_lif_neuron.py              without questions; about 8 seconds on two CPU cores
+    uv run 01_lif_neuron.py --beta 0.5   another neuron; also --threshold 2, or --only 3
+    uv run 01_lif_neuron.py --full       measures twenty times as many steps
 
 Builds on / leads to
-    Needs a little calculus. 02 turns data into the current I, 06 gives I a shape in time, 07 makes (3) trainable,
-    09 differentiates (4) through time, 13 uses a slow variable as in section 9 as memory, 16 needs subtract.
-
-Predict: with --beta 0.99 instead of 0.9, how do the rheobase and the waiting time just above it change?
-Next: uv run 02_spike_encoding.py
+    Needs PyTorch and a little calculus, no neuroscience. Lesson 02 turns data into the current I,
+    06 gives the current a time course, 07 and 09 train through (1) and (2), 13 adds memory to them.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable
+import math
 from dataclasses import dataclass
-from typing import Any
 
 from common import plots
-from common.lesson import LessonConfig, bounded, start
+from common.lesson import LessonConfig, bounded, section, start
 from common.run import Run
 
 import numpy as np
 import snntorch as snn
 import torch
-from matplotlib.figure import Figure
+from torch import Tensor
 
-Tensor = torch.Tensor
+STEP = "time step (1 ms)"
 RESETS = ("subtract", "zero", "none")
-LEAK_LATER, LAND_ON_0 = "guess: subtract, then leak", "guess: the step ends at 0"
 
 
 @dataclass
 class Config(LessonConfig):
-    """Only section 3, by hand beside snn.Leaky, runs on --device: the rest is too little work for a GPU."""
+    """A few neurons are too little work for a GPU: this lesson stays on the CPU."""
 
-    num_steps: int = bounded(200, 1, 100_000)
-    """time steps in the traces that are drawn, at 1 ms each"""
+    num_steps: int = bounded(100, 1, 100_000)
+    """time steps that are drawn, 1 ms each"""
     beta: float = bounded(0.9, 0.05, 0.999)
-    """share of the potential that one step leaves; 0.9 at 1 ms is a time constant of 9.5 ms"""
+    """share β of the potential that is left after one step"""
     threshold: float = bounded(1.0, 0.01, 100.0)
     """potential θ above which the neuron fires"""
-    long_steps: int = bounded(1000, 100, 20_000)
-    """time steps of the runs that are only measured"""
-    neurons: int = bounded(64, 1, 10_000)
-    """neurons, each with noise of its own, in the comparison with snn.Leaky"""
-    refractory: int = bounded(5, 1, 50)
-    """steps for which a neuron sits out after a spike (section 6)"""
-    grid: int = bounded(40, 2, 100)
-    """values of β, and of θ, in the sweep of section 7"""
+    long_steps: int = bounded(1000, 200, 50_000)
+    """time steps of a run that is measured and not drawn"""
 
     @property
-    def length(self) -> int:
-        """Steps of a measured run: long_steps, or more if more are to be drawn."""
-        return max(self.num_steps, self.long_steps)
+    def rheobase(self) -> float:
+        """The strongest steady current that never makes the neuron fire: equation (3)."""
+        return self.threshold * (1 - self.beta)
+
+    @property
+    def tau(self) -> float:
+        """The membrane time constant τ in steps: equation (4) solved for τ."""
+        return -1 / math.log(self.beta)
+
+    @property
+    def measured_steps(self) -> int:
+        """Length of a measured run: ``long_steps``, or more where the membrane is very slow."""
+        return max(self.long_steps, self.num_steps, math.ceil(10 * self.tau))
 
 
-SMOKE = {"long_steps": 200, "neurons": 4, "grid": 6}
-FULL = {"long_steps": 5000, "neurons": 256, "grid": 60}
+SMOKE = {"long_steps": 200}
+FULL = {"long_steps": 20_000}
 
 
-# The equations as code: U[t+1] from U[t], I[t+1], S[t], β and θ. snnTorch computes the first three, not the guesses.
-RULES: dict[str, Callable[[Tensor, Tensor, Tensor, Tensor, Tensor], Tensor]] = {
-    "subtract": lambda mem, cur, spk, beta, theta: beta * mem + cur - spk * theta,  # equation (4)
-    "zero": lambda mem, cur, spk, beta, theta: (
-        beta * ((1 - spk) * mem) + cur
-    ),  # old U cleared: U lands on I
-    "none": lambda mem, cur, spk, beta, theta: beta * mem + cur,  # a spike costs nothing
-    LEAK_LATER: lambda mem, cur, spk, beta, theta: beta * (mem - spk * theta) + cur,
-    LAND_ON_0: lambda mem, cur, spk, beta, theta: (1 - spk) * (beta * mem + cur),
-}
+def spikes(count: float) -> str:
+    """1 spike, 2 spikes."""
+    return f"{count:.0f} spike" if count == 1 else f"{count:.0f} spikes"
 
 
-def lif(
-    cur: Tensor, beta: float | Tensor, theta: float | Tensor, rule: str = "subtract"
-) -> tuple[Tensor, ...]:
-    """A LIF neuron by hand: input current ``cur (T, B)`` → ``spk_rec, mem_rec``, each ``(T, B)``."""
-    beta, theta = torch.as_tensor(beta).to(cur), torch.as_tensor(theta).to(cur)
-    mem, spk, records = (
-        torch.zeros_like(cur[0]),
-        torch.zeros_like(cur[0]),
-        [],
-    )  # at rest, no spike to pay for
+@section
+def section_steady_current(cfg: Config, run: Run) -> None:
+    """1  What does a neuron do with a steady current?
+
+    A current I is switched on and stays on. Until the first spike, equation (1) reads U ← β·U + I.
+    The leak takes a fixed share of U, so it takes more the higher U has climbed. U comes to rest
+    where the leak takes just what the current brings:
+
+        U = β·U + I          so          U = I/(1 − β)          the steady state             (3)
+
+    The neuron fires only if this value lies above θ. The current that just fails to get there is
+    called the *rheobase*: θ·(1 − β), a tenth of the threshold when β is 0.9.
+
+    Three copies of one neuron get 0.8, 1.2 and 3 times the rheobase. The first loop is the one that
+    every snnTorch program has. The second is the same neuron written out by hand.
+    """
+    strengths = (0.8, 1.2, 3.0)  # in rheobases
+    currents = cfg.rheobase * torch.tensor(strengths)
+    weak, middle, strong = currents.tolist()
+    answers = ("none of them", "the strongest", "the two strongest", "all three, in time")
+    run.predict(
+        "which_fire",
+        f"Three neurons have β = {cfg.beta:g} and θ = {cfg.threshold:g}. A steady current of "
+        f"{weak:.3g}, {middle:.3g} or {strong:.3g} flows into each. Which of them ever fire?",
+        answers,
+    )
+    cur = torch.zeros(cfg.num_steps, 3)  # (T, B): T time steps, B neurons side by side
+    cur[cfg.num_steps // 10 :] = currents
+
+    # By snnTorch: one call of the neuron for each time step.
+    lif = snn.Leaky(beta=cfg.beta, threshold=cfg.threshold)
+    mem = torch.zeros(3)  # every neuron starts at rest
+    spk_list, mem_list = [], []
     for cur_t in cur:  # (B,)
-        mem = RULES[rule](mem, cur_t, spk, beta, theta)  # U[t+1] from U[t], I[t+1], S[t]
-        spk = (mem > theta).to(cur.dtype)  # S[t+1]
-        records.append((spk, mem))
-    return tuple(torch.stack(record) for record in zip(*records, strict=True))
+        spk, mem = lif(cur_t, mem)
+        spk_list.append(spk)
+        mem_list.append(mem)
+    spk_rec = torch.stack(spk_list)  # (T, B), 1 where a neuron fires
+    mem_rec = torch.stack(mem_list)  # (T, B)
+
+    # By hand: the two equations, line by line.
+    mem = torch.zeros(3)
+    spk = torch.zeros(3)
+    spk_list, mem_list = [], []
+    for cur_t in cur:
+        # U[t+1] = β·U[t] + I[t+1] − S[t]·θ
+        mem = cfg.beta * mem + cur_t - spk * cfg.threshold
+        # S[t+1] = 1 if U[t+1] > θ else 0
+        spk = (mem > cfg.threshold).float()
+        spk_list.append(spk)
+        mem_list.append(mem)
+    spk_by_hand = torch.stack(spk_list)
+    mem_by_hand = torch.stack(mem_list)
+
+    fires = int(spk_rec.any(0).sum())
+    title = f"Current in, spikes out: {fires} of 3 neurons fire"
+    rows = {"height_ratios": (1, 2.4, 0.4), "sharex": True, "sharey": "row"}
+    fig, axes = plots.figure(3, 3, (11, 5.4), title, **rows)
+    for i, strength in enumerate(strengths):
+        top, centre, bottom = axes[:, i]
+        top.set_title(f"{strength:g} × rheobase: {spikes(spk_rec[:, i].sum())}")
+        top.plot(cur[:, i], color=plots.GREEN)
+        plots.membrane(centre, mem_rec[:, i], None, cfg.threshold, name="U, snn.Leaky")
+        centre.plot(mem_by_hand[:, i], ".", color=plots.BLACK, markersize=3, label="U, by hand")
+        plots.raster(bottom, spk_rec[:, i : i + 1])
+        bottom.set_xlabel(STEP)
+        bottom.set_yticks([])
+    axes[0, 0].set_ylabel("current I\n(per step)")
+    axes[1, 0].set_ylabel(f"potential U (θ = {cfg.threshold:g})")
+    axes[2, 0].set_ylabel("spikes S")
+    axes[1, 0].legend(loc="lower right")
+    run.figure(
+        fig, "1_steady_current", look="how U climbs, where it stops, what a spike does to it"
+    )
+
+    steady = mem_rec[-1, 0].item() / cfg.threshold
+    above = int((currents / (1 - cfg.beta) > cfg.threshold).sum())
+    differ = int((spk_rec != spk_by_hand).sum())
+    run.claim("settled", "0.8 × rheobase: where U ends", steady, "θ")
+    run.claim("spikes_middle", "1.2 × rheobase: spikes", spk_rec[:, 1].sum().item(), "")
+    run.claim("spikes_strong", "3 × rheobase: spikes", spk_rec[:, 2].sum().item(), "")
+    run.outcome("which_fire", answers[fires])
+    run.finding(
+        f"{fires} of 3 neurons fire, and {above} of the 3 steady states I/(1−β) lie above θ. One step's "
+        "current may be far below θ: the neuron adds it up. "
+        f"By hand and by snn.Leaky, the spikes differ at {differ} of {cur.numel()} steps."
+    )
 
 
-def leaky(
-    cur: Tensor, beta: float | Tensor, theta: float | Tensor, **options: Any
-) -> tuple[Tensor, ...]:
-    """The same loop around ``snn.Leaky``: one call a step, the membrane handed back in each time."""
-    neuron = snn.Leaky(beta=beta, threshold=theta, **options).to(cur.device)
-    mem, records = torch.zeros_like(cur[0]), []
-    with torch.no_grad():  # nothing is learnt in this lesson
-        for cur_t in cur:
-            spk, mem = neuron(cur_t, mem)
-            records.append((spk, mem))
-    return tuple(torch.stack(record) for record in zip(*records, strict=True))
+def simulate(
+    cur: Tensor, beta: float, threshold: float, reset: str = "subtract"
+) -> tuple[Tensor, Tensor]:
+    """The first loop of section 1 as a function: ``cur (T, B)`` → ``spk_rec, mem_rec (T, B)``."""
+    lif = snn.Leaky(beta=beta, threshold=threshold, reset_mechanism=reset)
+    mem = torch.zeros_like(cur[0])
+    spk_rec, mem_rec = [], []
+    for cur_t in cur:
+        spk, mem = lif(cur_t, mem)
+        spk_rec.append(spk)
+        mem_rec.append(mem)
+    return torch.stack(spk_rec), torch.stack(mem_rec)
+
+
+def passive_membrane(cur: Tensor, beta: float | Tensor) -> Tensor:
+    """Leak and integrate, never fire: ``cur (T, B)`` → potential ``(T, B)``."""
+    mem = torch.zeros_like(cur[0])
+    mem_rec = []
+    for cur_t in cur:
+        # U[t+1] = β·U[t] + I[t+1]
+        mem = beta * mem + cur_t
+        mem_rec.append(mem)
+    return torch.stack(mem_rec)
+
+
+@section
+def section_membrane(cfg: Config, run: Run) -> None:
+    """2  What is β, and where does it come from?
+
+    The wall of a cell is a thin insulator between two salt solutions: a capacitor C. It is pierced
+    by ion channels, tiny pores. Those that are always open let charge leak: a resistor R. A current
+    into the cell either charges C or escapes through R:
+
+        I ──►──┬─────┬── U           I = C·dU/dt + U/R
+               R     C
+               └──┬──┘               τ·dU/dt = −U + R·I          with  τ = R·C
+                rest
+
+    This is the *passive* membrane. It is linear: twice the current gives twice the potential. And it
+    forgets, with the time constant τ, about 10 to 20 ms in the cortex. The *active* part of a real
+    neuron is a second kind of channel, which opens when U rises. Sodium ions rush in and drive U
+    up further, then potassium ions flow out and bring it down: a spike, over within 1 or 2 ms.
+    Hodgkin and Huxley describe it with four differential equations, solved in steps of about
+    0.01 ms. But all spikes of a neuron look alike. So LIF keeps the passive membrane and replaces
+    the active part by two rules, threshold and reset. The shape of the spike is lost, its time kept.
+
+    A program needs time steps Δt. While I is constant, the equation has an exact solution:
+
+        U(t + Δt) = β·U(t) + (1 − β)·R·I          β = exp(−Δt/τ)                             (4)
+
+    snnTorch leaves the factor (1 − β)·R to the weights, which are learnt anyway; what remains is
+    equation (1) without spikes. So β describes the cell and your clock together: τ = 10 ms in
+    steps of 1 ms is β = 0.90. More open channels mean a smaller R, a smaller τ and a smaller β; half the time step
+    means √β. β = 1 never forgets, β = 0 has no memory at all. Forward Euler, the usual first guess,
+    keeps 1 − Δt/τ instead of exp(−Δt/τ).
+    """
+    run.predict(
+        "memory",
+        f"A membrane with β = {cfg.beta:g} gets one input and then nothing. After how many steps is "
+        "just over a third of it left (37 %, that is 1/e)?",
+        unit="steps",
+    )
+    # One input of 1 to three membranes.
+    betas = torch.tensor([0.5, cfg.beta, 0.99])
+    pulse = torch.zeros(cfg.measured_steps, 3)  # (T, B)
+    pulse[0] = 1.0
+    left = passive_membrane(pulse, betas)  # (T, B), the share of the input that is left
+    forgotten = left < 1 / math.e
+    memory = forgotten.float().argmax(0).tolist()  # the first such step
+
+    # One steady current and twice that, with and without the active part.
+    steady = cfg.rheobase * torch.tensor([1.2, 2.4]).expand(cfg.measured_steps, 2)
+    passive = passive_membrane(steady, cfg.beta)
+    spk_rec, active = simulate(steady, cfg.beta, cfg.threshold)
+    passive_ratio = (passive[-1, 1] / passive[-1, 0]).item()
+    active_ratio = (spk_rec[:, 1].sum() / spk_rec[:, 0].sum()).item()
+
+    # A current with R·I = 1 is switched on. Time in units of τ, steps of half a τ.
+    dt = 0.5
+    time = dt * np.arange(11)
+    solution = 1 - np.exp(-time)
+    exact = np.zeros(11)
+    euler = np.zeros(11)
+    for k in range(10):
+        exact[k + 1] = math.exp(-dt) * exact[k] + (1 - math.exp(-dt)) * 1
+        euler[k + 1] = (1 - dt) * euler[k] + dt * 1
+    euler_error = np.abs(euler - solution).max()
+
+    share = left[memory[1], 1].item()
+    title = f"β = {cfg.beta:g}: {100 * share:.0f} % of an input is left after {memory[1]} steps"
+    fig, (ax, bx, cx) = plots.figure(1, 3, (12, 3.8), title, width_ratios=(1.2, 1.2, 1))
+    traces = {}
+    for i, beta in enumerate(betas.tolist()):
+        traces[f"β = {beta:.3g}: {memory[i]} steps to 37 %"] = left[: cfg.num_steps, i]
+    plots.curves(ax, range(cfg.num_steps), traces, markers=False)
+    ax.axhline(1 / math.e, color="grey", linestyle=":", linewidth=1)
+    plots.label(ax, STEP, "share of the input left", "One input, and what is left of it")
+    shown = slice(0, cfg.num_steps)
+    bx.plot(passive[shown, 1], color=plots.SKY, linestyle="--", label="passive")
+    plots.membrane(bx, active[shown, 1], spk_rec[shown, 1], cfg.threshold, name="with spikes")
+    bx.set_ylim(top=3.5 * cfg.threshold)
+    bx.legend(loc="upper right", ncols=2)
+    head = f"Current × 2: passive U × {passive_ratio:.1f}, spikes × {active_ratio:.1f}"
+    plots.label(bx, STEP, f"potential U (θ = {cfg.threshold:g})", head)
+    cx.plot(time, solution, color="0.6", linewidth=4, label="solution")
+    cx.plot(time, exact, "o", color=plots.BLUE, label="exp(−Δt/τ)")
+    cx.plot(time, euler, "s--", color=plots.RED, markersize=5, label="Euler, 1 − Δt/τ")
+    cx.legend(loc="lower right")
+    plots.label(
+        cx, "time (τ)", "potential U (R·I)", f"Δt = τ/2: Euler is {100 * euler_error:.0f} % off"
+    )
+    run.figure(fig, "2_membrane", look="the dotted line at 37 %; the dashed line beside the saw")
+
+    run.claim("memory", "one input falls below 37 % after", memory[1], "steps")
+    run.claim("passive_ratio", "twice the current: passive U grows", passive_ratio, "times")
+    run.claim("active_ratio", "twice the current: spikes grow", active_ratio, "times")
+    run.claim("euler_error", "Euler, Δt = τ/2: largest error", euler_error)
+    run.finding(
+        f"β = {cfg.beta:g} is a memory of about {memory[1]} steps (τ = {cfg.tau:.1f} ms). "
+        f"The passive membrane is linear: twice the current, {passive_ratio:.1f} times the "
+        f"potential. The neuron with a threshold gives {active_ratio:.1f} times the spikes."
+    )
+
+
+@section
+def section_resets(cfg: Config, run: Run) -> None:
+    """3  What does a spike leave behind?
+
+    When U crosses θ the neuron fires, and U has to pay for it, or it would fire at every step from
+    then on. snnTorch offers three rules, as reset_mechanism=…:
+
+        "subtract"    U[t+1] = β·U[t] + I[t+1] − S[t]·θ            keeps what lay above θ
+        "zero"        U[t+1] = β·U[t]·(1 − S[t]) + I[t+1]          forgets all of U
+        "none"        U[t+1] = β·U[t] + I[t+1]                     a spike costs nothing
+
+    Note the S[t]. A spike is paid for one step later, so the U that comes back together with a spike
+    still stands above θ. And by the time θ is taken off, U has leaked once more. Right after a spike
+    U is therefore β·U + I − θ with "subtract", and I, not 0, with "zero". Subtract is the lower of
+    the two as long as U < θ/β: with a weak input it fires a little more slowly than zero.
+
+    What each is good for: "subtract" lets the number of spikes follow the amount of input, which
+    lesson 16 needs to turn a trained ReLU network into a spiking one. "zero" lets no input, however
+    large, cause more than one spike, and makes every interval start afresh. "none" is for output
+    neurons whose potential is read and not their spikes (lesson 09).
+    """
+    run.predict(
+        "kick_subtract",
+        f"A neuron with β = {cfg.beta:g} and reset by subtraction gets a single input of 3·θ, then "
+        "nothing. How many spikes come out?",
+        unit="spikes",
+    )
+    steady = torch.full((cfg.num_steps, 1), 3 * cfg.rheobase)  # (T, B = 1)
+    kick = torch.zeros(cfg.measured_steps, 1)
+    kick[min(10, cfg.num_steps - 1)] = 3 * cfg.threshold
+    kick_spikes = {}
+    title = "Three ways to pay for a spike, two kinds of input"
+    fig, axes = plots.figure(3, 2, (11, 6.4), title, sharex=True, sharey="row")
+    for row, reset in enumerate(RESETS):
+        for ax, cur, name in zip(axes[row], (steady, kick), ("steady", "single"), strict=True):
+            spk_rec, mem_rec = simulate(cur, cfg.beta, cfg.threshold, reset)  # (T, 1) each
+            mem, spk = mem_rec[: cfg.num_steps, 0], spk_rec[: cfg.num_steps, 0]
+            plots.membrane(ax, mem, spk, cfg.threshold)
+            ax.set_title(f"{reset}, {name} input: {spikes(spk_rec.sum())}")
+            if cur is kick:
+                kick_spikes[reset] = int(spk_rec.sum())
+        axes[row, 0].set_ylabel(f"potential U (θ = {cfg.threshold:g})")
+    axes[2, 0].set_xlabel(STEP)
+    axes[2, 1].set_xlabel(STEP)
+    axes[2, 1].legend(loc="center right")
+    run.figure(fig, "3_resets", look="the potential right after each spike")
+
+    # Without a leak (β = 1), all input is either still in U or was paid out in spikes of θ each.
+    noise = 0.8 * cfg.threshold * torch.rand(cfg.long_steps, 1, generator=run.generator())
+    kept = {}
+    for reset in ("subtract", "zero"):
+        spk_rec, mem_rec = simulate(noise, 1.0, cfg.threshold, reset)
+        paid = cfg.threshold * spk_rec[:-1].sum()  # the spike of the last step is not yet paid for
+        kept[reset] = ((paid + mem_rec[-1].sum()) / noise.sum()).item()
+
+    for reset in RESETS:
+        run.claim(f"kick_{reset}", f"{reset}: spikes for one 3·θ", kick_spikes[reset], "")
+    run.claim(
+        "kept_subtract", "subtract: input accounted for", kept["subtract"], "1", "0.999..1.001"
+    )
+    run.claim("kept_zero", "zero: input accounted for", kept["zero"])
+    run.finding(
+        f"One input of 3·θ becomes {spikes(kick_spikes['subtract'])} with subtract, "
+        f"{spikes(kick_spikes['zero'])} with zero, {spikes(kick_spikes['none'])} with none. Without a "
+        f"leak, subtract accounts for {100 * kept['subtract']:.0f} % of its input and zero for "
+        f"{100 * kept['zero']:.0f} %: zero throws away what stands above θ."
+    )
+
+
+def period(cur: np.ndarray | float, beta: float, threshold: float) -> np.ndarray:
+    """Equation (5): steps between spikes under a steady current; infinite up to the rheobase."""
+    share = np.minimum(threshold * (1 - beta) / np.asarray(cur), 1.0)
+    with np.errstate(divide="ignore"):  # ln 0 = −∞ is right: the neuron never fires
+        x = np.log(1 - share) / np.log(beta)
+    return np.floor(x) + 1
+
+
+def intervals(spk: Tensor) -> np.ndarray:
+    """Steps from each spike of one neuron ``spk (T,)`` to the next."""
+    times = torch.nonzero(spk)[:, 0]
+    return times.diff().numpy()
+
+
+@section
+def section_fi_curve(cfg: Config, run: Run) -> None:
+    """4  How fast does a neuron fire?
+
+    The answer is worked out in three lines. Take the reset to zero, and count n steps after a spike:
+
+        U after n steps                  I·(1 − βⁿ)/(1 − β)            a geometric sum
+        lies above θ as soon as          βⁿ < 1 − θ·(1 − β)/I
+        which the first whole n does     above x = ln(1 − θ·(1 − β)/I) / ln β                (5)
+
+    So the neuron fires every ⌊x⌋ + 1 steps (⌊x⌋: rounded down). Below the rheobase there is no such
+    n. Firing rate against current is called the f–I curve, and it is the activation function of a
+    spiking neuron: silent up to the rheobase, like a ReLU with a bias, then rising.
+
+    The rate is measured with snn.Leaky at 80 steady currents, for both resets. Zero can only have
+    whole periods, so its rate climbs in stairs. Subtract carries its surplus over into the next
+    interval, so its average can be anything in between. The other two panels draw (5) for other
+    neurons. A smaller β raises the rheobase, since more leaks away; a higher θ stretches the curve.
+    """
+    twice = 2 * cfg.rheobase
+    run.predict(
+        "period_zero",
+        f"β = {cfg.beta:g}, θ = {cfg.threshold:g}, reset to zero, and twice the rheobase: "
+        f"I = {twice:.3g}. How many steps lie between two spikes?",
+        unit="steps",
+    )
+    cur = np.linspace(0.4 * cfg.rheobase, 1.2 * cfg.threshold, 80)
+    drive = torch.tensor(cur, dtype=torch.float32).expand(cfg.measured_steps, -1)  # (T, B = 80)
+    spikes_zero = simulate(drive, cfg.beta, cfg.threshold, "zero")[0].sum(0).numpy()
+    spikes_subtract = simulate(drive, cfg.beta, cfg.threshold, "subtract")[0].sum(0).numpy()
+    predicted = np.floor(cfg.measured_steps / period(cur, cfg.beta, cfg.threshold))
+    agree = int((spikes_zero == predicted).sum())
+
+    at_twice = torch.full((cfg.measured_steps, 1), twice)
+    spk_zero, _ = simulate(at_twice, cfg.beta, cfg.threshold, "zero")
+    spk_subtract, _ = simulate(at_twice, cfg.beta, cfg.threshold, "subtract")
+    period_zero = intervals(spk_zero[:, 0]).mean().item()
+    period_subtract = intervals(spk_subtract[:, 0]).mean().item()
+
+    title = f"The closed form gives the number of spikes for {agree} of 80 currents"
+    fig, (ax, bx, cx) = plots.figure(1, 3, (12, 3.8), title, sharey=True)
+    fine = np.linspace(0.01 * cfg.threshold, 1.2 * cfg.threshold, 2000)
+    rate = 1 / period(fine, cfg.beta, cfg.threshold)
+    ax.plot(fine, rate, color="0.6", linewidth=3, label="closed form")
+    ax.plot(cur, spikes_zero / cfg.measured_steps, "o", markersize=3.5, label="zero")
+    ax.plot(cur, spikes_subtract / cfg.measured_steps, "^", markersize=3.5, label="subtract")
+    for beta, dash in zip((0.5, 0.9, 0.99), plots.DASHES, strict=False):
+        bx.plot(fine, 1 / period(fine, beta, cfg.threshold), linestyle=dash, label=f"β = {beta:g}")
+    for factor, dash in zip((0.5, 1, 2), plots.DASHES, strict=False):
+        theta = factor * cfg.threshold
+        cx.plot(fine, 1 / period(fine, cfg.beta, theta), linestyle=dash, label=f"θ = {theta:g}")
+    plots.label(ax, "steady current I (per step)", "spikes per step", f"β = {cfg.beta:g}: measured")
+    plots.label(
+        bx, "steady current I (per step)", "", f"Other leaks, θ = {cfg.threshold:g}: closed form"
+    )
+    plots.label(
+        cx, "steady current I (per step)", "", f"Other thresholds, β = {cfg.beta:g}: closed form"
+    )
+    for panel in (ax, bx, cx):
+        panel.legend(loc="upper left")
+    run.figure(fig, "4_fi_curve", look="the stairs of zero, and where each curve leaves the axis")
+
+    run.claim("fi_agree", "currents that (5) gets right", agree / 80, "1", ">= 0.95", n=80)
+    run.claim("period_zero", "2 × rheobase, zero: interval", period_zero, "steps")
+    run.claim("period_subtract", "2 × rheobase, subtract: interval", period_subtract, "steps")
+    run.finding(
+        f"The activation function of a spiking neuron can be written down: silent up to "
+        f"I = {cfg.rheobase:.3g}, then ⌊x⌋ + 1 steps from spike to spike, right for {agree} of 80 "
+        f"currents. At twice the rheobase a spike comes every {period_zero:.4g} steps with zero, and "
+        f"every {period_subtract:.4g} on average with subtract."
+    )
+
+
+@section
+def section_varying_currents(cfg: Config, run: Run) -> None:
+    """5  What does a neuron make of a current that changes?
+
+    Written out, equation (1) without spikes is a weighted sum over the past:
+
+        U[t] = I[t] + β·I[t−1] + β²·I[t−2] + …  =  Σ βᵏ·I[t−k]                               (6)
+
+    It is the sum that SGD with momentum β keeps of its gradients. Such a sum smooths its input and
+    lags behind it by about τ. Below, one neuron gets a step, a ramp, a sine and a noise.
+
+    The noise has a mean of 0.75 rheobases. On its own, this mean carries U to 0.75·θ and no further.
+    Neurons in the cortex are thought to work like this most of the time: inputs that raise U and
+    inputs that lower it nearly cancel, and spikes come when chance tips the balance.
+    """
+    never = "never: the mean is what counts"
+    sometimes = "now and then, at uneven intervals"
+    often = "at every second step or more"
+    run.predict(
+        "noise_fires",
+        "A steady current of 0.75 rheobases never fires the neuron. Noise is added to it, as much "
+        "upwards as downwards. How often does the neuron fire now?",
+        (never, sometimes, often),
+    )
+    steps = cfg.measured_steps
+    t = torch.arange(steps)
+    on = (t >= cfg.num_steps // 5) & (t < 3 * cfg.num_steps // 4)
+    # A sum with weights βᵏ multiplies the variance of white noise by Σ β²ᵏ = 1/(1 − β²).
+    # The noise is scaled such that, without spikes, U scatters by θ/4 around its mean.
+    scale = 0.25 * cfg.threshold * math.sqrt(1 - cfg.beta**2)
+    noise = scale * torch.randn(steps, generator=run.generator())
+    mean = torch.full((steps,), 0.75 * cfg.rheobase)
+    currents = {
+        "step": 2 * cfg.rheobase * on,
+        "ramp": 3 * cfg.rheobase * t / cfg.num_steps,
+        "sine": 1.2 * cfg.rheobase * (1 + torch.sin(2 * math.pi * t / 40)),
+        "noise": mean + noise,
+        "mean": mean,
+    }
+    cur = torch.stack(list(currents.values()), dim=1)  # (T, B = 5)
+    spk_rec, mem_rec = simulate(cur, cfg.beta, cfg.threshold)
+    first_on_ramp = int(spk_rec[:, 1].argmax())  # the first 1 in the column
+    ramp_current = currents["ramp"][first_on_ramp].item() / cfg.rheobase
+    noise_spikes = int(spk_rec[:, 3].sum())
+    mean_spikes = int(spk_rec[:, 4].sum())
+
+    title = (
+        f"{spikes(noise_spikes)} from noise in {steps:,} steps, {mean_spikes} from its mean alone"
+    )
+    rows = {"height_ratios": (1, 1.7), "sharex": True, "sharey": "row"}
+    fig, axes = plots.figure(2, 4, (13, 5), title, **rows)
+    drawn = slice(0, cfg.num_steps)
+    for i, name in enumerate(("step", "ramp", "sine", "noise")):
+        top, bottom = axes[:, i]
+        top.set_title(f"{name}: {spikes(spk_rec[drawn, i].sum())}")
+        top.plot(cur[drawn, i], color=plots.GREEN)
+        top.axhline(cfg.rheobase, color="grey", linestyle=":", label="rheobase")
+        plots.membrane(bottom, mem_rec[drawn, i], spk_rec[drawn, i], cfg.threshold)
+        bottom.set_xlabel(STEP)
+    axes[0, 0].set_ylabel("current I (per step)")
+    axes[1, 0].set_ylabel(f"potential U (θ = {cfg.threshold:g})")
+    axes[1, 0].set_ylim(bottom=-0.6 * cfg.threshold)
+    axes[0, 0].legend(loc="upper right")
+    axes[1, 1].legend(loc="lower left", ncols=3, fontsize=8, columnspacing=1, handlelength=1.2)
+    run.figure(fig, "5_varying_currents", look="how long after its current each spike comes")
+
+    run.claim("ramp_current", "ramp: current at the first spike", ramp_current, "rheobases")
+    run.claim("noise_spikes", f"noise: spikes in {steps:,} steps", noise_spikes, "")
+    run.claim("mean_spikes", "its mean alone: spikes", mean_spikes, "")
+    outcome = never
+    if noise_spikes > 0:
+        outcome = sometimes if noise_spikes < 0.4 * steps else often
+    run.outcome("noise_fires", outcome)
+    run.finding(
+        f"The noise draws {spikes(noise_spikes)} in {steps:,} steps, its mean alone {mean_spikes}. On "
+        f"the ramp, the current has reached {ramp_current:.2f} rheobases when the first spike comes: "
+        "U lags behind its input."
+    )
 
 
 def adaptive_lif(
     cur: Tensor,
     beta: float,
-    theta: float,
-    *,
-    refractory: int = 0,
-    restart: float = 0.0,
-    jump: float = 0.0,
-    decay: float = 0.0,
-) -> tuple[Tensor, ...]:
-    """LIF with two memories that outlive a spike: a refractory clock and a slow outward current w.
+    threshold: float,
+    refractory: Tensor,
+    restart: Tensor,
+    jump: Tensor,
+    decay: float,
+) -> tuple[Tensor, Tensor, Tensor]:
+    """Equation (7): LIF with a refractory period and a slow current w.
 
-        U[t+1] = β·U[t] + I[t+1] − w[t+1]          w[t+1] = ρ·w[t] + b·S[t]
+    Args:
+        cur: input current ``(T, B)``.
+        refractory: steps for which a neuron is held after a spike, ``(B,)``.
+        restart: the potential at which it is held, and from which it goes on, ``(B,)``.
+        jump: b, what a spike adds to w, ``(B,)``.
+        decay: ρ, the share of w that is left after one step.
 
-    A spike sets U to ``restart``, holds it there for ``refractory`` steps, and adds b (``jump``) to w, which
-    keeps the share ρ (``decay``) of itself a step. With everything at 0 this is ``snn.Leaky`` reset to zero.
-    Returns ``spk_rec, mem_rec, w_rec``, each ``(T, B)``.
+    Returns:
+        ``spk_rec, mem_rec, w_rec``, each ``(T, B)``. With zeros for ``refractory``, ``restart`` and
+        ``jump`` this is snn.Leaky with reset to zero.
     """
-    mem, spk, w, wait = (torch.zeros_like(cur[0]) for _ in range(4))
-    records = []
+    mem = torch.zeros_like(cur[0])
+    spk = torch.zeros_like(cur[0])
+    w = torch.zeros_like(cur[0])
+    wait = torch.zeros_like(cur[0])  # steps that are left of the refractory period
+    spk_rec, mem_rec, w_rec = [], [], []
     for cur_t in cur:
-        wait = torch.where(spk > 0, refractory, wait - 1)  # steps still to sit out
+        # w[t+1] = ρ·w[t] + b·S[t]
         w = decay * w + jump * spk
+        # A spike sets U and starts the clock.
         mem = torch.where(spk > 0, restart, mem)
+        wait = torch.where(spk > 0, refractory, wait - 1)
+        # U[t+1] = β·U[t] + I[t+1] − w[t+1], unless the neuron is held
         mem = torch.where(wait > 0, mem, beta * mem + cur_t - w)
-        spk = ((mem > theta) & (wait <= 0)).to(cur.dtype)
-        records.append((spk, mem, w))
-    return tuple(torch.stack(record) for record in zip(*records, strict=True))
+        spk = ((mem > threshold) & (wait <= 0)).float()
+        spk_rec.append(spk)
+        mem_rec.append(mem)
+        w_rec.append(w)
+    return torch.stack(spk_rec), torch.stack(mem_rec), torch.stack(w_rec)
 
 
-def period(cur: Any, beta: Any, theta: Any) -> np.ndarray:
-    """Equation (5): steps between spikes under constant current, as a real number; infinite below the rheobase."""
-    share = np.minimum(theta * (1 - beta) / cur, 1.0)
-    with np.errstate(divide="ignore"):
-        return np.log1p(-share) / np.log(beta)
+@section
+def section_limits(cfg: Config, run: Run) -> None:
+    """6  What can this neuron not do?
 
+    For 1 or 2 ms after a spike a real neuron cannot fire again: its *refractory period*. LIF can be
+    given one. U is held for r steps after each spike, which makes every interval r steps longer.
 
-def intervals(spk: Tensor) -> np.ndarray:
-    """Steps from each spike of one neuron ``spk (T,)`` to the next."""
-    return np.diff(np.nonzero(spk.numpy())[0])
+    Something else is out of its reach. Under a steady current most real neurons *adapt*: their
+    intervals grow. Others *burst*: they fire groups of spikes, with pauses in between. LIF can do
+    neither, whatever β and θ are. A reset to zero wipes out the only number it has, so every interval
+    starts from the same state and must be like the one before. (With subtract, intervals may
+    differ by one step, as in 7, 8, 7, 7, 8, but without a trend.) What is missing is a second
+    variable that outlives the spike. In a cell this may be a slow current w of potassium ions:
 
+        U[t+1] = β·U[t] + I[t+1] − w[t+1]          w[t+1] = ρ·w[t] + b·S[t]                  (7)
 
-def uneven(isi: np.ndarray) -> tuple[float, float]:
-    """Intervals last/first and longest/shortest: 1 and 1 for a clock; 0 and 0 with fewer than two intervals."""
-    return (float(isi[-1] / isi[0]), float(isi.max() / isi.min())) if len(isi) > 1 else (0.0, 0.0)
+    Each spike adds b to w, which works against the input and fades with ρ, here ten times as slowly
+    as U does with β. This is adaptation. A burst needs one thing more: a reset *above* θ, as if
+    another current pushed U up again after each spike. Then one spike leads straight to the next, and
+    to the next, until w has grown so much that it drags U below θ. A pause follows, in which w fades.
+    Below, four neurons get the same current, twice the rheobase.
 
-
-def experiment_discretise() -> dict[str, Any]:
-    """1. Forward Euler, the obvious way to step (1), against β = exp(−Δt/τ), judged by the exact solution over 20 τ."""
-    ratios = np.array([0.01, 0.02, 0.05, 0.1, 0.2, 0.5, 1.0, 1.5, 1.9, 2.1, 2.5])  # Δt/τ
-    error: dict[str, list[float]] = {"Euler": [], "exact": []}
-    for r in ratios.tolist():
-        t = np.arange(round(20 / r) + 1) * r  # in units of τ
-        for name, keep in (("Euler", 1 - r), ("exact", np.exp(-r))):
-            mem = np.zeros_like(t)
-            for k in range(1, len(t)):
-                mem[k] = (
-                    keep * mem[k - 1] + (1 - keep) * 1.0
-                )  # equation (2); a current R·I = 1 is switched on
-            error[name].append(float(np.abs(mem - (1 - np.exp(-t))).max()))
-    order = np.polyfit(np.log(ratios[:4]), np.log(error["Euler"][:4]), 1)[
-        0
-    ]  # 1: half the step, half the error
-    return {"ratios": ratios, "error": error, "order": float(order)}
-
-
-def experiment_passive(cfg: Config) -> dict[str, Any]:
-    """2. Below θ: the climb to I/(1−β), and superposition. With spikes, superposition is gone. Errors in units of θ."""
-    steps = int(np.ceil(np.log(1e-7) / np.log(cfg.beta)))  # until β^t < 1e-7: settled
-    cur = torch.tensor([0.2, 0.4, 0.6, 0.8, 0.95]) * cfg.threshold * (1 - cfg.beta)
-    _, mem = leaky(cur.expand(steps, 5), cfg.beta, cfg.threshold)  # (T, 5)
-    steady = cur.double() / (1 - cfg.beta)
-    closed = steady * (1 - cfg.beta ** torch.arange(1, steps + 1, dtype=torch.float64)[:, None])
-    r = {
-        "mem": mem,
-        "steady": steady,
-        "tau": -1 / np.log(cfg.beta),
-        "steady_error": ((mem[-1] - steady).abs().max() / cfg.threshold).item(),
-        "climb_error": ((mem - closed).abs().max() / cfg.threshold).item(),
-    }
-    drive = (
-        torch.rand(cfg.length, 2, generator=torch.Generator().manual_seed(cfg.seed))
-        * 0.45
-        * cur[-1]
-        / 0.95
-    )
-    for name, (a, b) in (
-        ("passive_error", drive.unbind(1)),
-        ("active_error", (5 * drive).unbind(1)),
-    ):
-        alone_a, alone_b, together = leaky(torch.stack([a, b, a + b], 1), cfg.beta, cfg.threshold)[
-            1
-        ].unbind(1)
-        r[name] = ((alone_a + alone_b - together).abs().max() / cfg.threshold).item()
-    return r
-
-
-def plot_membrane(euler: dict[str, Any], passive: dict[str, Any], cfg: Config) -> Figure:
-    limit = next(
-        x for x, e in zip(euler["ratios"], euler["error"]["Euler"], strict=True) if e > 0.05
-    )
-    title = f"Euler is off by more than 5 % from Δt = {limit:g} τ and explodes beyond 2 τ; β = exp(−Δt/τ) is exact"
-    fig, (ax, bx) = plots.figure(1, 2, (11, 4.2), title)
-    plots.curves(
-        ax,
-        euler["ratios"],
-        {
-            "Euler: keep 1 − Δt/τ": euler["error"]["Euler"],
-            "exact: keep exp(−Δt/τ)": np.maximum(euler["error"]["exact"], 1e-16),
-        },
-    )
-    ax.set(xscale="log", yscale="log", xlim=(0.008, 4))
-    plots.label(
-        ax,
-        "step length Δt/τ",
-        "largest error of U (R·I)",
-        "A current is switched on: error by step length",
-    )
-    mem = torch.cat([torch.zeros(1, 5), passive["mem"]])[
-        : min(cfg.num_steps, int(6 * passive["tau"])) + 1
-    ]
-    for i, level in enumerate(passive["steady"].tolist()):
-        bx.plot(mem[:, i], color=plots.COLOURS[i])
-        bx.axhline(level, color=plots.COLOURS[i], linestyle=":", linewidth=1)
-    bx.axvline(
-        passive["tau"],
-        color="grey",
-        linewidth=0.8,
-        label=f"τ = {passive['tau']:.1f} steps: 63 % of the way",
-    )
-    bx.axhline(cfg.threshold, color=plots.RED, linestyle="--", linewidth=1, label="threshold θ")
-    bx.set_ylim(0, 1.4 * cfg.threshold)
-    bx.legend(loc="upper right")
-    plots.label(bx, "step", "potential U", "Five steady currents; dotted: I/(1−β)")
-    return fig
-
-
-def experiment_by_hand(cfg: Config, device: torch.device) -> dict[str, Any]:
-    """3. Noise into snn.Leaky and into each of the five rules: at how many of the T·B steps do their spikes differ?"""
-    noise = torch.rand(cfg.length, cfg.neurons, generator=torch.Generator().manual_seed(cfg.seed))
-    cur = ((1.4 * noise - 0.5) * cfg.threshold).to(
-        device
-    )  # (T, B), −0.5 θ to 0.9 θ: inhibition as well
-    ours = {rule: lif(cur, cfg.beta, cfg.threshold, rule) for rule in RULES}
-    theirs = {reset: leaky(cur, cfg.beta, cfg.threshold, reset_mechanism=reset) for reset in RESETS}
-    for reset in RESETS[:2]:  # reset_delay=False pays for a spike within its own step
-        theirs[f"{reset} at once"] = leaky(
-            cur, cfg.beta, cfg.threshold, reset_mechanism=reset, reset_delay=False
-        )
-    pairs = [
-        *zip(RESETS, RESETS, strict=True),
-        (LEAK_LATER, "subtract"),
-        (LAND_ON_0, "zero"),
-        (LEAK_LATER, "subtract at once"),
-        ("zero", "zero at once"),
-    ]
-    return {
-        "differ": {(a, b): int((ours[a][0] != theirs[b][0]).sum()) for a, b in pairs},
-        "n": cur.numel(),
-        "ours": {k: mem[:, 0].cpu() for k, (_, mem) in ours.items()},
-        "theirs": {k: mem[:, 0].cpu() for k, (_, mem) in theirs.items()},
-    }
-
-
-def plot_by_hand(r: dict[str, Any], cfg: Config) -> Figure:
-    same = sum(r["differ"][reset, reset] for reset in RESETS)
-    wrong = [
-        100 * r["differ"][pair] / r["n"] for pair in ((LEAK_LATER, "subtract"), (LAND_ON_0, "zero"))
-    ]
-    title = (
-        f"By hand and snn.Leaky: {same} spikes differ. "
-        f"The two guesses are wrong at {wrong[0]:.0f} % and {wrong[1]:.0f} % of steps"
-    )
-    fig, axes = plots.figure(3, 1, (10.5, 7), title, sharex=True)
-    shown = slice(0, min(cfg.num_steps, 60))
-    for ax, reset, guess in zip(axes, RESETS, (LEAK_LATER, LAND_ON_0, None), strict=True):
-        ax.plot(r["theirs"][reset][shown], color=plots.SKY, linewidth=4, label="snn.Leaky")
-        ax.plot(r["ours"][reset][shown], ".", color=plots.BLACK, markersize=6, label="by hand")
-        if guess:
-            ax.plot(r["ours"][guess][shown], "--", color=plots.RED, linewidth=1.2, label=guess)
-        ax.axhline(cfg.threshold, color="grey", linestyle=":", linewidth=1.3, label="threshold θ")
-        ax.legend(loc="upper left", bbox_to_anchor=(1, 1))
-        plots.label(ax, "step" if reset == "none" else "", "potential U", f"reset: {reset}")
-    return fig
-
-
-def experiment_resets(cfg: Config) -> dict[str, Any]:
-    """4. What a spike leaves behind, and where the charge goes.
-
-    snnTorch's own description of "zero" says that U becomes 0; it becomes I. ``reset_delay=False`` resets U within
-    the step of the spike, so U does return as 0, and θ leaks (https://github.com/jeshraghian/snntorch/issues/341).
+    More: Neuronal Dynamics, chapter 6, https://neuronaldynamics.epfl.ch/online/Ch6.html. Equation (7)
+    is a small form of Mihalaş and Niebur 2009, https://doi.org/10.1162/neco.2008.12-07-680.
     """
-    beta, theta = cfg.beta, cfg.threshold
-    kick, weak, rows = 1.3 * theta, 0.2 * theta, []  # one spike, then a weak input
-    for reset, delay, formula, value in (
-        ("subtract", True, "βU + I − θ", beta * kick + weak - theta),
-        ("zero", True, "I", weak),
-        ("none", True, "βU + I", beta * kick + weak),
-        ("subtract", False, "β(U − θ) + I", beta * (kick - theta) + weak),
-        ("zero", False, "I", weak),
-    ):
-        _, mem = leaky(
-            torch.tensor([[kick], [weak]]), beta, theta, reset_mechanism=reset, reset_delay=delay
-        )
-        rows.append((reset, str(delay), mem[0].item(), formula, value, mem[1].item()))
-    # Without a leak (β = 1) every bit of input must still be in U, or have been paid out in spikes of θ each.
-    cur = torch.rand(cfg.length, 1, generator=torch.Generator().manual_seed(cfg.seed)) * 0.8 * theta
-    spk, mem = zip(
-        *(leaky(cur, 1.0, theta, reset_mechanism=reset) for reset in RESETS), strict=True
+    steps = max(cfg.measured_steps, math.ceil(25 * cfg.tau))  # a pause between bursts takes 11 τ
+    grow, shrink, same = "they grow", "they shrink", "they are all equal"
+    run.predict(
+        "lif_intervals",
+        f"A LIF neuron with reset to zero gets a steady current for {steps:,} steps. How do "
+        "the intervals between its spikes change?",
+        (grow, shrink, same),
     )
-    charge = {
-        reset: (
-            (theta * s[:-1].sum() + m[-1]) / cur.sum()
-        ).item()  # the last spike is not yet paid for
-        for reset, s, m in zip(RESETS, spk, mem, strict=True)
-    }
-    return {
-        "rows": rows,
-        "error": max(abs(row[4] - row[5]) for row in rows) / theta,
-        "charge": charge,
-        "input": cur.cumsum(0)[:, 0] / theta,
-        "count": [s.cumsum(0)[:, 0] for s in spk],
-    }
-
-
-def plot_resets(r: dict[str, Any], cfg: Config) -> Figure:
-    title = "Input accounted for: " + ", ".join(
-        f"{reset} {100 * x:.0f} %" for reset, x in r["charge"].items()
+    # One value each for LIF, LIF with a refractory period, the adapting and the bursting neuron.
+    refractory = torch.tensor([0.0, 5.0, 0.0, 2.0])  # steps
+    jump = cfg.rheobase * torch.tensor([0.0, 0.0, 0.2, 0.45])  # b
+    high = (cfg.threshold + 0.35 * cfg.rheobase) / cfg.beta  # above θ, even after one more leak
+    restart = torch.tensor([0.0, 0.0, 0.0, high])
+    cur = torch.full((steps, 4), 2 * cfg.rheobase)  # (T, B = 4)
+    decay = cfg.beta**0.1  # ten times the time constant of U
+    spk_rec, mem_rec, w_rec = adaptive_lif(
+        cur, cfg.beta, cfg.threshold, refractory, restart, jump, decay
     )
-    fig, ax = plots.figure(1, 1, (8, 4), title)
-    ax.plot(
-        r["input"][: cfg.num_steps],
-        color=plots.BLACK,
-        linewidth=5,
-        alpha=0.25,
-        label="input so far, ΣI/θ",
-    )
-    for i, (reset, count) in enumerate(zip(RESETS, r["count"], strict=True)):
-        ax.plot(
-            count[: cfg.num_steps],
-            color=plots.COLOURS[i],
-            linestyle=plots.DASHES[i],
-            label=f"spikes, {reset}",
-        )
-    ax.set_ylim(top=2 * max(1.0, float(r["input"][: cfg.num_steps][-1])))
-    ax.legend(loc="upper left")
-    plots.label(ax, "step", "count", "Without a leak, spikes should add up to the input")
-    return fig
+    lif, late, adapting, bursting = [intervals(spk) for spk in spk_rec.unbind(1)]
+    lif_uneven = lif.max() / lif.min()
+    slower = adapting[-1] / adapting[0]
+    pause = bursting.max() / bursting.min()
 
-
-def experiment_fi(cfg: Config) -> dict[str, Any]:
-    """5. Firing rate under constant current, measured with snn.Leaky, against equation (5)."""
-    cur = np.r_[
-        np.linspace(0.1, 0.99, 8), np.geomspace(1.005, 1.2 / (1 - cfg.beta), 80)
-    ]  # rheobases
-    amps = cur * cfg.threshold * (1 - cfg.beta)
-    drive = torch.tensor(amps, dtype=torch.float32).expand(
-        cfg.length, -1
-    )  # (T, B): one neuron a current
-    rate = {}
-    for reset in RESETS[:2]:
-        spk, _ = leaky(drive, cfg.beta, cfg.threshold, reset_mechanism=reset)
-        rate[reset] = np.array(
-            [1 / isi.mean() if len(isi := intervals(s)) else 0.0 for s in spk.unbind(1)]
-        )
-    predicted, fires = period(amps, cfg.beta, cfg.threshold), rate["zero"] > 0
-    off = (
-        1 / rate["zero"][fires] - predicted[fires]
-    )  # 0 to 1: a spike has to wait for the next whole step
-    return {
-        "cur": cur,
-        "predicted": predicted,
-        "rate": rate,
-        "fires": fires,
-        "silent": float((~fires[:8]).mean()),
-        "worst": float(np.abs(off).max(initial=0)),
-        "n": len(off),
-    }
-
-
-def experiment_refractory(cfg: Config) -> dict[str, Any]:
-    """6. Sitting out r steps after a spike adds r to every period: no input can drive the rate above 1/(r+1)."""
-    cur = np.geomspace(1.05, 3 / (1 - cfg.beta), 40)  # rheobases
-    amps = cur * cfg.threshold * (1 - cfg.beta)
-    drive = torch.tensor(amps, dtype=torch.float32).expand(cfg.length, -1)
-    r: dict[str, Any] = {"cur": cur, "rate": {}, "predicted": {}, "off": []}
-    for wait in (0, cfg.refractory, 3 * cfg.refractory):
-        spk, _, _ = adaptive_lif(drive, cfg.beta, cfg.threshold, refractory=wait)
-        isi = np.array([x.mean() if len(x := intervals(s)) else np.inf for s in spk.unbind(1)])
-        predicted = wait + np.maximum(1, period(amps, cfg.beta, cfg.threshold))
-        r["off"] += np.abs(isi - predicted)[np.isfinite(isi)].tolist()
-        r["rate"][wait], r["predicted"][wait] = 1 / isi, 1 / predicted
-    return r | {"ceiling": float(r["rate"][cfg.refractory][-1])}
-
-
-def plot_fi(fi: dict[str, Any], refractory: dict[str, Any], cfg: Config) -> Figure:
     title = (
-        f"{fi['n']} periods at most {fi['worst']:.2f} steps from the closed form; {cfg.refractory} refractory "
-        f"steps cap the rate at {refractory['ceiling']:.3f} spikes a step"
+        f"Last interval / first, adapting: {slower:.1f}. Longest / shortest, bursting: {pause:.0f}"
     )
-    fig, (ax, bx) = plots.figure(1, 2, (11, 4.2), title)
-    ax.plot(
-        fi["cur"],
-        np.minimum(1, 1 / fi["predicted"]),
-        color=plots.BLACK,
-        lw=4,
-        alpha=0.25,
-        label="min(1, 1/x)",
+    fig, axes = plots.stack(5, title, STEP, height=1.5)
+    heads = (
+        ("LIF, reset to zero", lif),
+        ("LIF, refractory for 5 steps", late),
+        ("slow current w", adapting),
+        ("slow current w, reset above θ, refractory for 2 steps", bursting),
     )
-    ax.plot(
-        fi["cur"], fi["rate"]["zero"], "o", color=plots.BLUE, markersize=3.5, label="reset to zero"
-    )
-    ax.plot(
-        fi["cur"],
-        fi["rate"]["subtract"],
-        "s",
-        color=plots.RED,
-        ms=3.5,
-        mfc="none",
-        label="reset by subtraction",
-    )
-    ax.axvline(1, color="grey", linestyle=":", linewidth=1.3, label="rheobase θ(1−β)")
-    ax.legend(loc="upper left")
-    plots.label(ax, "input current I (rheobases)", "rate (spikes per step)", "The f–I curve")
-    for i, (wait, rate) in enumerate(refractory["rate"].items()):
-        bx.plot(
-            refractory["cur"],
-            refractory["predicted"][wait],
-            color=plots.COLOURS[i],
-            alpha=0.3,
-            linewidth=4,
-        )
-        bx.plot(
-            refractory["cur"],
-            rate,
-            plots.MARKERS[i],
-            color=plots.COLOURS[i],
-            ms=3.5,
-            label=f"{wait} steps",
-        )
-    bx.set(xscale="log", yscale="log")
-    bx.legend(title="refractory for")
-    plots.label(
-        bx,
-        "input current I (rheobases)",
-        "",
-        "With a refractory period r; lines: 1 / (r + closed form)",
-    )
-    return fig
-
-
-def experiment_sweep(cfg: Config) -> dict[str, Any]:
-    """7. All pairs of β and θ under one current, as one layer of neurons: beta and threshold may be tensors."""
-    current = 0.15
-    betas, thetas = 1 - np.geomspace(0.5, 0.01, cfg.grid), np.geomspace(0.1, 10, cfg.grid)
-    beta, theta = (x.ravel() for x in np.meshgrid(betas, thetas, indexing="ij"))
-    spk, _ = leaky(
-        torch.full((cfg.long_steps, len(beta)), current),
-        torch.tensor(beta, dtype=torch.float32),
-        torch.tensor(theta, dtype=torch.float32),
-        reset_mechanism="zero",
-    )  # (T, grid²)
-    agree = spk.any(0).numpy() == (period(current, beta, theta) < cfg.long_steps)
-    spread = [uneven(isi)[1] for s in spk.unbind(1) if len(isi := intervals(s)) > 1]
-    return {
-        "betas": betas,
-        "thetas": thetas,
-        "rate": spk.mean(0).numpy().reshape(cfg.grid, cfg.grid),
-        "current": current,
-        "agree": float(agree.mean()),
-        "n": len(agree),
-        "spread": max(spread, default=0.0),
-        "spread_n": len(spread),
+    drawn = slice(0, 3 * cfg.num_steps)
+    for i, (head, isi) in enumerate(heads):
+        first = ", ".join(str(n) for n in isi[:9])
+        axes[i].set_title(f"{head}: intervals {first}, …")
+        plots.membrane(axes[i], mem_rec[drawn, i], spk_rec[drawn, i], cfg.threshold)
+        axes[i].set_ylabel(f"U (θ = {cfg.threshold:g})")
+    traces = {
+        "adapting": w_rec[drawn, 2] / cfg.rheobase,
+        "bursting": w_rec[drawn, 3] / cfg.rheobase,
     }
+    plots.curves(axes[4], range(len(traces["adapting"])), traces, markers=False)
+    axes[4].axhline(1, color="grey", linestyle=":")
+    axes[4].set_title("the slow current w; above the dotted line, I − w is less than the rheobase")
+    axes[4].set_ylabel("w (rheobases)")
+    run.figure(fig, "6_limits", look="what w does while the intervals grow, and during a pause")
 
-
-def plot_sweep(r: dict[str, Any]) -> Figure:
-    title = f"Equation (5) foretells which neurons fire: right for {100 * r['agree']:.1f} % of {r['n']:,} neurons"
-    fig, ax = plots.figure(1, 1, (8.5, 4.4), title)
-    memory, rate = 1 / (1 - r["betas"]), np.where(r["rate"] > 0, r["rate"], np.nan)
-    mesh = ax.pcolormesh(memory, r["thetas"], np.log10(rate).T, shading="nearest", vmin=-3, vmax=0)
-    ax.plot(memory, r["current"] * memory, color=plots.RED, linewidth=2.5, label="θ = I/(1−β)")
-    ax.set(xscale="log", yscale="log")
-    ax.legend(loc="upper left")
-    fig.colorbar(mesh, ax=ax, label="log₁₀ of spikes per step (white: silent)")
-    plots.label(
-        ax, "memory 1/(1−β) (steps)", "threshold θ", f"Firing rate, I = {r['current']:g} for all"
+    run.claim("lif_uneven", "LIF: longest / shortest interval", lif_uneven, "", "== 1", n=len(lif))
+    run.claim("late", "LIF, refractory 5 steps: interval", late.mean(), "steps")
+    run.claim("slower", "with w: last interval / first", slower, "")
+    run.claim("pause", "bursting: longest / shortest", pause, "")
+    if lif_uneven == 1:
+        run.outcome("lif_intervals", same)
+    else:
+        run.outcome("lif_intervals", grow if lif[-1] > lif[0] else shrink)
+    span = f"all of {lif.max()}" if lif_uneven == 1 else f"of {lif.min()} to {lif.max()}"
+    run.finding(
+        f"LIF repeats itself: {len(lif)} intervals, {span} steps. With a slow current added, the last "
+        f"interval is {slower:.1f} times the first. With a reset above θ as well, it bursts: the "
+        f"longest interval is {pause:.0f} times the shortest.",
+        main=True,
+        claim="lif_uneven",
     )
-    return fig
-
-
-def experiment_currents(cfg: Config) -> dict[str, Any]:
-    """8. Four currents, in rheobases. The noise has a mean that alone would never make the neuron fire."""
-    t, cycle, rheobase = torch.arange(cfg.length), 40, cfg.threshold * (1 - cfg.beta)
-    phase = (t % cfg.num_steps) / cfg.num_steps  # step and ramp start anew with every drawn window
-    noise = torch.randn(cfg.length, generator=torch.Generator().manual_seed(cfg.seed))
-    noise *= (
-        0.25 * cfg.threshold * np.sqrt(1 - cfg.beta**2) / rheobase
-    )  # the leak averages: spread of U is θ/4
-    cur = {
-        "step": 2.0 * ((phase >= 0.15) & (phase < 0.75)),
-        "ramp": 3.0 * phase,
-        "sine": 1.2 + 1.2 * torch.sin(2 * torch.pi * t / cycle),
-        "noise": 0.75 + noise,
-        "its mean": torch.full((cfg.length,), 0.75),
-    }
-    spk, mem = leaky(
-        torch.stack(list(cur.values()), 1) * rheobase, cfg.beta, cfg.threshold
-    )  # (T, 5)
-    angle = 2 * np.pi * np.nonzero(spk[:, 2].numpy())[0] / cycle
-    return {
-        "cur": cur,
-        "spk": spk,
-        "mem": mem,
-        "spikes": dict(zip(cur, spk.sum(0).int().tolist(), strict=True)),
-        "locking": float(abs(np.exp(1j * angle).mean())) if len(angle) else 0.0,
-    }
-
-
-def plot_currents(r: dict[str, Any], cfg: Config) -> Figure:
-    title = (
-        f"Noise draws {r['spikes']['noise']} spikes in {cfg.length:,} steps, its mean alone "
-        f"{r['spikes']['its mean']}; locking to the sine's phase {r['locking']:.2f}"
-    )
-    fig, axes = plots.figure(
-        2, 4, (14, 5.2), title, sharex=True, sharey="row", height_ratios=(1, 1.7)
-    )
-    for i, name in enumerate(("step", "ramp", "sine", "noise")):
-        top, ax = axes[:, i]
-        top.plot(r["cur"][name][: cfg.num_steps], color=plots.GREEN, linewidth=1.3)
-        top.axhline(1, color="grey", linestyle=":", linewidth=1.3)
-        spk = r["spk"][: cfg.num_steps, i]
-        plots.label(top, "", "" if i else "I (rheobases)", f"{name}: {int(spk.sum())} spikes")
-        plots.membrane(ax, r["mem"][: cfg.num_steps, i], spk, cfg.threshold)
-        plots.label(ax, "step", "" if i else "potential U")
-    axes[1, 3].legend(loc="lower right", ncols=3, fontsize=7)
-    axes[1, 0].set_ylim(-0.55 * cfg.threshold, 1.55 * cfg.threshold)
-    return fig
-
-
-def experiment_limits(cfg: Config) -> dict[str, Any]:
-    """9. One current, four neurons: LIF; with a slow current w; with an afterpotential as well; with that alone.
-
-    The idea of Mihalaş & Niebur 2009, https://doi.org/10.1162/neco.2008.12-07-680, in a small form.
-    """
-    rheobase = cfg.threshold * (1 - cfg.beta)
-    high = (cfg.threshold + 0.35 * rheobase) / cfg.beta  # one more leak, and U is still above θ
-    decay = cfg.beta**0.1  # w forgets ten times as slowly as U
-    kinds = {
-        "LIF": {},
-        "adapting": {"jump": 0.2 * rheobase, "decay": decay},
-        "bursting without w": {"restart": high},
-        "bursting": {"jump": 0.45 * rheobase, "decay": decay, "restart": high},
-    }
-    r = {}
-    for name, extra in kinds.items():
-        steps = max(
-            cfg.length, int(-25 / np.log(cfg.beta))
-        )  # at least 25 τ: a pause between bursts takes 11
-        cur = torch.full((steps, 1), 2 * rheobase)
-        spk, mem, w = (
-            x[:, 0] for x in adaptive_lif(cur, cfg.beta, cfg.threshold, refractory=2, **extra)
-        )
-        isi = intervals(spk)
-        r[name] = {"spk": spk, "mem": mem, "w": w / rheobase, "isi": isi, "uneven": uneven(isi)}
-    return r
-
-
-def plot_limits(r: dict[str, Any], cfg: Config) -> Figure:
-    title = (
-        f"One current. Last/first interval: LIF {r['LIF']['uneven'][0]:.1f}, with a slow current "
-        f"{r['adapting']['uneven'][0]:.1f}. Longest/shortest in bursts: {r['bursting']['uneven'][1]:.0f}"
-    )
-    fig, axes = plots.figure(3, 1, (11, 7), title, sharex=True)
-    for ax, name in zip(axes, ("LIF", "adapting", "bursting"), strict=True):
-        plots.membrane(
-            ax, r[name]["mem"][: cfg.num_steps], r[name]["spk"][: cfg.num_steps], cfg.threshold
-        )
-        ax.plot(
-            r[name]["w"][: cfg.num_steps] * cfg.threshold / 3,
-            color=plots.ORANGE,
-            label="w (3 rheobases = θ)",
-        )
-        ax.set_ylim(-0.15 * cfg.threshold, 1.6 * cfg.threshold)
-        first = ", ".join(str(isi) for isi in r[name]["isi"][:12])
-        plots.label(
-            ax, "step" if name == "bursting" else "", "potential U", f"{name}: intervals {first}, …"
-        )
-    axes[0].legend(loc="upper right", ncols=4)
-    return fig
 
 
 def main(cfg: Config, run: Run) -> None:
-    run.print("1  from the differential equation to steps, 2  the passive membrane below threshold")
-    r, passive = experiment_discretise(), experiment_passive(cfg)
-    run.figure(plot_membrane(r, passive, cfg), "1_2_membrane")
-    run.claim("euler_order", "Euler: power of Δt/τ in its error", r["order"], "", "0.95..1.05", n=4)
-    run.claim(
-        "euler_diverges",
-        "Euler at Δt = 2.5 τ: error within 20 τ",
-        r["error"]["Euler"][-1],
-        "R·I",
-        ">= 10",
-    )
-    run.claim(
-        "beta_exact",
-        "exact β: largest error at any Δt/τ",
-        max(r["error"]["exact"]),
-        "R·I",
-        "<= 1e-12",
-        n=11,
-    )
-    run.claim(
-        "steady_state", "steady state against I/(1−β)", passive["steady_error"], "θ", "<= 1e-5", n=5
-    )
-    run.claim(
-        "climb", "the way there against I(1−β^t)/(1−β)", passive["climb_error"], "θ", "<= 1e-5", n=5
-    )
-    run.claim(
-        "superposition",
-        "U(a) + U(b) − U(a+b), passive",
-        passive["passive_error"],
-        "θ",
-        "<= 1e-5",
-        n=cfg.length,
-    )
-    run.claim(
-        "superposition_lost",
-        "the same with spikes",
-        passive["active_error"],
-        "θ",
-        ">= 0.5",
-        n=cfg.length,
-    )
-    run.print("3  by hand, beside snn.Leaky")
-    run.figure(plot_by_hand(r := experiment_by_hand(cfg, run.device), cfg), "3_by_hand")
-    for (a, b), differ in r["differ"].items():
-        id = (
-            {LEAK_LATER: "leak_later", LAND_ON_0: "land_on_0"}.get(a, a)
-            + "_against_"
-            + b.replace(" ", "_")
-        )
-        target = None if (a, b) in ((LEAK_LATER, "subtract"), (LAND_ON_0, "zero")) else "== 0"
-        text = f"by hand “{a}” against snn.Leaky “{b}”: spikes differ"
-        run.claim(id, text, differ / r["n"], "1", target, n=r["n"])
-    run.print("4  subtract, zero, none")
-    run.figure(plot_resets(r := experiment_resets(cfg), cfg), "4_resets")
-    columns = ("reset", "reset_delay", "U with the spike", "next U: formula", "value", "snn.Leaky")
-    run.table("snn.Leaky gets a kick of 1.3 θ, then 0.2 θ", columns, r["rows"])
-    run.claim(
-        "reset_formulas", "the five formulas against snn.Leaky", r["error"], "θ", "<= 1e-6", n=5
-    )
-    for reset, target in zip(RESETS, ("0.9999..1.0001", "<= 0.95", ">= 1.05"), strict=True):
-        run.claim(
-            f"charge_{reset}",
-            f"{reset}: input accounted for",
-            r["charge"][reset],
-            "1",
-            target,
-            n=cfg.length,
-        )
-    run.print("5  the f–I curve, 6  the refractory period")
-    r, refractory = experiment_fi(cfg), experiment_refractory(cfg)
-    run.figure(plot_fi(r, refractory, cfg), "5_6_fi_curve")
-    run.claim("fi_period", "period against (5), worst", r["worst"], "steps", "<= 1", n=r["n"])
-    run.claim(
-        "fi_silent", "currents below the rheobase without a spike", r["silent"], "1", "== 1", n=8
-    )
-    off, ceiling = refractory["off"], refractory["ceiling"] * (cfg.refractory + 1)
-    run.claim("refractory", "period against r + (5), worst", max(off), "steps", "<= 1", n=len(off))
-    run.claim("ceiling", "highest rate · (r + 1)", ceiling, "", "0.999..1.001")
-    run.print("7  sweeps of β and θ")
-    run.figure(plot_sweep(sweep := experiment_sweep(cfg)), "7_sweeps")
-    run.claim(
-        "sweep", "firing or silence as (5) foretells", sweep["agree"], "1", ">= 0.99", n=sweep["n"]
-    )
-    run.print("8  step, ramp, sine and noise")
-    run.figure(plot_currents(r := experiment_currents(cfg), cfg), "8_currents")
-    run.claim(
-        "noise_mean",
-        "a constant 0.75 rheobases",
-        r["spikes"]["its mean"],
-        "spikes",
-        "== 0",
-        n=cfg.length,
-    )
-    run.claim("noise", "noise of that mean", r["spikes"]["noise"], "spikes", ">= 1", n=cfg.length)
-    run.claim(
-        "locking",
-        "sine: spikes locked to its phase, 0 to 1",
-        r["locking"],
-        "",
-        ">= 0.5",
-        n=r["spikes"]["sine"],
-    )
-    run.print("9  where LIF fails")
-    run.figure(plot_limits(r := experiment_limits(cfg), cfg), "9_limits")
-    for name, which, target in (
-        ("LIF", 0, "== 1"),
-        ("adapting", 0, ">= 1.5"),
-        ("bursting", 1, ">= 5"),
-        ("bursting without w", 1, "== 1"),
-    ):
-        text = f"{name}: {('last/first', 'longest/shortest')[which]} interval"
-        run.claim(
-            "uneven_" + name.replace(" ", "_"),
-            text,
-            r[name]["uneven"][which],
-            "",
-            target,
-            n=len(r[name]["isi"]),
-        )
-    run.claim(
-        "uneven_sweep",
-        "section 7, worst: longest/shortest",
-        sweep["spread"],
-        "",
-        "== 1",
-        n=sweep["spread_n"],
-    )
+    section_steady_current(cfg, run)
+    section_membrane(cfg, run)
+    section_resets(cfg, run)
+    section_fi_curve(cfg, run)
+    section_varying_currents(cfg, run)
+    section_limits(cfg, run)
 
 
 if __name__ == "__main__":

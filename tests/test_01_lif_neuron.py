@@ -1,216 +1,455 @@
-"""Lesson 01: the recurrence against snn.Leaky, the closed forms, and the numbers that its quiz asks for."""
+"""Lesson 01: the recurrence and the closed forms against oracles, and every number it publishes.
+
+The oracle is ``neuron``, a LIF neuron in plain Python numbers with an ``if`` for each rule. It shares no
+line with the lesson, nor with snnTorch.
+"""
 
 from __future__ import annotations
 
+import math
+from fractions import Fraction
+from pathlib import Path
+from types import SimpleNamespace
+
+from common.lesson import start
+from common.run import Run
+
+import matplotlib.pyplot as plt
 import numpy as np
 import pytest
-import snntorch as snn
 import torch
-from helpers import load_script
+from helpers import load_script, run_section
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
 lesson = load_script("01_lif_neuron")
-BETA, THETA = st.floats(0.0, 1.0, width=32), st.floats(0.125, 8.0, width=32)
+SETTINGS = {"smoke": False}
+SLOWER = {"smoke": False, "beta": 0.8, "threshold": 2.0, "num_steps": 70, "long_steps": 300}
 
 
-def currents(seed: int, steps: int = 60, size: int = 5) -> torch.Tensor:
-    return torch.rand(steps, size, generator=torch.Generator().manual_seed(seed)) * 2 - 0.5
+def neuron(cur, beta, theta, reset="subtract"):
+    """Spike times and potentials under the currents ``cur``, in whatever numbers these are."""
+    mem, fired, times, potentials = 0, False, [], []
+    for t, cur_t in enumerate(cur):
+        if fired and reset == "zero":
+            mem = 0
+        mem = beta * mem + cur_t
+        if fired and reset == "subtract":
+            mem -= theta
+        fired = mem > theta
+        if fired:
+            times.append(t)
+        potentials.append(mem)
+    return times, potentials
+
+
+def exact(cfg) -> tuple[Fraction, Fraction, Fraction]:
+    """β, θ and the rheobase as fractions, so that no rounding decides over a spike."""
+    beta = Fraction(str(cfg.beta))
+    theta = Fraction(str(cfg.threshold))
+    return beta, theta, theta * (1 - beta)
+
+
+def gaps(times) -> list[int]:
+    return [b - a for a, b in zip(times, times[1:], strict=False)]
+
+
+@pytest.fixture
+def seen(monkeypatch: pytest.MonkeyPatch):
+    """What sections draw and what they answer: headlines, panel titles, lines, outcomes."""
+    seen = SimpleNamespace(headline="", titles=[], lines={}, outcomes={})
+
+    def figure(self, fig, name, look=""):
+        assert look, "every figure says what to look at"
+        fig.canvas.draw()  # whatever cannot be drawn fails here
+        seen.headline = fig.get_suptitle()
+        seen.titles = [ax.get_title(loc="left") for ax in fig.axes]
+        for i, ax in enumerate(fig.axes):
+            for line in ax.get_lines():
+                seen.lines[i, line.get_label()] = np.asarray(line.get_xydata(), dtype=float)
+        plt.close(fig)
+        return Path(name)
+
+    def outcome(self, id, measured):
+        seen.outcomes[id] = measured
+
+    monkeypatch.setattr(Run, "figure", figure)
+    monkeypatch.setattr(Run, "outcome", outcome)
+    return seen
+
+
+# -------------------------------------------------------------------- oracles
 
 
 @settings(max_examples=60, deadline=None)
-@given(BETA, THETA, st.sampled_from(lesson.RESETS), st.integers(0, 2**31 - 1), st.floats(0.1, 10.0))
-def test_by_hand_is_leaky(beta: float, theta: float, reset: str, seed: int, scale: float) -> None:
-    """Any β, θ, reset and current: the same spikes and the very same membrane."""
-    cur = currents(seed) * scale
-    ours, theirs = (
-        lesson.lif(cur, beta, theta, reset),
-        lesson.leaky(cur, beta, theta, reset_mechanism=reset),
-    )
-    assert torch.equal(ours[0], theirs[0]) and torch.equal(ours[1], theirs[1])
-
-
-@settings(max_examples=40, deadline=None)
-@given(BETA, THETA, st.integers(0, 2**31 - 1))
-def test_reset_at_once(beta: float, theta: float, seed: int) -> None:
-    """Zero: the same spikes with either reset_delay. Subtract: the 'leak later' guess, while no input exceeds θ."""
-    cur = currents(seed).clamp(max=1.0) * 0.9 * theta
-    zero = lesson.leaky(cur, beta, theta, reset_mechanism="zero", reset_delay=False)[0]
-    assert torch.equal(zero, lesson.lif(cur, beta, theta, "zero")[0])
-    spk, mem = lesson.lif(cur, beta, theta, lesson.LEAK_LATER)
-    their_spk, their_mem = lesson.leaky(cur, beta, theta, reset_delay=False)
-    clear = (
-        (mem - theta).abs() > 1e-4 * theta
-    ).all()  # a potential within rounding of θ may fall either way
-    if clear:
-        assert torch.equal(spk, their_spk)
-        assert torch.allclose(mem - spk * theta, their_mem, atol=1e-4 * theta)
-
-
-@settings(max_examples=30, deadline=None)
-@given(BETA, THETA, st.integers(0, 2**31 - 1))
-def test_adaptive_lif_with_everything_off_is_reset_to_zero(
-    beta: float, theta: float, seed: int
-) -> None:
-    spk, mem, w = lesson.adaptive_lif(currents(seed), beta, theta)
-    expected = lesson.lif(currents(seed), beta, theta, "zero")
-    assert (
-        torch.equal(spk, expected[0])
-        and torch.allclose(mem, expected[1], atol=1e-6)
-        and not w.any()
-    )
-
-
-@settings(max_examples=40, deadline=None)
-@given(st.floats(0.3, 0.99), st.floats(0.2, 5.0), st.floats(1.02, 30.0), st.integers(0, 12))
-def test_period_is_the_closed_form_rounded_up(
-    beta: float, theta: float, rheobases: float, refractory: int
-) -> None:
-    current = rheobases * theta * (1 - beta)
-    x = float(lesson.period(current, beta, theta))
-    if abs(x - round(x)) < 0.01:  # the potential meets θ within rounding: either step is right
-        return
-    period = refractory + int(np.floor(x)) + 1
-    cur = torch.full((4 * period + 2, 1), current, dtype=torch.float64)
-    isi = lesson.intervals(lesson.adaptive_lif(cur, beta, theta, refractory=refractory)[0][:, 0])
-    assert len(isi) >= 2 and (isi == period).all()
-    assert lesson.uneven(isi) == (1.0, 1.0)
-
-
-def test_period_below_the_rheobase_is_infinite() -> None:
-    assert np.isinf(lesson.period(np.array([0.05, 0.0999]), 0.9, 1.0)).all()
-
-
-@pytest.mark.parametrize(
-    ("reset", "delay", "first", "second"),
-    [
-        ("subtract", True, 1.3, 0.05),
-        ("zero", True, 1.3, 0.4),
-        ("none", True, 1.3, 1.05),
-        ("subtract", False, 0.3, 0.55),
-        ("zero", False, 0.0, 0.4),
-    ],
+@given(
+    st.floats(0.0, 1.0, width=32),
+    st.floats(0.125, 8.0, width=32),
+    st.sampled_from(lesson.RESETS),
+    st.integers(0, 2**31 - 1),
+    st.floats(0.1, 10.0),
 )
-def test_one_spike_step_by_step(reset: str, delay: bool, first: float, second: float) -> None:
-    """β = 0.5, θ = 1, input 1.3 then 0.4, worked out by hand."""
-    _, mem = lesson.leaky(
-        torch.tensor([[1.3], [0.4]]), 0.5, 1.0, reset_mechanism=reset, reset_delay=delay
-    )
-    assert mem.flatten().tolist() == pytest.approx([first, second], abs=1e-6)
+def test_leaky_is_the_equations(
+    beta: float, theta: float, reset: str, seed: int, scale: float
+) -> None:
+    """Any β, θ, reset and current: snn.Leaky computes what the docstrings of sections 1 and 3 say."""
+    generator = torch.Generator().manual_seed(seed)
+    cur = (2 * torch.rand(60, 5, generator=generator) - 0.5) * scale
+    spk_rec, mem_rec = lesson.simulate(cur, beta, theta, reset)
+    mem = torch.zeros(5)
+    spk = torch.zeros(5)
+    for t, cur_t in enumerate(cur):
+        mem = {
+            "subtract": beta * mem + cur_t - spk * theta,
+            "zero": beta * (mem * (1 - spk)) + cur_t,
+            "none": beta * mem + cur_t,
+        }[reset]
+        spk = (mem > theta).float()
+        assert torch.equal(spk, spk_rec[t])
+        assert torch.equal(mem, mem_rec[t])
 
 
-def test_numbers_of_the_quiz() -> None:
-    kick = torch.zeros(12, 1)
-    kick[0] = 3.0
-    assert [int(lesson.lif(kick, 0.8, 1.0, reset)[0].sum()) for reset in lesson.RESETS] == [2, 1, 5]
-    assert not lesson.lif(torch.full((2000, 1), 0.0999), 0.9, 1.0)[0].any()
-    assert lesson.lif(torch.full((2000, 1), 0.1001), 0.9, 1.0)[0].any()
-    for start, lower in (
-        (1.2, True),
-        (1.3, False),
-    ):  # the next U is lower with subtract while U < θ/β = 1.25
-        cur = torch.tensor([[start], [0.3]])
-        assert (
-            lesson.lif(cur, 0.8, 1.0)[1][1] < lesson.lif(cur, 0.8, 1.0, "zero")[1][1]
-        ).item() is lower
-    fi = lesson.experiment_fi(lesson.Config())
-    slower = fi["rate"]["subtract"] < fi["rate"]["zero"]
-    assert (
-        slower[fi["fires"] & (fi["cur"] < 3)].mean() > 0.2
-    )  # at the foot of the curves subtract lags behind
+@pytest.mark.parametrize("reset", lesson.RESETS)
+def test_leaky_is_the_neuron_in_plain_numbers(reset: str) -> None:
+    """200 steps in quarters: exact in float32, so potentials agree to the last digit."""
+    cur = torch.randint(-1, 5, (200,), generator=torch.Generator().manual_seed(3)) / 4
+    times, potentials = neuron(cur[:20].tolist(), 0.5, 1.0, reset)
+    spk_rec, mem_rec = lesson.simulate(cur[:20, None], 0.5, 1.0, reset)
+    assert torch.nonzero(spk_rec[:, 0])[:, 0].tolist() == times and len(times) > 1
+    assert mem_rec[:, 0].tolist() == potentials
 
 
-def test_discretisation() -> None:
-    r = lesson.experiment_discretise()
-    # first order: the worst error of forward Euler is Δt/(2τ)·e⁻¹, reached at t = τ
-    assert r["error"]["Euler"][0] == pytest.approx(0.01 / 2 / np.e, rel=0.02)
-    assert (
-        0.95 <= r["order"] <= 1.05
-        and r["error"]["Euler"][-1] > 10
-        and max(r["error"]["exact"]) < 1e-12
-    )
+@settings(max_examples=40, deadline=None)
+@given(st.floats(0.3, 0.99), st.floats(0.2, 5.0), st.floats(1.02, 30.0))
+def test_period_is_what_a_neuron_does(beta: float, theta: float, rheobases: float) -> None:
+    cur = rheobases * theta * (1 - beta)
+    x = math.log(1 - min(theta * (1 - beta) / cur, 1)) / math.log(beta)
+    if abs(x - round(x)) < 1e-6:  # the potential meets θ within rounding: either step is right
+        return
+    period = float(lesson.period(cur, beta, theta))
+    times, _ = neuron([cur] * int(4 * period + 2), beta, theta, "zero")
+    assert set(gaps(times)) == {period} and times[0] == period - 1
+
+
+def test_period_up_to_the_rheobase_is_infinite() -> None:
+    assert np.isinf(lesson.period(np.array([0.05, 0.0999]), 0.9, 1.0)).all()
+    assert lesson.period(0.1001, 0.9, 1.0) < 100
+
+
+@pytest.mark.parametrize("beta", [0.05, 0.5, 0.9, 0.999])
+def test_beta_and_tau(beta: float) -> None:
+    """After τ steps 1/e is left, whatever β is; half the step is √β."""
+    tau = lesson.Config(beta=beta).tau
+    assert beta**tau == pytest.approx(1 / math.e)
+    assert math.exp(-0.5 / tau) == pytest.approx(math.sqrt(beta))
+
+
+def test_with_subtract_intervals_differ_by_one_step_at_most() -> None:
+    """Section 6 says so in brackets; here for 60 currents, and that there is no trend."""
+    for rheobases in np.geomspace(1.02, 9.7, 60):
+        times, _ = neuron([0.1 * rheobases] * 2000, 0.9, 1.0)
+        isi = np.array(gaps(times)[3:])  # after a short start
+        assert isi.max() - isi.min() <= 1
+        half = len(isi) // 2
+        assert abs(isi[:half].mean() - isi[-half:].mean()) < 0.1
+
+
+def test_rheobase_is_the_border() -> None:
+    cfg = lesson.Config(beta=0.9, threshold=2.0)
+    assert cfg.rheobase == pytest.approx(0.2)
+    cur = torch.tensor([0.999, 1.001]) * cfg.rheobase
+    spk_rec, _ = lesson.simulate(cur.expand(2000, 2), 0.9, 2.0)
+    assert spk_rec.any(0).tolist() == [False, True]
+
+
+def test_passive_membrane_is_a_weighted_sum_and_linear() -> None:
+    """Equation (6), and superposition: the membrane of a + b is the sum of the two."""
+    cur = torch.rand(40, 2, generator=torch.Generator().manual_seed(1), dtype=torch.float64)
+    mem = lesson.passive_membrane(cur, 0.8)
+    for t in (0, 7, 39):
+        weights = 0.8 ** torch.arange(t, -1, -1, dtype=torch.float64)
+        assert torch.allclose(mem[t], weights @ cur[: t + 1])
+    both = lesson.passive_membrane(cur.sum(1, keepdim=True), 0.8)
+    assert torch.allclose(both[:, 0], mem.sum(1))
 
 
 @settings(max_examples=20, deadline=None)
-@given(st.floats(0.1, 0.97), st.integers(0, 2**31 - 1))
-def test_charge_is_conserved_by_subtraction_only(theta: float, seed: int) -> None:
-    """Without leak: ΣI = θ·(spikes paid for) + U, in exact arithmetic; integers keep it exact in float32."""
+@given(st.integers(0, 2**31 - 1))
+def test_only_subtract_keeps_the_account(seed: int) -> None:
+    """Without leak: ΣI = θ·(spikes paid for) + U. Integers keep it exact in float32."""
     cur = torch.randint(0, 4, (200, 3), generator=torch.Generator().manual_seed(seed)).float()
-    spk, mem = lesson.lif(cur, 1.0, 5.0)
-    assert torch.equal(cur.sum(0), 5.0 * spk[:-1].sum(0) + mem[-1])
-    spk, mem = lesson.lif(cur, 1.0, 5.0, "zero")
-    assert (cur.sum(0) >= 5.0 * spk[:-1].sum(0) + mem[-1]).all()
+    spk_rec, mem_rec = lesson.simulate(cur, 1.0, 5.0)
+    assert torch.equal(cur.sum(0), 5.0 * spk_rec[:-1].sum(0) + mem_rec[-1])
+    spk_rec, mem_rec = lesson.simulate(cur, 1.0, 5.0, "zero")
+    assert (cur.sum(0) >= 5.0 * spk_rec[:-1].sum(0) + mem_rec[-1]).all()
 
 
-def test_refractory_holds_and_slow_current_adapts() -> None:
-    spk, mem, _ = lesson.adaptive_lif(torch.full((200, 1), 50.0), 0.9, 1.0, refractory=4)
-    assert (lesson.intervals(spk[:, 0]) == 5).all()
-    after = np.nonzero(spk[:-4, 0].numpy())[0]
-    assert all(not mem[t + 1 : t + 5].any() for t in after), "held at rest, deaf to its input"
-    r = lesson.experiment_limits(lesson.Config())
-    assert (np.diff(r["adapting"]["isi"][:6]) >= 0).all() and r["adapting"]["uneven"][0] > 1.5
-    assert r["LIF"]["uneven"] == r["bursting without w"]["uneven"] == (1.0, 1.0)
-    assert r["bursting"]["uneven"][1] > 5 and (r["bursting"]["isi"] <= 3).mean() > 0.5
+def adaptive_neuron(steps, cur, beta, theta, refractory, restart, jump, decay):
+    """Equation (7) for one neuron, with an ``if`` for each rule; returns spike times and w."""
+    mem, w, silent, fired, times, ws = 0.0, 0.0, 0, False, [], []
+    for t in range(steps):
+        w *= decay
+        if fired:
+            w += jump
+            mem = restart
+            silent = refractory
+        fired = False
+        if silent > 0:
+            silent -= 1
+        else:
+            mem = beta * mem + cur - w
+            fired = mem > theta
+        if fired:
+            times.append(t)
+        ws.append(w)
+    return times, ws
 
 
-def test_too_few_spikes_are_not_called_even() -> None:
-    assert lesson.uneven(np.array([])) == lesson.uneven(np.array([4])) == (0.0, 0.0)
-    assert lesson.uneven(np.array([2, 8, 4])) == (2.0, 4.0)
+@settings(max_examples=25, deadline=None)
+@given(st.integers(0, 6), st.floats(-0.5, 1.5), st.floats(0, 0.2), st.floats(0.5, 0.999))
+def test_adaptive_lif_is_its_equations(
+    refractory: int, restart: float, jump: float, decay: float
+) -> None:
+    cur = torch.full((150, 1), 0.25, dtype=torch.float64)
+    parameters = [torch.tensor([x], dtype=torch.float64) for x in (refractory, restart, jump)]
+    spk_rec, _, w_rec = lesson.adaptive_lif(cur, 0.9, 1.0, *parameters, decay)
+    times, ws = adaptive_neuron(150, 0.25, 0.9, 1.0, refractory, restart, jump, decay)
+    assert torch.nonzero(spk_rec[:, 0])[:, 0].tolist() == times
+    assert w_rec[:, 0].tolist() == pytest.approx(ws, abs=1e-12)
 
 
-def test_per_neuron_beta_and_threshold() -> None:
-    """A layer of different neurons is the neurons one by one."""
-    cur, beta, theta = (
-        currents(3, size=4),
-        torch.tensor([0.2, 0.5, 0.9, 0.99]),
-        torch.tensor([0.5, 1.0, 2.0, 4.0]),
+def test_adaptive_lif_with_everything_off_is_reset_to_zero() -> None:
+    cur = torch.rand(300, 4, generator=torch.Generator().manual_seed(2))
+    off = torch.zeros(4)
+    spk_rec, mem_rec, w_rec = lesson.adaptive_lif(cur, 0.9, 1.0, off, off, off, 0.5)
+    expected = lesson.simulate(cur, 0.9, 1.0, "zero")
+    assert torch.equal(spk_rec, expected[0]) and torch.allclose(mem_rec, expected[1])
+    assert not w_rec.any()
+
+
+# -------------------------------------------------------------------- the numbers of each section
+
+
+@pytest.mark.parametrize("settings_", [SETTINGS, SLOWER])
+def test_section_1(settings_, tmp_path: Path, seen) -> None:
+    run = run_section(lesson.section_steady_current, tmp_path, **settings_)
+    beta, theta, rheobase = exact(run.cfg)
+    steps = run.cfg.num_steps
+    onset = steps // 10
+    counts = []
+    for strength in (Fraction(8, 10), Fraction(12, 10), Fraction(3)):
+        cur = [0] * onset + [strength * rheobase] * (steps - onset)
+        counts.append(len(neuron(cur, beta, theta)[0]))
+    assert counts[0] == 0 < counts[1] < counts[2]
+    settled = 0.8 * (1 - run.cfg.beta ** (steps - onset))
+    assert run.value("settled") == pytest.approx(settled, rel=1e-4)
+    assert run.value("spikes_middle") == counts[1]
+    assert run.value("spikes_strong") == counts[2]
+    assert seen.outcomes == {"which_fire": "the two strongest"}
+    text = run.findings[0]["text"]
+    assert text.startswith("2 of 3 neurons fire, and 2 of the 3 steady states")
+    assert text.endswith(f"differ at 0 of {3 * steps} steps.")
+    assert seen.titles[:3] == [
+        "0.8 × rheobase: 0 spikes",
+        f"1.2 × rheobase: {counts[1]} spikes",
+        f"3 × rheobase: {counts[2]} spikes",
+    ]
+    for column in (3, 4, 5):  # U by snnTorch and by hand: the same curve, drawn twice
+        by_leaky = seen.lines[column, "U, snn.Leaky"]
+        assert by_leaky == pytest.approx(seen.lines[column, "U, by hand"])
+        assert len(by_leaky) == steps
+
+
+def test_section_1_notices_another_neuron(tmp_path: Path, seen, monkeypatch) -> None:
+    """If snnTorch changed its default reset, the page would say so."""
+    leaky = lesson.snn.Leaky
+    other = SimpleNamespace(Leaky=lambda **options: leaky(**options, reset_mechanism="zero"))
+    monkeypatch.setattr(lesson, "snn", other)
+    run = run_section(lesson.section_steady_current, tmp_path, **SETTINGS)
+    differ = int(run.findings[0]["text"].split("differ at ")[1].split()[0])
+    assert differ > 20
+
+
+@pytest.mark.parametrize("settings_", [SETTINGS, SLOWER])
+def test_section_2(settings_, tmp_path: Path, seen) -> None:
+    run = run_section(lesson.section_membrane, tmp_path, **settings_)
+    beta, theta, rheobase = exact(run.cfg)
+    memory = math.floor(-1 / math.log(run.cfg.beta)) + 1  # the first n with βⁿ < 1/e
+    assert run.value("memory") == memory
+    assert run.value("passive_ratio") == pytest.approx(2)
+    steps = run.cfg.measured_steps
+    once, _ = neuron([1.2 * float(rheobase)] * steps, float(beta), float(theta))
+    twice, _ = neuron([2.4 * float(rheobase)] * steps, float(beta), float(theta))
+    assert run.value("active_ratio") == pytest.approx(len(twice) / len(once))
+    assert run.value("active_ratio") > 2.5
+    # forward Euler keeps (1/2)ᵏ of the distance to R·I where e^(−k/2) is right
+    error = max(abs(0.5**k - math.exp(-k / 2)) for k in range(11))
+    assert run.value("euler_error") == pytest.approx(error)
+    assert f"{100 * run.cfg.beta**memory:.0f} % of an input is left after {memory}" in seen.headline
+    assert f"spikes × {len(twice) / len(once):.1f}" in seen.titles[1]
+    solution = seen.lines[2, "solution"]
+    assert seen.lines[2, "exp(−Δt/τ)"] == pytest.approx(solution, abs=1e-12)
+    left = seen.lines[0, f"β = {run.cfg.beta:.3g}: {memory} steps to 37 %"]
+    assert left[:, 1] == pytest.approx(run.cfg.beta ** np.arange(run.cfg.num_steps), abs=1e-6)
+    assert (0, "β = 0.5: 2 steps to 37 %") in seen.lines
+    assert (0, "β = 0.99: 100 steps to 37 %") in seen.lines
+
+
+@pytest.mark.parametrize("settings_", [SETTINGS, SLOWER])
+def test_section_3(settings_, tmp_path: Path, seen) -> None:
+    run = run_section(lesson.section_resets, tmp_path, **settings_)
+    beta, theta, rheobase = exact(run.cfg)
+    for row, reset in enumerate(lesson.RESETS):
+        steady, _ = neuron([3 * rheobase] * run.cfg.num_steps, beta, theta, reset)
+        kick, _ = neuron([3 * theta] + [0] * 40, beta, theta, reset)
+        assert run.value(f"kick_{reset}") == len(kick)
+        ending = "1 spike" if len(kick) == 1 else f"{len(kick)} spikes"
+        assert seen.titles[2 * row] == f"{reset}, steady input: {len(steady)} spikes"
+        assert seen.titles[2 * row + 1] == f"{reset}, single input: {ending}"
+    # Without a leak, reset to zero loses what stands above θ at each spike it pays for.
+    theta = run.cfg.threshold
+    generator = torch.Generator().manual_seed(run.cfg.seed)
+    cur = (0.8 * theta * torch.rand(run.cfg.long_steps, 1, generator=generator))[:, 0].tolist()
+    times, potentials = neuron(cur, 1.0, theta, "zero")
+    lost = sum(potentials[t] - theta for t in times if t < len(cur) - 1)
+    assert run.value("kept_zero") == pytest.approx(1 - lost / sum(cur), abs=1e-4)
+    assert run.value("kept_subtract") == pytest.approx(1, abs=1e-4)
+    text = run.findings[0]["text"]
+    assert f"zero for {100 * (1 - lost / sum(cur)):.0f} %" in text
+    assert "1 spike with zero" in text
+
+
+@pytest.mark.parametrize("settings_", [SETTINGS, SLOWER])
+def test_section_4(settings_, tmp_path: Path, seen) -> None:
+    run = run_section(lesson.section_fi_curve, tmp_path, **settings_)
+    cfg = run.cfg
+    beta, theta, rheobase = exact(cfg)
+    assert run.value("fi_agree") == 1
+    steps = cfg.measured_steps
+    for reset in ("zero", "subtract"):
+        times, _ = neuron([2 * float(rheobase)] * steps, cfg.beta, cfg.threshold, reset)
+        assert run.value(f"period_{reset}") == pytest.approx(np.mean(gaps(times)), rel=2e-3)
+        drawn = seen.lines[0, reset]
+        assert len(drawn) == 80
+        assert drawn[0, 0] == pytest.approx(0.4 * float(rheobase))
+        assert drawn[-1, 0] == pytest.approx(1.2 * cfg.threshold)
+        for cur, rate in drawn[::6]:
+            counted = len(neuron([cur] * steps, cfg.beta, cfg.threshold, reset)[0])
+            assert rate * steps == pytest.approx(counted, abs=1.01)
+    assert run.value("period_zero") == 7 or cfg.beta != 0.9
+    for (panel, name), line in seen.lines.items():  # the closed forms: where each leaves the axis
+        value = float(name.split("=")[1]) if "=" in name else None
+        if panel == 1:
+            foot = cfg.threshold * (1 - value)
+        elif panel == 2:
+            foot = value * (1 - cfg.beta)
+        elif name == "closed form":
+            foot = float(rheobase)
+        else:
+            continue
+        silent = line[line[:, 1] == 0, 0]
+        last_silent = silent.max() if len(silent) else 0.0
+        assert last_silent <= foot + 1e-9
+        assert last_silent > foot - 0.012 * cfg.threshold
+    assert "80 of 80 currents" in seen.headline
+    assert "right for 80 of 80" in run.findings[0]["text"]
+
+
+def test_section_4_notices_a_wrong_formula(tmp_path: Path, seen, monkeypatch) -> None:
+    right = lesson.period
+    monkeypatch.setattr(lesson, "period", lambda *a: right(*a) + 1)
+    run = run_section(lesson.section_fi_curve, tmp_path, **SETTINGS)
+    assert run.value("fi_agree") < 0.2
+
+
+@pytest.mark.parametrize("settings_", [SETTINGS, SLOWER | {"seed": 5}])
+def test_section_5(settings_, tmp_path: Path, seen) -> None:
+    run = run_section(lesson.section_varying_currents, tmp_path, **settings_)
+    cfg = run.cfg
+    steps, drawn = cfg.measured_steps, cfg.num_steps
+    rheobase = cfg.threshold * (1 - cfg.beta)
+    generator = torch.Generator().manual_seed(cfg.seed)
+    spread = 0.25 * cfg.threshold * math.sqrt(1 - cfg.beta**2)
+    random = torch.randn(steps, generator=generator).tolist()
+    currents = {
+        "step": [2 * rheobase * (drawn // 5 <= t < 3 * drawn // 4) for t in range(steps)],
+        "ramp": [3 * rheobase * t / drawn for t in range(steps)],
+        "sine": [1.2 * rheobase * (1 + math.sin(2 * math.pi * t / 40)) for t in range(steps)],
+        "noise": [0.75 * rheobase + spread * x for x in random],
+    }
+    times = {name: neuron(cur, cfg.beta, cfg.threshold)[0] for name, cur in currents.items()}
+    counts = {name: sum(t < drawn for t in found) for name, found in times.items()}
+    assert seen.titles[:4] == [f"{name}: {lesson.spikes(n)}" for name, n in counts.items()]
+    assert run.value("noise_spikes") == len(times["noise"]) > 3
+    assert run.value("mean_spikes") == 0
+    first = currents["ramp"][times["ramp"][0]] / rheobase
+    assert run.value("ramp_current") == pytest.approx(first, rel=1e-5)
+    assert first > 1
+    assert seen.outcomes == {"noise_fires": "now and then, at uneven intervals"}
+    assert seen.headline.startswith(
+        f"{len(times['noise'])} spikes from noise in {steps:,} steps, 0"
     )
-    spk, mem = lesson.leaky(cur, beta, theta)
-    for i in range(4):
-        one = lesson.lif(cur[:, i : i + 1], beta[i].item(), theta[i].item())
-        assert torch.equal(spk[:, i : i + 1], one[0]) and torch.equal(mem[:, i : i + 1], one[1])
+    # Without spikes the noise would make U scatter by θ/4 around 0.75 θ.
+    long = 0.75 * rheobase + spread * torch.randn(200_000, generator=generator)
+    mem = 0.0
+    potentials = [mem := cfg.beta * mem + x for x in long.tolist()]
+    assert np.std(potentials[500:]) == pytest.approx(cfg.threshold / 4, rel=0.05)
+    assert np.mean(potentials[500:]) == pytest.approx(0.75 * cfg.threshold, rel=0.02)
 
 
-def test_a_spike_needs_more_than_the_threshold() -> None:
-    """The comparison is strict: U = θ does not fire, in either implementation."""
-    cur = torch.tensor([[1.0]])
-    assert (
-        not lesson.lif(cur, 0.9, 1.0)[0].any()
-        and not snn.Leaky(beta=0.9)(cur[0], torch.zeros(1))[0].any()
-    )
+@pytest.mark.parametrize("settings_", [SETTINGS, SLOWER])
+def test_section_6(settings_, tmp_path: Path, seen) -> None:
+    run = run_section(lesson.section_limits, tmp_path, **settings_)
+    cfg = run.cfg
+    rheobase = cfg.threshold * (1 - cfg.beta)
+    high = (cfg.threshold + 0.35 * rheobase) / cfg.beta
+    assert high > cfg.threshold and cfg.beta * high > cfg.threshold
+    decay = math.exp(-1 / (10 * cfg.tau))  # ten times the membrane's time constant
+    parameters = {
+        "lif": (0, 0, 0),
+        "late": (5, 0, 0),
+        "slower": (0, 0, 0.2 * rheobase),
+        "pause": (2, high, 0.45 * rheobase),
+    }
+    isi = {}
+    for name, (refractory, restart, jump) in parameters.items():
+        times, _ = adaptive_neuron(
+            *(cfg.measured_steps, 2 * rheobase, cfg.beta, cfg.threshold),
+            *(refractory, restart, jump, decay),
+        )
+        isi[name] = gaps(times)
+    period = math.floor(math.log(0.5) / math.log(cfg.beta)) + 1  # x of (5) at twice the rheobase
+    assert set(isi["lif"]) == {period} and set(isi["late"]) == {period + 5}
+    assert run.value("lif_uneven") == 1
+    assert run.value("late") == period + 5
+    assert run.value("slower") == pytest.approx(isi["slower"][-1] / isi["slower"][0])
+    assert run.value("slower") > 1.5
+    assert run.value("pause") == pytest.approx(max(isi["pause"]) / min(isi["pause"]))
+    assert run.value("pause") > 5
+    assert sum(n == min(isi["pause"]) for n in isi["pause"]) > len(isi["pause"]) / 2
+    assert seen.outcomes == {"lif_intervals": "they are all equal"}
+    for title, name in zip(seen.titles, parameters, strict=False):
+        assert title.endswith("intervals " + ", ".join(map(str, isi[name][:9])) + ", …")
+    assert f"{len(isi['lif'])} intervals, all of {period} steps" in run.findings[0]["text"]
+
+
+# -------------------------------------------------------------------- at the edges
+
+
+EDGES = (
+    {"num_steps": 1},
+    {"num_steps": 7, "seed": 3},
+    {"beta": 0.05},
+    {"beta": 0.99, "threshold": 100.0},
+    {"beta": 0.5, "threshold": 0.01},
+)
 
 
 @pytest.mark.filterwarnings("error::RuntimeWarning")
-@pytest.mark.parametrize(
-    "edge", [{"num_steps": 1}, {"beta": 0.05}, {"beta": 0.995, "threshold": 50.0}]
-)
-def test_experiments_at_the_edges(edge: dict[str, float]) -> None:
-    """One step to draw, almost no memory, almost no leak: every measured number stays a number."""
-    cfg = lesson.Config(**{**lesson.SMOKE, **edge})
-    passive, resets, fi = (
-        lesson.experiment_passive(cfg),
-        lesson.experiment_resets(cfg),
-        lesson.experiment_fi(cfg),
-    )
-    refractory, currents_, limits = (
-        e(cfg)
-        for e in (
-            lesson.experiment_refractory,
-            lesson.experiment_currents,
-            lesson.experiment_limits,
-        )
-    )
-    numbers = [
-        passive["steady_error"],
-        passive["climb_error"],
-        resets["error"],
-        *resets["charge"].values(),
-        fi["worst"],
-        max(refractory["off"]),
-        refractory["ceiling"],
-        currents_["locking"],
-        *limits["bursting"]["uneven"],
-    ]
-    assert np.isfinite(numbers).all()
-    assert passive["steady_error"] < 1e-5 * max(1, 0.1 / (1 - cfg.beta)) and resets["error"] < 1e-6
-    assert fi["worst"] <= 1.01 and fi["silent"] == 1
+@pytest.mark.parametrize("edge", EDGES)
+def test_whole_lesson_at_the_edges(edge, tmp_path: Path, seen) -> None:
+    """One step to draw, hardly any memory, hardly any leak: every number stays a number."""
+    flags = [f"--{name.replace('_', '-')}={value}" for name, value in edge.items()]
+    flags += ["--smoke", "--device", "cpu", "--out-dir", str(tmp_path)]
+    start(lesson.main, lesson.Config, lesson.SMOKE, lesson.FULL, flags)
+    assert (tmp_path / "smoke" / "01_lif_neuron" / "metrics.json").is_file()
