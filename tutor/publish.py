@@ -13,11 +13,11 @@ from tutor.page import lessons_table, results_page
 
 ALL_FIGURES = 6 * 2**20
 """Bytes that all committed figures may take together."""
-WIDEST = 1280
+WIDEST = 1100
 """Pixels; a wider figure is scaled down."""
 SMALL = 30_000
 """Bytes up to which a figure is kept without loss."""
-QUALITY = 80
+QUALITY = 70
 
 TABLE_OF_LESSONS = re.compile(r"(<!-- lessons:.*?-->\n).*?(<!-- end of lessons -->)", re.DOTALL)
 
