@@ -218,11 +218,11 @@ try:
     from common import plots
     from common.cost import latency
     from common.data import search_path
-    from common.device import describe, device_names, ram_bytes, saved_for_backward
+    from common.device import describe, device_names, ram_bytes
     from common.lesson import LessonConfig, bounded, start
     from common.run import Run
     from common.spiking import over_time, reset_state
-    from multistep import unroll
+    from multistep import saved_for_backward, unroll
 
     import numpy as np
     import snntorch as snn
@@ -362,9 +362,9 @@ def browser_ready() -> str:
 
 
 DATA_SETS = {  # name: patterns below a data folder, any of which counts
-    "MNIST": ("MNIST/raw/train-images-idx3-ubyte",),
-    "Fashion-MNIST": ("FashionMNIST/raw/train-images-idx3-ubyte",),
-    "CIFAR-10": ("cifar-10-batches-py", "cifar10*", "CIFAR10*"),
+    "MNIST": ("MNIST/raw/train-images-idx3-ubyte*", "MNIST/train-images-idx3-ubyte*"),
+    "Fashion-MNIST": ("FashionMNIST/raw/train-images-*", "FashionMNIST/train-images-*"),
+    "CIFAR-10": ("cifar-10-*", "cifar10*", "CIFAR-10-images"),
     "N-MNIST": ("NMNIST", "nmnist*"),
     "DVS128 Gesture": ("DVSGesture",),
     "spoken digits": ("fsdd*", "free-spoken-digit-dataset*"),
@@ -373,19 +373,12 @@ DATA_SETS = {  # name: patterns below a data folder, any of which counts
 
 def data_on_disk(data_dir: Path | None) -> dict[str, str]:
     """For each data set the folder it is in, named by how it was given: --data-dir, $SNN_DATA or data/."""
-    env = os.environ.get("SNN_DATA")
     found = {}
     for name, patterns in DATA_SETS.items():
         for root in search_path(data_dir):
             if any(next(root.glob(pattern), None) for pattern in patterns):
-                given = (
-                    "--data-dir"
-                    if root == data_dir
-                    else "$SNN_DATA"
-                    if env and root == Path(env)
-                    else "data/"
-                )
-                found[name] = given
+                given = {str(data_dir): "--data-dir", "data": "data/"}
+                found[name] = given.get(str(root), "$SNN_DATA")
                 break
     return found
 

@@ -61,7 +61,6 @@ from typing import Any
 from common import plots
 from common.cost import ledger_row
 from common.data import ImageData, batches, jitter, mnist
-from common.device import saved_for_backward
 from common.lesson import LessonConfig, bounded, start
 from common.run import Run
 from common.spiking import constant_current, over_time, reset_state
@@ -74,7 +73,7 @@ from common.training import (
     membrane_loss,
     membrane_predict,
 )
-from multistep import unroll
+from multistep import saved_for_backward, unroll
 from tutor.network_check import complaints
 
 import numpy as np

@@ -70,15 +70,13 @@ from functools import partial
 from typing import Any
 
 from common import plots
-from common.cifar import cifar10, flip_and_shift
 from common.cost import ann_macs, ledger_row
-from common.data import ImageData, batches
-from common.device import saved_for_backward
+from common.data import ImageData, batches, cifar10, flip_and_shift
 from common.lesson import LessonConfig, bounded, start
 from common.run import Run
 from common.spiking import constant_current, over_time, reset_state
 from common.training import evaluate, fit, membrane_loss
-from multistep import unroll
+from multistep import saved_for_backward, unroll
 from tutor.network_check import complaints
 
 import numpy as np

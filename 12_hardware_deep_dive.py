@@ -68,9 +68,8 @@ from typing import Any
 
 from akd1000 import backend as akida
 from common import plots
-from common.cifar import cifar10, flip_and_shift
 from common.cost import PJ_PER_AC, PJ_PER_MAC, ann_macs, estimated_energy_nj, workload
-from common.data import ImageData
+from common.data import ImageData, cifar10, flip_and_shift
 from common.device import describe, device_names, synchronize
 from common.io import ROOT, UserError, load_weights
 from common.lesson import LessonConfig, bounded, start

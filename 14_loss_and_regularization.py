@@ -56,7 +56,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass
-from functools import cache, partial
+from functools import partial
 from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
@@ -140,7 +140,7 @@ SWEEP = {  # penalty: its strengths λ; of the budget, whose λ is 1, the bound 
 FROM_START = (1.0, 3.0, 10.0)  # λ of L1 in the wrong way, from random weights
 CIFAR_SWEEP = {"none": (0.0,), "L1": (0.1, 0.3, 1.0, 3.0), "SynOps": (0.3, 1.0, 3.0)}
 CIFAR_STEPS = 4  # T of lesson 10
-LOADERS = {"mnist": cache(mnist), "cifar10": cache(cifar10)}  # each set once a process
+LOADERS = {"mnist": mnist, "cifar10": cifar10}
 CHECKPOINT = ROOT / "checkpoints" / "cifar10_cnn.safetensors"
 
 

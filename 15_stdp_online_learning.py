@@ -81,9 +81,9 @@ from typing import Any
 
 from common import plots
 from common.data import ImageData, batches, mnist
-from common.device import saved_for_backward
 from common.lesson import LessonConfig, bounded, start
 from common.run import Run
+from multistep import saved_for_backward
 
 import numpy as np
 import torch

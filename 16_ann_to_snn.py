@@ -67,9 +67,8 @@ from typing import Any, Literal
 
 from akd1000 import backend as akida
 from common import plots
-from common.cifar import cifar10, flip_and_shift
 from common.cost import ann_macs, estimated_energy_nj, latency
-from common.data import ImageData
+from common.data import ImageData, cifar10, flip_and_shift
 from common.io import UserError
 from common.lesson import LessonConfig, bounded, start
 from common.run import Run

@@ -54,9 +54,8 @@ from pathlib import Path
 from typing import Any
 
 from common import plots
-from common.cifar import cifar10
 from common.cost import PJ_PER_AC, PJ_PER_MAC, calls, ledger_row, workload
-from common.data import ImageData, jitter, mnist
+from common.data import ImageData, cifar10, jitter, mnist
 from common.io import ROOT, UserError, write_atomic
 from common.lesson import LessonConfig, bounded, start
 from common.run import Run

@@ -1,24 +1,25 @@
-"""Which device a lesson runs on, what it is called, and how much memory a computation takes."""
+"""Which device a lesson runs on, what it is called, its random numbers and its memory."""
 
 from __future__ import annotations
 
+import ctypes
 import os
 import platform
 import random
+import re
 import sys
-from collections.abc import Callable, Iterable, Iterator
-from contextlib import contextmanager
+from contextlib import suppress
+from pathlib import Path
 
 import numpy as np
+import psutil
 import torch
 
 
 def device_names() -> list[str]:
-    """Devices present on this machine, the best first. ROCm GPUs appear as ``cuda``: PyTorch names them so."""
-    names = ["cuda"] if torch.cuda.is_available() else []
-    if torch.backends.mps.is_available():
-        names.append("mps")
-    return [*names, "cpu"]
+    """Devices of this machine, the best first. PyTorch calls the GPUs of ROCm ``cuda`` as well."""
+    here = {"cuda": torch.cuda.is_available(), "mps": torch.backends.mps.is_available()}
+    return [name for name, present in here.items() if present] + ["cpu"]
 
 
 def pick_device(name: str = "auto") -> torch.device:
@@ -29,41 +30,18 @@ def pick_device(name: str = "auto") -> torch.device:
     Raises:
         ValueError: the name is unknown, or there is no such device on this machine.
     """
-    present = device_names()
+    present, gpus = device_names(), torch.cuda.device_count()
     if name == "auto":
         name = present[0]
         if name == "cuda" and "LOCAL_RANK" in os.environ:
-            name = f"cuda:{int(os.environ['LOCAL_RANK']) % torch.cuda.device_count()}"
-    kind, _, index = name.partition(":")
-    if kind not in ("cpu", "cuda", "mps") or (index and not index.isdigit()):
+            name = f"cuda:{int(os.environ['LOCAL_RANK']) % gpus}"
+    if not re.fullmatch(r"cpu|mps|cuda(:\d+)?", name):
         raise ValueError(f"got '{name}', allowed are auto, {', '.join(present)}")
-    if kind not in present or (
-        kind == "cuda" and index and int(index) >= torch.cuda.device_count()
-    ):
-        raise ValueError(
-            f"got '{name}', but this machine has only {', '.join(present)}; leave the flag out"
-        )
+    kind, _, index = name.partition(":")
+    if kind not in present or (index and int(index) >= gpus):
+        here = ", ".join(present)
+        raise ValueError(f"got '{name}', but this machine has only {here}; leave the flag out")
     return torch.device(name)
-
-
-def _cpu_model() -> str:
-    """The processor's name as the system gives it; falls back to the architecture."""
-    try:
-        with open("/proc/cpuinfo", encoding="utf-8") as f:
-            for line in f:
-                if line.lower().startswith(("model name", "hardware")):
-                    return line.split(":", 1)[1].strip()
-    except OSError:
-        pass
-    return platform.processor() or platform.machine()
-
-
-def ram_bytes() -> int | None:
-    """Physical memory in bytes, or None where the system does not say."""
-    try:
-        return os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES")
-    except (AttributeError, OSError, ValueError):  # Windows has no sysconf
-        return None
 
 
 def describe(device: torch.device | str) -> str:
@@ -78,6 +56,15 @@ def describe(device: torch.device | str) -> str:
     return f"CPU, {os.cpu_count()} cores ({_cpu_model()})"
 
 
+def _cpu_model() -> str:
+    """The processor's name as Linux gives it, or what Python knows of it elsewhere."""
+    with suppress(OSError):
+        text = Path("/proc/cpuinfo").read_text(encoding="utf-8")
+        if found := re.search(r"(?im)^(?:model name|hardware)\s*:\s*(\S.*)$", text):
+            return found[1].strip()
+    return platform.processor() or platform.machine()
+
+
 def seed_everything(seed: int) -> torch.Generator:
     """Seed Python, NumPy and PyTorch; return a CPU generator with the same seed for shuffling data."""
     random.seed(seed)
@@ -87,31 +74,17 @@ def seed_everything(seed: int) -> torch.Generator:
 
 
 def synchronize(device: torch.device | str) -> None:
-    """Wait until a GPU has finished what was queued, so that a clock reads true. Nothing to do on a CPU."""
-    kind = torch.device(device).type
-    if kind == "cuda":
+    """Wait until a GPU has finished what was queued, so that a clock reads true."""
+    device = torch.device(device)
+    if device.type == "cuda":
         torch.cuda.synchronize(device)
-    elif kind == "mps":
+    elif device.type == "mps":
         torch.mps.synchronize()
 
 
-def keep_freed_memory() -> bool:
-    """Let this process keep the memory it frees, as PyTorch does on a GPU; True if the system can be told so.
-
-    Otherwise the C library hands every freed buffer of some megabytes back, and gets the next one page by page,
-    each of them cleared first: for a layer of LIF neurons that takes longer than its arithmetic. Known to glibc
-    (most Linux systems); elsewhere nothing happens.
-    """
-    import ctypes
-
-    if not sys.platform.startswith("linux"):
-        return False
-    try:
-        mallopt = ctypes.CDLL(None).mallopt
-    except (OSError, AttributeError):  # another C library, such as musl
-        return False
-    trim_threshold, mmap_max = -1, -4  # M_TRIM_THRESHOLD, M_MMAP_MAX of malloc.h
-    return bool(mallopt(trim_threshold, 2**31 - 1)) and bool(mallopt(mmap_max, 0))
+def ram_bytes() -> int:
+    """Physical memory of this machine in bytes."""
+    return psutil.virtual_memory().total
 
 
 def peak_memory(device: torch.device | str) -> int:
@@ -121,74 +94,30 @@ def peak_memory(device: torch.device | str) -> int:
         return torch.cuda.max_memory_allocated(device)
     if device.type == "mps":
         return torch.mps.driver_allocated_memory()
-    try:  # Linux: getrusage would also count what the parent process held before it started this one
-        with open("/proc/self/status", encoding="utf-8") as f:
-            return next(int(line.split()[1]) * 1024 for line in f if line.startswith("VmHWM:"))
-    except (OSError, StopIteration):
-        pass
-    try:
-        import resource
-    except ImportError:  # Windows
-        return _windows_peak()
+    if sys.platform == "win32":
+        return psutil.Process().memory_info().peak_wset
+    import resource
+
+    # Linux: ru_maxrss would also count what the parent process held before it started this one.
+    with suppress(OSError):
+        status = Path("/proc/self/status").read_text(encoding="utf-8")
+        if found := re.search(r"VmHWM:\s*(\d+) kB", status):
+            return int(found[1]) * 1024
     peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
-    return peak if sys.platform == "darwin" else peak * 1024  # kibibytes on Linux, bytes on macOS
+    return peak if sys.platform == "darwin" else peak * 1024  # bytes on macOS, else kibibytes
 
 
-def _windows_peak() -> int:
-    import ctypes
-    from ctypes import wintypes
+def keep_freed_memory() -> bool:
+    """Let this process keep the memory it frees, as PyTorch does on a GPU; True if the system can be told so.
 
-    class Counters(ctypes.Structure):
-        _fields_ = [("cb", wintypes.DWORD), ("PageFaultCount", wintypes.DWORD)] + [
-            (name, ctypes.c_size_t)
-            for name in ("PeakWorkingSetSize", "WorkingSetSize", "a", "b", "c", "d", "e", "f")
-        ]
-
-    counters = Counters(cb=ctypes.sizeof(Counters))
-    windll = ctypes.WinDLL("kernel32")  # type: ignore[attr-defined]
-    windll.GetCurrentProcess.restype = wintypes.HANDLE
-    windll.K32GetProcessMemoryInfo.argtypes = [wintypes.HANDLE, ctypes.c_void_p, wintypes.DWORD]
-    windll.K32GetProcessMemoryInfo(windll.GetCurrentProcess(), ctypes.byref(counters), counters.cb)
-    return int(counters.PeakWorkingSetSize)
-
-
-class _Saved:
-    """A tensor held for backward, on behalf of ``saved_for_backward``."""
-
-    def __init__(self, tensor: torch.Tensor) -> None:
-        self.tensor = tensor.detach()  # an output would hold its own graph, and never be let go
-
-
-@contextmanager
-def saved_for_backward(leave_out: Iterable[torch.Tensor] = ()) -> Iterator[Callable[[], int]]:
-    """Count the bytes that autograd keeps alive until backward.
-
-    Run the forward pass inside the block and call the yielded function at its end, while the output is
-    still referenced. Each storage counts once, however many tensors share it; a tensor that autograd
-    has already let go again does not count. Parameters and the input count too, for they are kept as well, so
-    compare two runs, look at the slope over ``num_steps``, or ``leave_out`` tensors. The figure is the same on
-    every device.
-
-        with saved_for_backward() as kept:
-            loss = loss_fn(net.run(x))
-            print(kept(), "bytes")
+    Otherwise the C library hands every freed buffer of some megabytes back, and gets the next one
+    page by page, each of them cleared first: for a layer of LIF neurons that takes longer than its
+    arithmetic. Known to glibc (most Linux systems); elsewhere nothing happens.
     """
-    import weakref
-
-    alive: weakref.WeakSet[_Saved] = weakref.WeakSet()
-    left_out = {t.untyped_storage().data_ptr() for t in leave_out}
-
-    def pack(tensor: torch.Tensor) -> _Saved:
-        saved = _Saved(tensor)
-        alive.add(saved)
-        return saved
-
-    def kept() -> int:
-        storages = {
-            s.tensor.untyped_storage().data_ptr(): s.tensor.untyped_storage().nbytes()
-            for s in alive
-        }
-        return sum(n for address, n in storages.items() if address not in left_out)
-
-    with torch.autograd.graph.saved_tensors_hooks(pack, lambda saved: saved.tensor):
-        yield kept
+    if not sys.platform.startswith("linux"):
+        return False
+    with suppress(OSError, AttributeError):  # another C library, such as musl
+        mallopt = ctypes.CDLL(None).mallopt
+        trim_threshold, mmap_max = -1, -4  # M_TRIM_THRESHOLD and M_MMAP_MAX of malloc.h
+        return bool(mallopt(trim_threshold, 2**31 - 1)) and bool(mallopt(mmap_max, 0))
+    return False

@@ -79,6 +79,7 @@ class LessonConfig:
         Raises:
             UserError: with the flag, what was got and what is allowed.
         """
+        from common.data import search_path
         from common.device import pick_device
 
         for name, (low, high) in self.limits().items():
@@ -89,8 +90,7 @@ class LessonConfig:
                     raise UserError(f"{flag}: got {v}, allowed is {low:g} to {high:g}")
         if self.smoke and self.full:
             raise UserError("got --smoke and --full together, allowed is one of them")
-        if self.data_dir is not None and not self.data_dir.is_dir():
-            raise UserError(f"--data-dir: got {self.data_dir}, which is no folder; name another")
+        search_path(self.data_dir)  # a folder that is named has to exist
         try:
             pick_device(self.device)
         except ValueError as e:

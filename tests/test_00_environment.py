@@ -10,6 +10,8 @@ import types
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
+from common.io import UserError
+
 import numpy as np
 import pytest
 import torch
@@ -317,7 +319,8 @@ def test_data_on_disk(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     assert m.data_on_disk(flag) == {"MNIST": "--data-dir", "N-MNIST": "$SNN_DATA"}
     monkeypatch.delenv("SNN_DATA")
     assert m.data_on_disk(None) == {}
-    assert m.data_on_disk(tmp_path / "nowhere") == {}
+    with pytest.raises(UserError, match="no folder"):
+        m.data_on_disk(tmp_path / "nowhere")
 
 
 def test_no_browser(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:

@@ -7,12 +7,11 @@ import os
 from pathlib import Path
 
 from common.cost import ann_macs
-from common.device import saved_for_backward
 from common.io import load_weights
 from common.lesson import begin
 from common.spiking import over_time, reset_state
 from common.training import evaluate, membrane_loss
-from multistep import unroll
+from multistep import saved_for_backward, unroll
 
 import numpy as np
 import pytest

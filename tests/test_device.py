@@ -5,7 +5,8 @@ from __future__ import annotations
 import subprocess
 import sys
 
-from common.device import describe, device_names, pick_device, saved_for_backward, seed_everything
+from common.device import describe, device_names, pick_device, ram_bytes, seed_everything
+from multistep import saved_for_backward
 
 import pytest
 import torch
@@ -18,7 +19,7 @@ def test_auto_takes_the_best_and_cpu_is_always_there() -> None:
     assert describe("cpu").startswith("CPU, ")
 
 
-@pytest.mark.parametrize("name", ["gpu", "cuda:x", "", "cuda:999", "CPU", "xla"])
+@pytest.mark.parametrize("name", ["gpu", "cuda:x", "", "cuda:999", "CPU", "xla", "cuda:-1"])
 def test_wrong_names(name: str) -> None:
     with pytest.raises(ValueError, match="got"):
         pick_device(name)
@@ -68,6 +69,10 @@ def test_saved_bytes_count_shared_storage_once_and_let_go() -> None:
         assert kept() == 4000, "exp still keeps its output through c"
         del c
         assert kept() == 0, "nothing references the graph any more"
+
+
+def test_memory_of_this_machine() -> None:
+    assert 2**29 < ram_bytes() < 2**45
 
 
 def test_freed_memory_is_kept_where_glibc_is() -> None:

@@ -8,8 +8,8 @@ from __future__ import annotations
 import gc
 
 import multistep.engine as module
-from common.device import saved_for_backward
 from multistep.engine import STATES, _plan, hold, over_segments, step_through, unroll
+from multistep.memory import saved_for_backward
 
 import pytest
 import snntorch as snn
