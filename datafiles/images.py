@@ -218,7 +218,8 @@ def decode(path: Path) -> ImageSet:
         several = [several[i] for i in np.random.default_rng(0).permutation(expected)]
         arrays.append(np.stack([_picture(path, parts, found[parts]) for parts in several]))
         arrays.append(np.array([CLASSES["CIFAR10"].index(c) for _, c, _ in several]))
-    return ImageSet("CIFAR-10" if lossless else "CIFAR-10 (JPEG)", *arrays)
+    name = "CIFAR-10" if lossless else "CIFAR-10 (JPEG)"
+    return ImageSet(name, *arrays, stamp=_stamp(path))
 
 
 def _is_picture(part: str = "", c: str = "", file: str = "") -> bool:
@@ -243,16 +244,22 @@ def _picture(source: Path, parts: tuple[str, ...], content: bytes) -> np.ndarray
         return np.asarray(image.convert("RGB")).transpose(2, 0, 1)
 
 
+def _stamp(path: Path) -> str:
+    """A text that changes with any of the picture files of a folder, or with the tar."""
+    facts = []
+    for file in [path] if path.is_file() else _picture_files(path):
+        stat = file.stat()
+        facts.append((file.name, stat.st_size, stat.st_mtime_ns))
+    return hashlib.md5(repr(facts).encode()).hexdigest()
+
+
 def _kept(path: Path, cache: Path, keep: Callable[[Path, bytes], object]) -> ImageSet:
     """``decode(path)``, from ``cache`` if that was made of the same files as they are now."""
-    files = [path] if path.is_file() else _picture_files(path)
-    facts = [(file.name, file.stat().st_size, file.stat().st_mtime_ns) for file in files]
-    stamp = hashlib.md5(repr(facts).encode()).hexdigest()
     with suppress(Damaged):  # missing, or cut off: made anew
-        if (images := _arrays(cache)).stamp == stamp:
+        if (images := _arrays(cache)).stamp == _stamp(path):
             return images
     print(f"decoding the pictures in {path}, once: 20 s or so", flush=True)
-    images = replace(decode(path), stamp=stamp)
+    images = decode(path)
     keep(cache, pack(images))
     return images
 
