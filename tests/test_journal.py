@@ -102,9 +102,9 @@ def test_entry_holds_what_was_predicted_found_and_measured(tmp_path: Path):
         "## 09_training_bptt",
         "### Date",
         "### What I ran",
-        "### What I predicted",
+        "### What I predicted, and what was measured",
         "### What was found",
-        "### What was measured",
+        "### Claims and their targets",
         "### Analysis",
         "### My findings",
     ]
@@ -131,6 +131,17 @@ def test_entry_holds_what_was_predicted_found_and_measured(tmp_path: Path):
     assert text.index("training time") < text.index("all images"), "what missed comes first"
     assert re.search(r"### Date\n\n\d{4}-\d\d-\d\d \d\d:\d\d\n", text)
     assert all(f"- {prompt}" in text for prompt in journal.PROMPTS)
+
+
+def test_the_template_in_journal_md_asks_the_same():
+    template = (ROOT / "journal.md").read_text(encoding="utf-8")
+    assert all(f"\n- {prompt}\n" in template for prompt in journal.PROMPTS)
+    headings = (
+        "\n### Date\n",
+        "\n### What I ran\n",
+        "\n### What I predicted, and what was measured\n",
+    )
+    assert all(heading in template for heading in headings)
 
 
 def test_the_older_form_of_metrics_is_read(tmp_path: Path):

@@ -26,8 +26,9 @@ TEMPLATE = """# Journal
 My log of the course *Learning Spiking Neural Networks*: what I ran, what was measured, what I make of it.
 """
 PROMPTS = (
-    "What I predicted before running, and what happened:",
+    "One sentence a section, in my own words:",
     "What surprised me, and why it is so:",
+    "Which exercise took longest, and what I had not understood:",
     "What I changed, and what that did:",
     "What I still do not understand:",
 )
@@ -53,9 +54,9 @@ def write_entry(metrics: Mapping[str, Any], path: Path) -> None:
     mark = f"<!-- run {hashlib.sha256(text.encode()).hexdigest()[:12]} -->"
     lines = [f"## {_line(metrics.get('lesson', 'a lesson'))}", mark, "", "### Date", "", _now()]
     lines += ["", "### What I ran", "", *_ran(metrics)]
-    lines += _chapter("What I predicted", _predicted(metrics))
+    lines += _chapter("What I predicted, and what was measured", _predicted(metrics))
     lines += _chapter("What was found", _found(metrics))
-    lines += _chapter("What was measured", _measured(metrics))
+    lines += _chapter("Claims and their targets", _measured(metrics))
     if metrics.get("analysis"):
         lines += _chapter("Analysis", [str(metrics["analysis"]).strip()])
     lines += _chapter("My findings", [f"- {prompt}" for prompt in PROMPTS])
