@@ -53,6 +53,11 @@ class ImageData:
         sizes = " / ".join(f"{v:,} {k}" for k, v in self.sizes.items())
         return f"{self.name}: {sizes}" + (f"  [STAND-IN: {self.why}]" if self.stand_in else "")
 
+    def to(self, device: torch.device | str) -> ImageData:
+        """The same data on ``device``: as ``uint8`` all of MNIST takes 55 MB there."""
+        tensors = {k: v for k, v in vars(self).items() if isinstance(v, torch.Tensor)}
+        return replace(self, **{k: v.to(device) for k, v in tensors.items()})
+
 
 # -------------------------------------------------------------------- the sets
 
