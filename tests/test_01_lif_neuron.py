@@ -7,6 +7,7 @@ line with the lesson, nor with snnTorch.
 from __future__ import annotations
 
 import math
+import sys
 from fractions import Fraction
 from pathlib import Path
 from types import SimpleNamespace
@@ -18,11 +19,13 @@ import matplotlib.pyplot as plt
 import numpy as np
 import pytest
 import torch
-from helpers import load_script, run_section
+from helpers import ROOT, load_script, run_section
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+sys.path.insert(0, str(ROOT / "studies"))  # for _root
 lesson = load_script("01_lif_neuron")
+study = load_script("studies/01_resets")
 SETTINGS = {"smoke": False}
 SLOWER = {"smoke": False, "beta": 0.8, "threshold": 2.0, "num_steps": 70, "long_steps": 300}
 
@@ -57,7 +60,7 @@ def gaps(times) -> list[int]:
 @pytest.fixture
 def seen(monkeypatch: pytest.MonkeyPatch):
     """What sections draw and what they answer: headlines, panel titles, lines, outcomes."""
-    seen = SimpleNamespace(headline="", titles=[], lines={}, outcomes={})
+    seen = SimpleNamespace(headline="", titles=[], lines={}, ends=[], outcomes={})
 
     def figure(self, fig, name, look=""):
         assert look, "every figure says what to look at"
@@ -67,6 +70,7 @@ def seen(monkeypatch: pytest.MonkeyPatch):
         for i, ax in enumerate(fig.axes):
             for line in ax.get_lines():
                 seen.lines[i, line.get_label()] = np.asarray(line.get_xydata(), dtype=float)
+            seen.ends = [bar.get_x() + bar.get_width() for bar in ax.patches[-3:]]
         plt.close(fig)
         return Path(name)
 
@@ -453,3 +457,55 @@ def test_whole_lesson_at_the_edges(edge, tmp_path: Path, seen) -> None:
     flags += ["--smoke", "--device", "cpu", "--out-dir", str(tmp_path)]
     start(lesson.main, lesson.Config, lesson.SMOKE, lesson.FULL, flags)
     assert (tmp_path / "smoke" / "01_lif_neuron" / "metrics.json").is_file()
+
+
+# -------------------------------------------------------------------- the study
+
+
+def test_study_guesses(tmp_path: Path, seen) -> None:
+    """Counted again with ``if`` and plain numbers, neuron by neuron."""
+    run = run_section(study.section_guesses, tmp_path, num_steps=200, neurons=5, beta=0.8)
+    noise = torch.rand(200, 5, generator=torch.Generator().manual_seed(0))
+    for reset in ("subtract", "zero"):
+        wrong = 0
+        for column in ((1.4 * noise - 0.5) * 1.0).unbind(1):
+            right = set(neuron(column.tolist(), 0.8, 1.0, reset)[0])
+            mem, fired = 0.0, False
+            for t, cur_t in enumerate(column.tolist()):
+                if fired and reset == "subtract":
+                    mem -= 1.0
+                mem = 0.8 * mem + cur_t
+                if fired and reset == "zero":
+                    mem = 0.0
+                fired = mem > 1.0
+                wrong += fired != (t in right)
+        assert wrong > 20
+        assert run.value(f"wrong_{reset}") == pytest.approx(wrong / 1000)
+        drawn = seen.lines[0, reset]
+        assert drawn[:, 0].tolist() == list(study.BETAS)
+        assert drawn[study.BETAS.index(0.8), 1] == pytest.approx(wrong / 10)
+    assert seen.lines[0, "subtract"][-1].tolist() == [1.0, 0.0]  # no leak: the order is no matter
+    assert run.value("switch") == 0
+    assert run.value("silent") == math.floor(math.log(1.5) / -math.log(0.8))  # 1.5·θ leaks to θ
+
+
+def test_study_account(tmp_path: Path, seen) -> None:
+    """Zero's account from the potentials of plain neurons; all parts of an account add up to 1."""
+    settings_ = {"num_steps": 150, "neurons": 3, "threshold": 2.0, "seed": 4}
+    run = run_section(study.section_account, tmp_path, **settings_)
+    generator = torch.Generator().manual_seed(5)
+    cur = 1.6 * torch.rand(150, 3, generator=generator)
+    total = cur.sum().item()
+    paid, thrown, free = {"subtract": 0.0, "zero": 0.0}, 0.0, 0.0
+    for column in cur.unbind(1):
+        for reset in paid:
+            times, potentials = neuron(column.tolist(), 0.9, 2.0, reset)
+            paid[reset] += 2.0 * sum(t < 149 for t in times)
+            if reset == "zero":
+                thrown += sum(potentials[t] - 2.0 for t in times if t < 149)
+        free += 2.0 * len(neuron(column.tolist(), 0.9, 2.0, "none")[0])
+    assert run.value("paid_subtract") == pytest.approx(paid["subtract"] / total, rel=1e-5)
+    assert run.value("paid_zero") == pytest.approx(paid["zero"] / total, rel=1e-5)
+    assert run.value("thrown_zero") == pytest.approx(thrown / total, rel=1e-4)
+    assert run.value("free_none") == pytest.approx(free / total, rel=1e-5)
+    assert seen.ends == pytest.approx([100, 100, 100], abs=1e-3)
