@@ -1,230 +1,110 @@
 """Lesson 09 — Backpropagation through time: the first spiking network that learns
 
 Question
-    How does an error at the output at step T tell a weight what it should have done at step 1, and what
-    does carrying that message cost?
+    A spiking network looks at an image for T time steps and then gives its answer. How does an
+    error in that answer tell a weight of the first layer what it should have done at the first
+    step? And what does it cost to carry that message back?
 
 Idea
-    Unroll the network over its T time steps and it is an ordinary deep network: T copies of the same
-    layers, joined by the membranes. One LIF layer, with input current I, membrane U and spikes S:
+    Written out over its T steps, a spiking network is an ordinary deep network: T copies of the
+    same layers, joined by the membrane potentials. Backpropagation works on it as on any other; it
+    is then called backpropagation through time, BPTT. For one layer of LIF neurons (lesson 01),
+    with input current I, potential U, spikes S, leak β and threshold θ:
 
-        U[t] = β·U[t−1] + I[t] − θ·S[t−1]            S[t] = H(U[t] − θ)                              (1)
+        U[t] = β·U[t−1] + I[t] − θ·S[t−1]       S[t] = 1 if U[t] > θ else 0       t = 1 … T    (1)
 
-    Let δ[t] = ∂L/∂U[t] be the error at the membrane. U[t] acts on the loss in three ways: through its own
-    spike (the surrogate σ′ of lesson 07 stands in for the derivative of the step H), directly where the
-    loss reads the membrane, and through the next membrane U[t+1], which keeps the share β of it:
+    The error at step t is δ[t] = ∂L/∂U[t]: how much the loss L grows if U[t] is raised a little. A
+    raised U[t] is felt in three places: in its own spike, in a loss that reads U itself, and in
+    the next potential U[t+1], which keeps the share β of it:
 
-        δ[t] = ∂L/∂S[t]·σ′(U[t] − θ) + ∂L/∂U[t]|direct + β·δ[t+1]        (from t = T down to 1)       (2)
+        δ[t] = g_S[t]·σ′(U[t] − θ) + g_U[t] + β·δ[t+1]                            t = T … 1    (2)
 
-        ∂L/∂I[t] = δ[t]                 ∂L/∂β = Σ_t δ[t]·U[t−1]                                       (3)
-
-    That is backpropagation through time (BPTT): the forward recursion (1) runs up, the error recursion (2)
-    runs down with the same leak β. The reset −θ·S[t−1] is left out of (2), as snnTorch does: its spike is
-    detached, so no surrogate gradient flows through the reset. Two things follow, and this lesson measures
-    both. (2) needs every U[t] again, so memory grows in proportion to T. And an error fades by β a step,
-    just as the membrane forgets.
-
-    This is a recurrent network trained as recurrent networks are, with one difference: each neuron's
-    recurrence is the fixed, diagonal β, so unlike an RNN's weight matrix it cannot make gradients explode.
+    g_S[t] and g_U[t] are the gradients that the loss, or the layer above, sends to S[t] and U[t].
+    σ′ is the surrogate derivative of lesson 07. So (1) runs up in time and (2) runs down, with the
+    same β. Since (2) needs every U[t] again, all of them have to be kept until then.
 
 Read first
-    Theory:   Eshraghian et al. 2023, section IV, https://arxiv.org/abs/2109.12894
-              Neftci, Mostafa & Zenke 2019, https://arxiv.org/abs/1901.09948
-    Practice: snnTorch tutorial 5, https://snntorch.readthedocs.io/en/latest/tutorials/tutorial_5.html
+    Theory     Eshraghian et al. 2023, section IV, https://arxiv.org/abs/2109.12894
+               Neftci, Mostafa & Zenke 2019, https://arxiv.org/abs/1901.09948
+    Practice   snnTorch tutorial 5,
+               https://snntorch.readthedocs.io/en/latest/tutorials/tutorial_5.html
 
 Run
-    uv run 09_training_bptt.py              about three minutes on two CPU cores, half a minute of it the main training
-    uv run 09_training_bptt.py --resume     go on after Ctrl-C from the last finished epoch
-    uv run 09_training_bptt.py --smoke      seconds, stand-in data
-    uv run 09_training_bptt.py --full       1,000 hidden neurons, 25 steps, 30 epochs: 5 minutes on an H100
-
-You should see
-    98.5 % on all 10,000 test images, read by the output membrane; the same network read by its spike counts: 94.6 %.
-    The hand-written gradients equal autograd's to 1e-7, and keep half the bytes when β is learnt.
-    2,088 bytes kept for every step and image, in a straight line.
-    Cut BPTT to 1 of 10 steps and a steady image loses 0.3 points, a flashed one 43: the error cannot reach it.
+    uv run 09_training_bptt.py --predict   asks what you expect, then measures it: start here
+    uv run 09_training_bptt.py             three minutes on two CPU cores; also --only 1, --resume
+    uv run 09_training_bptt.py --full      1,000 hidden neurons, 25 steps, 30 epochs: wants a GPU
 
 Builds on / leads to
-    07 gave the surrogate, 08 the network and its time loop. Later lessons import this loop as
-    common.training.fit and the recursions (1) and (2) as common.spiking.unroll.
-
-Predict: with --beta 0.5 the error fades twice as fast a step. Will the test accuracy on steady images fall?
-Next: uv run milestone_a_fashion_mnist.py (design your own network first, then compare)
+    01 gave (1), 07 the surrogate, 08 the network. Later lessons call the loop on this page
+    common.training.fit, and the two recursions multistep.unroll. Next is milestone A.
 """
 
 from __future__ import annotations
 
-from dataclasses import dataclass, replace
+import math
+import time
+from collections.abc import Callable, Sequence
+from dataclasses import astuple, dataclass, replace
 from functools import partial
-from typing import Any
 
 from common import plots
+from common.checkpoint import fingerprint, load_checkpoint, save_checkpoint
+from common.claims import plain
 from common.cost import ledger_row
 from common.data import ImageData, batches, jitter, mnist
-from common.lesson import LessonConfig, bounded, start
+from common.io import live, process_number
+from common.lesson import LessonConfig, bounded, section, start
 from common.run import Run
-from common.spiking import constant_current, over_time, reset_state
-from common.training import (
-    Encode,
-    Loss,
-    count_predict,
-    evaluate,
-    fit,
-    membrane_loss,
-    membrane_predict,
-)
+from common.spiking import constant_current, over_time
+from common.training import evaluate, fit
 from multistep import saved_for_backward, unroll
-from tutor.network_check import complaints
 
 import numpy as np
 import snntorch as snn
 import snntorch.functional as SF
 import torch
 import torch.nn.functional as F
-from matplotlib.figure import Figure
-from torch import nn
+from scipy.stats import t as student_t
+from torch import Tensor, nn
+from torch.optim.lr_scheduler import LambdaLR
 
-Out = tuple[torch.Tensor, torch.Tensor]  # spk_rec and mem_rec of the output layer, each (T, B, K)
+Out = tuple[Tensor, Tensor]  # what a network returns: spk_rec and mem_rec of its output, (T, B, 10)
+Loss = Callable[[Out, Tensor], Tensor]
+Predict = Callable[[Out], Tensor]
 
 
 @dataclass
 class Config(LessonConfig):
-    """The main training runs through ``fit``; the experiments after it train on fewer images, several seeds each."""
+    """Sections 1 and 4 train on all images, sections 3 and 6 on the first ``short_images``."""
 
     num_steps: int = bounded(10, 1, 100_000)
-    """time steps per image (T)"""
-    epochs: int = bounded(12, 1, 1000)
-    """passes over the training images in the main training"""
-    batch_size: int = bounded(256, 1, 60_000)
-    """images per gradient step"""
-    lr: float = bounded(4e-3, 1e-7, 10.0)
-    """learning rate at the start; it falls to zero along a cosine"""
+    """time steps for which an image is shown (T)"""
+    epochs: int = bounded(15, 1, 1000)
+    """passes over the training images in sections 1 and 4"""
+    batch_size: int = bounded(128, 1, 60_000)
+    """images in one update of the weights (B)"""
+    lr: float = bounded(3e-3, 1e-7, 10.0)
+    """learning rate at the start of section 1; it falls to zero along a cosine"""
+    lr_count: float = bounded(2e-3, 1e-7, 10.0)
+    """the same for the network of section 4, which is trained on spike counts"""
     beta: float = bounded(0.9, 0.0, 1.0)
-    """membrane decay per step"""
+    """share β of the potential that is left after one step"""
     num_hidden: int = bounded(256, 1, 100_000)
-    """hidden neurons"""
+    """hidden neurons (H)"""
     shift: int = bounded(1, 0, 14)
-    """training images are moved by up to this many pixels"""
-    sweep_train: int = bounded(10_000, 10, 55_000)
-    """training images in the experiments after the main training"""
-    sweep_epochs: int = bounded(3, 1, 100)
-    """epochs in those experiments"""
-    seeds: int = bounded(2, 1, 20)
-    """seeds in those experiments"""
+    """training images are moved by up to this many pixels, at random, in sections 1 and 4"""
+    short_images: int = bounded(5_000, 10, 55_000)
+    """training images of each short training in sections 3 and 6"""
+    short_epochs: int = bounded(3, 1, 100)
+    """passes over them"""
+    seeds: int = bounded(3, 2, 20)
+    """trainings of each arm of a comparison"""
     resume: bool = False
-    """go on from the checkpoint of a run that was cut"""
+    """go on after the last finished epoch of a run that was stopped"""
 
 
-SMOKE = {
-    "epochs": 1,
-    "num_hidden": 32,
-    "num_steps": 4,
-    "sweep_train": 200,
-    "sweep_epochs": 1,
-    "seeds": 1,
-}
-FULL = {
-    "epochs": 30,
-    "num_hidden": 1000,
-    "num_steps": 25,
-    "shift": 2,
-    "sweep_train": 55_000,
-    "seeds": 3,
-}
-
-LEARNING_RATES = (1e-4, 3e-4, 1e-3, 3e-3, 1e-2, 3e-2, 1e-1)
-
-
-# ------------------------------------------------------------------------------------ the equations as code
-
-
-class LIFThroughTime(torch.autograd.Function):
-    """One LIF layer over all steps, with the backward pass of equations (2) and (3) written by hand.
-
-    ``apply(cur (T, B, N), beta, threshold) -> spk_rec, mem_rec``, each ``(T, B, N)``; reset by subtraction
-    and the ATan surrogate σ′(x) = 1/(1 + (πx)²), as in ``snn.Leaky``'s defaults.
-    """
-
-    @staticmethod
-    def forward(ctx: Any, cur: torch.Tensor, beta: torch.Tensor, threshold: float = 1.0) -> Out:  # type: ignore[override]
-        mem_rec, spk_rec = torch.empty_like(cur), torch.empty_like(cur)
-        mem, spk = torch.zeros_like(cur[0]), torch.zeros_like(cur[0])
-        for t in range(len(cur)):
-            mem = (
-                beta * mem + cur[t] - threshold * spk
-            )  # U[t] = β·U[t−1] + I[t] − θ·S[t−1]           (1)
-            spk = (mem > threshold).to(cur.dtype)  # S[t] = H(U[t] − θ)
-            mem_rec[t], spk_rec[t] = mem, spk
-        ctx.save_for_backward(mem_rec, beta)  # all that backward needs: the spikes follow from U
-        ctx.threshold = threshold
-        ctx.set_materialize_grads(False)
-        return spk_rec, mem_rec
-
-    @staticmethod
-    def backward(ctx: Any, grad_spk: torch.Tensor | None, grad_mem: torch.Tensor | None) -> tuple:  # type: ignore[override]
-        mem_rec, beta = ctx.saved_tensors
-        delta = torch.zeros_like(mem_rec[0])  # δ[T+1] = 0: nothing comes after the last step
-        grad_cur, grad_beta = torch.empty_like(mem_rec), torch.zeros_like(beta)
-        for t in reversed(range(len(mem_rec))):
-            delta = beta * delta  # β·δ[t+1]     (2)
-            if grad_spk is not None:
-                surrogate = 1 / (1 + (torch.pi * (mem_rec[t] - ctx.threshold)) ** 2)  # σ′(U[t] − θ)
-                delta = delta + grad_spk[t] * surrogate  # ∂L/∂S[t]·σ′
-            if grad_mem is not None:
-                delta = delta + grad_mem[t]  # ∂L/∂U[t]|direct
-            grad_cur[t] = delta  # ∂L/∂I[t]     (3)
-            if t > 0:
-                grad_beta += (delta * mem_rec[t - 1]).sum()  # δ[t]·U[t−1]
-        return grad_cur, grad_beta, None
-
-
-class FirstSpike(torch.autograd.Function):
-    """Time of each neuron's first spike: ``spk_rec (T, B, K) → (B, K)``, T − 1 for one that stays silent.
-
-    Time has no derivative with respect to a spike, so one is made up: more membrane, earlier spike. The
-    gradient −1 goes to the step of the first spike (the last step if there is none), as in snnTorch's
-    ``ce_temporal_loss``.
-    """
-
-    @staticmethod
-    def forward(ctx: Any, spk_rec: torch.Tensor) -> torch.Tensor:  # type: ignore[override]
-        fired = spk_rec.cumsum(0) > 0
-        first = (~fired).sum(0).clamp(max=len(spk_rec) - 1)  # steps before the first spike
-        ctx.save_for_backward(first)
-        ctx.shape = spk_rec.shape
-        return first.to(spk_rec.dtype)
-
-    @staticmethod
-    def backward(ctx: Any, grad: torch.Tensor) -> torch.Tensor:  # type: ignore[override]
-        (first,) = ctx.saved_tensors
-        return torch.zeros(ctx.shape, dtype=grad.dtype, device=grad.device).scatter_(
-            0, first[None], -grad[None]
-        )
-
-
-def latency_loss(out: Out, y: torch.Tensor) -> torch.Tensor:
-    """Cross entropy on minus the first spike times: the right neuron shall be the first to fire."""
-    return F.cross_entropy(-FirstSpike.apply(out[0]), y)
-
-
-def latency_predict(out: Out) -> torch.Tensor:
-    """The neuron that fires first; among those that fire at the same step, the lower class number."""
-    return FirstSpike.apply(out[0]).argmin(1)
-
-
-LOSSES = {  # name: (loss on (spk_rec, mem_rec), how the class is read)
-    "ce_rate_loss": (lambda out, y: SF.ce_rate_loss()(out[0], y), count_predict),
-    "ce_count_loss": (lambda out, y: SF.ce_count_loss()(out[0], y), count_predict),
-    "mse_count_loss": (
-        lambda out, y: SF.mse_count_loss(correct_rate=0.8, incorrect_rate=0.2)(out[0], y),
-        count_predict,
-    ),
-    "latency (first spike)": (latency_loss, latency_predict),
-    "mean membrane": (membrane_loss, membrane_predict),
-}
-
-
-# ------------------------------------------------------------------------------------ the network
+SMOKE = {"epochs": 2, "num_hidden": 32, "num_steps": 4, "short_images": 200, "short_epochs": 1}
+FULL = {"epochs": 30, "num_hidden": 1000, "num_steps": 25, "shift": 2}
 
 
 # same as lesson 08
@@ -253,592 +133,974 @@ class Net(nn.Module):
 
 
 def make_net(cfg: Config, seed: int) -> Net:
-    """A fresh network whose weights depend on the seed alone."""
+    """A fresh network, whose weights depend on the seed alone."""
     torch.manual_seed(seed)
     return Net(num_hidden=cfg.num_hidden, beta=cfg.beta)
 
 
-def encode(x: torch.Tensor, num_steps: int) -> torch.Tensor:
-    """The grey values are the input current, the same at every step: ``(B, 1, 28, 28) → (T, B, 784)``."""
+def encode(x: Tensor, num_steps: int) -> Tensor:
+    """The grey values are the input, the same at every step: ``(B, 1, 28, 28)`` → ``(T, B, 784)``."""
     return constant_current(x.flatten(1), num_steps)
 
 
+def step_by_step(net: Net, x: Tensor) -> tuple[list[Tensor], ...]:
+    """The forward pass in plain sight, as lesson 08 writes it: ``x (T, B, 784)``, one step at a time.
+
+    Returns ``spk1, mem1`` of the hidden layer and ``spk2, mem2`` of the output, lists of T tensors.
+    ``net.run(x)`` gives the same spikes layer by layer, which is several times as fast.
+    """
+    lif1 = snn.Leaky(beta=net.lif1.beta)  # as in the network, but here the state is ours to carry
+    lif2 = snn.Leaky(beta=net.lif2.beta)
+    mem1 = lif1.init_leaky()
+    mem2 = lif2.init_leaky()
+    spk1_rec, mem1_rec, spk2_rec, mem2_rec = [], [], [], []
+    for x_t in x:  # (B, 784)
+        spk1, mem1 = lif1(net.fc1(x_t), mem1)  # (B, H) each
+        spk2, mem2 = lif2(net.fc2(spk1), mem2)  # (B, 10) each
+        spk1_rec.append(spk1)
+        mem1_rec.append(mem1)
+        spk2_rec.append(spk2)
+        mem2_rec.append(mem2)
+    return spk1_rec, mem1_rec, spk2_rec, mem2_rec
+
+
+# ---------------------------------------------------------------- 1  training
+
+
+def mean_membrane_loss(out: Out, y: Tensor) -> Tensor:
+    """Cross entropy of the output potentials, averaged over time."""
+    _, mem_rec = out
+    return F.cross_entropy(mem_rec.mean(0), y)
+
+
+def highest_mean_membrane(out: Out) -> Tensor:
+    """The class whose output potential is highest on average: ``(B,)``."""
+    _, mem_rec = out
+    return mem_rec.mean(0).argmax(1)
+
+
 def train(
-    net: nn.Module,
-    data: ImageData,
-    cfg: Config,
-    seed: int,
-    enc: Encode,
-    loss_fn: Loss = membrane_loss,
-    lr: float | None = None,
-) -> None:
-    """The training loop, bare. ``common.training.fit`` is this loop with validation, checkpoint and resume."""
-    device = next(net.parameters()).device
-    optimizer = torch.optim.AdamW(net.parameters(), lr=lr or cfg.lr, weight_decay=0.0)
-    num_batches = -(-len(data.x_train) // cfg.batch_size)
-    schedule = torch.optim.lr_scheduler.CosineAnnealingLR(optimizer, cfg.sweep_epochs * num_batches)
-    order = torch.Generator().manual_seed(seed)
-    for _ in range(cfg.sweep_epochs):
-        for x_b, y_b in batches(
-            data.x_train, data.y_train, cfg.batch_size, generator=order, device=device
-        ):
-            out = net.run(enc(x_b))  # all T steps forward: spk_rec and mem_rec, each (T, B, 10)
+    net: Net, data: ImageData, cfg: Config, run: Run, name: str,
+    loss_fn: Loss, predict: Predict, lr: float,
+) -> list[dict[str, float]]:  # fmt: skip
+    """The training loop, in full. Leaves in ``net`` the epoch that was best on validation images.
+
+    Each epoch goes to a checkpoint, from which ``--resume`` goes on if the run was stopped.
+    Returns one row an epoch: ``epoch, loss, train, val, seconds``; accuracies are shares.
+    """
+    show = partial(encode, num_steps=cfg.num_steps)
+    if process_number("WORLD_SIZE", 1) > 1:  # torchrun: fit is this loop for several processes,
+        return fit(  # each of which takes its part of every batch
+            net, data, show, run=run, epochs=cfg.epochs, lr=lr, batch_size=cfg.batch_size,
+            loss_fn=loss_fn, predict=predict, augment=partial(jitter, shift=cfg.shift),
+            name=name, resume=cfg.resume,
+        )  # fmt: skip
+
+    optimizer = torch.optim.AdamW(net.parameters(), lr=lr, weight_decay=0.0)
+    order = torch.Generator().manual_seed(cfg.seed)  # shuffles the training images
+    history: list[dict[str, float]] = []
+    best: dict[str, Tensor] = {}  # the weights of the best epoch so far
+    state = {"net": net, "optimizer": optimizer, "order": order, "history": history, "best": best}
+    path = run.dir / f"checkpoint_{name}.pt"
+    mark = fingerprint(run, net, data, cfg.epochs, lr=lr, loss=loss_fn)
+    if cfg.resume:
+        load_checkpoint(path, mark, state, run)  # fills state; refuses a training with other flags
+
+    updates = math.ceil(len(data.x_train) / cfg.batch_size)  # in one epoch
+
+    def falling(update: int) -> float:
+        """The learning rate's factor: from 1 at the first update to 0 at the last, along a cosine."""
+        return 0.5 + 0.5 * math.cos(math.pi * update / (cfg.epochs * updates))
+
+    schedule = LambdaLR(optimizer, falling, last_epoch=len(history) * updates - 1)
+    started = time.perf_counter() - (history[-1]["seconds"] if history else 0.0)
+    for epoch in range(len(history) + 1, cfg.epochs + 1):
+        loss_sum, right = 0.0, 0
+        shuffled = batches(data.x_train, data.y_train, cfg.batch_size, generator=order)
+        for x_b, y_b in live(shuffled, f"   epoch {epoch}/{cfg.epochs}", updates):
+            x = show(jitter(x_b, cfg.shift))  # (B, 1, 28, 28) → (T, B, 784)
+            out = net.run(x)  # spk_rec, mem_rec, each (T, B, 10)
             loss = loss_fn(out, y_b)
-            optimizer.zero_grad()  # gradients add up in .grad; each batch starts from none
-            loss.backward()  # BPTT: equations (2) and (3) in each layer, from step T down to 1
+            optimizer.zero_grad()  # gradients add up in .grad, so each batch starts from none
+            loss.backward()  # BPTT: back through all T steps, by equation (2)
             optimizer.step()
-            schedule.step()  # the learning rate falls to zero along a cosine
-
-
-# ------------------------------------------------------------------------------------ experiments
-
-
-def experiment_train(cfg: Config, data: ImageData, run: Run) -> dict[str, Any]:
-    """Train 784–256–10 on MNIST; read the same network by its membrane and by its spike counts."""
-    net, enc = make_net(cfg, cfg.seed), partial(encode, num_steps=cfg.num_steps)
-    history = fit(
-        net,
-        data,
-        enc,
-        run=run,
-        check=complaints,
-        epochs=cfg.epochs,
-        lr=cfg.lr,
-        batch_size=cfg.batch_size,
-        augment=partial(jitter, shift=cfg.shift),
-        name="main",
-        resume=cfg.resume,
-    )
-    test = {
-        "membrane": evaluate(net, data.x_test, data.y_test, enc),
-        "count": evaluate(net, data.x_test, data.y_test, enc, predict=count_predict),
-    }
-    return {
-        "net": net,
-        "history": history,
-        "test": test,
-        "anytime": accuracy_by_step(net, data, cfg),
-    }
-
-
-@torch.no_grad()
-def accuracy_by_step(net: Net, data: ImageData, cfg: Config) -> dict[str, np.ndarray]:
-    """Test accuracy if the network had to answer after t = 1 … T steps, ``(T,)`` for each read-out."""
-    right = {"mean membrane": 0, "spike count": 0}
-    for x_b, y_b in batches(data.x_test, data.y_test, 1000, device=next(net.parameters()).device):
-        spk_rec, mem_rec = net.run(encode(x_b, cfg.num_steps))
-        for name, rec in (("mean membrane", mem_rec), ("spike count", spk_rec)):
-            right[name] = (
-                right[name] + (rec.cumsum(0).argmax(2) == y_b).sum(1).cpu().numpy()
-            )  # (T,)
-    return {name: count / len(data.y_test) for name, count in right.items()}
-
-
-@torch.no_grad()
-def look_inside(net: Net, data: ImageData, cfg: Config) -> dict[str, Any]:
-    """All layers' activity for the first test image of class 3."""
-    index = int((data.y_test == 3).nonzero()[0])
-    x = encode(data.x_test[index : index + 1].float() / 255, cfg.num_steps).to(
-        next(net.parameters()).device
-    )
-    spk1, _, _ = unroll(net.lif1, over_time(net.fc1, x))  # (T, 1, H)
-    spk2, mem2, _ = unroll(net.lif2, over_time(net.fc2, spk1), record_mem=True)  # (T, 1, K)
-    return {
-        "image": data.x_test[index, 0],
-        "spk1": spk1[:, 0].cpu(),
-        "mem2": mem2[:, 0].cpu(),
-        "label": 3,
-        "answer": int(mem2.mean(0).argmax()),
-    }
-
-
-def experiment_losses(cfg: Config, data: ImageData, run: Run) -> list[dict[str, Any]]:
-    """Train the same network under five losses; each is read the way its loss asks for."""
-    rows = []
-    for name, (loss_fn, predict) in LOSSES.items():
-        for seed in range(cfg.seed, cfg.seed + cfg.seeds):
-            net, enc = make_net(cfg, seed).to(run.device), partial(encode, num_steps=cfg.num_steps)
-            train(net, data, cfg, seed, enc, loss_fn)
-            accuracy = evaluate(net, data.x_test, data.y_test, enc, predict=predict)
-            rows.append(
-                {"loss": name, "seed": seed, "accuracy": accuracy, **activity(net, data, cfg)}
-            )
+            schedule.step()  # the learning rate falls a little
+            loss_sum += loss.item() * len(y_b)
+            right += (predict(out) == y_b).sum().item()
+        val = evaluate(net, data.x_val, data.y_val, show, predict)
+        if val > max((row["val"] for row in history), default=-1.0):
+            best.update({k: v.detach().clone() for k, v in net.state_dict().items()})
+        n = len(data.y_train)
+        row = {"epoch": epoch, "loss": loss_sum / n, "train": right / n, "val": val}
+        row["seconds"] = time.perf_counter() - started
+        history.append(row)
+        save_checkpoint(path, mark, state)
         run.print(
-            f"          {name}: {np.mean([r['accuracy'] for r in rows if r['loss'] == name]):.4f}"
+            f"   epoch {epoch:2d}/{cfg.epochs}   loss {row['loss']:.4f}   training "
+            f"{100 * row['train']:.2f} %   validation {100 * val:.2f} %   {row['seconds']:.1f} s"
         )
-    return rows
+    net.load_state_dict(best)
+    return history
 
 
-@torch.no_grad()
-def activity(net: Net, data: ImageData, cfg: Config) -> dict[str, float]:
-    """Spikes per image in both layers, and the mean step of the first output spike, on 1,000 test images."""
-    x = encode(data.x_test[:1000].float() / 255, cfg.num_steps).to(next(net.parameters()).device)
-    spk1, _, _ = unroll(net.lif1, over_time(net.fc1, x))
-    spk2, _, _ = unroll(net.lif2, over_time(net.fc2, spk1))
-    any_spike = (spk2.sum(2) > 0).cumsum(0) > 0  # (T, B): some output neuron has fired by now
-    return {
-        "hidden": spk1.sum().item() / x.shape[1],
-        "output": spk2.sum().item() / x.shape[1],
-        "first": (~any_spike).sum(0).float().mean().item() + 1,
-    }
+@dataclass
+class Trained:
+    """What section 1 leaves for section 4."""
+
+    net: Net
+    data: ImageData
 
 
-def experiment_hand_written_bptt(cfg: Config) -> dict[str, float]:
-    """Relative difference ‖ours − autograd's‖ / ‖autograd's‖ of the gradients of one LIF layer."""
-    g = torch.Generator().manual_seed(cfg.seed)
-    T, B, N = max(cfg.num_steps, 2), 32, 64
-    cur0 = torch.rand(T, B, N, generator=g)
-    w_spk, w_mem = torch.randn(
-        2, T, B, N, generator=g
-    )  # an arbitrary loss that looks at spikes and membranes
+@section
+def section_training(cfg: Config, run: Run) -> Trained:
+    """1  How does a spiking network learn to read digits?
 
-    lif = snn.Leaky(beta=cfg.beta, learn_beta=True)
-    cur = cur0.clone().requires_grad_()
-    mem, loss = torch.zeros(B, N), 0.0
-    for t in range(T):  # autograd walks back through snnTorch's own steps
-        spk, mem = lif(cur[t], mem)
-        loss = loss + (w_spk[t] * spk + w_mem[t] * mem).sum()
-    loss.backward()
+    The network has 784 inputs, one for each pixel, 256 hidden neurons and 10 output neurons, one for
+    each digit. The grey values of the image are the input, and they stay the same for all T steps.
+    So the only thing that changes from step to step is the state of the neurons.
 
-    ours, beta = cur0.clone().requires_grad_(), torch.tensor(cfg.beta, requires_grad=True)
-    spk_rec, mem_rec = LIFThroughTime.apply(ours, beta)
-    (w_spk * spk_rec + w_mem * mem_rec).sum().backward()
+    Output neuron k gives its answer by its potential U_k, averaged over time. The loss is the usual
+    one, the cross entropy of these ten numbers:
 
-    relative = lambda a, b: ((a - b).norm() / b.norm()).item()  # noqa: E731
-    return {"current": relative(ours.grad, cur.grad), "beta": relative(beta.grad, lif.beta.grad)}
+        z_k = (U_k[1] + … + U_k[T]) / T          L = −log softmax(z)_y          y: the right digit
 
+    `train`, above, is all there is to the training. It differs in one line from the training of any
+    other network: net.run(x) goes through time, and therefore loss.backward() does so, too.
 
-def experiment_memory(cfg: Config, device: torch.device) -> dict[str, Any]:
-    """Bytes that autograd keeps until backward: the network against T, one layer stepped against written by hand."""
-    steps = [5, 10, 20, 40, 80]
-    x = torch.rand(64, 784, device=device)
-    network, vram = [], []
-    for T in steps:
-        net = make_net(cfg, 0).to(device)
-        if device.type == "cuda":
-            torch.cuda.empty_cache()
-            torch.cuda.reset_peak_memory_stats(device)
-            before = torch.cuda.memory_allocated(device)
-        with saved_for_backward() as kept:
-            reset_state(net)
-            outs = [net(x) for _ in range(T)]  # step by step: autograd keeps each step's membranes
-            network.append(kept())
-        if device.type == "cuda":
-            vram.append(torch.cuda.max_memory_allocated(device) - before)
-        del outs
-    line = np.polyfit(steps, network, 1)
-    residual = np.asarray(network) - np.polyval(line, steps)
-    layer: dict[str, list[int]] = {}
-    for learnt in (False, True):
-        for T in steps:
-            cur = torch.rand(T, 64, cfg.num_hidden, device=device, requires_grad=True)
-            lif = snn.Leaky(beta=cfg.beta, learn_beta=learnt, init_hidden=True).to(device)
-            with saved_for_backward() as kept:
-                spks = torch.stack([lif(cur_t) for cur_t in cur])
-                layer.setdefault(
-                    f"snnTorch's steps, {'learnt' if learnt else 'fixed'} β", []
-                ).append(kept())
-            del spks
-            with saved_for_backward() as kept:
-                spk_rec, _ = LIFThroughTime.apply(
-                    cur, torch.tensor(cfg.beta, device=device, requires_grad=learnt)
-                )
-                layer.setdefault(f"by hand, {'learnt' if learnt else 'fixed'} β", []).append(kept())
-            del spk_rec
-    return {
-        "steps": steps,
-        "network": network,
-        "vram": vram,
-        "slope": line[0],
-        "layer": layer,
-        "r2": 1 - residual.var() / np.var(network),
-    }
-
-
-def flashed(x: torch.Tensor, num_steps: int) -> torch.Tensor:
-    """The image for the first fifth of the steps, then darkness: ``(B, …) → (T, B, 784)``."""
-    seq = torch.zeros(num_steps, len(x), 784, device=x.device)
-    seq[: max(1, num_steps // 5)] = x.flatten(1)
-    return seq
-
-
-class AnswerAtTheEnd(Net):
-    """The same network, which answers with its last membrane; the error goes back ``window`` steps at most."""
-
-    window: int = 10**9
-
-    def run(self, x: torch.Tensor) -> Out:
-        early = max(0, len(x) - self.window)
-        state1 = state2 = None
-        if early:
-            with torch.no_grad():  # forward as always; autograd remembers nothing of these steps
-                spk1, _, state1 = unroll(self.lif1, over_time(self.fc1, x[:early]))
-                _, _, state2 = unroll(self.lif2, over_time(self.fc2, spk1))
-        spk1, _, _ = unroll(self.lif1, over_time(self.fc1, x[early:]), state1)
-        spk2, mem2, _ = unroll(self.lif2, over_time(self.fc2, spk1), state2, record_mem=True)
-        return spk2[-1:], mem2[
-            -1:
-        ]  # the last step only, so that mean over time is the last membrane
-
-
-def experiment_truncated(cfg: Config, data: ImageData, run: Run) -> dict[str, Any]:
-    """BPTT cut after 1, 2, 5 … T steps, for an image that stays and for one that is flashed at the start."""
-    windows = sorted({w for w in (1, 2, 5) if w < cfg.num_steps} | {cfg.num_steps})
-    inputs = {
-        "image stays": partial(encode, num_steps=cfg.num_steps),
-        "image flashed at the start": partial(flashed, num_steps=cfg.num_steps),
-    }
-    accuracy = {name: np.zeros((cfg.seeds, len(windows))) for name in inputs}
-    for name, enc in inputs.items():
-        for (i, seed), (j, window) in [
-            (a, b)
-            for a in enumerate(range(cfg.seed, cfg.seed + cfg.seeds))
-            for b in enumerate(windows)
-        ]:
-            torch.manual_seed(seed)
-            net = AnswerAtTheEnd(num_hidden=cfg.num_hidden, beta=cfg.beta).to(run.device)
-            net.window = window
-            train(net, data, cfg, seed, enc)
-            accuracy[name][i, j] = evaluate(net, data.x_test, data.y_test, enc)
-        run.print(
-            f"          {name}: "
-            + ", ".join(
-                f"{w} steps {a:.3f}" for w, a in zip(windows, accuracy[name].mean(0), strict=True)
-            )
-        )
-    return {"windows": windows, "accuracy": accuracy}
-
-
-def experiment_learning_rate(cfg: Config, data: ImageData, run: Run) -> dict[str, Any]:
-    """Validation accuracy after a short training, over three decades of learning rate."""
-    accuracy = np.zeros((cfg.seeds, len(LEARNING_RATES)))
-    for i, seed in enumerate(range(cfg.seed, cfg.seed + cfg.seeds)):
-        for j, lr in enumerate(LEARNING_RATES):
-            net, enc = make_net(cfg, seed).to(run.device), partial(encode, num_steps=cfg.num_steps)
-            train(net, data, cfg, seed, enc, lr=lr)
-            accuracy[i, j] = evaluate(net, data.x_val, data.y_val, enc)
-    run.print(
-        "          "
-        + ", ".join(
-            f"{lr:g}: {a:.3f}" for lr, a in zip(LEARNING_RATES, accuracy.mean(0), strict=True)
-        )
+    Of the 60,000 training images, 5,000 are set aside for validation: they choose the epoch that is
+    kept. The 10,000 test images are looked at once, at the end. For comparison: snnTorch's tutorial
+    5 reaches 93.87 % with 1,000 hidden neurons, 25 steps and one epoch, and SpikingJelly's example
+    with a single layer 92.9 %.
+    """
+    run.predict(
+        "accuracy",
+        "What share of 10,000 digits that it has never seen will the network read correctly, after "
+        "less than a minute of training?",
+        unit="%",
     )
-    return {"lr": LEARNING_RATES, "accuracy": accuracy}
-
-
-# ------------------------------------------------------------------------------------ figures
-
-
-def plot_training(result: dict[str, Any]) -> Figure:
-    history, test = result["history"], result["test"]
-    fig, (a, b, c) = plots.figure(
-        1,
-        3,
-        size=(13, 3.9),
-        title=(
-            f"The spiking network learns: {100 * test['membrane']:.2f} % on the test set in "
-            f"{history[-1]['seconds']:.0f} s"
-        ),
+    data = run.data(mnist).to(run.device)  # all images lie on the device: 55 MB
+    net = make_net(cfg, cfg.seed).to(run.device)
+    history = train(
+        net, data, cfg, run, "membrane", mean_membrane_loss, highest_mean_membrane, cfg.lr
     )
-    epochs = [h["epoch"] for h in history]
-    plots.curves(a, epochs, {"training": [h["loss"] for h in history]})
-    a.set_yscale("log")
-    plots.label(a, "epoch", "cross entropy (nats)", "Loss on the output membrane")
-    plots.curves(
-        b,
-        epochs,
-        {
-            "training (moved images)": [100 * h["train"] for h in history],
-            "validation": [100 * h["val"] for h in history],
-        },
-    )
-    b.axhline(100 * test["membrane"], color=plots.BLACK, linewidth=1, linestyle=":")
-    b.annotate(
-        f"test {100 * test['membrane']:.2f} %",
-        (epochs[0], 100 * test["membrane"]),
-        xytext=(0, 4),
-        textcoords="offset points",
-        fontsize=9,
-    )
-    plots.label(b, "epoch", "accuracy (%)", "Best epoch chosen on validation")
-    steps = range(1, 1 + len(result["anytime"]["spike count"]))
-    plots.curves(c, list(steps), {k: 100 * v for k, v in result["anytime"].items()})
+    run.checkpoint(net)  # model.safetensors: the weights of the best epoch
+    show = partial(encode, num_steps=cfg.num_steps)
+    accuracy = evaluate(net, data.x_test, data.y_test, show, highest_mean_membrane)
+
+    # What happens inside, for the first image of the test set.
+    image, digit = data.x_test[:1].float() / 255, int(data.y_test[0])
+    with torch.no_grad():
+        spk1_rec, _, _, mem2_rec = step_by_step(net, show(image))
+    spk1 = torch.stack(spk1_rec)[:, 0].cpu()  # (T, H)
+    mem2 = torch.stack(mem2_rec)[:, 0].cpu()  # (T, 10)
+    z = mem2.mean(0)  # (10,)
+    answer = int(z.argmax())
+    busiest = spk1.sum(0).argsort(descending=True)[:60]
+    title = f"From pixels to a decision: a {digit} is read as a {answer}"
+    fig, (ax, bx, cx, dx) = plots.figure(1, 4, (13.5, 3.8), title, width_ratios=(0.8, 1.7, 1.7, 1))
+    steps = np.arange(1, cfg.num_steps + 1)
+    ax.imshow(image[0, 0].cpu(), cmap="gray")
+    ax.set_axis_off()
+    ax.set_title("input: 784 grey values")
+    plots.raster(bx, spk1[:, busiest])
+    bx.set_xticks(steps - 1, steps)
     plots.label(
-        c, "steps seen before the answer", "test accuracy (%)", "Same network, two ways to read it"
-    )
-    return fig
-
-
-def plot_inside(inside: dict[str, Any]) -> Figure:
-    fig, (a, b, c) = plots.figure(
-        1,
-        3,
-        size=(13, 3.9),
-        width_ratios=(1, 2, 2),
-        title=(f"From pixels to a decision: a {inside['label']} is read as a {inside['answer']}"),
-    )
-    a.imshow(inside["image"], cmap="gray")
-    a.set_axis_off()
-    a.set_title("input current: grey values")
-    active = inside["spk1"][:, inside["spk1"].sum(0) > 0]
-    plots.raster(b, active[:, active.sum(0).argsort(descending=True)])
-    plots.label(
-        b,
-        "time step",
-        "hidden neuron (most active first)",
-        f"Hidden spikes: {active.shape[1]} of {inside['spk1'].shape[1]} neurons fire, the others stay silent",
+        bx, "time step", "neuron, busiest first", f"spikes of {len(busiest)} hidden neurons"
     )
     for k in range(10):
-        chosen = k == inside["answer"]
-        c.plot(
-            range(len(inside["mem2"])),
-            inside["mem2"][:, k],
-            color=plots.RED if chosen else "0.7",
-            linewidth=2.5 if chosen else 1.2,
-        )
-    c.plot([], [], color=plots.RED, label=f"class {inside['answer']}")
-    c.plot([], [], color="0.7", label="the nine others")
-    c.axhline(1, color=plots.BLACK, linestyle="--", linewidth=1, label="threshold θ")
-    c.legend()
-    plots.label(c, "time step", "output membrane U", "The output membranes part within a few steps")
-    return fig
+        width, colour = (3, plots.RED) if k == answer else (1, "0.6")
+        cx.plot(steps, mem2[:, k], color=colour, linewidth=width)
+        dx.barh(k, z[k], color=colour)
+    cx.text(steps[-1], mem2[-1, answer], f" {answer}", color=plots.RED, weight="bold", va="center")
+    cx.axhline(1.0, color=plots.BLACK, linestyle="--", linewidth=1, label="threshold θ")
+    cx.legend(loc="lower left")
+    plots.label(cx, "time step", "potential U", "the ten output potentials part")
+    dx.set_yticks(range(10))
+    plots.label(dx, "mean potential z", "digit", f"the highest mean decides: {answer}")
+    run.figure(fig, "1_inside", look="how few steps the ten potentials need to part")
+
+    epochs = [row["epoch"] for row in history]
+    kept = max(history, key=lambda row: row["val"])
+    title = f"{100 * accuracy:.2f} % of {len(data.y_test):,} test images are read correctly"
+    fig, (ax, bx) = plots.figure(1, 2, (10.5, 3.7), title)
+    plots.curves(ax, epochs, {"training": [row["loss"] for row in history]})
+    ax.set_yscale("log")
+    plots.label(ax, "epoch", "cross entropy L", "loss on the training images")
+    training = [100 * row["train"] for row in history]
+    validation = [100 * row["val"] for row in history]
+    plots.curves(bx, epochs, {"training (images moved)": training, "validation": validation})
+    bx.plot(kept["epoch"], 100 * kept["val"], "ko", markersize=13, mfc="none", label="epoch kept")
+    bx.axhline(100 * accuracy, color="grey", linestyle=":", label="test, once, at the end")
+    bx.legend()
+    plots.label(bx, "epoch", "images read correctly (%)", "validation chooses the epoch")
+    run.figure(fig, "1_training", look="where validation stops rising while training goes on")
+
+    seconds, n = history[-1]["seconds"], len(data.y_test)
+    wrong = n - round(accuracy * n)
+    inside = activity(net, data.x_test, cfg)
+    limit = None if cfg.full else "<= 60"
+    run.claim("accuracy", "test images read correctly", accuracy, "1", ">= 0.984", n=n, real=True)
+    run.claim("seconds", "training, validation included", seconds, "s", limit, real=True)
+    run.claim("spikes_hidden", "hidden spikes for one image", inside.hidden, "", n=n, real=True)
+    run.claim("spikes_output", "output spikes for one image", inside.output, "", n=n, real=True)
+    run.finding(
+        f"After {len(history)} epochs and {seconds:.0f} s, {wrong:,} of {n:,} test images are read "
+        f"wrongly ({100 * accuracy:.2f} % right). It took a loop over time, a surrogate, and nothing "
+        "else that is new."
+    )
+    sample = show(data.x_test[:500].float() / 255)
+    name = f"SNN 784–{cfg.num_hidden}–10"
+    run.ledger(**ledger_row(net, sample, model=name, data=data.name, accuracy=accuracy, n=n))
+    return Trained(net, data)
 
 
-def plot_losses(rows: list[dict[str, Any]]) -> Figure:
+@dataclass
+class Activity:
+    """What a network does for one image, on average.
+
+    ``first`` is the step, counted from 1, of the first output spike, over the images that have one;
+    ``none`` is the share of images that have none.
+    """
+
+    hidden: float
+    output: float
+    first: float
+    none: float
+
+
+@torch.no_grad()
+def activity(net: Net, images: Tensor, cfg: Config) -> Activity:
+    """Count the spikes of both layers for ``images (B, 1, 28, 28)``, values 0 to 255."""
+    x = encode(images.float() / 255, cfg.num_steps)
+    spk1, _, _ = unroll(net.lif1, over_time(net.fc1, x))  # (T, B, H)
+    spk2, _, _ = unroll(net.lif2, over_time(net.fc2, spk1))  # (T, B, 10)
+    fired = spk2.sum(2).cumsum(0) > 0  # (T, B): has any output neuron fired by now?
+    first = (~fired).sum(0) + 1.0  # (B,): T + 1 if none ever does
+    heard = fired[-1]  # (B,)
+    return Activity(
+        hidden=spk1.sum().item() / len(images),
+        output=spk2.sum().item() / len(images),
+        first=first[heard].mean().item() if heard.any() else cfg.num_steps + 1.0,
+        none=1 - heard.float().mean().item(),
+    )
+
+
+# ---------------------------------------------------------------- 2  the way back
+
+
+def surrogate(x: Tensor) -> Tensor:
+    """σ′ of ATan, snnTorch's default (lesson 07): 1 at the threshold, small far away from it."""
+    return 1 / (1 + (math.pi * x) ** 2)
+
+
+@torch.no_grad()
+def backward_by_hand(
+    net: Net, x: Tensor, y: Tensor, spk1_rec: list[Tensor], mem1_rec: list[Tensor],
+    mem2_rec: list[Tensor], carry: bool = True,
+) -> tuple[Tensor, Tensor, list[Tensor], list[Tensor]]:  # fmt: skip
+    """Equation (2) for both layers of the network, from the last step down; autograd is off.
+
+    Without ``carry``, the term β·δ[t+1] is left out: no error goes back in time.
+    Returns ∂L/∂W1, ∂L/∂W2 and the errors δ1, δ2, lists of T tensors ``(B, H)`` and ``(B, 10)``.
+    """
+    T, B, _ = x.shape
+    theta = net.lif1.threshold
+    beta = net.lif1.beta if carry else 0.0
+    probability = torch.stack(mem2_rec).mean(0).softmax(1)  # (B, 10)
+    # The loss reads the mean over time, so it sends the same to the output potential at each step.
+    g_mem2 = (probability - F.one_hot(y, 10)) / (B * T)  # (B, 10)
+    delta1 = torch.zeros_like(mem1_rec[0])  # δ[T+1] = 0: nothing comes after the last step
+    delta2 = torch.zeros_like(mem2_rec[0])
+    grad_w1 = torch.zeros_like(net.fc1.weight)
+    grad_w2 = torch.zeros_like(net.fc2.weight)
+    delta1_rec, delta2_rec = [], []
+    for t in reversed(range(T)):
+        # δ2[t] = g_U[t] + β·δ2[t+1]                        (this loss reads no output spikes)
+        delta2 = g_mem2 + beta * delta2  # (B, 10)
+        # ∂L/∂W2 = Σ_t δ2[t]·S1[t]ᵀ                         (all steps share W2, so they add up)
+        grad_w2 += delta2.T @ spk1_rec[t]  # (10, H)
+        # g_S[t] = W2ᵀ·δ2[t]                                (from the output to the hidden spikes)
+        g_spk1 = delta2 @ net.fc2.weight  # (B, H)
+        # δ1[t] = g_S[t]·σ′(U1[t] − θ) + β·δ1[t+1]
+        delta1 = g_spk1 * surrogate(mem1_rec[t] - theta) + beta * delta1  # (B, H)
+        # ∂L/∂W1 = Σ_t δ1[t]·x[t]ᵀ
+        grad_w1 += delta1.T @ x[t]  # (H, 784)
+        delta1_rec.insert(0, delta1)
+        delta2_rec.insert(0, delta2)
+    return grad_w1, grad_w2, delta1_rec, delta2_rec
+
+
+def error_left(step: Callable[[Tensor], Tensor], state: Tensor, num_steps: int) -> list[float]:
+    """How much of an error in the last state of a recurrent layer is left 0, 1, 2 … steps earlier.
+
+    ``step`` takes the state ``(B, N)`` to the next one; autograd goes back through all of them.
+    """
+    states = [state.clone().requires_grad_()]
+    for _ in range(num_steps):
+        states.append(step(states[-1]))
+    error = torch.ones_like(states[-1])
+    back = torch.autograd.grad((error * states[-1]).sum(), states)
+    left = [(g.norm() / error.norm()).item() for g in back]
+    return left[::-1]
+
+
+@section
+def section_bptt(cfg: Config, run: Run) -> None:
+    """2  How does the error get back to the first step?
+
+    By equation (2). `backward_by_hand`, above, is that equation for the two layers of our network,
+    with each line below its formula. It begins at the last step and goes down to the first. At each
+    step an error has two sources: what the loss, or the layer above, has to say about this very
+    step, and the share β of the error one step later, since that share of the potential lived on.
+
+    Forward, a spike is a hard step from 0 to 1. Backward, the derivative of that step would be zero
+    almost everywhere, and g_S[t]·σ′ is the only door to the hidden layer: the surrogate keeps it
+    open. It acts in training alone; a trained network spikes the same whatever its surrogate. The
+    reset −θ·S[t−1] has no term in (2): snnTorch detaches it, so no error runs back through it.
+
+    A recurrent network, an RNN, is trained by the same algorithm. Its state follows h[t] =
+    tanh(V·h[t−1] + …), so at every step its error is multiplied by the matrix V (and by the slope
+    of tanh). Errors vanish where V is small, and explode where it is large. A LIF layer is an RNN
+    whose V is β times the identity: each neuron remembers itself. Its errors shrink by the factor β
+    a step, so along the membrane they cannot explode, and they reach no further than its memory.
+    """
+    T = cfg.num_steps
+    run.predict(
+        "first_over_last",
+        f"The loss reads the mean of the output potential over {T} steps, every step alike. How many "
+        f"times as large as at the last step is the error δ at the first (β = {cfg.beta:g})?",
+        unit="times",
+    )
+    data = run.data(mnist)
+    net = make_net(cfg, cfg.seed)  # before its first update: its errors are large
+    x_b, y = next(batches(data.x_train, data.y_train, 32))
+    x = encode(x_b, T)  # (T, 32, 784)
+    spk1_rec, mem1_rec, _, mem2_rec = step_by_step(net, x)
+    records = (spk1_rec, mem1_rec, mem2_rec)
+    grad_w1, grad_w2, delta1_rec, delta2_rec = backward_by_hand(net, x, y, *records)
+    not_carried, _, _, _ = backward_by_hand(net, x, y, *records, carry=False)
+    loss = F.cross_entropy(torch.stack(mem2_rec).mean(0), y)
+    wanted = [net.fc1.weight, net.fc2.weight, *mem1_rec, *mem2_rec]
+    auto_w1, auto_w2, *auto_delta = torch.autograd.grad(loss, wanted)
+    off_w1 = ((grad_w1 - auto_w1).norm() / auto_w1.norm()).item()
+    off_w2 = ((grad_w2 - auto_w2).norm() / auto_w2.norm()).item()
+    carried = ((grad_w1 - not_carried).norm() / grad_w1.norm()).item()
+
+    # For the figure: the first image, the output neuron of its digit, its busiest hidden neuron.
+    k = int(y[0])
+    j = int(torch.stack(spk1_rec)[:, 0].sum(0).argmax())
+    mem1 = torch.stack(mem1_rec)[:, 0, j].detach()  # (T,)
+    mem2 = torch.stack(mem2_rec)[:, 0, k].detach()
+    delta1 = torch.stack(delta1_rec)[:, 0, j]
+    delta2 = torch.stack(delta2_rec)[:, 0, k]
+    auto1 = torch.stack(auto_delta[:T])[:, 0, j]
+    auto2 = torch.stack(auto_delta[T:])[:, 0, k]
+    first_over_last = (delta2[0] / delta2[-1]).item()
+    title = (
+        f"Errors collect on their way down in time: {first_over_last:.1f} times larger at step 1"
+    )
+    fig, axes = plots.figure(2, 2, (11.5, 5.6), title, sharex=True)
+    neurons = (
+        (f"output neuron of the right digit, {k}", mem2, delta2, auto2),
+        ("a hidden neuron", mem1, delta1, auto1),
+    )
+    place = np.arange(T)
+    for (ax, bx), (name, mem, delta, auto) in zip(axes, neurons, strict=True):
+        plots.membrane(ax, mem, (mem > 1).float())
+        plots.label(ax, "", "potential U", f"{name}: U runs up in time →")
+        later = cfg.beta * torch.cat([delta[1:], torch.zeros(1)])  # β·δ[t+1]
+        bx.bar(place - 0.2, delta - later, 0.4, color=plots.SKY, label="from this step")
+        bx.bar(place + 0.2, later, 0.4, color=plots.ORANGE, hatch="//", label="carried: β·δ[t+1]")
+        bx.plot(place, delta, "o", color=plots.BLUE, mfc="none", ms=9, label="δ by hand: the sum")
+        bx.plot(place, auto, ".", color=plots.BLACK, label="δ by autograd")
+        bx.axhline(0, color="grey", linewidth=0.8)
+        plots.label(bx, "", "error δ = ∂L/∂U", f"{name}: ← δ runs down")
+    for ax in axes[1]:
+        ax.set_xticks(place, place + 1)
+        ax.set_xlabel("time step")
+    axes[0, 0].legend()
+    axes[0, 1].legend()
+    run.figure(fig, "2_errors", look="the right column, from right to left")
+
+    # The same question for three recurrent layers of 100 units: what is left of an error?
+    cur = torch.rand(16, 100, generator=run.generator())  # (B, N)
+    start_state = 0.1 * torch.randn(16, 100, generator=run.generator(1))
+    matrix = torch.randn(100, 100, generator=run.generator(2)) / 10  # keeps lengths, on average
+    lif = snn.Leaky(beta=cfg.beta)
+
+    def lif_step(mem: Tensor) -> Tensor:
+        _, mem = lif(cur, mem)
+        return mem
+
+    def rnn_step(h: Tensor, gain: float) -> Tensor:
+        return torch.tanh(h @ (gain * matrix).T)
+
+    left = {
+        f"LIF layer, β = {cfg.beta:g}": error_left(lif_step, start_state, 30),
+        "RNN, V halves lengths": error_left(partial(rnn_step, gain=0.5), start_state, 30),
+        "RNN, V doubles lengths": error_left(partial(rnn_step, gain=2.0), start_state, 30),
+    }
+    lif_left, small_left, large_left = (curve[20] for curve in left.values())
+    title = f"20 steps back, a LIF layer has kept {100 * lif_left:.0f} % of an error"
+    fig, ax = plots.figure(1, 1, (8, 3.8), title)
+    plots.curves(ax, range(31), left, markers=False)
+    ax.set_yscale("log")
+    plots.label(ax, "steps back in time", "length of the error (1: at the end)")
+    run.figure(fig, "2_reach", look="straight lines on a log axis: one factor for every step")
+
+    run.claim("bptt", "gradients by hand against autograd's", max(off_w1, off_w2), "1", "<= 1e-5")
+    run.claim("first_over_last", "δ at the first step over the last", first_over_last, "times")
+    run.claim("carried", "share of ∂L/∂W1 that was carried back", carried)
+    run.claim("lif_left", "LIF: error left after 20 steps back", lif_left)
+    run.claim("rnn_left", "RNN, V doubles lengths: the same", large_left, "times")
+    run.finding(
+        f"An early push acts on all later steps: the error is {first_over_last:.1f} times as large at "
+        f"the first step as at the last, and {100 * carried:.0f} % of the hidden layer's gradient "
+        f"was carried back in time. How far, β decides: {100 * lif_left:.0f} % is left after 20 "
+        f"steps, where an RNN ends at {plain(small_left)} or at {plain(large_left)} times the error."
+    )
+
+
+# ---------------------------------------------------------------- 3  the losses
+
+
+class FirstSpike(torch.autograd.Function):
+    """The step of each neuron's first spike, from 0: ``spk_rec (T, B, K)`` → ``(B, K)``.
+
+    A silent neuron gets T − 1. A time has no derivative with respect to a spike, so one is made up:
+    −1 at the step of the first spike. More potential there counts as an earlier spike.
+    """
+
+    @staticmethod
+    def forward(ctx, spk_rec: Tensor) -> Tensor:  # type: ignore[override]
+        fired = spk_rec.cumsum(0) > 0  # (T, B, K): has it fired by now?
+        first = (~fired).sum(0).clamp(max=len(spk_rec) - 1)  # (B, K)
+        ctx.save_for_backward(first)
+        ctx.shape = spk_rec.shape
+        return first.to(spk_rec.dtype)
+
+    @staticmethod
+    def backward(ctx, grad: Tensor) -> Tensor:  # type: ignore[override]
+        (first,) = ctx.saved_tensors
+        return grad.new_zeros(ctx.shape).scatter_(0, first[None], -grad[None])
+
+
+def first_spike_loss(spk_rec: Tensor, y: Tensor) -> Tensor:
+    """SF.ce_temporal_loss, without its Python loop over every image and class."""
+    return F.cross_entropy(-FirstSpike.apply(spk_rec), y)
+
+
+def on_spikes(loss: Callable[[Tensor, Tensor], Tensor]) -> Loss:
+    """A loss that reads the output spikes, for a loop that hands over spikes and potentials."""
+    return lambda out, y: loss(out[0], y)
+
+
+def on_potentials(loss: Callable[[Tensor, Tensor], Tensor]) -> Loss:
+    """The same for a loss that reads the output potentials."""
+    return lambda out, y: loss(out[1], y)
+
+
+def most_spikes(out: Out) -> Tensor:
+    """The class with most output spikes: ``(B,)``; of equal counts the lower class."""
+    spk_rec, _ = out
+    return spk_rec.sum(0).argmax(1)
+
+
+def first_to_fire(out: Out) -> Tensor:
+    """The class whose neuron fires first: ``(B,)``; at the same step the lower class."""
+    spk_rec, _ = out
+    return FirstSpike.apply(spk_rec).argmin(1)
+
+
+def highest_peak(out: Out) -> Tensor:
+    """The class whose potential reaches the highest value: ``(B,)``."""
+    _, mem_rec = out
+    return mem_rec.amax(0).argmax(1)
+
+
+goal = {"correct_rate": 0.8, "incorrect_rate": 0.2}
+LOSSES: dict[str, tuple[Loss, Predict]] = {  # the loss, and how the answer is read
+    "ce_rate_loss": (on_spikes(SF.ce_rate_loss()), most_spikes),
+    "ce_count_loss": (on_spikes(SF.ce_count_loss()), most_spikes),
+    "mse_count_loss": (on_spikes(SF.mse_count_loss(**goal)), most_spikes),
+    "ce_temporal_loss": (on_spikes(first_spike_loss), first_to_fire),
+    "ce_max_membrane_loss": (on_potentials(SF.ce_max_membrane_loss()), highest_peak),
+    "mean membrane": (mean_membrane_loss, highest_mean_membrane),
+}
+RATES = (1e-3, 2e-3, 4e-3, 8e-3, 16e-3)
+
+
+@dataclass
+class Arm:
+    """One arm of a comparison. Accuracies are in per cent."""
+
+    validation: list[float]  # for each learning rate, one training
+    lr: float  # the best of them
+    test: list[float]  # at that rate, for each new seed
+    nets: list[Net]  # the networks of those seeds
+
+
+def train_arm(
+    build: Callable[[int], Net], show: Callable[[Tensor], Tensor], loss_fn: Loss, predict: Predict,
+    data: ImageData, cfg: Config, run: Run, rates: Sequence[float] = RATES,
+) -> Arm:  # fmt: skip
+    """Try each learning rate, let the validation images choose, train anew with other seeds, test."""
+    n = cfg.short_images
+    few = replace(data, x_train=data.x_train[:n], y_train=data.y_train[:n])
+
+    def trained(lr: float, seed: int) -> Net:
+        net = build(seed)
+        fit(  # the loop of section 1
+            net, few, show, run=run, epochs=cfg.short_epochs, lr=lr, batch_size=cfg.batch_size,
+            loss_fn=loss_fn, predict=predict, seed=seed, quiet=True,
+        )  # fmt: skip
+        return net
+
+    validation = []
+    for lr in rates:
+        net = trained(lr, cfg.seed)
+        validation.append(100 * evaluate(net, data.x_val, data.y_val, show, predict))
+    lr = rates[int(np.argmax(validation))]
+    nets, test = [], []
+    for seed in range(cfg.seed + 1, cfg.seed + 1 + cfg.seeds):
+        net = trained(lr, seed)
+        nets.append(net)
+        test.append(100 * evaluate(net, data.x_test, data.y_test, show, predict))
+    return Arm(validation, lr, test, nets)
+
+
+def interval(values: Sequence[float], comparisons: int = 1) -> tuple[float, float]:
+    """Mean of a few trainings, and half the width of its 95 % interval (Student's t).
+
+    Where several intervals are judged together, each has to be wider (Bonferroni's correction).
+    """
+    n = len(values)
+    quantile = student_t.ppf(1 - 0.025 / comparisons, n - 1)
+    return float(np.mean(values)), float(quantile * np.std(values, ddof=1) / math.sqrt(n))
+
+
+def not_told_apart(arms: dict[str, Arm]) -> list[str]:
+    """The best arm, and after it every arm whose distance to it, seed by seed, may be zero."""
+    best = max(arms, key=lambda name: np.mean(arms[name].test))
+    tied = [best]
+    for name, arm in arms.items():
+        lead, half = interval(np.subtract(arms[best].test, arm.test), len(arms) - 1)
+        if name != best and lead <= half:
+            tied.append(name)
+    return tied
+
+
+@section
+def section_losses(cfg: Config, run: Run) -> None:
+    """3  Which loss should a spiking network be trained with?
+
+    snntorch.functional offers several, which ask for different things. CE(z) is the cross entropy
+    −log softmax(z)_y of ten numbers z, one for each output neuron:
+
+        ce_rate_loss           mean over t of CE(S[t])     spikes, step by step: fire at every step
+        ce_count_loss          CE(Σ_t S[t])                spike counts: fire more than the others
+        mse_count_loss         mean of (Σ_t S[t] − goal)²  counts: goal 80 % of T; wrong neurons 20 %
+        ce_temporal_loss       CE(−step of first spike)    latency: be the first to fire
+        ce_max_membrane_loss   CE(max over t of U[t])      the highest peak of the potential
+        mean membrane          CE(mean over t of U[t])     the loss of section 1, plain PyTorch
+
+    Losses on rates or counts are robust, for many spikes vote; they cost time and spikes. (A spike
+    is 0 or 1, so ce_rate_loss ends at ln(1 + 9/e) = 1.46 even for a perfect network.) A latency
+    loss can do with one spike, but a stray spike misleads it, and a silent neuron has no time that
+    could improve. Mind what it asks for: that the right neuron fires before the others, not that
+    it fires early. Potentials say more than spikes, but not every chip shows them.
+
+    The gradients of these losses differ in size, so no learning rate suits all, and one rate for
+    all would decide the contest. Here each loss tries five, the validation images choose, and the
+    rate that was chosen is trained with new seeds. Too high a rate is worse than too low a one: it
+    throws potentials far from θ, where the surrogate is almost zero. Such neurons hear no error any
+    more, whether they are silent or fire at every step. (Study: studies/09_learning_rate.py.)
+    """
     names = list(LOSSES)
-    mean = lambda key, name: float(np.mean([r[key] for r in rows if r["loss"] == name]))  # noqa: E731
-    best = max(names, key=lambda n: mean("accuracy", n))
-    fig, axes = plots.figure(
-        1,
-        3,
-        size=(13, 3.4),
-        sharey=True,
-        title=(f"What the loss asks for is what the network does: best accuracy by {best}"),
+    places = ("the first", "second or third", "fourth or fifth", "the last")
+    run.predict(
+        "place",
+        "Six networks, one for each loss. ce_temporal_loss looks at nothing but the time of the first "
+        "output spikes. When does its network give its first spike, compared with the other five?",
+        places,
     )
-    for ax, value, fmt, x, title in zip(
-        axes,
-        (
-            lambda n: 100 * (1 - mean("accuracy", n)),
-            lambda n: mean("hidden", n) + mean("output", n),
-            lambda n: mean("first", n),
-        ),
-        ("{:.1f}", "{:.0f}", "{:.1f}"),
-        ("test error (%)", "spikes per image", "step of the first output spike"),
-        ("Error", "Spikes, both layers", "Time to the first output spike"),
-        strict=True,
-    ):
-        plots.bars(ax, {name: value(name) for name in names}, fmt=fmt)
-        plots.label(ax, x, "", title)
-    return fig
+    data = run.data(mnist).to(run.device)
+    show = partial(encode, num_steps=cfg.num_steps)
+    build = partial(make_net, cfg)
+    arms = {}
+    for name in live(names, "   losses", len(names)):
+        arms[name] = train_arm(build, show, *LOSSES[name], data, cfg, run)
 
-
-def plot_memory(memory: dict[str, Any]) -> Figure:
-    ratio = (
-        memory["layer"]["by hand, learnt β"][-1] / memory["layer"]["snnTorch's steps, learnt β"][-1]
-    )
-    fig, (a, b) = plots.figure(
-        1,
-        2,
-        size=(11, 4),
-        title=(
-            f"BPTT's memory grows in proportion to T; our backward pass keeps {ratio:.2f} of it when β is learnt"
-        ),
-    )
-    curves = {"kept for backward": np.asarray(memory["network"]) / 2**20}
-    if memory["vram"]:
-        curves["VRAM, peak above start"] = np.asarray(memory["vram"]) / 2**20
-    plots.curves(a, memory["steps"], curves)
-    plots.label(
-        a,
-        "time steps T",
-        "MiB (batch of 64)",
-        f"Network: {memory['slope'] / 2**20:.3f} MiB a step, R² = {memory['r2']:.6f}",
-    )
-    plots.curves(b, memory["steps"], {k: np.asarray(v) / 2**20 for k, v in memory["layer"].items()})
-    plots.label(
-        b, "time steps T", "MiB (batch of 64)", "One LIF layer: autograd against equations (2), (3)"
-    )
-    return fig
-
-
-def plot_truncated(truncated: dict[str, Any]) -> Figure:
-    stays, flash = (v.mean(0) for v in truncated["accuracy"].values())
-    fig, ax = plots.figure(
-        size=(7.5, 4.2),
-        title=(
-            f"Cutting BPTT to {truncated['windows'][0]} step costs {100 * (stays[-1] - stays[0]):.1f} points if the image "
-            f"stays,\n{100 * (flash[-1] - flash[0]):.1f} points if it was flashed before the window"
-        ),
-    )
-    plots.curves(ax, truncated["windows"], {k: 100 * v for k, v in truncated["accuracy"].items()})
+    validation = np.array([arm.validation for arm in arms.values()])  # (losses, rates)
+    winner = [names[i] for i in validation.argmax(0)]  # at each rate
+    shared = (validation.max(0) - validation.min(0)).max()
+    title = f"At one rate for all, {len(set(winner))} different losses would win, by up to {shared:.0f} points"
+    fig, ax = plots.figure(1, 1, (9, 4.2), title)
+    plots.curves(ax, RATES, {name: arm.validation for name, arm in arms.items()})
     ax.set_xscale("log")
-    ax.set_xticks(truncated["windows"], [str(w) for w in truncated["windows"]])
+    ax.set_xticks(RATES, [f"{lr:g}" for lr in RATES])
     ax.minorticks_off()
-    plots.label(ax, "steps the error may go back", "test accuracy (%)")
-    return fig
+    ax.legend(loc="upper left", bbox_to_anchor=(1, 1))
+    plots.label(ax, "learning rate at the start", "validation images read correctly (%)")
+    run.figure(fig, "3_learning_rates", look="the summit of each curve, and what lies beyond it")
+
+    tied = not_told_apart(arms)
+    mean = {name: interval(arm.test) for name, arm in arms.items()}
+    acts = {name: average_activity(arm.nets, data, cfg) for name, arm in arms.items()}
+    title = f"At its own learning rate, {tied[0]} reads most digits"
+    if len(tied) > 1:
+        title = f"At their own learning rates, the best {len(tied)} losses cannot be told apart"
+    fig, (ax, bx, cx) = plots.figure(1, 3, (13, 3.7), title, sharey=True)
+    for i, name in enumerate(names):
+        ax.errorbar(mean[name][0], i, xerr=mean[name][1], fmt="o", color=plots.BLUE, capsize=4)
+        ax.plot(arms[name].test, [i + 0.25] * cfg.seeds, "|", color="0.4")
+    ax.set_yticks(range(len(names)), names)
+    plots.label(ax, "test images read correctly (%)", "", "mean, 95 % interval, each seed")
+    plots.bars(bx, {name: a.hidden + a.output for name, a in acts.items()}, fmt="{:.0f}")
+    plots.label(bx, "spikes for one image", "", "spikes of both layers")
+    plots.bars(cx, {name: a.first for name, a in acts.items()}, fmt="{:.1f}")
+    plots.label(cx, "time step", "", "first output spike")
+    run.figure(fig, "3_losses", look="intervals that overlap; who spikes least; who spikes last")
+
+    rows = []
+    for name, a in acts.items():
+        read = f"{mean[name][0]:.1f} ± {mean[name][1]:.1f} %"
+        spikes = (f"{a.hidden:.0f}", f"{a.output:.1f}", f"{a.first:.1f}", f"{100 * a.none:.1f} %")
+        rows.append((name, f"{arms[name].lr:g}", read, *spikes))
+    columns = ("loss", "rate", "read correctly", "hidden", "output", "first", "none")
+    run.table(
+        "Spikes for an image: hidden, output, step of the first, images without", columns, rows
+    )
+
+    n = len(data.y_test) * cfg.seeds
+    facts = {"n": n, "seeds": cfg.seeds, "real": True}
+    centres = [middle for middle, _ in mean.values()]
+    own = max(centres) - min(centres)
+    latency = acts["ce_temporal_loss"].first
+    earlier = sum(a.first < latency for a in acts.values())
+    total = {name: a.hidden + a.output for name, a in acts.items()}
+    thrifty = min(total, key=total.get)
+    run.claim("spread_own", "best − worst loss, each at its own rate", own, "points", **facts)
+    run.claim("spread_shared", "at one rate for all, up to", shared, "points", real=True)
+    run.claim("first_temporal", "ce_temporal_loss: first output spike", latency, "", **facts)
+    run.claim("earlier", "other losses whose first spike is earlier", earlier, "of 5", **facts)
+    run.claim("fewest", f"fewest spikes for an image ({thrifty})", total[thrifty], "", **facts)
+    run.outcome("place", places[(earlier + 1) // 2])
+    contest = f"{tied[0]} leads, and no interval of its lead holds zero"
+    if len(tied) > 1:
+        contest = f"{' and '.join(tied)} cannot be told apart with {cfg.seeds} seeds"
+    run.finding(
+        f"At their own learning rates, {contest}. At {RATES[0]:g} for all, {winner[0]} would have won, "
+        f"at {RATES[-1]:g} {winner[-1]}. The latency loss asks who is first, not how early: {earlier} "
+        "of the 5 other networks fire before it does."
+    )
 
 
-def plot_learning_rate(sweep: dict[str, Any]) -> Figure:
-    mean = 100 * sweep["accuracy"].mean(0)
-    best = sweep["lr"][int(mean.argmax())]
-    fig, ax = plots.figure(size=(7.5, 4.2), title=f"The learning rate decides: best near {best:g}")
-    plots.curves(ax, sweep["lr"], {"validation": 100 * sweep["accuracy"]})
-    ax.set_xscale("log")
-    plots.label(ax, "learning rate at the start (Adam)", "validation accuracy (%)")
-    return fig
+def average_activity(nets: Sequence[Net], data: ImageData, cfg: Config) -> Activity:
+    """What several networks do for a test image, on average."""
+    rows = [astuple(activity(net, data.x_test, cfg)) for net in nets]
+    return Activity(*np.mean(rows, axis=0).tolist())
 
 
-# ------------------------------------------------------------------------------------ the lesson
+# ---------------------------------------------------------------- 4  two ways to read
+
+
+@torch.no_grad()
+def accuracy_by_step(net: Net, data: ImageData, cfg: Config) -> tuple[np.ndarray, np.ndarray]:
+    """Test accuracy, in %, if the answer were due after 1 … T steps: by potential, by spike count."""
+    by_potential = torch.zeros(cfg.num_steps)
+    by_count = torch.zeros(cfg.num_steps)
+    for x_b, y_b in batches(data.x_test, data.y_test, 1000):
+        spk_rec, mem_rec = net.run(encode(x_b, cfg.num_steps))  # (T, B, 10) each
+        # The class with the highest sum up to step t has the highest mean up to step t, too.
+        by_potential += (mem_rec.cumsum(0).argmax(2) == y_b).sum(1).cpu()
+        by_count += (spk_rec.cumsum(0).argmax(2) == y_b).sum(1).cpu()
+    share = 100 / len(data.y_test)
+    return share * by_potential.numpy(), share * by_count.numpy()
+
+
+@section
+def section_reading(cfg: Config, run: Run) -> None:
+    """4  Can a network be read in another way than it was trained?
+
+    The network of section 1 was trained on its potentials. Its loss never looked at an output spike:
+    it wants the right potential above the nine others, and where θ lies does not matter to it. But
+    a chip, or a next layer, may see nothing but spikes. Are they right without being trained?
+
+    Beside it stands a second network, trained in full on its spike counts by ce_count_loss: the same
+    first weights, images and number of epochs, and a learning rate of its own, found on validation
+    images. Both are read both ways, after every step.
+    """
+    run.predict(
+        "count_of_potential",
+        "The network of section 1 is read by counting its output spikes, which were never trained. "
+        "What share of the test images does it get right?",
+        unit="%",
+    )
+    first: Trained = run.result_of(section_training)
+    data = first.data
+    second = make_net(cfg, cfg.seed).to(run.device)
+    train(second, data, cfg, run, "count", *LOSSES["ce_count_loss"], cfg.lr_count)
+
+    potential_potential, potential_count = accuracy_by_step(first.net, data, cfg)
+    count_potential, count_count = accuracy_by_step(second, data, cfg)
+    lost_first = potential_potential[-1] - potential_count[-1]
+    lost_second = count_count[-1] - count_potential[-1]
+    title = f"Read the other way: {-lost_first:+.1f} points on the left, {-lost_second:+.1f} on the right"
+    fig, (ax, bx) = plots.figure(1, 2, (11, 3.9), title, sharey=True)
+    steps = range(1, cfg.num_steps + 1)
+    curves = {"read by potential": potential_potential, "read by spike count": potential_count}
+    plots.curves(ax, steps, curves)
+    plots.label(ax, "steps seen before the answer", "test images read correctly (%)")
+    ax.set_title("trained on potentials (section 1)")
+    curves = {"read by potential": count_potential, "read by spike count": count_count}
+    plots.curves(bx, steps, curves)
+    plots.label(bx, "steps seen before the answer", "", "trained on spike counts")
+    run.figure(
+        fig, "4_reading", look="the curve in each panel that its network was not trained for"
+    )
+
+    facts = {"n": len(data.y_test), "seeds": 1, "real": True}
+    last = potential_count[-1] / 100
+    run.claim("count_of_potential", "trained on potentials, read by counts", last, **facts)
+    last = count_count[-1] / 100
+    run.claim("count_of_count", "trained on counts, read by counts", last, **facts)
+    last = count_potential[-1] / 100
+    run.claim("potential_of_count", "trained on counts, read by potential", last, **facts)
+    run.finding(
+        f"Read as they were trained: {potential_potential[-1]:.2f} % by potential, "
+        f"{count_count[-1]:.2f} % by counts (one seed each). Read the other way, the network trained "
+        f"on potentials loses {lost_first:.1f} points, the one trained on counts {lost_second:.1f}."
+    )
+
+
+# ---------------------------------------------------------------- 5  memory
+
+
+def run_truncated(net: Net, x: Tensor, window: int) -> Out:
+    """Truncated BPTT: forward as always, but errors go back ``window`` steps at most.
+
+    ``x (T, B, 784)`` → the spikes and potentials of the last step alone, each ``(1, B, 10)``.
+    """
+    early = max(0, len(x) - window)
+    with torch.no_grad():  # these steps are computed and forgotten: nothing is kept for backward
+        spk1, _, state1 = unroll(net.lif1, over_time(net.fc1, x[:early]))
+        _, _, state2 = unroll(net.lif2, over_time(net.fc2, spk1))
+    spk1, _, _ = unroll(net.lif1, over_time(net.fc1, x[early:]), state1)
+    spk2, mem2, _ = unroll(net.lif2, over_time(net.fc2, spk1), state2, record_mem=True)
+    return spk2[-1:], mem2[-1:]
+
+
+def bytes_kept(forward: Callable[[], Out]) -> int:
+    """Bytes that autograd holds for backward when ``forward`` has returned."""
+    with saved_for_backward() as kept:
+        out = forward()  # has to live until the bytes are counted
+        held = kept()
+    del out
+    return held
+
+
+def peak_vram(forward: Callable[[], Out], device: torch.device) -> int:
+    """Bytes of GPU memory that a forward and backward pass takes at its peak; 0 without CUDA."""
+    if device.type != "cuda":
+        return 0
+    torch.cuda.reset_peak_memory_stats(device)
+    before = torch.cuda.memory_allocated(device)
+    _, mem_rec = forward()
+    mem_rec.sum().backward()
+    return torch.cuda.max_memory_allocated(device) - before
+
+
+@section
+def section_memory(cfg: Config, run: Run) -> None:
+    """5  Why does BPTT need so much memory?
+
+    Look at `backward_by_hand` again. At step t it reads U1[t], for the surrogate, and S1[t], for
+    ∂L/∂W2. Autograd reads the same, and U2[t], for the surrogate of the output neurons. So while the
+    forward pass runs, these tensors of every step are kept until the backward pass has used them:
+
+        bytes = 4·(H + H + 10)·T·B, and a part that does not grow with T      (float32: 4 bytes)
+
+    The input is read as well, for ∂L/∂W1. An image that stays the same is kept once; an input that
+    changes, such as a spike train or a video, is kept at every step and adds 4·784·T·B.
+
+    All steps and images share the weights, so the weights are not in this product. What limits a
+    training is T times B: in the memory of a GPU, its VRAM, twice the steps cost half the batch.
+    There are three ways out. Truncated BPTT keeps a window of the last steps (section 6). Recomputing
+    keeps the state at a few cuts and runs the steps between them once more on the way back. Lesson
+    15 learns forward in time and keeps no history at all. Answering without learning, under
+    torch.no_grad(), needs the state of a single step, whatever T is.
+
+    The bytes are counted by autograd's own hooks. On a GPU the peak of its VRAM is measured, too.
+    """
+    H, B = cfg.num_hidden, 64
+    run.predict(
+        "memory_slope",
+        f"An image stays the same for all steps. How many bytes are kept for each step and each image, "
+        f"with {H} hidden and 10 output neurons?",
+        unit="bytes",
+    )
+    steps, window = [5, 10, 20, 40, 80], 5
+    net = make_net(cfg, cfg.seed).to(run.device)
+    image = torch.rand(B, 1, 28, 28, generator=run.generator()).to(run.device)
+    stays, changes, truncated, vram = [], [], [], []
+    for T in steps:
+        still = encode(image, T)  # (T, B, 784), a view of one image
+        moving = still.clone()  # as much memory as a spike train or a video
+        stays.append(bytes_kept(partial(net.run, still)))
+        changes.append(bytes_kept(partial(net.run, moving)))
+        truncated.append(bytes_kept(partial(run_truncated, net, still, window)))
+        vram.append(peak_vram(partial(net.run, still), run.device))
+
+    def slope(kept: list[int]) -> float:
+        """Bytes for one more step of one image."""
+        return (kept[-1] - kept[0]) / (steps[-1] - steps[0]) / B
+
+    per_step = slope(stays)
+    title = f"Each further step keeps {per_step:,.0f} bytes for every image"
+    fig, ax = plots.figure(1, 1, (8.5, 4), title)
+    curves = {"input changes at every step": changes, "image stays": stays}
+    curves[f"image stays, truncated to {window} steps"] = truncated
+    if any(vram):
+        curves["image stays: VRAM at its peak"] = vram
+    plots.curves(ax, steps, {name: np.divide(kept, 2**20) for name, kept in curves.items()})
+    plots.label(ax, "time steps T", f"kept for backward (MiB, B = {B})")
+    run.figure(fig, "5_memory", look="straight lines, and the one that is flat")
+
+    formula = 4 * (H + H + 10)
+    run.claim("memory_slope", "kept for a step and image, image stays", per_step, "bytes")
+    run.claim("memory_formula", "the formula: 4·(H + H + 10)", formula, "bytes")
+    run.claim("memory_changes", "kept if the input changes", slope(changes), "bytes")
+    run.claim("memory_truncated", f"kept if truncated to {window} steps", slope(truncated), "bytes")
+    if any(vram):
+        run.claim("memory_vram", "VRAM at its peak, a step and image", slope(vram), "bytes")
+    run.finding(
+        f"Memory is a straight line in T: {per_step:,.0f} bytes for a step and image, the potentials "
+        f"and spikes that the way back reads again. 100 steps and 128 images make "
+        f"{per_step * 12_800 / 1e6:,.0f} MB, in a network whose weights take "
+        f"{4 * sum(p.numel() for p in net.parameters()) / 1e6:.1f} MB."
+    )
+
+
+# ---------------------------------------------------------------- 6  truncated BPTT
+
+
+class LastAnswer(Net):
+    """The network of section 1, trained by truncated BPTT; its last potentials are its answer."""
+
+    window: int
+
+    def run(self, x: Tensor) -> Out:
+        """``(T, B, 784)`` → spikes and potentials of the last step, each ``(1, B, 10)``."""
+        return run_truncated(self, x, self.window)
+
+
+def make_last_answer(cfg: Config, window: int, seed: int) -> LastAnswer:
+    """A fresh network with a window, whose weights depend on the seed alone."""
+    torch.manual_seed(seed)
+    net = LastAnswer(num_hidden=cfg.num_hidden, beta=cfg.beta)
+    net.window = window
+    return net
+
+
+def lit_steps(num_steps: int) -> int:
+    """For how many steps a flashed image is seen: a fifth of them."""
+    return max(1, num_steps // 5)
+
+
+def flash(x: Tensor, num_steps: int) -> Tensor:
+    """The image at the first steps, then darkness: ``(B, 1, 28, 28)`` → ``(T, B, 784)``."""
+    seen = x.new_zeros(num_steps, len(x), 784)
+    seen[: lit_steps(num_steps)] = x.flatten(1)
+    return seen
+
+
+@section
+def section_truncated(cfg: Config, run: Run) -> None:
+    """6  What is lost if the error may not go back all the way?
+
+    Truncated BPTT lets errors go back w steps, the window, and no further. In a loop over time one
+    detaches the state there, mem1 = mem1.detach(): the number stays and its history is cut. Forward
+    nothing changes, and only w steps are kept. Long sequences are often trained so, window by
+    window. What gets lost is blame: a cause more than w steps before its effect gets none.
+
+    Two tasks show when that matters. In both the network answers with its last potential. In the
+    first the image stays to the end. In the second it is flashed for a fifth of the steps, and then
+    all is dark; the network has to hold on to what it saw until it is asked.
+
+    While the image stays, one step is like another, and the last ones can teach for all. After a
+    flash, equation (2) says what must happen: ∂L/∂W1 = Σ_t δ1[t]·x[t]ᵀ, and in the dark x[t] is 0.
+    As long as the window holds dark steps only, this gradient is exactly zero.
+    """
+    T = cfg.num_steps
+    lit = lit_steps(T)
+    short = max(1, T - lit)  # the longest window that does not reach back to the flash
+    enough = max(1, T - lit + 1)  # the shortest that does
+    run.predict(
+        "flash_short",
+        f"An image is flashed for {lit} of {T} steps. In training, errors go back {short} steps. What "
+        "share of the test images will be read correctly?",
+        unit="%",
+    )
+    data = run.data(mnist).to(run.device)
+    tasks = {"image stays": encode, "image flashed": flash}
+    windows = {
+        "image stays": sorted({1, (T + 1) // 2, T}),
+        "image flashed": sorted({1, short, enough, T}),
+    }
+    pairs = [(task, window) for task in tasks for window in windows[task]]
+    arms = {}
+    for task, window in live(pairs, "   windows", len(pairs)):
+        build = partial(make_last_answer, cfg, window)
+        show = partial(tasks[task], num_steps=T)
+        arms[task, window] = train_arm(
+            build, show, mean_membrane_loss, highest_mean_membrane, data, cfg, run, RATES[-2:]
+        )
+    mean = {pair: float(np.mean(arm.test)) for pair, arm in arms.items()}
+    at_short, at_enough = mean["image flashed", short], mean["image flashed", enough]
+
+    title = (
+        f"After a flash, one more step in the window is worth {at_enough - at_short:+.0f} points"
+    )
+    fig, ax = plots.figure(1, 1, (8.5, 4.2), title)
+    for i, task in enumerate(tasks):
+        test = np.array([arms[task, window].test for window in windows[task]])  # (windows, seeds)
+        middle = test.mean(1)
+        reach = (middle - test.min(1), test.max(1) - middle)
+        look = {"color": plots.COLOURS[i], "marker": plots.MARKERS[i], "ls": plots.DASHES[i]}
+        ax.errorbar(windows[task], middle, reach, capsize=4, label=task, **look)
+    ax.axvline(T - lit + 0.5, color="grey", linestyle=":", linewidth=1)
+    ax.annotate("the flash is out of reach ← ", (T - lit + 0.5, 8), ha="right", color="0.3")
+    ax.annotate(" → in reach", (T - lit + 0.5, 8), ha="left", color="0.3")
+    ax.set_ylim(0, 100)
+    ax.set_xlim(right=T + 1.2)
+    ax.legend(loc="center left")
+    plots.label(ax, "window: steps that errors go back", "test images read correctly (%)")
+    run.figure(fig, "6_truncated", look="the dotted line; the bars are the range of the seeds")
+
+    net = arms["image flashed", short].nets[0]
+    start_weights = make_last_answer(cfg, short, cfg.seed + 1).fc1.weight.to(run.device)
+    moved = (net.fc1.weight - start_weights).abs().max().item()
+    gained, half = interval(np.subtract(arms["image stays", T].test, arms["image stays", 1].test))
+    facts = {"n": len(data.y_test) * cfg.seeds, "seeds": cfg.seeds, "real": True}
+    run.claim("stays_gain", f"image stays: window {T} against 1", gained, "points", **facts)
+    run.claim("flash_short", f"image flashed, window {short}", at_short / 100, **facts)
+    run.claim("flash_enough", f"image flashed, window {enough}", at_enough / 100, **facts)
+    run.claim("flash_moved", f"window {short}: how far a W1 moved, at most", moved, "", "== 0")
+    run.finding(
+        f"While the image stays, {T} steps back instead of one are worth {gained:+.1f} ± {half:.1f} "
+        f"points. After a flash they decide: with a window of {short} no hidden weight moved by more "
+        f"than {plain(moved)}, and {at_short:.0f} % are read; with {enough} it is {at_enough:.0f} %."
+    )
 
 
 def main(cfg: Config, run: Run) -> None:
-    data = run.data(mnist)
-
-    run.print("\n1  Train the network of lesson 08")
-    trained = experiment_train(cfg, data, run)
-    net, test, n = trained["net"], trained["test"], len(data.y_test)
-    run.checkpoint(net)
-    run.figure(plot_training(trained), "training")
-    run.figure(plot_inside(look_inside(net, data, cfg)), "inside")
-    run.claim(
-        "accuracy",
-        "test accuracy, read by the mean output membrane",
-        test["membrane"],
-        target=">= 0.982",
-        n=n,
-        real=True,
-    )
-    run.claim(
-        "seconds",
-        "main training on this device",
-        trained["history"][-1]["seconds"],
-        "s",
-        None if cfg.full else "<= 60",
-        real=True,
-    )
-    run.claim(
-        "accuracy_count", "the same network read by its spike counts", test["count"], n=n, real=True
-    )
-    sample = encode(data.x_test[:500].float() / 255, cfg.num_steps).to(run.device)
-    run.ledger(
-        **ledger_row(
-            net,
-            sample,
-            model=f"SNN 784–{cfg.num_hidden}–10",
-            data=data.name,
-            accuracy=test["membrane"],
-            n=n,
-        )
-    )
-
-    run.print(
-        f"\n2  Five losses, {cfg.sweep_train:,} images, {cfg.sweep_epochs} epochs, {cfg.seeds} seeds"
-    )
-    few = replace(
-        data, x_train=data.x_train[: cfg.sweep_train], y_train=data.y_train[: cfg.sweep_train]
-    )
-    rows = experiment_losses(cfg, few, run)
-    run.figure(plot_losses(rows), "losses")
-    mean = lambda key, name: float(np.mean([r[key] for r in rows if r["loss"] == name]))  # noqa: E731
-    run.table(
-        "Five losses (means over seeds)",
-        (
-            "loss",
-            "accuracy",
-            "hidden spikes per image",
-            "output spikes per image",
-            "first output spike (step)",
-        ),
-        [
-            (name, *(mean(k, name) for k in ("accuracy", "hidden", "output", "first")))
-            for name in LOSSES
-        ],
-    )
-    for key, name in (
-        ("rate", "ce_rate_loss"),
-        ("count", "ce_count_loss"),
-        ("mse", "mse_count_loss"),
-        ("latency", "latency (first spike)"),
-        ("membrane", "mean membrane"),
-    ):
-        run.claim(
-            f"loss_{key}",
-            f"{name}, short training",
-            mean("accuracy", name),
-            n=n * cfg.seeds,
-            real=True,
-        )
-
-    run.print("\n3  BPTT by hand against autograd")
-    difference = experiment_hand_written_bptt(cfg)
-    run.claim(
-        "bptt_current",
-        "hand-written ∂L/∂I against autograd's, relative",
-        difference["current"],
-        target="<= 1e-5",
-    )
-    run.claim(
-        "bptt_beta",
-        "hand-written ∂L/∂β against autograd's, relative",
-        difference["beta"],
-        target="<= 1e-5",
-    )
-
-    run.print("\n4  What backward has to remember")
-    memory = experiment_memory(cfg, run.device)
-    run.figure(plot_memory(memory), "memory")
-    last = {k: v[-1] for k, v in memory["layer"].items()}
-    run.claim(
-        "memory_r2",
-        "straightness (R²) of bytes kept against num_steps",
-        memory["r2"],
-        "",
-        ">= 0.999",
-    )
-    run.claim(
-        "memory_slope", "kept for backward, per step and image", memory["slope"] / 64, "bytes"
-    )
-    run.claim(
-        "memory_fixed",
-        "bytes kept by hand / by snnTorch's steps, fixed β",
-        last["by hand, fixed β"] / last["snnTorch's steps, fixed β"],
-        "ratio",
-        "<= 1.0",
-    )
-    run.claim(
-        "memory_learnt",
-        "bytes kept by hand / by snnTorch's steps, learnt β",
-        last["by hand, learnt β"] / last["snnTorch's steps, learnt β"],
-        "ratio",
-        "<= 0.51",
-    )
-
-    run.print("\n5  Truncated BPTT")
-    truncated = experiment_truncated(cfg, few, run)
-    run.figure(plot_truncated(truncated), "truncated")
-    for key, name in (("stays", "image stays"), ("flash", "image flashed at the start")):
-        a = truncated["accuracy"][name].mean(0)
-        run.claim(
-            f"truncated_{key}",
-            f"{name}: accuracy lost when the error goes back "
-            f"{truncated['windows'][0]} of {cfg.num_steps} steps",
-            a[-1] - a[0],
-            n=n * cfg.seeds,
-            real=True,
-        )
-
-    run.print("\n6  Learning rate")
-    sweep = experiment_learning_rate(cfg, few, run)
-    run.figure(plot_learning_rate(sweep), "learning_rate")
-    mean_lr = sweep["accuracy"].mean(0)
-    good = [lr for lr, a in zip(sweep["lr"], mean_lr, strict=True) if a >= mean_lr.max() - 0.02]
-    run.claim("lr_best", "best learning rate of the sweep", sweep["lr"][int(mean_lr.argmax())], "")
-    run.claim(
-        "lr_span",
-        "learning rates within 2 points of the best: largest / smallest",
-        max(good) / min(good),
-        "×",
-    )
+    section_training(cfg, run)
+    section_bptt(cfg, run)
+    section_losses(cfg, run)
+    section_reading(cfg, run)
+    section_memory(cfg, run)
+    section_truncated(cfg, run)
 
 
 if __name__ == "__main__":
