@@ -238,7 +238,7 @@ def section_membrane(cfg: Config, run: Run) -> None:
     run.predict(
         "memory",
         f"A membrane with β = {cfg.beta:g} gets one input and then nothing. After how many steps is "
-        "just over a third of it left (37 %, that is 1/e)?",
+        "less than 37 % of it left (1/e, a good third)?",
         unit="steps",
     )
     # One input of 1 to three membranes.
@@ -328,7 +328,6 @@ def section_resets(cfg: Config, run: Run) -> None:
         "kick_subtract",
         f"A neuron with β = {cfg.beta:g} and reset by subtraction gets a single input of 3·θ, then "
         "nothing. How many spikes come out?",
-        unit="spikes",
     )
     steady = torch.full((cfg.num_steps, 1), 3 * cfg.rheobase)  # (T, B = 1)
     kick = torch.zeros(cfg.measured_steps, 1)
