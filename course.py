@@ -12,7 +12,7 @@ from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import NoReturn
 
-from common.io import ROOT, UserError, console
+from common.io import ROOT, UserError, console, one_line_errors
 
 
 def status(args: argparse.Namespace) -> None:
@@ -134,18 +134,9 @@ def parser() -> Parser:
 
 def main(argv: Sequence[str] | None = None) -> None:
     """Exit codes: 0 done; 1 an exercise is not right; 2 bad input; 130 stopped by Ctrl-C."""
-    for stream in (sys.stdout, sys.stderr):  # a Windows console may not be UTF-8
-        if hasattr(stream, "reconfigure"):
-            stream.reconfigure(encoding="utf-8", errors="replace")
-    try:
+    with one_line_errors():
         args = parser().parse_args(argv)
         args.do(args)
-    except UserError as e:
-        print(f"error: {' '.join(str(e).split())}", file=sys.stderr)
-        sys.exit(2)
-    except KeyboardInterrupt:
-        print("\nstopped by Ctrl-C", file=sys.stderr)
-        sys.exit(130)
 
 
 if __name__ == "__main__":

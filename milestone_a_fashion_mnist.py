@@ -38,6 +38,7 @@ Read first
 Run
     uv run milestone_a_fashion_mnist.py              about five minutes on two CPU cores
     uv run milestone_a_fashion_mnist.py --journal    and write the page of analysis to journal.md
+    uv run milestone_a_fashion_mnist.py --check my_net.py    judge a network of yours (--help says what it needs)
     uv run milestone_a_fashion_mnist.py --resume     go on after Ctrl-C from the last finished epoch
     uv run milestone_a_fashion_mnist.py --smoke      seconds, stand-in data
     uv run milestone_a_fashion_mnist.py --full       four convolutions, T = 8, 40 epochs: 5 minutes on an H100
@@ -64,16 +65,19 @@ import copy
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from functools import partial
+from pathlib import Path
 from typing import Any
 
 from common import plots
 from common.cost import ledger_row, workload
 from common.data import ImageData, batches, fashion_mnist, jitter
+from common.io import UserError
 from common.lesson import LessonConfig, bounded, start
 from common.run import Run
 from common.spiking import constant_current, over_time
 from common.training import Encode, count_predict, evaluate, fit, membrane_loss, membrane_predict
 from multistep import unroll
+from tutor.judge import judge
 from tutor.network_check import complaints
 
 import numpy as np
@@ -114,6 +118,19 @@ class Config(LessonConfig):
     """seeds of each short training"""
     resume: bool = False
     """go on from the checkpoint of a run that was cut"""
+    check: Path | None = None
+    """judge your own network instead: a Python file with make_net(), which returns an nn.Module. That has
+    run(x) for x (T, B, 1, 28, 28), or forward(x_t) for one step, and gives spk_rec, mem_rec (T, B, 10) or one
+    of them. Beside my_net.py: my_net.safetensors, its weights, and my_net.json, its training history. In it,
+    if you like: encode(images), images (B, 1, 28, 28) in 0..1 to (T, B, …), without which an image is held for
+    --num-steps; predict(out), the classes (B,). Its docstring gives reasons: Neuron: …, Encoding: …, Training: …"""
+
+    def validate(self) -> None:
+        super().validate()
+        if self.check is not None and not self.check.is_file():
+            raise UserError(
+                f"--check: got {self.check}, which is no file; name the one with your make_net()"
+            )
 
 
 SMOKE = {
@@ -675,6 +692,9 @@ def plot_sparsity(sparsity: dict[str, Any]) -> Figure:
 
 def main(cfg: Config, run: Run) -> None:
     data = run.data(fashion_mnist, n_train=cfg.train_images)
+    if cfg.check is not None:
+        judge(cfg.check, run, data)
+        return
     few = replace(
         data,
         x_train=data.x_train[: cfg.sweep_train],

@@ -22,7 +22,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from common.io import UserError, console
+from common.io import UserError, console, one_line_errors
 from tutor import record, trial
 from tutor.prompts import say
 from tutor.record import MARK
@@ -127,19 +127,13 @@ class Exercise:
     def main(self, argv: Sequence[str] | None = None) -> None:
         """The command line of an exercise: check it (exit code 1 if it is not right), or show a hint."""
         argv = list(sys.argv[1:] if argv is None else argv)
-        for stream in (sys.stdout, sys.stderr):  # a Windows console may not be UTF-8
-            if hasattr(stream, "reconfigure"):
-                stream.reconfigure(encoding="utf-8", errors="replace")
-        try:
+        with one_line_errors():
             if argv and argv[0].partition("=")[0] == "--hint":
                 self._hint([*argv[0].split("=")[1:], *argv[1:]])
             elif argv:
                 raise UserError(f"got {' '.join(argv)}, allowed is --hint, or --hint with a number")
             elif not self.report():
                 sys.exit(1)
-        except UserError as e:
-            print(f"error: {' '.join(str(e).split())}", file=sys.stderr)
-            sys.exit(2)
 
     def report(self, brief: bool = False) -> bool:
         """Print how the student's try goes; remember it if it is right.

@@ -72,14 +72,17 @@ def watch(word: str = "", stop: threading.Event | None = None) -> None:
     wanted = find_exercises([word]) if word else []
     if not record.FOLDER.is_dir():
         raise UserError(f"got no folder {record.FOLDER}")
-    for path in wanted:
-        check_file(path)
     what = ", ".join(path.name for path in wanted) or "exercises/"
-    say("", f"Watching {what}: save, and it is checked. Ctrl-C ends.")
-    for batch in changes(record.FOLDER, stop_event=stop, recursive=False, raise_interrupt=False):
-        saved = {Path(name).resolve() for _, name in batch}
-        for path in wanted or record.exercise_files():
-            if path.resolve() in saved and path.is_file():
-                say("")
-                check_file(path)
+    try:
+        for path in wanted:
+            check_file(path)
+        say("", f"Watching {what}: save, and it is checked. Ctrl-C ends.")
+        for batch in changes(record.FOLDER, stop_event=stop, recursive=False):
+            saved = {Path(name).resolve() for _, name in batch}
+            for path in wanted or record.exercise_files():
+                if path.resolve() in saved and path.is_file():
+                    say("")
+                    check_file(path)
+    except KeyboardInterrupt:
+        pass
     say("", "stopped watching")
