@@ -290,7 +290,9 @@ def section_membrane(cfg: Config, run: Run) -> None:
     plots.label(
         cx, "time (τ)", "potential U (R·I)", f"Δt = τ/2: Euler is {100 * euler_error:.0f} % off"
     )
-    run.figure(fig, "2_membrane", look="the dotted line at 37 %; the dashed line beside the saw")
+    run.figure(
+        fig, "2_membrane", look="the dotted line at 37 %, and how high U gets without spikes"
+    )
 
     run.claim("memory", "one input falls below 37 % after", memory[1], "steps")
     run.claim("passive_ratio", "twice the current: passive U grows", passive_ratio, "times")
@@ -389,15 +391,16 @@ def intervals(spk: Tensor) -> np.ndarray:
 def section_fi_curve(cfg: Config, run: Run) -> None:
     """4  How fast does a neuron fire?
 
-    The answer is worked out in three lines. Take the reset to zero, and count n steps after a spike:
+    The answer takes three lines. Reset U to zero, and count the n steps since the last spike:
 
-        U after n steps                  I·(1 − βⁿ)/(1 − β)            a geometric sum
-        lies above θ as soon as          βⁿ < 1 − θ·(1 − β)/I
-        which the first whole n does     above x = ln(1 − θ·(1 − β)/I) / ln β                (5)
+        U after n steps is       I·(1 − βⁿ)/(1 − β)            a geometric sum
+        it exceeds θ when        βⁿ < 1 − θ·(1 − β)/I
+        that is, when            n > x = ln(1 − θ·(1 − β)/I) / ln β                          (5)
 
-    So the neuron fires every ⌊x⌋ + 1 steps (⌊x⌋: rounded down). Below the rheobase there is no such
-    n. Firing rate against current is called the f–I curve, and it is the activation function of a
-    spiking neuron: silent up to the rheobase, like a ReLU with a bias, then rising.
+    So the neuron fires every ⌊x⌋ + 1 steps: ⌊x⌋ is x rounded down, and one more is the first whole
+    number above x. Up to the rheobase there is no such n. Firing rate against current is called the
+    f–I curve. It is the activation function of a spiking neuron: silent at first, like a ReLU with
+    a bias, then rising.
 
     The rate is measured with snn.Leaky at 80 steady currents, for both resets. Zero can only have
     whole periods, so its rate climbs in stairs. Subtract carries its surplus over into the next
@@ -469,9 +472,9 @@ def section_varying_currents(cfg: Config, run: Run) -> None:
     It is the sum that SGD with momentum β keeps of its gradients. Such a sum smooths its input and
     lags behind it by about τ. Below, one neuron gets a step, a ramp, a sine and a noise.
 
-    The noise has a mean of 0.75 rheobases. On its own, this mean carries U to 0.75·θ and no further.
-    Neurons in the cortex are thought to work like this most of the time: inputs that raise U and
-    inputs that lower it nearly cancel, and spikes come when chance tips the balance.
+    The noise has a mean of 0.75 rheobases, which on its own carries U to 0.75·θ and no further. It
+    stands for the thousands of inputs that a neuron in the cortex has. Those that raise U and those
+    that lower it nearly cancel on average, and what is left of them fluctuates.
     """
     never = "never: the mean is what counts"
     sometimes = "now and then, at uneven intervals"
@@ -606,12 +609,12 @@ def section_limits(cfg: Config, run: Run) -> None:
     is a small form of Mihalaş and Niebur 2009, https://doi.org/10.1162/neco.2008.12-07-680.
     """
     steps = max(cfg.measured_steps, math.ceil(25 * cfg.tau))  # a pause between bursts takes 11 τ
-    grow, shrink, same = "they grow", "they shrink", "they are all equal"
     run.predict(
-        "lif_intervals",
-        f"A LIF neuron with reset to zero gets a steady current for {steps:,} steps. How do "
-        "the intervals between its spikes change?",
-        (grow, shrink, same),
+        "slower",
+        "LIF gets twice the rheobase and, against it, a slow current w. Each spike adds 0.2 rheobases "
+        "to w, which fades ten times as slowly as U. How many times as long as the first interval "
+        "between spikes is the last?",
+        unit="times",
     )
     # One value each for LIF, LIF with a refractory period, the adapting and the bursting neuron.
     refractory = torch.tensor([0.0, 5.0, 0.0, 2.0])  # steps
@@ -656,12 +659,8 @@ def section_limits(cfg: Config, run: Run) -> None:
 
     run.claim("lif_uneven", "LIF: longest / shortest interval", lif_uneven, "", "== 1", n=len(lif))
     run.claim("late", "LIF, refractory 5 steps: interval", late.mean(), "steps")
-    run.claim("slower", "with w: last interval / first", slower, "")
-    run.claim("pause", "bursting: longest / shortest", pause, "")
-    if lif_uneven == 1:
-        run.outcome("lif_intervals", same)
-    else:
-        run.outcome("lif_intervals", grow if lif[-1] > lif[0] else shrink)
+    run.claim("slower", "with w: last interval / first", slower, "times")
+    run.claim("pause", "bursting: longest / shortest", pause, "times")
     span = f"all of {lif.max()}" if lif_uneven == 1 else f"of {lif.min()} to {lif.max()}"
     run.finding(
         f"LIF repeats itself: {len(lif)} intervals, {span} steps. With a slow current added, the last "

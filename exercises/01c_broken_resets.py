@@ -117,8 +117,8 @@ EXERCISE = Exercise(
         "Compare the order of the two lines in each branch with the order in its equation.",
         "subtract: leak and add first, then pay. zero: clear the old U first, then leak and add.",
     ),
-    why="The reset of one step late meets a U that has leaked: the order of the two is part of the "
-    "model, and ports between simulators break on it.",
+    why="A reset one step late acts on a U that has leaked already. The order of leak and payment is "
+    "part of the model, and ports between simulators break on it.",
 )
 
 if __name__ == "__main__":
