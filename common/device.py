@@ -11,6 +11,8 @@ import sys
 from contextlib import suppress
 from pathlib import Path
 
+from common.io import process_number
+
 import numpy as np
 import psutil
 import torch
@@ -34,7 +36,7 @@ def pick_device(name: str = "auto") -> torch.device:
     if name == "auto":
         name = present[0]
         if name == "cuda" and "LOCAL_RANK" in os.environ:
-            name = f"cuda:{int(os.environ['LOCAL_RANK']) % gpus}"
+            name = f"cuda:{process_number('LOCAL_RANK', 0) % gpus}"
     if not re.fullmatch(r"cpu|mps|cuda(:\d+)?", name):
         raise ValueError(f"got '{name}', allowed are auto, {', '.join(present)}")
     kind, _, index = name.partition(":")

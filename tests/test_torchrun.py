@@ -9,6 +9,7 @@ import sys
 from pathlib import Path
 
 from common import checkpoint, torchrun
+from common.device import pick_device
 from common.io import UserError, is_rank_zero
 from common.lesson import LessonConfig, start
 from common.run import Run
@@ -131,6 +132,17 @@ def test_a_rank_that_is_no_number(
     assert stop.value.code == 2 and err.count("\n") == 1
     assert "got RANK='banana' in the environment, expected a number" in err
     assert list(tmp_path.iterdir()) == []
+
+
+def test_every_process_takes_a_gpu_of_its_own(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(torch.cuda, "is_available", lambda: True)
+    monkeypatch.setattr(torch.cuda, "device_count", lambda: 2)
+    for rank, name in (("0", "cuda:0"), ("1", "cuda:1"), ("3", "cuda:1")):
+        monkeypatch.setenv("LOCAL_RANK", rank)
+        assert str(pick_device()) == name
+    monkeypatch.setenv("LOCAL_RANK", "1.5")
+    with pytest.raises(UserError, match="got LOCAL_RANK='1.5'"):
+        pick_device()
 
 
 @with_gloo
