@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import re
 import textwrap
 from collections.abc import Sequence
@@ -55,7 +56,10 @@ def predict(question: str, options: Sequence[str] = (), unit: str = "") -> str |
 def ending(run: Run, journal: Path | None) -> None:
     """What to do after a run: write into ``journal`` if one is given, then exercises, quiz, next script."""
     if journal is not None:
-        write_entry(run.metrics(), journal)
+        saved = (
+            run.dir / f"metrics{run._part}.json"
+        )  # as it was written: `course.py journal` knows it
+        write_entry(json.loads(saved.read_text(encoding="utf-8")), journal)
         _say(f"journal    {journal.name}: entry added; its findings are yours to write")
     exercises = sorted((ROOT / "exercises").glob(f"{run.name[:2]}[a-z]_*.py"))
     for i, path in enumerate(exercises):
