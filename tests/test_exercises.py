@@ -91,6 +91,8 @@ def test_hints(path: Path, capsys: pytest.CaptureFixture[str]) -> None:
         exercise.main(flags)
     shown = " ".join(capsys.readouterr().out.split())
     assert all(" ".join(hint.split()) in shown for hint in exercise.hints)
+    exercise.main(["--help"])
+    assert (exercise.solve.__globals__["__doc__"] or "").strip() in capsys.readouterr().out
     for flags in (["--hint", "4"], ["--hint", "1", "2"], ["--hint", "x"], ["--solve"]):
         with pytest.raises(SystemExit) as stop:
             exercise.main(flags)

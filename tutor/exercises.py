@@ -81,8 +81,11 @@ class Exercise:
     @property
     def title(self) -> str:
         """The first line of the file's docstring, without its key."""
-        doc = (self._module.get("__doc__") or "").strip()
-        return doc.split("\n")[0].removeprefix(self.key).strip()
+        return self._doc.split("\n")[0].removeprefix(self.key).strip()
+
+    @property
+    def _doc(self) -> str:
+        return inspect.cleandoc(self._module.get("__doc__") or "")
 
     @property
     def command(self) -> str:
@@ -130,6 +133,10 @@ class Exercise:
         with one_line_errors():
             if argv and argv[0].partition("=")[0] == "--hint":
                 self._hint([*argv[0].split("=")[1:], *argv[1:]])
+            elif argv in (["-h"], ["--help"]):
+                console.print(
+                    f"{self._doc}\n\n--hint shows a hint, --hint 2 the next.", markup=False
+                )
             elif argv:
                 raise UserError(f"got {' '.join(argv)}, allowed is --hint, or --hint with a number")
             elif not self.report():

@@ -130,7 +130,7 @@ def review(
         say(f"?  {remark}")
     asked = due(rows, now)
     if not asked:
-        say(_outlook(missed(rows), "nothing is due today"))
+        say(f"nothing is due today; {_outlook(missed(rows), now)}")
         return
     say(f"{len(asked)} due. What is right at the first try comes back later, the rest tomorrow.")
     right = done = 0
@@ -140,13 +140,14 @@ def review(
             done += 1
     except (EOFError, KeyboardInterrupt):
         say("", f"stopped after {done} of {len(asked)}")
-    say("", _outlook(missed(read_log()[0]), f"{right} of {done} right"))
+    say("", f"{right} of {done} right; {_outlook(missed(read_log()[0]), now)}")
 
 
-def _outlook(left: Sequence[Missed], said: str) -> str:
-    """What was found, and when the next question comes."""
+def _outlook(left: Sequence[Missed], now: datetime) -> str:
+    """When the next question comes back."""
     if not left:
-        return f"{said}; no question waits to come back"
-    day = left[0].due
-    count = sum(m.due == day for m in left)
-    return f"{said}; next: {count} on {day:%Y-%m-%d}, {len(left)} in all"
+        return "no question waits to come back"
+    day = max(left[0].due, now.date())
+    count = sum(m.due <= day for m in left)
+    when = "today" if day == now.date() else f"on {day:%Y-%m-%d}"
+    return f"next: {count} {when}, {len(left)} in all"
