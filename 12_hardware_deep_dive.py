@@ -1048,6 +1048,7 @@ def main(cfg: Config, run: Run) -> None:
             bytes=spread.program_bytes,
             macs=sum(chip["operations"].values()),
             ann_macs=ann_macs(twin, data.x_test[:1].float()),
+            ann_macs_nonzero=ann_macs(twin, data.x_test[:100].float() / 255, skip_zeros=True),
             nps=spread.nps_used,
         )
 

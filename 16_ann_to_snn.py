@@ -869,8 +869,10 @@ def main(cfg: Config, run: Run) -> None:
             for r in rows
         ],
     )
+    pictures = data.x_test[:100].to(run.device).float() / 255
+    nonzero = ann_macs(trained["plain"], pictures, skip_zeros=True)
     for r in rows:
-        run.ledger(**r)
+        run.ledger(**r, ann_macs_nonzero=nonzero)
     for key, r in zip([*(r["num_steps"] for r in rows[1:-1]), "direct"], rows[1:], strict=True):
         run.claim(
             f"energy_{key}",

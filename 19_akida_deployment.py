@@ -906,6 +906,7 @@ def main(cfg: Config, run: Run) -> None:
     run.print("\n8  INT8 on the CPU, for comparison")
     int8 = experiment_int8(net, data, cfg)
     macs = ann_macs(net, data.x_test[:1].cpu().float() / 255)
+    nonzero = ann_macs(net, data.x_test[:100].cpu().float() / 255, skip_zeros=True)
     if int8:
         run.claim(
             "accuracy_int8", f"INT8 by PyTorch ({int8['engine']})", int8["accuracy"], n=n, real=True
@@ -925,6 +926,8 @@ def main(cfg: Config, run: Run) -> None:
                 accuracy=accuracy,
                 n=n,
                 macs=macs,
+                ann_macs=macs,
+                ann_macs_nonzero=nonzero,
                 parameters=parameters,
                 bytes=int8[f"{key}_bytes"],
                 latency_p50_ms=p50,

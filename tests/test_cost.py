@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from common.claims import LEDGER
-from common.cost import ann_macs, estimated_energy_nj, latency, ledger_row, workload
+from common.cost import ann_macs, calls, estimated_energy_nj, latency, ledger_row, workload
 from common.spiking import constant_current, over_time
 from multistep import unroll
 
@@ -66,10 +66,39 @@ def test_convolution_macs() -> None:
     assert ann_macs(conv, torch.rand(2, 3, 8, 8)) == 8 * 16 * 3 * 25 + 8 * 16 * 4
 
 
+def test_zeros_are_skipped_in_every_layer_of_an_ann() -> None:
+    """Against a count connection by connection: an input that is zero costs nothing, padding neither."""
+    torch.manual_seed(0)
+    ann = torch.nn.Sequential(
+        torch.nn.Conv2d(4, 6, 3, stride=2, padding=1, groups=2),
+        torch.nn.ReLU(),
+        torch.nn.Flatten(),
+        torch.nn.Linear(6 * 9, 5),
+    )
+    x = torch.relu(torch.randn(3, 4, 5, 6))
+    with torch.no_grad():
+        hidden = ann[:3](x)
+    by_hand = 5 * (hidden != 0).sum().item()
+    for _b, _c, i, j in x.nonzero().tolist():
+        rows = [o for o in range(3) if 0 <= i - (2 * o - 1) < 3]
+        columns = [o for o in range(3) if 0 <= j - (2 * o - 1) < 3]
+        by_hand += len(rows) * len(columns) * 3  # output channels of its group
+    assert ann_macs(ann, x, skip_zeros=True) == pytest.approx(by_hand / 3)
+    assert 0 < by_hand / 3 < ann_macs(ann, x) == 6 * 9 * 2 * 9 + 54 * 5
+
+
+def test_calls_can_be_repeated_while_they_are_listed() -> None:
+    """Whoever calls a layer again does not hear himself: the count of zeros does so."""
+    net, x = TinyNet(), spike_input()
+    named = [name for name, *_ in calls(net, x)]
+    assert named == ["fc1", "lif1", "fc2", "lif2"] * 7
+    assert ann_macs(net, x[0], skip_zeros=True) <= ann_macs(net, x[0])
+
+
 def test_energy_closed_form() -> None:
-    assert estimated_energy_nj(1000, 0) == pytest.approx(0.9) and estimated_energy_nj(
-        0, 1000
-    ) == pytest.approx(4.6)
+    assert estimated_energy_nj(1000, 0) == pytest.approx(0.9)
+    assert estimated_energy_nj(0, 1000) == pytest.approx(4.6)
+    assert estimated_energy_nj(1000, 1000, "int8") == pytest.approx(0.1 + 0.2 + 0.1)
 
 
 def test_latency_is_in_milliseconds() -> None:
