@@ -16,7 +16,6 @@ import inspect
 import io
 import re
 from contextlib import suppress
-from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
@@ -25,19 +24,18 @@ from common.run import Run
 from common.torchrun import from_rank_zero
 
 import torch
-from torch import nn
 
 DECIDES_NOTHING = r"data_dir|out_dir|device|stand_in|only|predict|resume|show|quiz|journal|jobs"
 """Flags that change no weight; what they lead to, such as the data found, is compared instead."""
 
 
-def fingerprint(run: Run, net: nn.Module, data: Any, epochs: int, **more: Any) -> dict[str, str]:
+def fingerprint(run: Run, net: Any, data: Any, epochs: int, **more: Any) -> dict[str, str]:
     """Everything that decides a training, by name: flags, ``more``, data, and ``net`` as it starts.
 
     A training that is resumed may have more ``epochs``: they are noted, and not compared.
     """
-    no = re.compile(rf"{DECIDES_NOTHING}|\w*epochs")
-    facts, mark = data.facts(), {k: v for k, v in asdict(run.cfg).items() if not no.fullmatch(k)}
+    idle = re.compile(rf"{DECIDES_NOTHING}|\w*epochs")
+    facts, mark = data.facts(), {k: v for k, v in vars(run.cfg).items() if not idle.fullmatch(k)}
     mark |= more | {"epochs": epochs, "device": run.device.type, "network": type(net).__name__}
     mark["data"] = f"{facts['name']} (stand-in)" if facts["stand_in"] else facts["name"]
     mark |= {f"images to {part}": n for part, n in facts["sizes"].items()}
@@ -80,15 +78,14 @@ def _put_back(part: Any, kept: Any) -> None:
 
 
 def save_checkpoint(path: Path, mark: dict[str, str], state: dict[str, Any]) -> None:
-    """Write ``state`` and all random states, with a SHA-256 of it all at the end of the file.
+    """Write ``state`` and all random states, then their SHA-256; a ``UserError`` if it cannot be.
 
-    ``state`` holds ``net``, ``history`` (one dict an epoch), and whatever else a training changes:
-    optimizers, generators, dicts of tensors. A ``UserError`` if the file cannot be written.
+    ``state`` names the ``net``, its ``history`` (one dict an epoch) and what else training changes.
     """
     buffer = io.BytesIO()
     kept = {name: _kept(part) for name, part in _with_random(state).items()}
     torch.save({"mark": mark, "state": kept}, buffer)
-    write_atomic(path, buffer.getvalue() + hashlib.sha256(buffer.getvalue()).digest())
+    write_atomic(path, buffer.getvalue() + hashlib.sha256(buffer.getbuffer()).digest())
 
 
 def load_checkpoint(path: Path, mark: dict[str, str], state: dict[str, Any], run: Run) -> None:

@@ -51,8 +51,8 @@ def join(device: torch.device) -> None:
 def part(n: int) -> tuple[slice, float]:
     """This process's part of a batch of ``n`` samples, and the weight of its mean loss.
 
-    So weighted, the average over processes is the batch's mean, though parts may differ by a
-    sample; one that would be empty takes some sample with weight 0, for all have to take part.
+    So weighted, the average over processes is the mean over the batch. All have to take part: a
+    part that would be empty is one sample of weight 0.
     """
     rank, size = world()
     if size == 1:
@@ -91,8 +91,7 @@ def replicated(net: Any) -> Callable[[torch.Tensor], Any]:
     same_everywhere(net)
     run = nn.Module()  # DistributedDataParallel listens where ``forward`` stands
     run.net, run.forward = net, net.run
-    # buffers are spiking neurons' states: each process has its own (broadcast_buffers, init_sync);
-    # weights that the loss does not use are found out in the first step (static_graph)
+    # buffers hold neurons' states, which are each process's own; static_graph allows unused weights
     return DistributedDataParallel(run, broadcast_buffers=False, init_sync=False, static_graph=True)
 
 

@@ -93,8 +93,7 @@ def fit(
         groups: of parameters with learning rates of their own; None: ``lr`` for all.
         seed: of the order of the images; None: the run's.
         name: of the checkpoint that each epoch ends with, and that ``resume`` goes on from.
-        check: ``check(net, spikes, y, loss_fn)`` yields lines to print, of 32 training images,
-            after the first and after the last epoch.
+        check: ``check(net, spikes, y, loss_fn)`` gives lines to print after the first and last epoch.
 
     Returns:
         One dict an epoch, ``epoch, loss, train, val, seconds``: ``train`` is the share of right
