@@ -25,7 +25,7 @@ Read first
 
 Run
     uv run 01_lif_neuron.py --predict    asks what you expect, then measures it: start here
-    uv run 01_lif_neuron.py              without questions; about 8 seconds on two CPU cores
+    uv run 01_lif_neuron.py              without questions; about 10 seconds on two CPU cores
     uv run 01_lif_neuron.py --beta 0.5   another neuron; also --threshold 2, or --only 3
     uv run 01_lif_neuron.py --full       measures twenty times as many steps
 
@@ -146,7 +146,7 @@ def section_steady_current(cfg: Config, run: Run) -> None:
 
     fires = int(spk_rec.any(0).sum())
     title = f"Current in, spikes out: {fires} of 3 neurons fire"
-    rows = {"height_ratios": (1, 2.4, 0.4), "sharex": True, "sharey": "row"}
+    rows = {"height_ratios": (1, 2.4, 0.6), "sharex": True, "sharey": "row"}
     fig, axes = plots.figure(3, 3, (11, 5.4), title, **rows)
     for i, strength in enumerate(strengths):
         top, centre, bottom = axes[:, i]
