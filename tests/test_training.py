@@ -84,21 +84,55 @@ def test_keeps_the_epoch_that_was_best_on_validation(
     assert not torch.equal(snapshots[1], snapshots[2])
 
 
+class Forgetful(TinyNet):
+    """Drops some of its input while it is trained."""
+
+    def run(self, x: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
+        return super().run(torch.nn.functional.dropout(x, 0.2, self.training))
+
+
+def test_fit_is_the_loop_by_hand(run: Run) -> None:
+    """Bit for bit: order, learning rate, decay of weights, training mode."""
+    data, nets = three_classes(), []
+    for _ in range(2):
+        torch.manual_seed(0)
+        nets.append(Forgetful())
+    torch.manual_seed(1)
+    options = {"epochs": 3, "lr": 0.03, "batch_size": 32, "weight_decay": 0.5, "seed": 4}
+    fit(nets[0], data, encode, run=run, **options)
+
+    torch.manual_seed(1)
+    optimizer = torch.optim.AdamW(nets[1].parameters(), lr=0.03, weight_decay=0.5)
+    order, step, scores = torch.Generator().manual_seed(4), 0, []
+    for _ in range(3):
+        nets[1].train()
+        for index in torch.randperm(100, generator=order).split(32):
+            optimizer.param_groups[0]["lr"] = 0.03 * (0.5 + 0.5 * math.cos(math.pi * step / 12))
+            _, mem_rec = nets[1].run(encode(data.x_train[index]))
+            loss = torch.nn.functional.cross_entropy(mem_rec.mean(0), data.y_train[index])
+            optimizer.zero_grad()
+            loss.backward()
+            optimizer.step()
+            step += 1
+        scores.append(evaluate(nets[1], data.x_val, data.y_val, encode))
+    assert scores[2] > max(scores[:2]), "the last epoch is the one that is kept"
+    assert torch.equal(weights(nets[0]), weights(nets[1]))
+
+
 def test_what_an_epoch_reports(run: Run) -> None:
-    """Loss and accuracy of the epoch: means over samples, of the weights before each step."""
+    """Means over samples of the training images, and the accuracy on those of validation."""
     data, net = three_classes(309), fresh()  # 103 images: the last batch is of 3
-    x, y = encode(data.x_train), data.y_train
-    frozen = partial(fit, net, data, encode, run=run, epochs=1, batch_size=50, name="")
-    history = frozen(lr=0.0)
-    out = net.run(x)
-    assert history[0]["loss"] == pytest.approx(training.membrane_loss(out, y).item(), rel=1e-5)
-    assert history[0]["train"] == pytest.approx(
-        (training.membrane_predict(out) == y).double().mean().item()
-    )
-    assert history[0]["val"] == evaluate(net, data.x_val, data.y_val, encode)
-    assert frozen(lr=0.0, predict=count_predict)[0]["train"] == pytest.approx(
-        (count_predict(out) == y).double().mean().item()
-    )
+    train(run, net, data=data, epochs=4, name="")
+    data = replace(data, y_val=(data.y_val + (torch.arange(103) % 4 == 0)) % 3)
+    frozen = partial(fit, net, data, encode, run=run, epochs=1, batch_size=50, lr=0.0)
+    out, y = net.run(encode(data.x_train)), data.y_train
+    for predict in (training.membrane_predict, count_predict):
+        (row,) = frozen(predict=predict)
+        right = (predict(out) == y).double().mean().item()
+        val = (predict(net.run(encode(data.x_val))) == data.y_val).double().mean().item()
+        assert row["loss"] == pytest.approx(training.membrane_loss(out, y).item(), rel=1e-5)
+        assert (row["train"], row["val"]) == pytest.approx((right, val))
+        assert right > val + 0.1
 
 
 def test_evaluate_weighs_by_sample() -> None:
