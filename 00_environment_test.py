@@ -214,8 +214,8 @@ def say_core_is_broken(error: Exception) -> int:
 
 
 try:
-    from akd1000.backend import akida_status
     from common import plots
+    from common.akida import akida_status
     from common.cost import latency
     from common.data import search_path
     from common.device import describe, device_names, ram_bytes

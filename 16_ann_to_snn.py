@@ -65,7 +65,10 @@ from dataclasses import dataclass
 from functools import partial
 from typing import Any, Literal
 
-from akd1000 import backend as akida
+from akd1000 import packages
+from akd1000.chip import akida_outputs
+from akd1000.convert import check_complete, quantize_and_convert
+from akd1000.mesh import map_on_akd1000
 from common import plots
 from common.cost import ann_macs, estimated_energy_nj, latency
 from common.data import ImageData, cifar10, flip_and_shift
@@ -586,7 +589,7 @@ def keras_twin(net: VGG, second: str = "MaxPool2D") -> Any:
     All is turned by 180°, so that TensorFlow's padding at stride 2 (1 and 2 pixels) falls where PyTorch's does. The
     last mean pooling is linear and goes into the read-out: Akida wants none before a dense layer.
     """
-    layers, weights = akida.keras().layers, []
+    layers, weights = packages.keras().layers, []
     x = image = layers.Input((32, 32, 3), dtype="uint8")
     x = layers.Rescaling(1 / 255)(x)
     for conv, pool in zip(net.convs, ("MaxPool2D", "", second, ""), strict=True):
@@ -599,7 +602,7 @@ def keras_twin(net: VGG, second: str = "MaxPool2D") -> Any:
         / 4
     )
     read = read.permute(2, 3, 1, 0)  # (10, C, 4, 4) → (4, 4, C, 10)
-    twin = akida.keras().Model(image, layers.Dense(10)(layers.Flatten()(x)))
+    twin = packages.keras().Model(image, layers.Dense(10)(layers.Flatten()(x)))
     twin.set_weights(
         [w.detach().cpu().numpy() for w in (*weights, read.flatten(0, 2), net.fc.bias)]
     )
@@ -610,7 +613,7 @@ def experiment_akida(cfg: Config, net: VGG, data: ImageData, run: Run) -> dict[s
     """Move the ANN to tf_keras, get it used to max pooling, quantise, convert, simulate; then lose half of it."""
     if cfg.network != "small":
         raise UserError("the Akida twin has the shape of --network small")
-    keras = akida.keras()
+    keras = packages.keras()
     keras.utils.set_random_seed(cfg.seed)
     found_l, _ = activations(net, data.x_train[:200].to(run.device).float() / 255)
     net = balance(
@@ -622,7 +625,7 @@ def experiment_akida(cfg: Config, net: VGG, data: ImageData, run: Run) -> dict[s
     share = lambda logits: float((logits.argmax(1) == y_test).mean())  # noqa: E731
 
     def train(model: Any, lr: float) -> None:  # one epoch
-        with akida.quiet():
+        with packages.quiet():
             model.compile(
                 keras.optimizers.Adam(
                     keras.optimizers.schedules.CosineDecay(lr, -(-len(x) // 100))
@@ -635,24 +638,22 @@ def experiment_akida(cfg: Config, net: VGG, data: ImageData, run: Run) -> dict[s
     train(twin, cfg.lr / 3)
     right = {"float": share(twin.predict(x_test, batch_size=500, verbose=0))}
     for bits in (4, 2)[: 1 if cfg.smoke else 2]:  # each conversion takes many seconds
-        quantised, model = akida.quantize_and_convert(
+        quantised, model = quantize_and_convert(
             twin, x[:500], weight_bits=bits, activation_bits=bits
         )
-        right[f"8/{bits}/{bits}"] = share(akida.simulate(model, x_test))
+        right[f"8/{bits}/{bits}"] = share(akida_outputs(model, x_test))
         if bits == 4:
-            found = {"accuracy": right, "n": len(y_test), "mapping": akida.map_on_akd1000(model)}
+            found = {"accuracy": right, "n": len(y_test), "mapping": map_on_akd1000(model)}
         if not cfg.smoke:
             train(quantised, cfg.lr / 3)  # through the rounding
-            cnn2snn = akida.load("cnn2snn")
-            with akida.quiet(), cnn2snn.set_akida_version(cnn2snn.AkidaVersion.v1):
+            cnn2snn = packages.load("cnn2snn")
+            with packages.quiet(), cnn2snn.set_akida_version(cnn2snn.AkidaVersion.v1):
                 model = cnn2snn.convert(quantised)
-            akida.check_complete(twin, model)
-            right[f"8/{bits}/{bits} trained"] = share(akida.simulate(model, x_test))
+            check_complete(twin, model)
+            right[f"8/{bits}/{bits} trained"] = share(akida_outputs(model, x_test))
         run.print("          " + ", ".join(f"{name} {value:.3f}" for name, value in right.items()))
     if not cfg.smoke:
-        _, cut = akida.quantize_and_convert(
-            keras_twin(net, "AveragePooling2D"), x[:100], check=False
-        )
+        _, cut = quantize_and_convert(keras_twin(net, "AveragePooling2D"), x[:100], check=False)
         found |= {"cut": len(cut.layers), "shape": tuple(cut.output_shape)}
     return found
 

@@ -69,12 +69,24 @@ if __name__ == "__main__" and any(arg.split("=")[0] == "--fbz" for arg in sys.ar
 
     sys.exit(run_fbz(sys.argv[1:]))
 
-from akd1000 import backend as akd
-from akd1000.device import describe_measurement, measure_akida, pi_commands, write_checksum
+from akd1000 import packages
+from akd1000.chip import akida_outputs
+from akd1000.convert import (
+    channels_last,
+    check_complete,
+    convert_quantised,
+    keras_outputs,
+    quantize_and_convert,
+)
+from akd1000.device import describe_measurement, measure
+from akd1000.fbz import open_fbz, pi_commands, save_fbz
+from akd1000.mesh import copy_model, fallback_reasons, map_on_akd1000
+from akd1000.published import PUBLISHED
 from common import plots
+from common.akida import akida_status
 from common.cost import ann_macs, estimated_energy_nj, latency
 from common.data import ImageData, jitter, mnist
-from common.io import ROOT, UserError, write_atomic
+from common.io import ROOT, UserError
 from common.lesson import LessonConfig, bounded, start
 from common.run import Run
 from common.training import evaluate, fit
@@ -194,7 +206,7 @@ def keras_twin(
     hidden: int = 64,
 ) -> Any:
     """The same network in tf_keras, ``(B, 28, 28, 1)`` in uint8 → logits; the arguments make what does not fit."""
-    akd.keras()
+    packages.keras()
     from tf_keras import Input, Sequential, layers
 
     relu = partial(layers.ReLU, max_value=clip)
@@ -243,16 +255,11 @@ def move_weights(net: Net, twin: Any, reorder: bool = True) -> Any:
     return twin
 
 
-def channels_last(x: torch.Tensor) -> np.ndarray:
-    """``(N, C, H, W)`` → ``(N, H, W, C)``."""
-    return np.ascontiguousarray(x.permute(0, 2, 3, 1).cpu().numpy())
-
-
 def train_quantised(quantised: Any, x: np.ndarray, y: np.ndarray, cfg: Config) -> None:
     """QAT: quantizeml's layers compute with ŵ of (1) and pass the gradient straight through, as in (2)."""
     from tf_keras import losses, optimizers
 
-    akd.keras().utils.set_random_seed(cfg.seed)
+    packages.keras().utils.set_random_seed(cfg.seed)
     steps = cfg.qat_epochs * -(-len(x) // cfg.batch_size)
     schedule = optimizers.schedules.CosineDecay(cfg.qat_lr, steps)
     quantised.compile(
@@ -260,7 +267,7 @@ def train_quantised(quantised: Any, x: np.ndarray, y: np.ndarray, cfg: Config) -
         losses.SparseCategoricalCrossentropy(from_logits=True),
         run_eagerly=cfg.smoke,
     )  # for a handful of steps, tracing a graph would take longest
-    with akd.quiet():
+    with packages.quiet():
         quantised.fit(x, y, batch_size=cfg.batch_size, epochs=cfg.qat_epochs, verbose=0)
 
 
@@ -301,9 +308,9 @@ def experiment_move(net: Net, data: ImageData, cfg: Config) -> dict[str, Any]:
     x, y = channels_last(data.x_test), data.y_test.numpy()
     twin, slip = move_weights(net, keras_twin(cfg.activation_clip)), keras_twin(cfg.activation_clip)
     outputs = {
-        "moved by the rules": akd.keras_outputs(twin, x),
+        "moved by the rules": keras_outputs(twin, x),
         "padded alike on both sides": torch_logits(net, data.x_test, pad=(2, 2, 2, 2)),
-        "Flatten's order forgotten": akd.keras_outputs(move_weights(net, slip, reorder=False), x),
+        "Flatten's order forgotten": keras_outputs(move_weights(net, slip, reorder=False), x),
     }
     reference = torch_logits(net, data.x_test)
     return {
@@ -320,7 +327,7 @@ def experiment_move(net: Net, data: ImageData, cfg: Config) -> dict[str, Any]:
 
 def compare(quantised: Any, model: Any, x: np.ndarray, y: np.ndarray) -> dict[str, float]:
     """Share of right answers of the quantised tf_keras network and of Akida, and of equal ones."""
-    by_keras, by_akida = akd.keras_outputs(quantised, x).argmax(1), akd.simulate(model, x).argmax(1)
+    by_keras, by_akida = keras_outputs(quantised, x).argmax(1), akida_outputs(model, x).argmax(1)
     return {
         "tf_keras": (by_keras == y).mean(),
         "Akida": (by_akida == y).mean(),
@@ -341,11 +348,11 @@ def experiment_bits(twin: Any, data: ImageData, cfg: Config, run: Run) -> dict[s
             "/".join(map(str, bits)),
             dict(zip(BIT_NAMES, bits, strict=True)),
         )
-        quantised, ptq = akd.quantize_and_convert(twin, x_train[: cfg.calibration], **options)
-        ptq_accuracy = float((akd.simulate(ptq, x).argmax(1) == y).mean())
+        quantised, ptq = quantize_and_convert(twin, x_train[: cfg.calibration], **options)
+        ptq_accuracy = float((akida_outputs(ptq, x).argmax(1) == y).mean())
         train_quantised(quantised, x_train, y_train, cfg)
         model = (
-            ptq if cfg.smoke else akd.convert(quantised, twin, name)
+            ptq if cfg.smoke else convert_quantised(quantised, twin, name)
         )  # converting takes longest in a smoke run
         step = model.get_layer("conv3").get_variable("act_step") * 2 ** (
             4 - bits[2]
@@ -389,13 +396,13 @@ def experiment_limits(cfg: Config, run: Run) -> list[dict[str, Any]]:
         x = rng.integers(0, 256, (32, *twin.input_shape[1:]), dtype=np.uint8)
         row = {"change": name, "outcome": "whole on the chip", "reason": ""}
         try:
-            _, model = akd.quantize_and_convert(
+            _, model = quantize_and_convert(
                 twin, x, **dict(zip(BIT_NAMES, bits, strict=True)), check=False
             )
-            mapping = akd.map_on_akd1000(model)
+            mapping = map_on_akd1000(model)
             if mapping.problem:
                 why = (
-                    dict.fromkeys(akd.fallback_reasons(mapping.problem).values())
+                    dict.fromkeys(fallback_reasons(mapping.problem).values())
                     or mapping.problem.splitlines()
                 )
                 row |= {
@@ -403,7 +410,7 @@ def experiment_limits(cfg: Config, run: Run) -> list[dict[str, Any]]:
                     "reason": f"{', '.join(mapping.fallbacks)}: {' '.join(why)}",
                 }
             try:
-                akd.check_complete(twin, model)
+                check_complete(twin, model)
             except UserError:
                 row |= {
                     "outcome": "cut silently",
@@ -420,7 +427,7 @@ def experiment_limits(cfg: Config, run: Run) -> list[dict[str, Any]]:
 
 def experiment_scales(twin: Any, data: ImageData, cfg: Config) -> dict[str, float]:
     """PTQ with quantizeml's default, activation scales for each channel. Akida 1.0 has one a layer; nothing warns."""
-    quantised, model = akd.quantize_and_convert(
+    quantised, model = quantize_and_convert(
         twin, channels_last(data.x_train[: cfg.calibration]), per_channel=True
     )
     return compare(quantised, model, channels_last(data.x_test), data.y_test.numpy())
@@ -428,9 +435,8 @@ def experiment_scales(twin: Any, data: ImageData, cfg: Config) -> dict[str, floa
 
 def experiment_file(model: Any, x: np.ndarray, path: Path) -> dict[str, Any]:
     """Save, reload, compare on all images; and what the file holds, layer by layer."""
-    write_atomic(path, lambda tmp: model.save(str(tmp)))
-    write_checksum(path)  # akida itself does not notice a file that was cut short
-    again = akd.load("akida").Model(str(path))
+    save_fbz(model, path)
+    again = open_fbz(path)
     holds = []
     for layer in again.layers:
         values = {name: layer.get_variable(name) for name in layer.get_variable_names()}
@@ -447,7 +453,7 @@ def experiment_file(model: Any, x: np.ndarray, path: Path) -> dict[str, Any]:
         )
     return {
         "model": again,
-        "equal": float((akd.simulate(again, x) == akd.simulate(model, x)).all(1).mean()),
+        "equal": float((akida_outputs(again, x) == akida_outputs(model, x)).all(1).mean()),
         "bytes": path.stat().st_size,
         "holds": holds,
     }
@@ -455,7 +461,7 @@ def experiment_file(model: Any, x: np.ndarray, path: Path) -> dict[str, Any]:
 
 def experiment_activity(model: Any, x: np.ndarray) -> list[dict[str, Any]]:
     """Events and operations of each layer on the images ``x``, by running the network up to that layer."""
-    akida, rows, events = akd.load("akida"), [], torch.from_numpy(x)
+    akida, rows, events = packages.load("akida"), [], torch.from_numpy(x)
     for k, layer in enumerate(model.layers, 1):
         kernel = layer.get_variable("weights").shape  # (h, w, C, O), or (1, 1, H·W·C, O)
         positions = (
@@ -661,7 +667,7 @@ def plot_activity(rows: list[dict[str, Any]]) -> Figure:
 
 def main(cfg: Config, run: Run) -> None:
     data = run.data(mnist)
-    n, status, missing = len(data.y_test), akd.akida_status(), akd.missing_packages()
+    n, status, missing = len(data.y_test), akida_status(), packages.missing()
     x, y = channels_last(data.x_test), data.y_test.numpy()
     run.extra["akida"] = f"{status.state}: {status.reason}"
     run.print(f"Akida     {run.extra['akida']}")
@@ -687,7 +693,7 @@ def main(cfg: Config, run: Run) -> None:
             "requirements-pc.txt' on Linux or Windows (Python 3.11, 3.12) brings them; macOS has no wheels."
         )
         if "akida" not in missing and DEPLOYED.is_file():
-            model = akd.load("akida").Model(str(DEPLOYED))
+            model = open_fbz(DEPLOYED)
     else:
         run.print("\n2  From PyTorch to tf_keras")
         moved = experiment_move(net, data, cfg)
@@ -800,7 +806,7 @@ def main(cfg: Config, run: Run) -> None:
             model = file["model"]
 
         run.print("\n6  On the mesh of the AKD1000")
-        spread, minimal = akd.map_on_akd1000(model), akd.map_on_akd1000(model, mode="Minimal")
+        spread, minimal = map_on_akd1000(model), map_on_akd1000(model, mode="Minimal")
         run.figure(plot_mesh(spread, minimal), "mesh")
         run.claim(
             "on_chip",
@@ -827,8 +833,8 @@ def main(cfg: Config, run: Run) -> None:
         )
 
         run.print("\n7  Speed, events and energy")
-        device = akd.load("akida").devices()[0] if status.state == "hardware" else None
-        speed = measure_akida(akd.clone(model), x, y, device)
+        device = packages.load("akida").devices()[0] if status.state == "hardware" else None
+        speed = measure(copy_model(model), x, y, device)
         run.print("\n".join("          " + line for line in describe_measurement(speed)))
         activity = experiment_activity(model, x[:1000])
         run.figure(plot_activity(activity), "activity")
@@ -863,15 +869,10 @@ def main(cfg: Config, run: Run) -> None:
             n=min(1000, n),
             real=True,
         )
-        for key in sorted(
-            {"energy_mj", "floor_mw"} & set(speed)
-        ):  # there only where the card's meter gave readings
-            run.claim(
-                f"meter_{key}",
-                f"measured by the card's meter: {key}",
-                speed[key],
-                "mJ" if "mj" in key else "mW",
-            )
+        meters = {"chip_ms": "ms", "energy_mj": "mJ", "floor_mw": "mW"}
+        for key, unit in meters.items():
+            if key in speed:  # only where the card gave readings
+                run.claim(f"meter_{key}", f"measured by the card: {key}", speed[key], unit)
         run.ledger(
             model="Akida CNN 8/4/4 (QAT)",
             data=data.name,
@@ -899,7 +900,7 @@ def main(cfg: Config, run: Run) -> None:
                 ),
                 p.source + (" (read in a summary)" if p.secondary else ""),
             )
-            for p in akd.PUBLISHED
+            for p in PUBLISHED
         ],
     )
 

@@ -73,7 +73,20 @@ from functools import cache, partial
 from pathlib import Path
 from typing import Any, Literal
 
-from akd1000 import backend as akd
+from akd1000 import packages
+from akd1000.chip import akida_outputs, measure_on_chip
+from akd1000.convert import (
+    channels_last,
+    convert_quantised,
+    copy_weights,
+    keras_outputs,
+    quantize_and_convert,
+)
+from akd1000.device import describe_measurement
+from akd1000.fbz import open_fbz, save_fbz
+from akd1000.mesh import map_on_akd1000
+from akd1000.published import published_tables
+from common.akida import akida_status
 from common.cost import estimated_energy_nj, latency
 from common.io import ROOT, UserError, load_weights, save_weights
 from common.lesson import LessonConfig, bounded, start
@@ -1049,7 +1062,7 @@ def keras_twin(net: PongNet, within: float = 0.0) -> Any:
     With ``within``, weights after the first layer are cut to so many standard deviations of their output's: two bits
     leave −1, 0 and 1 times a scale that the largest weight sets, so one outlier rounds all others to 0.
     """
-    akd.keras()
+    packages.keras()
     from tf_keras import Input, Sequential, layers
 
     relu = partial(layers.ReLU, max_value=1.0)
@@ -1075,12 +1088,12 @@ def keras_twin(net: PongNet, within: float = 0.0) -> Any:
             layers.Dense(len(ACTIONS), name="fc2"),
         ]
     )
-    return akd.copy_weights(net, twin)
+    return copy_weights(net, twin)
 
 
 def akida_policy(model: Any) -> Policy:
     """The policy of an ``akida.Model``, on the chip if there is one, else in the simulator."""
-    return lambda maps: akd.simulate(model, akd.channels_last(maps)).argmax(1)
+    return lambda maps: akida_outputs(model, channels_last(maps)).argmax(1)
 
 
 def load_fbz(run: Run) -> Any:
@@ -1092,7 +1105,7 @@ def load_fbz(run: Run) -> Any:
             f"got no akida.fbz in {mine.parent} or {ours.parent}; make it with "
             "'uv run capstone_pong.py quantize'"
         )
-    return akd.open_fbz(path)
+    return open_fbz(path)
 
 
 def round_and_train(
@@ -1106,14 +1119,14 @@ def round_and_train(
     path = part_file(run, f"{name}.fbz")
 
     def work() -> dict[str, float]:
-        x, p = akd.channels_last(see_events(seen.grey)), F.softmax(seen.q / cfg.tau, 1).numpy()
+        x, p = channels_last(see_events(seen.grey)), F.softmax(seen.q / cfg.tau, 1).numpy()
         began, names = (
             time.perf_counter(),
             dict(zip(("input_bits", "weight_bits", "activation_bits"), bits, strict=True)),
         )
         twin = keras_twin(net, 0.0 if bits[1] > 2 else 1.2)
-        quantised, ptq = akd.quantize_and_convert(twin, x[:1000], **names)
-        akd.keras().utils.set_random_seed(cfg.seed)
+        quantised, ptq = quantize_and_convert(twin, x[:1000], **names)
+        packages.keras().utils.set_random_seed(cfg.seed)
         passes = cfg.epochs if bits[1] > 2 else 2 * cfg.epochs
         schedule = optimizers.schedules.CosineDecay(5e-4, passes * -(-len(x) // 64))
         quantised.compile(
@@ -1122,30 +1135,31 @@ def round_and_train(
             run_eagerly=cfg.smoke,
         )
         for k in range(passes):
-            with akd.quiet():
+            with packages.quiet():
                 loss = quantised.fit(
                     x, p, batch_size=64, epochs=k + 1, initial_epoch=k, verbose=0
                 ).history["loss"][0]
             run.print(
                 f"          {name}: pass {k + 1}/{passes}, loss {loss:.4f} ({time.perf_counter() - began:.0f} s)"
             )
-        model, x_test = akd.convert(quantised, twin, name), akd.channels_last(see_events(test.grey))
-        akd.save_fbz(model, path)
-        by_akida = akd.simulate(model, x_test).argmax(1)
+        model = convert_quantised(quantised, twin, name)
+        x_test = channels_last(see_events(test.grey))
+        save_fbz(model, path)
+        by_akida = akida_outputs(model, x_test).argmax(1)
         return {
             "ptq": validate(akida_policy(ptq), cfg),
-            "agree": (by_akida == akd.keras_outputs(quantised, x_test).argmax(1)).mean(),
+            "agree": (by_akida == keras_outputs(quantised, x_test).argmax(1)).mean(),
             "teacher": (by_akida == test.q.argmax(1).numpy()).mean(),
         }
 
-    return once(run, f"{name} bits", work), akd.open_fbz(path)
+    return once(run, f"{name} bits", work), open_fbz(path)
 
 
 def quantize(cfg: Config, run: Run) -> None:
     """Integers of few bits by distillation on the teacher's states, and onto the chip."""
-    if missing := akd.missing_packages():
+    if missing := packages.missing():
         run.note(
-            f"Akida: left out, for {', '.join(missing)} cannot be imported here; {akd.akida_status().reason}."
+            f"Akida: left out, for {', '.join(missing)} cannot be imported here; {akida_status().reason}."
         )
         return
     teacher = fetch(run, "teacher")
@@ -1155,7 +1169,7 @@ def quantize(cfg: Config, run: Run) -> None:
     net = fetch(run, "clipped")
     net.clipped = True
     reference = net(maps.float() / 255).detach().numpy()
-    by_keras = akd.keras_outputs(keras_twin(net), akd.channels_last(maps))
+    by_keras = keras_outputs(keras_twin(net), channels_last(maps))
     difference = float(np.abs(by_keras - reference).max() / np.abs(reference).max())
     rows, models = {}, {}
     for bits in ((8, 4, 4), (8, 2, 4))[: 1 if cfg.smoke else None]:
@@ -1163,10 +1177,10 @@ def quantize(cfg: Config, run: Run) -> None:
         found, models[name] = round_and_train(cfg, run, net, bits, seen, test)
         rows[name] = found | evaluate(akida_policy(models[name]), cfg, run, f"Akida {name}")
     model = models["8/4/4"]
-    path = akd.save_fbz(model, run.dir / "akida.fbz")
+    path = save_fbz(model, run.dir / "akida.fbz")
     run.print(f"   saved   {path}")
-    mapping = akd.map_on_akd1000(model)
-    where = akd.akida_status()
+    mapping = map_on_akd1000(model)
+    where = akida_status()
     show.tables_akida(run, rows, mapping, where.state)
     run.claim(
         "keras_twin",
@@ -1210,7 +1224,7 @@ def quantize(cfg: Config, run: Run) -> None:
     run.claim(
         "akida_nps_minimal",
         "as few as possible",
-        akd.map_on_akd1000(model, mode="Minimal").nps_used,
+        map_on_akd1000(model, mode="Minimal").nps_used,
         "NPs",
     )
     run.claim("akida_bytes", "size of the .fbz", path.stat().st_size, "bytes")
@@ -1253,9 +1267,9 @@ def benchmark(cfg: Config, run: Run) -> None:
     for device in devices:
         for name, agent in agents.items():
             times[f"{name}, {device}"] = stages(on(agent, device), repeats, VAL_SEED)
-    model, state = None, akd.akida_status().state
-    if akd.missing_packages():
-        run.note(f"Akida: left out of the latencies; {akd.akida_status().reason}.")
+    model, state = None, akida_status().state
+    if packages.missing():
+        run.note(f"Akida: left out of the latencies; {akida_status().reason}.")
     else:
         try:
             model = load_fbz(run)
@@ -1264,14 +1278,15 @@ def benchmark(cfg: Config, run: Run) -> None:
     if model is not None:
         where = "chip" if state == "hardware" else "simulator on this host"
         times[f"Akida 8/4/4, {where}"] = stages(
-            lambda m: akd.simulate(model, akd.channels_last(m)), repeats, VAL_SEED
+            lambda m: akida_outputs(model, channels_last(m)), repeats, VAL_SEED
         )
         if state == "hardware":
-            measured = akd.measure_on_chip(model, akd.channels_last(maps))
-            run.table("The chip's own meter", tuple(measured), [tuple(measured.values())])
+            measured = measure_on_chip(model, channels_last(maps))
+            run.extra["chip"] = measured
+            run.print("\n".join("          " + line for line in describe_measurement(measured)))
         else:
-            run.print(f"akida     {akd.akida_status().means}")
-            akd.published_tables(run)
+            run.print(f"akida     {akida_status().means}")
+            published_tables(run)
     whole = {k: sum(v.values()) for k, v in times.items()}
     show.table_latency(run, times, whole, repeats)
     told = ("teacher, ReLU, cpu", f"{spiking}, cpu", *(k for k in times if k.startswith("Akida")))

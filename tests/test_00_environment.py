@@ -292,7 +292,7 @@ def test_part() -> None:
 def test_akida_states(
     monkeypatch: pytest.MonkeyPatch, status: tuple, state: str, chips: int
 ) -> None:
-    from akd1000.backend import AkidaStatus
+    from common.akida import AkidaStatus
 
     monkeypatch.setattr(m, "akida_status", lambda: AkidaStatus(*status))
     found, remark, version, devices = m.akida_part()

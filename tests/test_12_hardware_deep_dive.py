@@ -12,7 +12,8 @@ from functools import partial
 from pathlib import Path
 from typing import Any
 
-from akd1000 import backend as akida_backend
+from akd1000.mesh import NP, MappedLayer, Mapping, map_on_akd1000
+from common.akida import AkidaStatus, akida_status
 from common.io import UserError, load_weights
 from common.lesson import begin, parse
 from common.spiking import reset_state
@@ -195,7 +196,7 @@ def test_the_saved_weights_are_those_of_the_networks() -> None:
 def test_bare_model_on_the_mesh() -> None:
     """Real mapper, no TensorFlow: the counterpart fits whole; its variants fall to software for akida's reasons."""
     pytest.importorskip("akida")
-    spread = akida_backend.map_on_akd1000(lesson.bare_model())
+    spread = map_on_akd1000(lesson.bare_model())
     assert not spread.fallbacks and spread.nps_used <= spread.nps_total == 78 and spread.passes == 1
     places = [(n.col, n.row, n.id) for layer in spread.layers for n in layer.nps if n.type != "HRC"]
     assert len(places) == len(set(places)) and set(places) <= {
@@ -203,11 +204,8 @@ def test_bare_model_on_the_mesh() -> None:
     }
     conv3 = next(layer for layer in spread.layers if layer.name == "conv3")
     assert sum(n.filters for n in conv3.nps) == 128, "the filters are divided up, none twice"
-    assert (
-        "max pooling"
-        in akida_backend.map_on_akd1000(lesson.bare_model(pool_last=True)).fallbacks["conv3"]
-    )
-    wide = akida_backend.map_on_akd1000(lesson.bare_model((128, 64, 128)))
+    assert "max pooling" in map_on_akd1000(lesson.bare_model(pool_last=True)).fallbacks["conv3"]
+    wide = map_on_akd1000(lesson.bare_model((128, 64, 128)))
     assert list(wide.fallbacks) == ["conv1"] and "64" in wide.fallbacks["conv1"]
 
 
@@ -235,7 +233,7 @@ def small(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Any:
     argv = ["--smoke", "--num-steps", "1", "--batch", "1", "--images", "8", "--inputs", "64"]
     argv += ["--out-dir", str(tmp_path)]
     cfg = parse(lesson.Config, argv, lesson.SMOKE, lesson.FULL, "12_hardware_deep_dive.py")
-    clear = akida_backend.akida_status.cache_clear
+    clear = akida_status.cache_clear
     clear()
     yield cfg, begin(cfg, "12_hardware_deep_dive", lesson.__doc__ or "")
     clear()
@@ -278,14 +276,12 @@ def test_absent_runs_to_the_end(small: Any, monkeypatch: pytest.MonkeyPatch, pla
 
 
 def fake_chip(state: str) -> dict[str, Any]:
-    mapping = akida_backend.Mapping(
+    mapping = Mapping(
         tuple(
-            akida_backend.MappedLayer(
-                n, "Convolutional", (1, 1, 1), (akida_backend.NP(1, 1, i, "CNP1", 8, 10, 10),)
-            )
+            MappedLayer(n, "Convolutional", (1, 1, 1), (NP(1, 1, i, "CNP1", 8, 10, 10),))
             for i, n in enumerate(("conv1", "conv2", "conv3", "fc"))
         ),
-        tuple(akida_backend.NP(1, 1, i, "CNP1") for i in range(4)),
+        tuple(NP(1, 1, i, "CNP1") for i in range(4)),
         (("HW", "Hardware", 1, 100),),
     )
     minimal = replace(
@@ -293,7 +289,11 @@ def fake_chip(state: str) -> dict[str, Any]:
         layers=tuple(replace(x, nps=x.nps if x.name != "fc" else ()) for x in mapping.layers),
     )
     rates = dict.fromkeys(("conv1", "conv2", "conv3", "fc"), 0.5)
-    chip = {"fps": 100.0, "power_mw": 5.0, "energy_mj": 0.05} if state == "hardware" else None
+    chip = (
+        {"per_second": 100.0, "p50_ms": 9.0, "power_mw": {"Avg": 5.0}, "energy_mj": 0.05}
+        if state == "hardware"
+        else None
+    )
     return {
         "accuracy": 0.5,
         "n": 8,
@@ -311,8 +311,8 @@ def fake_chip(state: str) -> dict[str, Any]:
 def test_hardware_and_simulator(small: Any, monkeypatch: pytest.MonkeyPatch, state: str) -> None:
     """Only a chip has measured energy; a simulated one has none in any table."""
     cfg, run = small
-    status = akida_backend.AkidaStatus(state, "as faked", "2.19.1", int(state == "hardware"))
-    monkeypatch.setattr(akida_backend, "akida_status", lambda: status)
+    status = AkidaStatus(state, "as faked", "2.19.1", int(state == "hardware"))
+    monkeypatch.setattr(lesson, "akida_status", lambda: status)
     monkeypatch.setattr(lesson, "experiment_akida", lambda *_: fake_chip(state))
     lesson.main(cfg, run)
     m = metrics(run)
@@ -332,13 +332,13 @@ def test_experiment_akida_asks_the_chip_only_on_hardware(monkeypatch: pytest.Mon
     zeros = lambda _m, x: np.eye(10)[np.zeros(len(x), int)]  # noqa: E731
     for name, value in {
         "quantize_and_convert": lambda *_: ("q", model),
-        "simulate": zeros,
+        "akida_outputs": zeros,
         "keras_outputs": zeros,
         "layer_inputs": lambda _m, x: [np.ones((len(x), 4, 4, 128))],
         "map_on_akd1000": lambda *_a, **_k: "mapping",
         "measure_on_chip": lambda *_: asked.append("chip"),
     }.items():
-        monkeypatch.setattr(akida_backend, name, value)
+        monkeypatch.setattr(lesson, name, value)
     monkeypatch.setattr(lesson, "keras_twin", lambda twin: None)
     monkeypatch.setattr(lesson, "bare_model", lambda *_a, **_k: None)
     images = torch.zeros(20, 3, 32, 32, dtype=torch.uint8)
@@ -346,9 +346,7 @@ def test_experiment_akida_asks_the_chip_only_on_hardware(monkeypatch: pytest.Mon
         x_train=images, x_test=images, y_test=torch.zeros(20, dtype=torch.long)
     )
     for state, expected in (("simulator", []), ("hardware", ["chip"])):
-        monkeypatch.setattr(
-            akida_backend, "akida_status", lambda s=state: akida_backend.AkidaStatus(s, "")
-        )
+        monkeypatch.setattr(lesson, "akida_status", lambda s=state: AkidaStatus(s, ""))
         found = lesson.experiment_akida(lesson.Config(simulated=16), lesson.Twin(), data)
         assert asked == expected and found["accuracy"] == 1 and found["same"] == 1
         assert found["operations"]["fc"] == 2048 * 10
@@ -383,13 +381,13 @@ def test_akida_is_scored_on_the_test_images(monkeypatch: pytest.MonkeyPatch) -> 
 
     for name, value in {
         "quantize_and_convert": lambda *_: ("q", model),
-        "simulate": by_brightness,
+        "akida_outputs": by_brightness,
         "keras_outputs": keras,
         "layer_inputs": lambda *_: [],
         "map_on_akd1000": lambda *_a, **_k: "mapping",
-        "akida_status": lambda: akida_backend.AkidaStatus("simulator", ""),
+        "akida_status": lambda: AkidaStatus("simulator", ""),
     }.items():
-        monkeypatch.setattr(akida_backend, name, value)
+        monkeypatch.setattr(lesson, name, value)
     monkeypatch.setattr(lesson, "keras_twin", lambda twin: None)
     monkeypatch.setattr(lesson, "bare_model", lambda *_a, **_k: None)
     found = lesson.experiment_akida(lesson.Config(simulated=40), lesson.Twin(), data)

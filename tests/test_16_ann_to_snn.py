@@ -233,12 +233,11 @@ def test_committed_weights_fit_the_network() -> None:
 
 def akida_or_skip():
     os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
-    from akd1000 import backend as akida
+    from common.akida import akida_status
 
-    if akida.akida_status().state == "absent":
-        pytest.skip(akida.akida_status().reason)
+    if akida_status().state == "absent":
+        pytest.skip(akida_status().reason)
     pytest.importorskip("tf_keras")
-    return akida
 
 
 @torch.no_grad()
@@ -260,15 +259,15 @@ def test_the_keras_twin_is_the_network_with_max_pooling(plain, images: torch.Ten
 
 
 def test_akida_cuts_mean_pooling_off_and_it_is_noticed(plain) -> None:
-    akida = akida_or_skip()
+    akida_or_skip()
     from common.io import UserError
 
     x = np.random.default_rng(0).integers(0, 256, (20, 32, 32, 3), dtype=np.uint8)
     mean = lesson.keras_twin(plain, "AveragePooling2D")
-    _, cut = akida.quantize_and_convert(mean, x, check=False)
+    _, cut = lesson.quantize_and_convert(mean, x, check=False)
     assert len(cut.layers) < 5 and tuple(cut.output_shape)[-1] != 10
     with pytest.raises(UserError, match="lost a part of the network"):
-        akida.check_complete(mean, cut)
+        lesson.check_complete(mean, cut)
 
 
 # ---------------------------------------------------------------- what is published
@@ -351,20 +350,18 @@ def test_trainings_are_scored_on_the_test_images(monkeypatch: pytest.MonkeyPatch
 
 def test_akida_is_scored_on_the_test_images(monkeypatch: pytest.MonkeyPatch, tmp_path) -> None:
     """Keras says 3 for a white (test) image, the chip 2; both say 0 for a black (training) one."""
-    from akd1000 import backend
-
     says = lambda k, x: np.eye(10)[k * (x.reshape(len(x), -1).max(1) > 200)]  # noqa: E731
     twin = SimpleNamespace(
         predict=lambda x, **_: says(3, x), compile=lambda *_: None, fit=lambda *_, **__: None
     )
     monkeypatch.setattr(lesson, "keras_twin", lambda *_: twin)
     for name, value in {
-        "keras": MagicMock,
         "quantize_and_convert": lambda *_, **__: (None, None),
-        "simulate": lambda model, x: says(2, x),
+        "akida_outputs": lambda model, x: says(2, x),
         "map_on_akd1000": lambda *_: "mapping",
     }.items():
-        monkeypatch.setattr(backend, name, value)
+        monkeypatch.setattr(lesson, name, value)
+    monkeypatch.setattr(lesson.packages, "keras", MagicMock)
     cfg = lesson.Config(device="cpu", smoke=True, out_dir=tmp_path, akida_images=10)
     plain = lesson.fold(lesson.VGG().eval())
     r = lesson.experiment_akida(cfg, plain, marked_splits((3, 32, 32)), begin(cfg, "test"))

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-import hashlib
+import gzip
 import json
 import os
 import re
@@ -14,6 +14,7 @@ from pathlib import Path
 from types import SimpleNamespace
 
 from akd1000 import device as device_side
+from akd1000 import fbz
 from common.claims import meets
 
 import numpy as np
@@ -36,8 +37,14 @@ PathFinder.find_spec = classmethod(
 """
 
 
+HEAVY = set(
+    "torch tensorflow tf_keras keras quantizeml cnn2snn matplotlib snntorch rich tyro sklearn torchvision".split()
+)
+"""What a Pi need not have"""
+
+
 def run_blocked(
-    names: set[str], *argv: str, folder: Path, timeout: float = 120
+    names: set[str], *argv: str, folder: Path, root: Path = ROOT, timeout: float = 120
 ) -> subprocess.CompletedProcess[str]:
     """The script as a user runs it, on a machine that lacks some packages."""
     site = folder / "site"
@@ -46,7 +53,7 @@ def run_blocked(
     env = {k: v for k, v in os.environ.items() if k != "SNN_DATA"}
     env |= {"PYTHONPATH": str(site), "OMP_NUM_THREADS": "1", "TF_CPP_MIN_LOG_LEVEL": "3"}
     return subprocess.run(
-        [sys.executable, str(ROOT / "19_akida_deployment.py"), *argv],
+        [sys.executable, str(root / "19_akida_deployment.py"), *argv],
         cwd=folder,
         env=env,
         text=True,
@@ -125,22 +132,8 @@ def on_disk(akida, tmp_path_factory: pytest.TempPathFactory) -> SimpleNamespace:
 
 
 def test_the_pi_needs_akida_and_numpy_alone(on_disk: SimpleNamespace, tmp_path: Path) -> None:
-    blocked = {
-        "torch",
-        "tensorflow",
-        "tf_keras",
-        "keras",
-        "quantizeml",
-        "cnn2snn",
-        "matplotlib",
-        "snntorch",
-        "rich",
-        "tyro",
-        "sklearn",
-        "torchvision",
-    }
     done = run_blocked(
-        blocked, "--fbz", str(on_disk.fbz), "--data-dir", str(on_disk.folder), folder=tmp_path
+        HEAVY, "--fbz", str(on_disk.fbz), "--data-dir", str(on_disk.folder), folder=tmp_path
     )
     assert done.returncode == 0 and done.stderr == "", done.stderr
     assert "accuracy  75.00 %" in done.stdout and "40 test images" in done.stdout
@@ -200,30 +193,47 @@ def test_a_file_cut_short_is_found_by_its_checksum(
     on_disk: SimpleNamespace, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     """akida itself loads it, or crashes: this is why a checksum travels with the network."""
-    fbz = tmp_path / "net.fbz"
-    shutil.copyfile(on_disk.fbz, fbz)
-    note = device_side.write_checksum(fbz)
-    assert (
-        note.read_text(encoding="utf-8")
-        == f"{hashlib.sha256(fbz.read_bytes()).hexdigest()}  net.fbz\n"
-    )
-    assert len(device_side.load_network(fbz).layers) == 4
-    fbz.write_bytes(fbz.read_bytes()[:-100])
-    assert device_side.run_fbz(["--fbz", str(fbz), "--data-dir", str(on_disk.folder)]) == 2
+    path = fbz.save_fbz(on_disk.model, tmp_path / "net.fbz")
+    assert len(device_side.load_network(path).layers) == 4
+    path.write_bytes(path.read_bytes()[:-100])
+    assert device_side.run_fbz(["--fbz", str(path), "--data-dir", str(on_disk.folder)]) == 2
     assert "differs from its checksum" in capsys.readouterr().err
 
 
-def test_three_commands(tmp_path: Path) -> None:
-    copy, login, run = device_side.pi_commands(Path("checkpoints/mnist_akida.fbz"))
-    assert copy.startswith("scp ") and login.startswith("ssh ")
-    assert run.startswith("python 19_akida_deployment.py --fbz mnist_akida.fbz")
+def test_three_commands_copy_all_that_the_pi_needs(
+    on_disk: SimpleNamespace, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The first is carried out into an empty folder, the third there, with akida and NumPy alone."""
+    monkeypatch.setenv("SNN_DATA", str(on_disk.folder))
+    path = fbz.save_fbz(on_disk.model, tmp_path / "net.fbz")
+    copy, login, run = fbz.pi_commands(path)
     words = copy.split()
-    assert {
-        "checkpoints/mnist_akida.fbz",
-        "checkpoints/mnist_akida.fbz.sha256",
-        "19_akida_deployment.py",
-        "common",
-    } <= set(words) and words[-1].removesuffix(":") == login.split()[1]
+    assert words[:2] == ["scp", "-r"] and words[-1].removesuffix(":") == login.split()[1]
+    assert login.startswith("ssh ")
+    pi = tmp_path / "pi"
+    pi.mkdir()
+    for name in words[2:-1]:
+        source = ROOT / name
+        copier = shutil.copytree if source.is_dir() else shutil.copyfile
+        copier(source, pi / source.name)
+    python, script, *argv = run.split()
+    assert (python, script) == ("python", "19_akida_deployment.py")
+    done = run_blocked(HEAVY | {"common"}, *argv, folder=pi, root=pi)
+    assert done.returncode == 0 and done.stderr == "", done.stderr
+    assert "accuracy  75.00 %" in done.stdout
+
+
+def test_the_pi_reads_compressed_test_images(on_disk: SimpleNamespace, tmp_path: Path) -> None:
+    raw = tmp_path / "MNIST" / "raw"
+    raw.mkdir(parents=True)
+    for name in device_side.TEST_FILES:
+        (raw / f"{name}.gz").write_bytes(gzip.compress((on_disk.folder / name).read_bytes()))
+    for root in (tmp_path, tmp_path / "MNIST", raw):
+        images, _ = device_side.find_test_files(root)
+        assert np.array_equal(device_side.read_idx(images), on_disk.images)
+    images.write_bytes(images.read_bytes()[:-20])
+    with pytest.raises(ValueError, match="is damaged .*copy it again"):
+        device_side.read_idx(images)
 
 
 @given(shape=st.lists(st.integers(0, 5), min_size=1, max_size=4), seed=st.integers(0, 99))
@@ -276,6 +286,7 @@ class FakeModel:
     def statistics(self):
         events = [SimpleNamespace(ts=1000 + 100 * i, power=p) for i, p in enumerate(self.powers)]
         clock = Metrics(inference_start=1000, inference_end=3000, inference_frames=self.frames)
+        clock["inference_clk"] = 150_000 * self.frames
         return self.akida.Statistics(model=SimpleNamespace(metrics=clock, power_events=events))
 
 
@@ -283,24 +294,46 @@ def measured(akida, monkeypatch: pytest.MonkeyPatch, soc: object, powers: tuple[
     monkeypatch.setattr(device_side.time, "sleep", lambda _: None)
     device, model = SimpleNamespace(soc=soc, desc="fake AKD1000"), FakeModel(akida, powers)
     x, y = np.zeros((8, 28, 28, 1), np.uint8), np.array([3, 3, 3, 3, 3, 3, 0, 1])
-    found = device_side.measure_akida(model, x, y, device, repeats=3)
+    found = device_side.measure(model, x, y, device, repeats=3)
     assert (
         model.mapped is device
         and found["accuracy"] == 0.75
         and found["where"] == "hardware (fake AKD1000)"
     )
-    return found, "\n".join(device_side.describe_measurement(found))
+    return found, "\n".join(device_side.describe_measurement(found)), model
 
 
 def test_power_comes_from_the_cards_own_meter(akida, monkeypatch: pytest.MonkeyPatch) -> None:
     soc = SimpleNamespace(power_measurement_enabled=False, power_meter=SimpleNamespace(floor=850.0))
-    found, text = measured(akida, monkeypatch, soc, (900.0, 1000.0, 1200.0))
+    found, text, model = measured(akida, monkeypatch, soc, (900.0, 1000.0, 1200.0))
     assert soc.power_measurement_enabled is True
-    assert (
-        found["power_mw"]["Avg"] == 1100 and found["floor_mw"] == 850.0
-    )  # akida drops the first reading
-    assert found["energy_mj"] == pytest.approx(1100 * 2 / 8)  # mW · s / images
-    assert "1100.0 mW on average by the card's meter" in text and "275.0000 mJ" in text
+    assert found["power_mw"]["Avg"] == 1100, "akida drops the first reading"
+    assert found["floor_mw"] == 850.0
+    assert model.frames == 10_000, "a call that lasts, so that there is something to average"
+    assert found["energy_mj"] == pytest.approx(1100 * 2 / 10_000)  # mW · s / images
+    assert "1100.0 mW on average by the card's meter" in text and "0.2200 mJ" in text
+    assert "chip_ms" not in found and "chip " not in text, "this card tells no clock rate"
+
+
+def test_power_is_read_after_a_second(akida, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The meter's first readings come late: it is switched on, then waited for, then the chip works."""
+    order: list[object] = []
+    model, x = FakeModel(akida, (900.0, 1000.0)), np.zeros((8, 28, 28, 1), np.uint8)
+    soc = SimpleNamespace(power_meter=SimpleNamespace(floor=850.0))
+    predict = model.predict
+    monkeypatch.setattr(model, "predict", lambda x: order.append(len(x)) or predict(x))
+    monkeypatch.setattr(device_side.time, "sleep", order.append)
+    device_side.measure(model, x, None, SimpleNamespace(soc=soc, desc=""), repeats=2)
+    assert order == [1] * 7 + [8, 1, 10_000], (
+        "seven single images, all of them, a second, the long call"
+    )
+
+
+def test_the_chips_own_time_leaves_out_the_host(akida, monkeypatch: pytest.MonkeyPatch) -> None:
+    """150,000 clocks an image at 100 MHz are 1.5 ms, however long the host takes."""
+    mode = akida.core.soc.ClockMode.Economy
+    found, text, _ = measured(akida, monkeypatch, SimpleNamespace(clock_mode=mode), ())
+    assert found["chip_ms"] == pytest.approx(1.5) and "1.500 ms of it on the chip" in text
 
 
 @pytest.mark.parametrize(
@@ -311,7 +344,7 @@ def test_power_comes_from_the_cards_own_meter(akida, monkeypatch: pytest.MonkeyP
 def test_no_reading_no_watts(
     akida, monkeypatch: pytest.MonkeyPatch, soc: object, powers: tuple[float, ...]
 ) -> None:
-    found, text = measured(akida, monkeypatch, soc, powers)
+    found, text, _ = measured(akida, monkeypatch, soc, powers)
     assert not {"power_mw", "energy_mj", "floor_mw"} & set(found)
     assert "not measured" in text and "mW" not in text and "says nothing" not in text
 
@@ -402,14 +435,12 @@ def test_the_move_to_tf_keras_and_equation_1_in_quantizeml() -> None:
     x = torch.randint(0, 256, (16, 1, 28, 28), dtype=torch.uint8)
     twin = lesson.move_weights(net, lesson.keras_twin())
     images, expected = lesson.channels_last(x), lesson.torch_logits(net, x)
-    assert np.abs(lesson.akd.keras_outputs(twin, images) - expected).max() <= 1e-4
+    assert np.abs(lesson.keras_outputs(twin, images) - expected).max() <= 1e-4
     assert np.abs(lesson.torch_logits(net, x, pad=(2, 2, 2, 2)) - expected).max() > 1e-3, (
         "the padding matters"
     )
     slip = lesson.move_weights(net, lesson.keras_twin(), reorder=False)
-    assert np.abs(lesson.akd.keras_outputs(slip, images) - expected).max() > 1e-3, (
-        "the order matters"
-    )
+    assert np.abs(lesson.keras_outputs(slip, images) - expected).max() > 1e-3, "the order matters"
 
     from quantizeml.layers import (
         WeightQuantizer,  # (1) and (2) in the library that does the training
@@ -453,7 +484,7 @@ def test_without_the_akida_stack_the_rest_runs_and_says_what_is_left_out(tmp_pat
 
 def test_the_deployed_network_fits_wholly_on_the_chip(akida) -> None:
     model = device_side.load_network(lesson.DEPLOYED)
-    assert lesson.akd.map_on_akd1000(model, hw_only=True).fallbacks == {}
+    assert lesson.map_on_akd1000(model, hw_only=True).fallbacks == {}
     assert len(model.layers) == 5 and tuple(model.output_shape) == (1, 1, 10)
     assert lesson.DEPLOYED.stat().st_size < 200_000
     try:
@@ -501,7 +532,6 @@ def test_every_network_is_scored_on_the_test_images(
     monkeypatch: pytest.MonkeyPatch, tmp_path: Path
 ) -> None:
     """Keras says 2, Akida 3, or 2 for every second image: shares of right answers, and of equal ones."""
-    from akd1000 import backend
     from common.lesson import begin
 
     data = marked_splits()
@@ -516,8 +546,8 @@ def test_every_network_is_scored_on_the_test_images(
         out[::2] = brightness(3)(None, x)[::2]
         return out
 
-    monkeypatch.setattr(backend, "keras_outputs", brightness(2))
-    monkeypatch.setattr(backend, "simulate", akida_answers)
+    monkeypatch.setattr(lesson, "keras_outputs", brightness(2))
+    monkeypatch.setattr(lesson, "akida_outputs", akida_answers)
     x, y = lesson.channels_last(data.x_test), data.y_test.numpy()
     found = lesson.compare(None, None, x, y)
     # every fourth label is a 3, and stands at an odd place: there Akida says 2, as Keras does
@@ -525,7 +555,7 @@ def test_every_network_is_scored_on_the_test_images(
 
     layer = SimpleNamespace(get_variable=lambda name: np.array([8.0]), get_weights=lambda: [0])
     model = SimpleNamespace(get_layer=lambda name: layer)
-    monkeypatch.setattr(backend, "quantize_and_convert", lambda *_, **__: (model, model))
+    monkeypatch.setattr(lesson, "quantize_and_convert", lambda *_, **__: (model, model))
     monkeypatch.setattr(lesson, "train_quantised", lambda *_: None)
     bits = lesson.experiment_bits(None, data, cfg, run)["8/4/4"]
     assert (bits["ptq"], bits["Akida"], bits["agree"], bits["step"]) == (0.25, 0.25, 0.5, 8.0)
@@ -570,13 +600,9 @@ def test_int8_is_scored_on_the_test_images(monkeypatch: pytest.MonkeyPatch) -> N
 
 
 def test_claims_are_what_was_measured(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
-    from akd1000 import backend
-
     set_ = lambda name, value: monkeypatch.setattr(lesson, name, lambda *_, **__: value)  # noqa: E731
-    monkeypatch.setattr(
-        backend, "akida_status", lambda: SimpleNamespace(state="simulator", reason="")
-    )
-    monkeypatch.setattr(backend, "missing_packages", lambda: [])
+    set_("akida_status", SimpleNamespace(state="simulator", reason=""))
+    monkeypatch.setattr(lesson.packages, "missing", lambda: [])
     net = lesson.Net()
     set_("experiment_train", {"net": net, "accuracy": 0.99})
     rows = {
@@ -614,10 +640,10 @@ def test_claims_are_what_was_measured(monkeypatch: pytest.MonkeyPatch, tmp_path:
         assert model == "again", "the file that was read back is what gets deployed"
         return maps[mode]
 
-    monkeypatch.setattr(backend, "map_on_akd1000", mapped)
-    monkeypatch.setattr(backend, "clone", lambda model: model)
+    monkeypatch.setattr(lesson, "map_on_akd1000", mapped)
+    monkeypatch.setattr(lesson, "copy_model", lambda model: model)
     speed = {"accuracy": 0.97, "p50_ms": 3.0, "p95_ms": 4.0, "per_second": 300.0}
-    set_("measure_akida", speed)
+    set_("measure", speed)
     set_("describe_measurement", [])
     set_("pi_commands", [])
     # of two layers the second is sparse

@@ -13,7 +13,8 @@ from types import SimpleNamespace
 from typing import Any
 from unittest.mock import MagicMock
 
-from akd1000 import backend as akd
+from akd1000 import packages
+from akd1000.convert import channels_last, keras_outputs
 from common.cost import ann_macs
 from common.io import UserError, save_weights
 from common.lesson import begin, parse
@@ -424,7 +425,7 @@ def test_cost_counts_a_decision() -> None:
 
 def test_keras_twin_is_the_same_network() -> None:
     try:
-        akd.keras()
+        packages.keras()
     except UserError as e:
         pytest.skip(f"no TensorFlow here: {e}")
     net, maps = m.balance(made(), uint8_maps(8, 1), 95.0), uint8_maps(4)
@@ -432,7 +433,7 @@ def test_keras_twin_is_the_same_network() -> None:
     with torch.no_grad():
         want = net(maps.float() / 255)
         uncut = m.balance(made(), uint8_maps(8, 1), 95.0)(maps.float() / 255)
-    got = torch.from_numpy(akd.keras_outputs(m.keras_twin(net), akd.channels_last(maps)))
+    got = torch.from_numpy(keras_outputs(m.keras_twin(net), channels_last(maps)))
     assert (got - want).abs().max() <= 1e-4 * want.abs().max()
     assert not torch.allclose(want, uncut), "clipping cuts nothing off: it would not be compared"
 
@@ -440,7 +441,7 @@ def test_keras_twin_is_the_same_network() -> None:
 def test_outliers_do_not_set_the_scale_of_two_bits() -> None:
     """One weight ten times the others': uncut it is the scale, and all others of its output round to 0."""
     try:
-        akd.keras()
+        packages.keras()
     except UserError as e:
         pytest.skip(f"no TensorFlow here: {e}")
     net = made()
@@ -1062,7 +1063,7 @@ def test_write_up_names_claims_that_commands_make() -> None:
     source, report = (Path(mod.__file__).read_text(encoding="utf-8") for mod in (m, pong_report))
     body = report[report.index("def analysis(") :]
     named = set(re.findall(r'"([a-z][a-z0-9_]+)"', body)) - {"claims"}
-    claimed = set(re.findall(r'\.claim\(f?"([^"]+)"', source))
+    claimed = set(re.findall(r'\.claim\(\s*f?"([^"]+)"', source))
     patterns = [re.sub(r"\\\{\w+\\\}", r"\\w+", re.escape(c)) for c in claimed]
     unknown = {
         n
@@ -1289,10 +1290,10 @@ def test_claims_of_the_benchmark(bench: Any, monkeypatch: pytest.MonkeyPatch) ->
     )
     monkeypatch.setattr(m, "stages", stages)
     monkeypatch.setattr(torch.cuda, "is_available", lambda: False)
-    monkeypatch.setattr(akd, "missing_packages", lambda: [])
+    monkeypatch.setattr(packages, "missing", lambda: [])
     status = SimpleNamespace(state="simulator", reason="", means="")
-    monkeypatch.setattr(akd, "akida_status", lambda: status)
-    monkeypatch.setattr(akd, "published_tables", lambda run: None)
+    monkeypatch.setattr(m, "akida_status", lambda: status)
+    monkeypatch.setattr(m, "published_tables", lambda run: None)
     monkeypatch.setattr(m, "load_fbz", lambda run: "model")
     value = bench("benchmark")
     # the teacher, the sparse policy as the last of four agents, and the chip
@@ -1306,23 +1307,23 @@ def test_claims_of_the_benchmark(bench: Any, monkeypatch: pytest.MonkeyPatch) ->
 def test_claims_of_quantisation(
     bench: Any, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
 ) -> None:
-    monkeypatch.setattr(akd, "missing_packages", lambda: [])
+    monkeypatch.setattr(packages, "missing", lambda: [])
     status = SimpleNamespace(state="simulator", reason="")
-    monkeypatch.setattr(akd, "akida_status", lambda: status)
+    monkeypatch.setattr(m, "akida_status", lambda: status)
     reference = made()(torch.zeros(4, 3, 84, 84)).detach().numpy()
     off = 1e-3 * np.abs(reference).max()
     monkeypatch.setattr(m, "keras_twin", lambda net: None)
-    monkeypatch.setattr(akd, "keras_outputs", lambda twin, x: reference + off)
+    monkeypatch.setattr(m, "keras_outputs", lambda twin, x: reference + off)
     monkeypatch.setattr(m, "round_and_train", lambda *_: ({"agree": 0.9, "ptq": 1.0}, "model"))
     fbz = tmp_path / "net.fbz"
     fbz.write_bytes(b"123")
-    monkeypatch.setattr(akd, "save_fbz", lambda model, path: fbz)
+    monkeypatch.setattr(m, "save_fbz", lambda model, path: fbz)
 
     def mapped(model: Any, mode: str = "") -> SimpleNamespace:
         used = 7 if mode == "Minimal" else 40
         return SimpleNamespace(fallbacks={"a": 1}, nps_used=used, places=dict)
 
-    monkeypatch.setattr(akd, "map_on_akd1000", mapped)
+    monkeypatch.setattr(m, "map_on_akd1000", mapped)
     value = bench("quantize")
     assert value["keras_twin"] == pytest.approx(1e-3, rel=1e-3)
     assert (value["akida_844"], value["akida_844_sticky"]) == (12, 11)

@@ -367,8 +367,7 @@ def plot_akida(rows: dict[str, dict[str, Any]], mapping: Any) -> Figure:
     )
     a.set_ylim(-24, 30)
     plots.label(a, "bits of input weights / weights / activations", "points a game", "Reward")
-    places = mapping.places()
-    plots.npu_mesh(b, places["mesh"], places["layers"])
+    mapping.draw(b)
     b.set_title("Where the layers sit on the AKD1000")
     return fig
 

@@ -1,7 +1,8 @@
-"""Akida's plumbing: missing packages, the check for lost layers, mapping reports, and one real conversion."""
+"""Akida: its three states, missing packages, lost layers, the mesh, files, and one real conversion."""
 
 from __future__ import annotations
 
+import hashlib
 import re
 import subprocess
 import sys
@@ -9,19 +10,22 @@ import types
 import warnings
 from typing import Any
 
-from akd1000 import backend as B
+from akd1000 import chip, convert, device, drawing, fbz, mesh, packages, published
+from common import akida as status
 from common.io import UserError
 
+import matplotlib.pyplot as plt
 import numpy as np
 import pytest
 import torch
+from helpers import ROOT
 
 
 @pytest.fixture(autouse=True)
 def fresh_status() -> Any:
-    B.akida_status.cache_clear()
+    status.akida_status.cache_clear()
     yield
-    B.akida_status.cache_clear()
+    status.akida_status.cache_clear()
 
 
 def fake_akida(monkeypatch: pytest.MonkeyPatch, devices: Any) -> None:
@@ -33,23 +37,26 @@ def fake_akida(monkeypatch: pytest.MonkeyPatch, devices: Any) -> None:
 
 def test_three_states(monkeypatch: pytest.MonkeyPatch) -> None:
     fake_akida(monkeypatch, lambda: ["chip"])
-    assert (B.akida_status().state, B.akida_status().devices) == ("hardware", 1)
-    assert "chip's own" in B.akida_status().means
-    B.akida_status.cache_clear()
+    assert (status.akida_status().state, status.akida_status().devices) == ("hardware", 1)
+    assert "chip's own" in status.akida_status().means
+    status.akida_status.cache_clear()
     fake_akida(monkeypatch, list)
     assert (
-        B.akida_status().state == "simulator" and "no power was measured" in B.akida_status().means
+        status.akida_status().state == "simulator"
+        and "no power was measured" in status.akida_status().means
     )
-    B.akida_status.cache_clear()
+    status.akida_status.cache_clear()
 
     def broken() -> list[str]:
         raise RuntimeError("no right to open /dev/akida0")
 
     fake_akida(monkeypatch, broken)
-    assert B.akida_status().state == "simulator" and "/dev/akida0" in B.akida_status().reason
-    B.akida_status.cache_clear()
+    assert (
+        status.akida_status().state == "simulator" and "/dev/akida0" in status.akida_status().reason
+    )
+    status.akida_status.cache_clear()
     monkeypatch.setitem(sys.modules, "akida", None)
-    assert B.akida_status().state == "absent" and "published" in B.akida_status().means
+    assert status.akida_status().state == "absent" and "published" in status.akida_status().means
 
 
 @pytest.mark.parametrize("package", ["akida", "cnn2snn", "quantizeml", "tensorflow"])
@@ -57,7 +64,7 @@ def test_a_missing_package_is_one_line_that_says_what_to_do(
     package: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setitem(sys.modules, package, None)
-    call = B.keras if package == "tensorflow" else lambda: B.load(package)
+    call = packages.keras if package == "tensorflow" else lambda: packages.load(package)
     monkeypatch.setattr(sys, "platform", "linux")
     with pytest.raises(UserError, match="uv sync"):
         call()
@@ -67,7 +74,7 @@ def test_a_missing_package_is_one_line_that_says_what_to_do(
 
 
 def test_quiet_swallows_everything_and_gives_it_back(capfd: pytest.CaptureFixture[str]) -> None:
-    with B.quiet():
+    with packages.quiet():
         print("out")
         print("err", file=sys.stderr)
         subprocess.run([sys.executable, "-c", "import sys; sys.stderr.write('from C')"], check=True)
@@ -88,15 +95,15 @@ def test_quiet_swallows_everything_and_gives_it_back(capfd: pytest.CaptureFixtur
 )
 def test_images_of_the_wrong_kind(x: np.ndarray, expected: str) -> None:
     with pytest.raises(UserError) as e:
-        B.check_samples(x, (32, 32, 3))
+        convert.check_samples(x, (32, 32, 3))
     assert expected in str(e.value)
 
 
 def test_channels_last_moves_no_pixel() -> None:
     x = torch.randint(0, 256, (2, 3, 5, 7), dtype=torch.uint8)
-    y = B.channels_last(x)
+    y = convert.channels_last(x)
     assert y.shape == (2, 5, 7, 3) and y[1, 4, 6, 2] == x[1, 2, 4, 6] and y.flags.c_contiguous
-    B.check_samples(y, (5, 7, 3))
+    convert.check_samples(y, (5, 7, 3))
 
 
 class Conv2D(types.SimpleNamespace):
@@ -115,55 +122,120 @@ def test_lost_layers_are_found() -> None:
     whole = types.SimpleNamespace(
         layers=[types.SimpleNamespace(name=n) for n in "ab"], output_shape=[1, 1, 10]
     )
-    B.check_complete(net, whole)
+    convert.check_complete(net, whole)
     for cut in (
         types.SimpleNamespace(layers=whole.layers[:1], output_shape=[1, 1, 10]),
         types.SimpleNamespace(layers=whole.layers, output_shape=[8, 8, 16]),
     ):
         with pytest.raises(UserError, match="lost a part of the network .*expected 2 with"):
-            B.check_complete(net, cut, "8/4/4")
+            convert.check_complete(net, cut, "8/4/4")
 
 
 def test_reasons_in_both_forms() -> None:
     listed = "Cannot map layer 'conv3':\n  * Layer 'conv3': it is pooled.\n  * Layer 'fc': so is the one before.\n"
-    assert B.fallback_reasons(listed) == {"conv3": "it is pooled.", "fc": "so is the one before."}
-    assert B.fallback_reasons("Cannot map layer 'conv1'. Too many filters.") == {
+    assert mesh.fallback_reasons(listed) == {
+        "conv3": "it is pooled.",
+        "fc": "so is the one before.",
+    }
+    assert mesh.fallback_reasons("Cannot map layer 'conv1'. Too many filters.") == {
         "conv1": "Too many filters."
     }
-    assert B.fallback_reasons("") == {}
+    assert mesh.fallback_reasons("") == {}
 
 
 def test_no_watts_without_a_chip(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(B, "akida_status", lambda: B.AkidaStatus("simulator", "no card"))
+    monkeypatch.setattr(chip, "akida_status", lambda: status.AkidaStatus("simulator", "no card"))
     with pytest.raises(UserError, match="got no chip .*only be measured on hardware"):
-        B.measure_on_chip(None, np.zeros((1, 4, 4, 3), np.uint8))
+        chip.measure_on_chip(None, np.zeros((1, 4, 4, 3), np.uint8))
 
 
-def test_the_chip_is_asked_for_power(monkeypatch: pytest.MonkeyPatch) -> None:
-    soc = types.SimpleNamespace(power_measurement_enabled=False)
-    device = types.SimpleNamespace(soc=soc)
-    mapped: list[Any] = []
-    statistics = types.SimpleNamespace(fps=200.0, powers={"Avg": 900.0}, energy=4.5)
-    copy = types.SimpleNamespace(map=mapped.append, predict=lambda x: x, statistics=statistics)
-    monkeypatch.setattr(B, "akida_status", lambda: B.AkidaStatus("hardware", "one", devices=1))
-    monkeypatch.setattr(B, "load", lambda _: types.SimpleNamespace(devices=lambda: [device]))
-    monkeypatch.setattr(B, "clone", lambda m: copy)
-    found = B.measure_on_chip(
-        types.SimpleNamespace(input_shape=[4, 4, 3]), np.zeros((1, 4, 4, 3), np.uint8)
-    )
-    assert found == {"fps": 200.0, "power_mw": 900.0, "energy_mj": 4.5}
-    assert mapped == [device] and soc.power_measurement_enabled
+def test_a_copy_is_measured_on_the_first_chip(monkeypatch: pytest.MonkeyPatch) -> None:
+    model = types.SimpleNamespace(input_shape=[4, 4, 3])
+    akida = types.SimpleNamespace(devices=lambda: ["first", "second"])
+    hardware = status.AkidaStatus("hardware", "two", devices=2)
+    monkeypatch.setattr(chip, "akida_status", lambda: hardware)
+    monkeypatch.setattr(chip, "load", lambda _: akida)
+    monkeypatch.setattr(chip, "copy_model", lambda m: (m, "copy"))
+    monkeypatch.setattr(chip, "measure", lambda *args: args)
+    x, y = np.zeros((1, 4, 4, 3), np.uint8), np.zeros(1)
+    assert chip.measure_on_chip(model, x, y) == ((model, "copy"), x, y, "first")
+    with pytest.raises(UserError, match="expected uint8"):
+        chip.measure_on_chip(model, x.astype(float))
+
+
+def test_what_to_install_is_what_the_course_pins() -> None:
+    """The Pi's part stands alone, so the line stands twice."""
+    version = status.INSTALL.split("==")[1]
+    assert status.INSTALL == device.INSTALL
+    assert f'"akida=={version}' in (ROOT / "pyproject.toml").read_text(encoding="utf-8")
 
 
 def test_published_figures_carry_their_source() -> None:
-    for p in B.PUBLISHED:
+    for p in published.PUBLISHED:
         assert p.source and p.model and p.data and p.bits
-        assert p.secondary is (p.source == B.KTH), "the thesis was read in a summary"
-    assert not any("mW" in str(p) or "watt" in str(p).lower() for p in B.PUBLISHED)
+        assert p.secondary is (p.source == published.KTH), "the thesis was read in a summary"
+    assert not any("mW" in str(p) or "watt" in str(p).lower() for p in published.PUBLISHED)
     tables: list[Any] = []
-    B.published_tables(types.SimpleNamespace(table=lambda *a: tables.append(a)))
-    assert sum(len(rows) for *_, rows in tables) == len(B.PUBLISHED)
+    published.published_tables(types.SimpleNamespace(table=lambda *a: tables.append(a)))
+    assert sum(len(rows) for *_, rows in tables) == len(published.PUBLISHED)
     assert all(len(row) == len(columns) for _, columns, rows in tables for row in rows)
+
+
+def test_the_mesh_in_a_picture() -> None:
+    nodes = [[c, r, k] for c in (1, 2) for r in (1, 2) for k in range(4)]
+    layers = {"input": [[0, 0, 0]], "conv": nodes[:5], "one": nodes[5:6], "soft": []}
+    _, ax = plt.subplots()
+    drawing.draw_mesh(ax, nodes, layers)
+    labels = [t.get_text() for t in ax.get_legend().get_texts()]
+    assert labels[:3] == ["input: input converter", "conv: 5 NPs", "one: 1 NP"]
+    assert labels[3:] == ["soft: software", "free: 10"]
+    colours = [patch.get_facecolor() for patch in ax.patches if patch.get_width() < 0.4]
+    assert colours.count(colours[-1]) == 10, "drawn last: those that nobody took"
+    assert ax.get_xlim()[0] < -0.3, "the input converter stands inside the panel"
+    plt.close()
+
+
+# -------------------------------------------------------------------- files
+
+
+def test_a_file_is_written_whole_with_its_checksum(tmp_path: Any) -> None:
+    model, path = tiny(), tmp_path / "net.fbz"
+    assert fbz.save_fbz(model, path) == path
+    x = np.random.default_rng(0).integers(0, 256, (5, 8, 8, 3)).astype(np.uint8)
+    assert np.array_equal(fbz.open_fbz(path).predict(x), model.predict(x))
+    digest = hashlib.sha256(path.read_bytes()).hexdigest()
+    assert device.checksum_file(path).read_text(encoding="utf-8") == f"{digest}  net.fbz\n"
+    assert sorted(p.name for p in tmp_path.iterdir()) == ["net.fbz", "net.fbz.sha256"]
+    path.write_bytes(path.read_bytes()[:-50])
+    with pytest.raises(UserError, match="differs from its checksum"):
+        fbz.open_fbz(path)
+    with pytest.raises(UserError, match="which is no file"):
+        fbz.open_fbz(tmp_path / "none.fbz")
+
+
+class FullDisk:
+    """An ``akida.Model`` whose file stops after some bytes; akida itself says nothing of it."""
+
+    def __init__(self, model: Any, kept: int) -> None:
+        self.model, self.kept = model, kept
+        self.to_buffer = model.to_buffer
+
+    def save(self, path: str) -> None:
+        self.model.save(path)
+        with open(path, "rb+") as file:
+            file.truncate(self.kept)
+
+
+@pytest.mark.parametrize("kept", [0, 100, 1000])
+def test_a_full_disk_leaves_the_old_file(tmp_path: Any, kept: int) -> None:
+    model, path = tiny(), tmp_path / "net.fbz"
+    fbz.save_fbz(model, path)
+    before = path.read_bytes(), device.checksum_file(path).read_bytes()
+    assert len(before[0]) > kept
+    with pytest.raises(UserError, match="only a part of it, as on a full disk; nothing that stood"):
+        fbz.save_fbz(FullDisk(model, kept), path)
+    assert (path.read_bytes(), device.checksum_file(path).read_bytes()) == before
+    assert len(list(tmp_path.iterdir())) == 2
 
 
 # -------------------------------------------------------------------- the real packages
@@ -187,27 +259,35 @@ def test_mapping_leaves_the_model_free_to_run() -> None:
     """akida's own map would end in 'An actual hardware device is required'; ours maps a copy."""
     model = tiny()
     x = np.random.default_rng(0).integers(0, 256, (5, 8, 8, 3)).astype(np.uint8)
-    before = B.simulate(model, x)
-    mapping = B.map_on_akd1000(model)
-    assert np.array_equal(B.simulate(model, x, batch_size=2), before) and before.shape == (5, 5)
+    before = chip.akida_outputs(model, x)
+    mapping = mesh.map_on_akd1000(model)
+    assert np.array_equal(chip.akida_outputs(model, x, batch_size=2), before) and before.shape == (
+        5,
+        5,
+    )
     assert [layer.name for layer in mapping.layers] == [
         "conv1",
         "conv2",
         "fc",
     ] and not mapping.problem
     assert mapping.nps_total == 78 and len({(n.col, n.row) for n in mapping.mesh}) == 20
-    minimal = B.map_on_akd1000(model, mode="Minimal")
+    minimal = mesh.map_on_akd1000(model, mode="Minimal")
     assert minimal.nps_used == 2 <= mapping.nps_used and minimal.program_bytes > 0
     assert all(layer.on_hardware and layer.bytes > 0 for layer in mapping.layers)
     facts = mapping.places()
     assert len(facts["mesh"]) == 78 and len(facts["layers"]["fc"]) == len(mapping.layers[2].nps)
+    _, ax = plt.subplots()
+    mapping.draw(ax)
+    processors = 78 + 1  # and the input converter beside them
+    assert len(ax.patches) == 20 + processors
+    plt.close()
 
 
 def test_inputs_of_each_layer() -> None:
     """The last layer, fed what ``layer_inputs`` gives for it, makes the model's output."""
     model = tiny()
     x = np.random.default_rng(1).integers(0, 256, (3, 8, 8, 3)).astype(np.uint8)
-    inputs = list(B.layer_inputs(model, x))
+    inputs = list(chip.layer_inputs(model, x))
     assert len(inputs) == 3 and inputs[0] is x and inputs[1].shape == (3, 8, 8, 4)
     weights = model.layers[2].get_variable("weights").reshape(-1, 5).astype(int)
     flat = (
@@ -219,9 +299,12 @@ def test_inputs_of_each_layer() -> None:
 CONVERT = """
 import sys
 import numpy as np
-from akd1000 import backend as B
+from akd1000 import packages
+from akd1000.chip import akida_outputs
+from akd1000.convert import keras_outputs, quantize_and_convert
+from akd1000.mesh import map_on_akd1000
 from common.io import UserError
-K = B.keras(1)
+K = packages.keras(1)
 K.utils.set_random_seed(0)
 L = K.layers
 def net(average):
@@ -235,13 +318,13 @@ samples = np.random.default_rng(0).integers(0, 256, (100, 8, 8, 3)).astype(np.ui
 good = net(False)
 kernel, bias = good.layers[2].get_weights()  # channels of unlike range: a scale for each would be lost in conversion
 good.layers[2].set_weights([kernel * np.array([0.1, 1, 3, 10]), bias])
-quantised, model = B.quantize_and_convert(good, samples)
-akida, by_keras = B.simulate(model, samples), B.keras_outputs(quantised, samples)
+quantised, model = quantize_and_convert(good, samples)
+akida, by_keras = akida_outputs(model, samples), keras_outputs(quantised, samples)
 assert len(model.layers) == 3 and akida.shape == (100, 5)
 print("apart", np.abs(akida - by_keras).max() / by_keras.std())
-assert not B.map_on_akd1000(model).fallbacks
+assert not map_on_akd1000(model).fallbacks
 try:
-    B.quantize_and_convert(net(True), samples)
+    quantize_and_convert(net(True), samples)
 except UserError as e:
     print(e)
 """

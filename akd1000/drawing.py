@@ -1,0 +1,79 @@
+"""The picture of a network on the mesh of a chip."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+from common import plots
+
+from matplotlib.axes import Axes
+from matplotlib.patches import Rectangle
+
+Places = Sequence[Sequence[int]]
+"""``(column, row, id)`` of some processors; those of one node share column and row"""
+
+
+def draw_mesh(ax: Axes, mesh: Places, layers: Mapping[str, Places]) -> None:
+    """The nodes of a chip as squares of processors, each in the colour of the layer that sits there.
+
+    Args:
+        mesh: every processor.
+        layers: name → its processors, none for a layer in software. Processors that are not in ``mesh``
+            (Akida's input converter) are drawn beside it.
+    """
+    inside = {tuple(place) for place in mesh}
+    _draw_nodes(ax, {place[:2] for place in inside})
+    free, beside, handles = set(inside), set(), []
+    for i, (name, nps) in enumerate(layers.items()):
+        look: dict[str, Any] = {"facecolor": plots.COLOURS[i % len(plots.COLOURS)]}
+        places = {tuple(place) for place in nps}
+        for place in places:
+            _draw_processor(ax, place, place in inside, look)
+        if not places:
+            look = {"facecolor": "white", "edgecolor": "0.4", "hatch": "////"}
+            where = "software"
+        elif places <= inside:
+            where = "1 NP" if len(places) == 1 else f"{len(places)} NPs"
+        else:
+            where = "input converter"
+        handles.append(Rectangle((0, 0), 1, 1, label=f"{name}: {where}", **look))
+        free -= places
+        beside |= places - inside
+    nobody = {"facecolor": "0.9", "edgecolor": "none"}
+    for place in free:
+        _draw_processor(ax, place, True, nobody)
+    handles.append(Rectangle((0, 0), 1, 1, label=f"free: {len(free)}", facecolor="0.9"))
+    ax.legend(handles=handles, loc="lower center", ncols=2, fontsize=8.5)
+
+    columns, rows = {place[0] for place in inside}, {place[1] for place in inside}
+    ax.set_xticks(sorted(columns))
+    ax.set_yticks(sorted(rows))
+    columns |= {place[0] for place in beside}
+    rows |= {place[1] for place in beside}
+    room = 0.17 * len(handles)  # for the legend, below the lowest row
+    ax.set_xlim(min(columns) - 0.6, max(columns) + 0.6)
+    ax.set_ylim(min(rows) - 0.7 - room, max(rows) + 0.6)
+    ax.set_aspect("equal")
+    ax.grid(False)
+    plots.label(ax, "column of the mesh", "row of the mesh")
+
+
+def _draw_nodes(ax: Axes, nodes: set[tuple[int, ...]]) -> None:
+    """A box a node, and a wire to each neighbour at its right and above it."""
+    for c, r in nodes:
+        for other in ((c + 1, r), (c, r + 1)):
+            if other in nodes:
+                ax.plot((c, other[0]), (r, other[1]), color="0.75", linewidth=2.5, zorder=0)
+        box = {"facecolor": "white", "edgecolor": "0.55", "zorder": 1}
+        ax.add_patch(Rectangle((c - 0.4, r - 0.4), 0.8, 0.8, **box))
+
+
+def _draw_processor(
+    ax: Axes, place: tuple[int, ...], is_inside: bool, look: Mapping[str, Any]
+) -> None:
+    """One of a node's four squares; the input converter, outside the mesh, fills a node's place."""
+    column, row, k = place
+    size = 0.34 if is_inside else 0.72
+    corner = (column - 0.36 + 0.38 * (k % 2), row - 0.36 + 0.38 * (k // 2))
+    ax.add_patch(Rectangle(corner, size, size, zorder=2, **look))

@@ -1,0 +1,80 @@
+"""Figures that others measured on an AKD1000, each with its network and its source."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any
+
+ZOO = "https://doc.brainchipinc.com/model_zoo_performance.html"
+KTH = "Chemnitz & Ermis, bachelor's thesis, KTH, June 2025"
+
+
+@dataclass(frozen=True)
+class Published:
+    """One network's figures. ``secondary``: taken from a summary, not read at the source."""
+
+    model: str
+    data: str
+    bits: str
+    source: str
+    accuracy: float | None = None
+    kilobytes: float | None = None
+    nps: int | None = None
+    latency_ms: float | None = None
+    gpu_latency_ms: float | None = None
+    energy_saved: str = ""
+    """energy of the AKD1000 below that of the GTX 1080, as published"""
+    secondary: bool = False
+
+
+PUBLISHED = (
+    # Akida 1.0 model zoo, quantisation-aware training; bits are input weights/weights/activations
+    Published("GXNOR", "MNIST", "2/2/1", ZOO, 0.9803, 412.8, 3),
+    Published("DS-CNN", "keywords", "8/4/4", ZOO, 0.9172, 23.1, 5),
+    Published("AkidaNet-0.25/96", "visual wake words", "8/4/4", ZOO, 0.8477, 179.6, 16),
+    Published("AkidaNet-0.25/160", "ImageNet", "8/4/4", ZOO, 0.4258, None, 20),
+    Published("AkidaNet/224", "ImageNet", "8/4/4", ZOO, 0.6965, None, 116),
+    # one frame at a time against an NVIDIA GTX 1080
+    Published(
+        "GXNOR",
+        "MNIST",
+        "2-bit weights",
+        KTH,
+        latency_ms=1.622,
+        gpu_latency_ms=7.014,
+        energy_saved="99.5 %",
+        secondary=True,
+    ),
+    Published(
+        "YOLOv2",
+        "Pascal VOC",
+        "4-bit weights",
+        KTH,
+        latency_ms=160.9,
+        gpu_latency_ms=73.8,
+        energy_saved="96–99.7 %",
+        secondary=True,
+    ),
+)
+
+
+def published_tables(run: Any) -> None:
+    """Print ``PUBLISHED`` as two tables, and keep them in a lesson's results."""
+    against_gpu, zoo = [], []
+    for p in PUBLISHED:
+        name = f"{p.model}, {p.data}"
+        if p.latency_ms:
+            times = (p.latency_ms, p.gpu_latency_ms, p.energy_saved, p.source)
+            against_gpu.append((f"{name}, {p.bits}", *times))
+        if p.accuracy:
+            zoo.append((name, p.bits, f"{100 * p.accuracy:.2f} %", p.kilobytes or "", p.nps))
+    run.table(
+        "Published: AKD1000 against an NVIDIA GTX 1080, one frame at a time (secondary source)",
+        ("network, data", "AKD1000, ms", "GTX 1080, ms", "energy below the GPU's", "source"),
+        against_gpu,
+    )
+    run.table(
+        f"Published: Akida 1.0 model zoo, {ZOO}",
+        ("network, data", "bits", "accuracy", "KB", "NPs"),
+        zoo,
+    )
