@@ -295,18 +295,18 @@ def section_training(cfg: Config, run: Run) -> Trained:
     mem2 = torch.stack(mem2_rec)[:, 0].cpu()  # (T, 10)
     z = mem2.mean(0)  # (10,)
     answer = int(z.argmax())
-    busiest = spk1.sum(0).argsort(descending=True)[:60]
+    counts = spk1.sum(0)  # (H,)
+    active = [j for j in counts.argsort(descending=True).tolist() if counts[j] > 0]
     title = f"From pixels to a decision: a {digit} is read as a {answer}"
     fig, (ax, bx, cx, dx) = plots.figure(1, 4, (13.5, 3.8), title, width_ratios=(0.8, 1.7, 1.7, 1))
     steps = np.arange(1, cfg.num_steps + 1)
     ax.imshow(image[0, 0].cpu(), cmap="gray")
     ax.set_axis_off()
     ax.set_title("input: 784 grey values")
-    plots.raster(bx, spk1[:, busiest])
+    plots.raster(bx, spk1[:, active])
     bx.set_xticks(steps - 1, steps)
-    plots.label(
-        bx, "time step", "neuron, busiest first", f"spikes of {len(busiest)} hidden neurons"
-    )
+    head = f"{len(active)} of {cfg.num_hidden} hidden neurons spike"
+    plots.label(bx, "time step", "neuron, busiest first", head)
     for k in range(10):
         width, colour = (3, plots.RED) if k == answer else (1, "0.6")
         cx.plot(steps, mem2[:, k], color=colour, linewidth=width)
@@ -316,7 +316,7 @@ def section_training(cfg: Config, run: Run) -> Trained:
     cx.legend(loc="lower left")
     plots.label(cx, "time step", "potential U", "the ten output potentials part")
     dx.set_yticks(range(10))
-    plots.label(dx, "mean potential z", "digit", f"the highest mean decides: {answer}")
+    plots.label(dx, "mean potential z", "digit", "the highest decides")
     run.figure(fig, "1_inside", look="how few steps the ten potentials need to part")
 
     epochs = [row["epoch"] for row in history]
@@ -324,7 +324,6 @@ def section_training(cfg: Config, run: Run) -> Trained:
     title = f"{100 * accuracy:.2f} % of {len(data.y_test):,} test images are read correctly"
     fig, (ax, bx) = plots.figure(1, 2, (10.5, 3.7), title)
     plots.curves(ax, epochs, {"training": [row["loss"] for row in history]})
-    ax.set_yscale("log")
     plots.label(ax, "epoch", "cross entropy L", "loss on the training images")
     training = [100 * row["train"] for row in history]
     validation = [100 * row["val"] for row in history]
@@ -358,14 +357,12 @@ def section_training(cfg: Config, run: Run) -> Trained:
 class Activity:
     """What a network does for one image, on average.
 
-    ``first`` is the step, counted from 1, of the first output spike, over the images that have one;
-    ``none`` is the share of images that have none.
+    ``first`` is the step, counted from 1, of the first output spike; T + 1 if there is none.
     """
 
     hidden: float
     output: float
     first: float
-    none: float
 
 
 @torch.no_grad()
@@ -375,14 +372,9 @@ def activity(net: Net, images: Tensor, cfg: Config) -> Activity:
     spk1, _, _ = unroll(net.lif1, over_time(net.fc1, x))  # (T, B, H)
     spk2, _, _ = unroll(net.lif2, over_time(net.fc2, spk1))  # (T, B, 10)
     fired = spk2.sum(2).cumsum(0) > 0  # (T, B): has any output neuron fired by now?
-    first = (~fired).sum(0) + 1.0  # (B,): T + 1 if none ever does
-    heard = fired[-1]  # (B,)
-    return Activity(
-        hidden=spk1.sum().item() / len(images),
-        output=spk2.sum().item() / len(images),
-        first=first[heard].mean().item() if heard.any() else cfg.num_steps + 1.0,
-        none=1 - heard.float().mean().item(),
-    )
+    first = (~fired).sum(0) + 1.0  # (B,)
+    B = len(images)
+    return Activity(spk1.sum().item() / B, spk2.sum().item() / B, first.mean().item())
 
 
 # ---------------------------------------------------------------- 2  the way back
@@ -497,7 +489,7 @@ def section_bptt(cfg: Config, run: Run) -> None:
     auto2 = torch.stack(auto_delta[T:])[:, 0, k]
     first_over_last = (delta2[0] / delta2[-1]).item()
     title = (
-        f"Errors collect on their way down in time: {first_over_last:.1f} times larger at step 1"
+        f"Errors add up on the way back: δ[1] of the output is {first_over_last:.1f} times δ[{T}]"
     )
     fig, axes = plots.figure(2, 2, (11.5, 5.6), title, sharex=True)
     neurons = (
@@ -509,9 +501,10 @@ def section_bptt(cfg: Config, run: Run) -> None:
         plots.membrane(ax, mem, (mem > 1).float())
         plots.label(ax, "", "potential U", f"{name}: U runs up in time →")
         later = cfg.beta * torch.cat([delta[1:], torch.zeros(1)])  # β·δ[t+1]
-        bx.bar(place - 0.2, delta - later, 0.4, color=plots.SKY, label="from this step")
-        bx.bar(place + 0.2, later, 0.4, color=plots.ORANGE, hatch="//", label="carried: β·δ[t+1]")
-        bx.plot(place, delta, "o", color=plots.BLUE, mfc="none", ms=9, label="δ by hand: the sum")
+        here = delta - later
+        bx.bar(place, here, 0.5, color=plots.SKY, label="from this step")
+        bx.bar(place, later, 0.5, here, color=plots.ORANGE, hatch="//", label="carried: β·δ[t+1]")
+        bx.plot(place, delta, "o", color=plots.BLUE, mfc="none", ms=9, label="δ by hand: both")
         bx.plot(place, auto, ".", color=plots.BLACK, label="δ by autograd")
         bx.axhline(0, color="grey", linewidth=0.8)
         plots.label(bx, "", "error δ = ∂L/∂U", f"{name}: ← δ runs down")
@@ -540,7 +533,7 @@ def section_bptt(cfg: Config, run: Run) -> None:
         "RNN, V halves lengths": error_left(partial(rnn_step, gain=0.5), start_state, 30),
         "RNN, V doubles lengths": error_left(partial(rnn_step, gain=2.0), start_state, 30),
     }
-    lif_left, small_left, large_left = (curve[20] for curve in left.values())
+    lif_left, _, large_left = (curve[20] for curve in left.values())
     title = f"20 steps back, a LIF layer has kept {100 * lif_left:.0f} % of an error"
     fig, ax = plots.figure(1, 1, (8, 3.8), title)
     plots.curves(ax, range(31), left, markers=False)
@@ -548,16 +541,16 @@ def section_bptt(cfg: Config, run: Run) -> None:
     plots.label(ax, "steps back in time", "length of the error (1: at the end)")
     run.figure(fig, "2_reach", look="straight lines on a log axis: one factor for every step")
 
-    run.claim("bptt", "gradients by hand against autograd's", max(off_w1, off_w2), "1", "<= 1e-5")
+    run.claim("bptt", "by hand against autograd", max(off_w1, off_w2), "1", "<= 1e-5")
     run.claim("first_over_last", "δ at the first step over the last", first_over_last, "times")
-    run.claim("carried", "share of ∂L/∂W1 that was carried back", carried)
-    run.claim("lif_left", "LIF: error left after 20 steps back", lif_left)
+    run.claim("carried", "part of ∂L/∂W1 carried back", carried)
+    run.claim("lif_left", "LIF: error left 20 steps back", lif_left)
     run.claim("rnn_left", "RNN, V doubles lengths: the same", large_left, "times")
     run.finding(
-        f"An early push acts on all later steps: the error is {first_over_last:.1f} times as large at "
-        f"the first step as at the last, and {100 * carried:.0f} % of the hidden layer's gradient "
-        f"was carried back in time. How far, β decides: {100 * lif_left:.0f} % is left after 20 "
-        f"steps, where an RNN ends at {plain(small_left)} or at {plain(large_left)} times the error."
+        f"An early push acts on all later steps, so the output's error is {first_over_last:.1f} times "
+        f"as large at the first step as at the last. Without what is carried back, "
+        f"{100 * carried:.0f} % of ∂L/∂W1 would be missing. β sets the reach: of an error, "
+        f"{100 * lif_left:.0f} % is left 20 steps earlier."
     )
 
 
@@ -618,11 +611,11 @@ def highest_peak(out: Out) -> Tensor:
     return mem_rec.amax(0).argmax(1)
 
 
-goal = {"correct_rate": 0.8, "incorrect_rate": 0.2}
+mse_count_loss = SF.mse_count_loss(correct_rate=0.8, incorrect_rate=0.2)
 LOSSES: dict[str, tuple[Loss, Predict]] = {  # the loss, and how the answer is read
     "ce_rate_loss": (on_spikes(SF.ce_rate_loss()), most_spikes),
     "ce_count_loss": (on_spikes(SF.ce_count_loss()), most_spikes),
-    "mse_count_loss": (on_spikes(SF.mse_count_loss(**goal)), most_spikes),
+    "mse_count_loss": (on_spikes(mse_count_loss), most_spikes),
     "ce_temporal_loss": (on_spikes(first_spike_loss), first_to_fire),
     "ce_max_membrane_loss": (on_potentials(SF.ce_max_membrane_loss()), highest_peak),
     "mean membrane": (mean_membrane_loss, highest_mean_membrane),
@@ -634,19 +627,22 @@ RATES = (1e-3, 2e-3, 4e-3, 8e-3, 16e-3)
 class Arm:
     """One arm of a comparison. Accuracies are in per cent."""
 
-    validation: list[float]  # for each learning rate, one training
-    lr: float  # the best of them
-    test: list[float]  # at that rate, for each new seed
-    nets: list[Net]  # the networks of those seeds
+    validation: list[float]  # one training for each learning rate
+    lr: float  # the best of these rates
+    test: list[float]  # at this rate, one training for each new seed
+    nets: list[Net]  # the networks of these seeds
 
 
 def train_arm(
     build: Callable[[int], Net], show: Callable[[Tensor], Tensor], loss_fn: Loss, predict: Predict,
     data: ImageData, cfg: Config, run: Run, rates: Sequence[float] = RATES,
 ) -> Arm:  # fmt: skip
-    """Try each learning rate, let the validation images choose, train anew with other seeds, test."""
-    n = cfg.short_images
-    few = replace(data, x_train=data.x_train[:n], y_train=data.y_train[:n])
+    """Try each learning rate, let the validation images choose, train anew with new seeds, test."""
+    few = replace(
+        data,
+        x_train=data.x_train[: cfg.short_images], y_train=data.y_train[: cfg.short_images],
+        x_val=data.x_val[:1000], y_val=data.y_val[:1000],  # these choose the epoch that is kept
+    )  # fmt: skip
 
     def trained(lr: float, seed: int) -> Net:
         net = build(seed)
@@ -660,13 +656,10 @@ def train_arm(
     for lr in rates:
         net = trained(lr, cfg.seed)
         validation.append(100 * evaluate(net, data.x_val, data.y_val, show, predict))
-    lr = rates[int(np.argmax(validation))]
-    nets, test = [], []
-    for seed in range(cfg.seed + 1, cfg.seed + 1 + cfg.seeds):
-        net = trained(lr, seed)
-        nets.append(net)
-        test.append(100 * evaluate(net, data.x_test, data.y_test, show, predict))
-    return Arm(validation, lr, test, nets)
+    best = rates[int(np.argmax(validation))]
+    nets = [trained(best, cfg.seed + 1 + i) for i in range(cfg.seeds)]
+    test = [100 * evaluate(net, data.x_test, data.y_test, show, predict) for net in nets]
+    return Arm(validation, best, test, nets)
 
 
 def interval(values: Sequence[float], comparisons: int = 1) -> tuple[float, float]:
@@ -714,7 +707,8 @@ def section_losses(cfg: Config, run: Run) -> None:
     all would decide the contest. Here each loss tries five, the validation images choose, and the
     rate that was chosen is trained with new seeds. Too high a rate is worse than too low a one: it
     throws potentials far from θ, where the surrogate is almost zero. Such neurons hear no error any
-    more, whether they are silent or fire at every step. (Study: studies/09_learning_rate.py.)
+    more, whether they are silent or fire at every step. A loss on spikes suffers most, for its
+    errors pass a surrogate in the output layer as well. (More: studies/09_learning_rate.py.)
     """
     names = list(LOSSES)
     places = ("the first", "second or third", "fourth or fifth", "the last")
@@ -733,66 +727,75 @@ def section_losses(cfg: Config, run: Run) -> None:
 
     validation = np.array([arm.validation for arm in arms.values()])  # (losses, rates)
     winner = [names[i] for i in validation.argmax(0)]  # at each rate
-    shared = (validation.max(0) - validation.min(0)).max()
-    title = f"At one rate for all, {len(set(winner))} different losses would win, by up to {shared:.0f} points"
+    count = len(set(winner))
+    title = (
+        f"At one rate for all, {count} loss{'es' * (count > 1)} could win: it depends on the rate"
+    )
     fig, ax = plots.figure(1, 1, (9, 4.2), title)
-    plots.curves(ax, RATES, {name: arm.validation for name, arm in arms.items()})
-    ax.set_xscale("log")
+    plots.curves(ax, RATES, {name: 100 - np.array(arm.validation) for name, arm in arms.items()})
+    ax.set(xscale="log", yscale="log")
     ax.set_xticks(RATES, [f"{lr:g}" for lr in RATES])
+    ax.set_yticks([5, 10, 20, 50, 100], ["5", "10", "20", "50", "100"])
     ax.minorticks_off()
     ax.legend(loc="upper left", bbox_to_anchor=(1, 1))
-    plots.label(ax, "learning rate at the start", "validation images read correctly (%)")
-    run.figure(fig, "3_learning_rates", look="the summit of each curve, and what lies beyond it")
+    plots.label(ax, "learning rate at the start", "validation images read wrongly (%)")
+    run.figure(
+        fig, "3_learning_rates", look="the lowest point of each curve, and to the right of it"
+    )
 
     tied = not_told_apart(arms)
     mean = {name: interval(arm.test) for name, arm in arms.items()}
     acts = {name: average_activity(arm.nets, data, cfg) for name, arm in arms.items()}
+    spikes = {name: a.hidden + a.output for name, a in acts.items()}
+    first = {name: a.first for name, a in acts.items()}
     title = f"At its own learning rate, {tied[0]} reads most digits"
     if len(tied) > 1:
         title = f"At their own learning rates, the best {len(tied)} losses cannot be told apart"
-    fig, (ax, bx, cx) = plots.figure(1, 3, (13, 3.7), title, sharey=True)
+    fig, (ax, bx, cx) = plots.figure(1, 3, (13, 3.7), title)
     for i, name in enumerate(names):
         ax.errorbar(mean[name][0], i, xerr=mean[name][1], fmt="o", color=plots.BLUE, capsize=4)
         ax.plot(arms[name].test, [i + 0.25] * cfg.seeds, "|", color="0.4")
     ax.set_yticks(range(len(names)), names)
+    ax.invert_yaxis()
     plots.label(ax, "test images read correctly (%)", "", "mean, 95 % interval, each seed")
-    plots.bars(bx, {name: a.hidden + a.output for name, a in acts.items()}, fmt="{:.0f}")
+    plots.bars(bx, spikes, fmt="{:.0f}")
     plots.label(bx, "spikes for one image", "", "spikes of both layers")
-    plots.bars(cx, {name: a.first for name, a in acts.items()}, fmt="{:.1f}")
+    plots.bars(cx, first, fmt="{:.1f}")
     plots.label(cx, "time step", "", "first output spike")
+    bx.set_yticklabels([])
+    cx.set_yticklabels([])
     run.figure(fig, "3_losses", look="intervals that overlap; who spikes least; who spikes last")
 
     rows = []
     for name, a in acts.items():
         read = f"{mean[name][0]:.1f} ± {mean[name][1]:.1f} %"
-        spikes = (f"{a.hidden:.0f}", f"{a.output:.1f}", f"{a.first:.1f}", f"{100 * a.none:.1f} %")
-        rows.append((name, f"{arms[name].lr:g}", read, *spikes))
-    columns = ("loss", "rate", "read correctly", "hidden", "output", "first", "none")
-    run.table(
-        "Spikes for an image: hidden, output, step of the first, images without", columns, rows
-    )
+        counts = (f"{a.hidden:.0f}", f"{a.output:.1f}", f"{a.first:.1f}")
+        rows.append((name, f"{arms[name].lr:g}", read, *counts))
+    columns = ("loss", "rate", "read correctly", "hidden", "output", "first")
+    run.table("Spikes for one image, and the step of the first output spike", columns, rows)
 
-    n = len(data.y_test) * cfg.seeds
-    facts = {"n": n, "seeds": cfg.seeds, "real": True}
+    facts = {"n": len(data.y_test) * cfg.seeds, "seeds": cfg.seeds, "real": True}
     centres = [middle for middle, _ in mean.values()]
     own = max(centres) - min(centres)
-    latency = acts["ce_temporal_loss"].first
-    earlier = sum(a.first < latency for a in acts.values())
-    total = {name: a.hidden + a.output for name, a in acts.items()}
-    thrifty = min(total, key=total.get)
-    run.claim("spread_own", "best − worst loss, each at its own rate", own, "points", **facts)
-    run.claim("spread_shared", "at one rate for all, up to", shared, "points", real=True)
-    run.claim("first_temporal", "ce_temporal_loss: first output spike", latency, "", **facts)
-    run.claim("earlier", "other losses whose first spike is earlier", earlier, "of 5", **facts)
-    run.claim("fewest", f"fewest spikes for an image ({thrifty})", total[thrifty], "", **facts)
+    shared = (validation.max(0) - validation.min(0)).max()
+    latency = first["ce_temporal_loss"]
+    earlier = sum(step < latency for step in first.values())
+    thrifty = min(spikes, key=spikes.get)
+    run.claim("spread_own", "best − worst loss, own rates", own, "points", **facts)
+    run.claim("spread_shared", "one rate for all: up to", shared, "points", real=True)
+    run.claim("first_temporal", "ce_temporal_loss: first spike", latency, "", **facts)
+    run.claim("earlier", "losses that fire earlier", earlier, "of 5", **facts)
+    run.claim("fewest", f"fewest spikes: {thrifty}", spikes[thrifty], "", **facts)
     run.outcome("place", places[(earlier + 1) // 2])
-    contest = f"{tied[0]} leads, and no interval of its lead holds zero"
+    contest = "all others lie below it, by more than their seeds vary"
     if len(tied) > 1:
-        contest = f"{' and '.join(tied)} cannot be told apart with {cfg.seeds} seeds"
+        contest = (
+            f"{len(tied) - 1} of the 5 others cannot be told apart from it by {cfg.seeds} seeds"
+        )
     run.finding(
-        f"At their own learning rates, {contest}. At {RATES[0]:g} for all, {winner[0]} would have won, "
-        f"at {RATES[-1]:g} {winner[-1]}. The latency loss asks who is first, not how early: {earlier} "
-        "of the 5 other networks fire before it does."
+        f"At their own rates, {tied[0]} comes first, and {contest}. At one rate for all, the winner at "
+        f"{RATES[0]:g} is {winner[0]}, at {RATES[-1]:g} {winner[-1]}. Before the network of the "
+        f"latency loss, which asks who is first and not how early, {earlier} of the 5 others fire."
     )
 
 
@@ -807,7 +810,7 @@ def average_activity(nets: Sequence[Net], data: ImageData, cfg: Config) -> Activ
 
 @torch.no_grad()
 def accuracy_by_step(net: Net, data: ImageData, cfg: Config) -> tuple[np.ndarray, np.ndarray]:
-    """Test accuracy, in %, if the answer were due after 1 … T steps: by potential, by spike count."""
+    """Test accuracy if the answer were due after 1 … T steps: by potential and by count, ``(T,)``."""
     by_potential = torch.zeros(cfg.num_steps)
     by_count = torch.zeros(cfg.num_steps)
     for x_b, y_b in batches(data.x_test, data.y_test, 1000):
@@ -815,8 +818,8 @@ def accuracy_by_step(net: Net, data: ImageData, cfg: Config) -> tuple[np.ndarray
         # The class with the highest sum up to step t has the highest mean up to step t, too.
         by_potential += (mem_rec.cumsum(0).argmax(2) == y_b).sum(1).cpu()
         by_count += (spk_rec.cumsum(0).argmax(2) == y_b).sum(1).cpu()
-    share = 100 / len(data.y_test)
-    return share * by_potential.numpy(), share * by_count.numpy()
+    n = len(data.y_test)
+    return by_potential.numpy() / n, by_count.numpy() / n
 
 
 @section
@@ -842,35 +845,35 @@ def section_reading(cfg: Config, run: Run) -> None:
     second = make_net(cfg, cfg.seed).to(run.device)
     train(second, data, cfg, run, "count", *LOSSES["ce_count_loss"], cfg.lr_count)
 
-    potential_potential, potential_count = accuracy_by_step(first.net, data, cfg)
-    count_potential, count_count = accuracy_by_step(second, data, cfg)
-    lost_first = potential_potential[-1] - potential_count[-1]
-    lost_second = count_count[-1] - count_potential[-1]
-    title = f"Read the other way: {-lost_first:+.1f} points on the left, {-lost_second:+.1f} on the right"
-    fig, (ax, bx) = plots.figure(1, 2, (11, 3.9), title, sharey=True)
+    fig, axes = plots.figure(1, 2, (11, 3.9), sharey=True)
     steps = range(1, cfg.num_steps + 1)
-    curves = {"read by potential": potential_potential, "read by spike count": potential_count}
-    plots.curves(ax, steps, curves)
-    plots.label(ax, "steps seen before the answer", "test images read correctly (%)")
-    ax.set_title("trained on potentials (section 1)")
-    curves = {"read by potential": count_potential, "read by spike count": count_count}
-    plots.curves(bx, steps, curves)
-    plots.label(bx, "steps seen before the answer", "", "trained on spike counts")
+    final = {}
+    nets = {"potentials": first.net, "spike counts": second}
+    for ax, (trained_on, net) in zip(axes, nets.items(), strict=True):
+        by_potential, by_count = accuracy_by_step(net, data, cfg)
+        curves = {"read by potential": 100 * by_potential, "read by spike count": 100 * by_count}
+        plots.curves(ax, steps, curves)
+        plots.label(ax, "steps seen before the answer", "", f"trained on {trained_on}")
+        final[trained_on] = (by_potential[-1], by_count[-1])
+    axes[0].set_ylabel("test images read correctly (%)")
+    potential_potential, count_of_potential = final["potentials"]
+    potential_of_count, count_of_count = final["spike counts"]
+    lost = 100 * (potential_potential - count_of_potential)
+    lost_too = 100 * (count_of_count - potential_of_count)
+    title = f"Read in the other way, the left network loses {lost:.1f} points, the right one {lost_too:.1f}"
+    fig.suptitle(title, x=0.01, ha="left")
     run.figure(
-        fig, "4_reading", look="the curve in each panel that its network was not trained for"
+        fig, "4_reading", look="in each panel, the curve that its network was not trained for"
     )
 
     facts = {"n": len(data.y_test), "seeds": 1, "real": True}
-    last = potential_count[-1] / 100
-    run.claim("count_of_potential", "trained on potentials, read by counts", last, **facts)
-    last = count_count[-1] / 100
-    run.claim("count_of_count", "trained on counts, read by counts", last, **facts)
-    last = count_potential[-1] / 100
-    run.claim("potential_of_count", "trained on counts, read by potential", last, **facts)
+    run.claim("count_of_potential", "on potentials, read by counts", count_of_potential, **facts)
+    run.claim("count_of_count", "on counts, read by counts", count_of_count, **facts)
+    run.claim("potential_of_count", "on counts, read by potential", potential_of_count, **facts)
     run.finding(
-        f"Read as they were trained: {potential_potential[-1]:.2f} % by potential, "
-        f"{count_count[-1]:.2f} % by counts (one seed each). Read the other way, the network trained "
-        f"on potentials loses {lost_first:.1f} points, the one trained on counts {lost_second:.1f}."
+        f"Read as they were trained: {100 * potential_potential:.2f} % by potential, "
+        f"{100 * count_of_count:.2f} % by counts (one seed each). Read in the other way, the network "
+        f"trained on potentials loses {lost:.1f} points, the one trained on counts {lost_too:.1f}."
     )
 
 
@@ -891,7 +894,7 @@ def run_truncated(net: Net, x: Tensor, window: int) -> Out:
     return spk2[-1:], mem2[-1:]
 
 
-def bytes_kept(forward: Callable[[], Out]) -> int:
+def bytes_kept(forward: Callable[[], object]) -> int:
     """Bytes that autograd holds for backward when ``forward`` has returned."""
     with saved_for_backward() as kept:
         out = forward()  # has to live until the bytes are counted
@@ -900,15 +903,15 @@ def bytes_kept(forward: Callable[[], Out]) -> int:
     return held
 
 
-def peak_vram(forward: Callable[[], Out], device: torch.device) -> int:
+def peak_vram(net: Net, x: Tensor) -> int:
     """Bytes of GPU memory that a forward and backward pass takes at its peak; 0 without CUDA."""
-    if device.type != "cuda":
+    if x.device.type != "cuda":
         return 0
-    torch.cuda.reset_peak_memory_stats(device)
-    before = torch.cuda.memory_allocated(device)
-    _, mem_rec = forward()
-    mem_rec.sum().backward()
-    return torch.cuda.max_memory_allocated(device) - before
+    torch.cuda.reset_peak_memory_stats(x.device)
+    before = torch.cuda.memory_allocated(x.device)
+    _, _, _, mem2_rec = step_by_step(net, x)
+    torch.stack(mem2_rec).sum().backward()
+    return torch.cuda.max_memory_allocated(x.device) - before
 
 
 @section
@@ -936,28 +939,28 @@ def section_memory(cfg: Config, run: Run) -> None:
     H, B = cfg.num_hidden, 64
     run.predict(
         "memory_slope",
-        f"An image stays the same for all steps. How many bytes are kept for each step and each image, "
+        "An image stays the same for all steps. How many bytes are kept for each step and each image, "
         f"with {H} hidden and 10 output neurons?",
         unit="bytes",
     )
-    steps, window = [5, 10, 20, 40, 80], 5
+    steps, window = [10, 20, 40, 80], 5
     net = make_net(cfg, cfg.seed).to(run.device)
     image = torch.rand(B, 1, 28, 28, generator=run.generator()).to(run.device)
     stays, changes, truncated, vram = [], [], [], []
     for T in steps:
         still = encode(image, T)  # (T, B, 784), a view of one image
         moving = still.clone()  # as much memory as a spike train or a video
-        stays.append(bytes_kept(partial(net.run, still)))
-        changes.append(bytes_kept(partial(net.run, moving)))
+        stays.append(bytes_kept(partial(step_by_step, net, still)))
+        changes.append(bytes_kept(partial(step_by_step, net, moving)))
         truncated.append(bytes_kept(partial(run_truncated, net, still, window)))
-        vram.append(peak_vram(partial(net.run, still), run.device))
+        vram.append(peak_vram(net, still))
 
-    def slope(kept: list[int]) -> float:
+    def slope(kept: list[int]) -> int:
         """Bytes for one more step of one image."""
-        return (kept[-1] - kept[0]) / (steps[-1] - steps[0]) / B
+        return round((kept[-1] - kept[0]) / (steps[-1] - steps[0]) / B)
 
     per_step = slope(stays)
-    title = f"Each further step keeps {per_step:,.0f} bytes for every image"
+    title = f"Each further step keeps {per_step:,} bytes for every image"
     fig, ax = plots.figure(1, 1, (8.5, 4), title)
     curves = {"input changes at every step": changes, "image stays": stays}
     curves[f"image stays, truncated to {window} steps"] = truncated
@@ -967,18 +970,16 @@ def section_memory(cfg: Config, run: Run) -> None:
     plots.label(ax, "time steps T", f"kept for backward (MiB, B = {B})")
     run.figure(fig, "5_memory", look="straight lines, and the one that is flat")
 
-    formula = 4 * (H + H + 10)
-    run.claim("memory_slope", "kept for a step and image, image stays", per_step, "bytes")
-    run.claim("memory_formula", "the formula: 4·(H + H + 10)", formula, "bytes")
+    weights = 4 * sum(p.numel() for p in net.parameters())
+    run.claim("memory_slope", "kept for each step and image", per_step, "bytes")
+    run.claim("memory_formula", "by the formula, 4·(H + H + 10)", 4 * (H + H + 10), "bytes")
     run.claim("memory_changes", "kept if the input changes", slope(changes), "bytes")
-    run.claim("memory_truncated", f"kept if truncated to {window} steps", slope(truncated), "bytes")
     if any(vram):
-        run.claim("memory_vram", "VRAM at its peak, a step and image", slope(vram), "bytes")
+        run.claim("memory_vram", "VRAM at its peak, step and image", slope(vram), "bytes")
     run.finding(
-        f"Memory is a straight line in T: {per_step:,.0f} bytes for a step and image, the potentials "
+        f"Memory is a straight line in T: {per_step:,} bytes for a step and image, the potentials "
         f"and spikes that the way back reads again. 100 steps and 128 images make "
-        f"{per_step * 12_800 / 1e6:,.0f} MB, in a network whose weights take "
-        f"{4 * sum(p.numel() for p in net.parameters()) / 1e6:.1f} MB."
+        f"{per_step * 12_800 / 1e6:,.0f} MB, in a network whose weights take {weights / 1e6:.1f} MB."
     )
 
 
@@ -1056,8 +1057,8 @@ def section_truncated(cfg: Config, run: Run) -> None:
         arms[task, window] = train_arm(
             build, show, mean_membrane_loss, highest_mean_membrane, data, cfg, run, RATES[-2:]
         )
-    mean = {pair: float(np.mean(arm.test)) for pair, arm in arms.items()}
-    at_short, at_enough = mean["image flashed", short], mean["image flashed", enough]
+    at_short = float(np.mean(arms["image flashed", short].test))
+    at_enough = float(np.mean(arms["image flashed", enough].test))
 
     title = (
         f"After a flash, one more step in the window is worth {at_enough - at_short:+.0f} points"
@@ -1072,9 +1073,9 @@ def section_truncated(cfg: Config, run: Run) -> None:
     ax.axvline(T - lit + 0.5, color="grey", linestyle=":", linewidth=1)
     ax.annotate("the flash is out of reach ← ", (T - lit + 0.5, 8), ha="right", color="0.3")
     ax.annotate(" → in reach", (T - lit + 0.5, 8), ha="left", color="0.3")
-    ax.set_ylim(0, 100)
-    ax.set_xlim(right=T + 1.2)
-    ax.legend(loc="center left")
+    ax.set(ylim=(0, 100), xlim=(0.5, T + 1.2))
+    ax.set_xticks(range(1, T + 1) if T <= 25 else windows["image flashed"])
+    ax.legend(loc="lower left", bbox_to_anchor=(0, 0.2))
     plots.label(ax, "window: steps that errors go back", "test images read correctly (%)")
     run.figure(fig, "6_truncated", look="the dotted line; the bars are the range of the seeds")
 
@@ -1086,11 +1087,11 @@ def section_truncated(cfg: Config, run: Run) -> None:
     run.claim("stays_gain", f"image stays: window {T} against 1", gained, "points", **facts)
     run.claim("flash_short", f"image flashed, window {short}", at_short / 100, **facts)
     run.claim("flash_enough", f"image flashed, window {enough}", at_enough / 100, **facts)
-    run.claim("flash_moved", f"window {short}: how far a W1 moved, at most", moved, "", "== 0")
+    run.claim("flash_moved", f"window {short}: W1 moved by at most", moved, "", "== 0")
     run.finding(
         f"While the image stays, {T} steps back instead of one are worth {gained:+.1f} ± {half:.1f} "
-        f"points. After a flash they decide: with a window of {short} no hidden weight moved by more "
-        f"than {plain(moved)}, and {at_short:.0f} % are read; with {enough} it is {at_enough:.0f} %."
+        f"points. After a flash the window decides: with {short} steps the hidden weights move by "
+        f"{plain(moved)}, and {at_short:.0f} % are read; with {enough} it is {at_enough:.0f} %."
     )
 
 
