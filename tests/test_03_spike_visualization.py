@@ -10,7 +10,7 @@ from pathlib import Path
 from common.lesson import LessonConfig, begin
 from common.spiking import constant_current, reset_state, spiking_layers
 from common.training import fit, membrane_loss
-from tutor.network_check import diagnose
+from tutor.network_check import complaints, diagnose
 
 import numpy as np
 import pytest
@@ -309,7 +309,8 @@ def test_fit_says_what_is_wrong_and_nothing_when_well(
     run = begin(LessonConfig(out_dir=tmp_path, device="cpu"), "test")
     for net, times in ((Deep(), 0), (Deep(surrogate.fast_sigmoid(slope=3000)), 2)):
         capsys.readouterr()
-        fit(net, three_classes(), encode, run=run, epochs=3, lr=1e-4, batch_size=50)
+        options = {"lr": 1e-4, "batch_size": 50, "check": complaints}
+        fit(net, three_classes(), encode, run=run, epochs=3, **options)
         out = capsys.readouterr().out
         assert out.count("check ") == times, out
         assert out.count("Remedy:") == times
@@ -320,6 +321,7 @@ def test_fit_says_what_is_wrong_and_nothing_when_well(
         run=run,
         epochs=1,
         quiet=True,
+        check=complaints,
     )
     assert "check " not in capsys.readouterr().out
 
@@ -337,6 +339,7 @@ def test_the_check_does_not_change_a_training(tmp_path: Path) -> None:
             run=run,
             epochs=2,
             quiet=quiet,
+            check=complaints,
         )
         weights.append(net.fcs[0].weight.detach().clone())
     assert torch.equal(*weights)
