@@ -673,7 +673,7 @@ def test_full_disk_keeps_the_last_good_checkpoint(
     m.q_learning(m.PongNet(), cfg, run, "teacher", 200)
     files = sorted(p.name for p in run.dir.iterdir())
     monkeypatch.setattr(Path, "write_bytes", full_disk)
-    with pytest.raises(UserError, match=r"cannot write .*teacher\.pt.*free the disk"):
+    with pytest.raises(UserError, match=r"cannot write .*teacher\.pt.*Free the disk"):
         m.q_learning(m.PongNet(), replace(cfg, resume=True), run, "teacher", 400)
     assert m.read_state(run.dir / "teacher.pt")["done"] == 200
     assert sorted(p.name for p in run.dir.iterdir()) == files, "half a file was left behind"
@@ -689,7 +689,7 @@ def test_real_full_disk(
     request.getfixturevalue("small_files")
     scores[:] = [1.0, 9.0]
     for _ in range(2):  # without and with better weights to keep
-        with pytest.raises(UserError, match=r"cannot write .*teacher.*free the disk"):
+        with pytest.raises(UserError, match=r"cannot write .*teacher.*Free the disk"):
             m.q_learning(m.PongNet(), replace(cfg, resume=True), run, "teacher", 400)
         assert m.read_state(run.dir / "teacher.pt")["done"] == 200
         assert same(weights(run), kept)
