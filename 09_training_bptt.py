@@ -292,7 +292,7 @@ def section_training(cfg: Config, run: Run) -> Trained:
     with torch.no_grad():
         spk1_rec, _, _, mem2_rec = step_by_step(net, show(image))
     spk1 = torch.stack(spk1_rec)[:, 0].cpu()  # (T, H)
-    mem2 = torch.stack(mem2_rec)[:, 0].cpu()  # (T, 10)
+    mem2 = torch.stack(mem2_rec)[:, 0].cpu().numpy()  # (T, 10)
     z = mem2.mean(0)  # (10,)
     answer = int(z.argmax())
     counts = spk1.sum(0)  # (H,)
@@ -311,7 +311,14 @@ def section_training(cfg: Config, run: Run) -> Trained:
         width, colour = (3, plots.RED) if k == answer else (1, "0.6")
         cx.plot(steps, mem2[:, k], color=colour, linewidth=width)
         dx.barh(k, z[k], color=colour)
-    cx.text(steps[-1], mem2[-1, answer], f" {answer}", color=plots.RED, weight="bold", va="center")
+    cx.text(
+        steps[-1],
+        mem2[-1, answer],
+        f" {answer}",
+        color=plots.RED,
+        weight="bold",
+        va="center",
+    )
     cx.axhline(1.0, color=plots.BLACK, linestyle="--", linewidth=1, label="threshold θ")
     cx.legend(loc="lower left")
     plots.label(cx, "time step", "potential U", "the ten output potentials part")
@@ -500,8 +507,8 @@ def section_bptt(cfg: Config, run: Run) -> None:
     for (ax, bx), (name, mem, delta, auto) in zip(axes, neurons, strict=True):
         plots.membrane(ax, mem, (mem > 1).float())
         plots.label(ax, "", "potential U", f"{name}: U runs up in time →")
-        later = cfg.beta * torch.cat([delta[1:], torch.zeros(1)])  # β·δ[t+1]
-        here = delta - later
+        later = cfg.beta * np.append(delta[1:], 0)  # β·δ[t+1]
+        here = delta.numpy() - later
         bx.bar(place, here, 0.5, color=plots.SKY, label="from this step")
         bx.bar(place, later, 0.5, here, color=plots.ORANGE, hatch="//", label="carried: β·δ[t+1]")
         bx.plot(place, delta, "o", color=plots.BLUE, mfc="none", ms=9, label="δ by hand: both")
