@@ -6,9 +6,9 @@ Question
     smallest model that does this, and what does it leave out?
 
 Idea
-    The state of a neuron is one number: the membrane potential U, the voltage across the wall of
-    the cell, counted from its value at rest. An input current I raises U. Without input, U leaks
-    away. When U crosses the threshold θ, the neuron fires a spike S, and U is reset:
+    The state of a neuron is one number: the membrane potential U, the voltage across the thin skin
+    of the cell, its membrane, counted from its value at rest. An input current I raises U. Without
+    input, U leaks away. When U crosses the threshold θ, the neuron fires a spike S, and U is reset:
 
         U[t+1] = β·U[t] + I[t+1] − S[t]·θ          leak, integrate, reset                     (1)
         S[t+1] = 1 if U[t+1] > θ else 0            fire                                       (2)
@@ -85,9 +85,19 @@ SMOKE = {"long_steps": 200}
 FULL = {"long_steps": 20_000}
 
 
+def unit_of(count: float) -> str:
+    """The word behind a number of spikes."""
+    return "spike" if count == 1 else "spikes"
+
+
 def spikes(count: float) -> str:
     """1 spike, 2 spikes."""
-    return f"{count:.0f} spike" if count == 1 else f"{count:.0f} spikes"
+    return f"{count:.0f} {unit_of(count)}"
+
+
+def potential(cfg: Config) -> str:
+    """The label of an axis that shows U."""
+    return f"potential U (θ = {cfg.threshold:g})"
 
 
 @section
@@ -108,13 +118,12 @@ def section_steady_current(cfg: Config, run: Run) -> None:
     """
     strengths = (0.8, 1.2, 3.0)  # in rheobases
     currents = cfg.rheobase * torch.tensor(strengths)
-    weak, middle, strong = currents.tolist()
-    answers = ("none of them", "the strongest", "the two strongest", "all three, in time")
+    fewer, same, more = "fewer than 2.5 times as many", "2.5 times as many", "more than that"
     run.predict(
-        "which_fire",
-        f"Three neurons have β = {cfg.beta:g} and θ = {cfg.threshold:g}. A steady current of "
-        f"{weak:.3g}, {middle:.3g} or {strong:.3g} flows into each. Which of them ever fire?",
-        answers,
+        "growth",
+        "The third neuron gets 3 rheobases, 2.5 times the current of the second. How many spikes "
+        "does it fire, compared with the second?",
+        (fewer, same, more),
     )
     cur = torch.zeros(cfg.num_steps, 3)  # (T, B): T time steps, B neurons side by side
     cur[cfg.num_steps // 10 :] = currents
@@ -146,20 +155,20 @@ def section_steady_current(cfg: Config, run: Run) -> None:
 
     fires = int(spk_rec.any(0).sum())
     title = f"Current in, spikes out: {fires} of 3 neurons fire"
-    rows = {"height_ratios": (1, 2.4, 0.6), "sharex": True, "sharey": "row"}
+    rows = {"height_ratios": (1, 2.4, 0.7), "sharex": True, "sharey": "row"}
     fig, axes = plots.figure(3, 3, (11, 5.4), title, **rows)
     for i, strength in enumerate(strengths):
         top, centre, bottom = axes[:, i]
         top.set_title(f"{strength:g} × rheobase: {spikes(spk_rec[:, i].sum())}")
         top.plot(cur[:, i], color=plots.GREEN)
-        plots.membrane(centre, mem_rec[:, i], None, cfg.threshold, name="U, snn.Leaky")
+        plots.membrane(centre, mem_rec[:, i], threshold=cfg.threshold, name="U, snn.Leaky")
         centre.plot(mem_by_hand[:, i], ".", color=plots.BLACK, markersize=3, label="U, by hand")
         plots.raster(bottom, spk_rec[:, i : i + 1])
         bottom.set_xlabel(STEP)
         bottom.set_yticks([])
     axes[0, 0].set_ylabel("current I\n(per step)")
-    axes[1, 0].set_ylabel(f"potential U (θ = {cfg.threshold:g})")
-    axes[2, 0].set_ylabel("spikes S")
+    axes[1, 0].set_ylabel(potential(cfg))
+    axes[2, 0].set_ylabel("spikes")
     axes[1, 0].legend(loc="lower right")
     run.figure(
         fig, "1_steady_current", look="how U climbs, where it stops, what a spike does to it"
@@ -168,13 +177,19 @@ def section_steady_current(cfg: Config, run: Run) -> None:
     steady = mem_rec[-1, 0].item() / cfg.threshold
     above = int((currents / (1 - cfg.beta) > cfg.threshold).sum())
     differ = int((spk_rec != spk_by_hand).sum())
-    run.claim("settled", "0.8 × rheobase: where U ends", steady, "θ")
-    run.claim("spikes_middle", "1.2 × rheobase: spikes", spk_rec[:, 1].sum().item(), "")
-    run.claim("spikes_strong", "3 × rheobase: spikes", spk_rec[:, 2].sum().item(), "")
-    run.outcome("which_fire", answers[fires])
+    middle = int(spk_rec[:, 1].sum())
+    strong = int(spk_rec[:, 2].sum())
+    run.claim("settled", "0.8 × rheobase: where U ends", steady, unit="θ")
+    run.claim("spikes_middle", "1.2 × rheobase: spikes", middle, unit=unit_of(middle))
+    run.claim("spikes_strong", "3 × rheobase: spikes", strong, unit=unit_of(strong))
+    growth = same
+    if strong != 2.5 * middle:
+        growth = more if strong > 2.5 * middle else fewer
+    run.outcome("growth", growth)
     run.finding(
-        f"{fires} of 3 neurons fire, and {above} of the 3 steady states I/(1−β) lie above θ. One step's "
-        "current may be far below θ: the neuron adds it up. "
+        f"{fires} of 3 neurons fire, and {above} of the 3 steady states I/(1−β) lie above θ. One "
+        "step's current may be far below θ: the neuron adds it up. From the second neuron to the "
+        f"third, the current grows 2.5 times and the number of spikes from {middle} to {strong}. "
         f"By hand and by snn.Leaky, the spikes differ at {differ} of {cur.numel()} steps."
     )
 
@@ -208,38 +223,43 @@ def passive_membrane(cur: Tensor, beta: float | Tensor) -> Tensor:
 def section_membrane(cfg: Config, run: Run) -> None:
     """2  What is β, and where does it come from?
 
-    The wall of a cell is a thin insulator between two salt solutions: a capacitor C. It is pierced
-    by ion channels, tiny pores. Those that are always open let charge leak: a resistor R. A current
+    The membrane is a thin insulator between two salt solutions: a capacitor C. It is pierced by ion
+    channels, tiny pores. Those that are always open let charge leak: a resistor R. A current I_in
     into the cell either charges C or escapes through R:
 
-        I ──►──┬─────┬── U           I = C·dU/dt + U/R
-               R     C
-               └──┬──┘               τ·dU/dt = −U + R·I          with  τ = R·C
-                rest
+        I_in ──►──┬─────┬── U           I_in = C·dU/dt + U/R
+                  R     C
+                  └──┬──┘               τ·dU/dt = −U + R·I_in          with  τ = R·C
+                   rest
 
-    This is the *passive* membrane. It is linear: twice the current gives twice the potential. And it
-    forgets, with the time constant τ, about 10 to 20 ms in the cortex. The *active* part of a real
-    neuron is a second kind of channel, which opens when U rises. Sodium ions rush in and drive U
-    up further, then potassium ions flow out and bring it down: a spike, over within 1 or 2 ms.
-    Hodgkin and Huxley describe it with four differential equations, solved in steps of about
-    0.01 ms. But all spikes of a neuron look alike. So LIF keeps the passive membrane and replaces
-    the active part by two rules, threshold and reset. The shape of the spike is lost, its time kept.
+    This is the *passive* membrane. It is linear: twice the current gives twice the potential. And
+    it forgets, with the time constant τ, about 10 to 20 ms in the cortex. The *active* part of a
+    real neuron is a second kind of channel, which opens when U rises. From rest at −70 mV, U climbs
+    to a threshold of about −55 mV. There sodium ions rush in and drive it to about +30 mV, then
+    potassium ions flow out and bring it down: a spike, over within 1 or 2 ms. Hodgkin and Huxley
+    describe it with four differential equations, solved in steps of about 0.01 ms. But all spikes
+    of a neuron look alike. So LIF keeps the passive membrane and replaces the active part by two
+    rules, threshold and reset. The shape of the spike is lost, its time is kept.
 
-    A program needs time steps Δt. While I is constant, the equation has an exact solution:
+    A program needs time steps Δt. While I_in is constant, the equation has an exact solution:
 
-        U(t + Δt) = β·U(t) + (1 − β)·R·I          β = exp(−Δt/τ)                             (4)
+        U(t + Δt) = β·U(t) + (1 − β)·R·I_in          β = exp(−Δt/τ)                          (4)
 
-    snnTorch leaves the factor (1 − β)·R to the weights, which are learnt anyway; what remains is
-    equation (1) without spikes. So β describes the cell and your clock together: τ = 10 ms in
-    steps of 1 ms is β = 0.90. More open channels mean a smaller R, a smaller τ and a smaller β; half the time step
-    means √β. β = 1 never forgets, β = 0 has no memory at all. Forward Euler, the usual first guess,
-    keeps 1 − Δt/τ instead of exp(−Δt/τ).
+    So the I of equation (1) is short for (1 − β)·R·I_in. In a network nn.Linear supplies it as a
+    weighted sum of inputs x, I = Σ w·x. The factor (1 − β)·R is then part of the weights w.
+
+    β describes the cell and your clock together: τ = 10 ms in steps of 1 ms is β = 0.905. More open
+    channels mean a smaller R, a smaller τ and a smaller β. Half the time step means √β, and there
+    is a trap: I contains 1 − β, so it must shrink too, by (1 − √β)/(1 − β), about a half. β = 1
+    never forgets, β = 0 has no memory at all. Forward Euler, the usual first guess, keeps 1 − Δt/τ
+    instead of exp(−Δt/τ).
     """
     run.predict(
-        "memory",
-        f"A membrane with β = {cfg.beta:g} gets one input and then nothing. After how many steps is "
-        "less than 37 % of it left (1/e, a good third)?",
-        unit="steps",
+        "trap",
+        "A neuron under 1.2 rheobases is simulated again with half the time step. β becomes √β, as "
+        "it should, but the current per step stays what it was. How many times as many spikes does "
+        "it fire in a second?",
+        unit="times",
     )
     # One input of 1 to three membranes.
     betas = torch.tensor([0.5, cfg.beta, 0.99])
@@ -256,7 +276,14 @@ def section_membrane(cfg: Config, run: Run) -> None:
     passive_ratio = (passive[-1, 1] / passive[-1, 0]).item()
     active_ratio = (spk_rec[:, 1].sum() / spk_rec[:, 0].sum()).item()
 
-    # A current with R·I = 1 is switched on. Time in units of τ, steps of half a τ.
+    # Half the time step: √β, twice as many steps, and a current that stays or shrinks.
+    half_beta = math.sqrt(cfg.beta)
+    shrink = (1 - half_beta) / (1 - cfg.beta)
+    drive = 1.2 * cfg.rheobase * torch.tensor([1.0, shrink]).expand(2 * cfg.measured_steps, 2)
+    spk_half, _ = simulate(drive, half_beta, cfg.threshold)
+    trap, mended = (spk_half.sum(0) / spk_rec[:, 0].sum()).tolist()
+
+    # A current with R·I_in = 1 is switched on. Time in units of τ, steps of half a τ.
     dt = 0.5
     time = dt * np.arange(11)
     solution = 1 - np.exp(-time)
@@ -267,41 +294,46 @@ def section_membrane(cfg: Config, run: Run) -> None:
         euler[k + 1] = (1 - dt) * euler[k] + dt * 1
     euler_error = np.abs(euler - solution).max()
 
-    share = left[memory[1], 1].item()
-    title = f"β = {cfg.beta:g}: {100 * share:.0f} % of an input is left after {memory[1]} steps"
-    fig, (ax, bx, cx) = plots.figure(1, 3, (12, 3.8), title, width_ratios=(1.2, 1.2, 1))
+    title = f"β = {cfg.beta:g} forgets in {memory[1]} steps. "
+    title += f"Twice the current: {active_ratio:.1f} times the spikes"
+    fig, (ax, bx, cx) = plots.figure(1, 3, (12, 3.9), title, width_ratios=(1.1, 1.3, 1.1))
+    shown = slice(0, 1 + 6 * max(memory) // 5)
     traces = {}
     for i, beta in enumerate(betas.tolist()):
-        traces[f"β = {beta:.3g}: {memory[i]} steps to 37 %"] = left[: cfg.num_steps, i]
-    plots.curves(ax, range(cfg.num_steps), traces, markers=False)
+        traces[f"β = {beta:.3g}: {memory[i]} steps to 37 %"] = left[shown, i]
+        ax.plot(memory[i], left[memory[i], i], "o", color=plots.COLOURS[i])
+    plots.curves(ax, range(len(left[shown])), traces, markers=False)
     ax.axhline(1 / math.e, color="grey", linestyle=":", linewidth=1)
     plots.label(ax, STEP, "share of the input left", "One input, and what is left of it")
     shown = slice(0, cfg.num_steps)
-    bx.plot(passive[shown, 1], color=plots.SKY, linestyle="--", label="passive")
-    plots.membrane(bx, active[shown, 1], spk_rec[shown, 1], cfg.threshold, name="with spikes")
-    bx.set_ylim(top=3.5 * cfg.threshold)
-    bx.legend(loc="upper right", ncols=2)
+    for i, strength in ((1, 2.4), (0, 1.2)):
+        colour = plots.COLOURS[i]
+        bx.plot(passive[shown, i], "--", color=colour, label=f"{strength:g}, passive")
+        bx.plot(active[shown, i], color=colour, label=f"{strength:g}, with spikes", linewidth=1.2)
+    bx.axhline(cfg.threshold, color="grey", linestyle=":", linewidth=1)
+    bx.set_ylim(top=4.1 * cfg.threshold)
+    bx.legend(loc="upper left", ncols=2, title="current (rheobases)")
     head = f"Current × 2: passive U × {passive_ratio:.1f}, spikes × {active_ratio:.1f}"
-    plots.label(bx, STEP, f"potential U (θ = {cfg.threshold:g})", head)
+    plots.label(bx, STEP, potential(cfg), head)
     cx.plot(time, solution, color="0.6", linewidth=4, label="solution")
     cx.plot(time, exact, "o", color=plots.BLUE, label="exp(−Δt/τ)")
     cx.plot(time, euler, "s--", color=plots.RED, markersize=5, label="Euler, 1 − Δt/τ")
     cx.legend(loc="lower right")
-    plots.label(
-        cx, "time (τ)", "potential U (R·I)", f"Δt = τ/2: Euler is {100 * euler_error:.0f} % off"
-    )
-    run.figure(
-        fig, "2_membrane", look="the dotted line at 37 %, and how high U gets without spikes"
-    )
+    head = f"Δt = τ/2: Euler, {100 * euler_error:.0f} % of R·I_in off"
+    plots.label(cx, "time (τ)", "potential U (R·I_in)", head)
+    run.figure(fig, "2_membrane", look="the dots at 37 %, and how high U gets without spikes")
 
-    run.claim("memory", "one input falls below 37 % after", memory[1], "steps")
-    run.claim("passive_ratio", "twice the current: passive U grows", passive_ratio, "times")
-    run.claim("active_ratio", "twice the current: spikes grow", active_ratio, "times")
-    run.claim("euler_error", "Euler, Δt = τ/2: largest error", euler_error)
+    run.claim("memory", "one input falls below 37 % after", memory[1], unit="steps")
+    run.claim("active_ratio", "2.4 for 1.2 rheobases: spikes grow", active_ratio, unit="times")
+    run.claim("trap", "half the step, same I: spikes", trap, unit="times")
+    run.claim("mended", "half the step, I shrunk: spikes", mended, unit="times")
+    run.claim("euler_error", "Euler, Δt = τ/2: error in R·I_in", euler_error, unit="1")
     run.finding(
-        f"β = {cfg.beta:g} is a memory of about {memory[1]} steps (τ = {cfg.tau:.1f} ms). "
-        f"The passive membrane is linear: twice the current, {passive_ratio:.1f} times the "
-        f"potential. The neuron with a threshold gives {active_ratio:.1f} times the spikes."
+        f"β = {cfg.beta:g} is a memory of about {memory[1]} steps (τ = {cfg.tau:.1f} ms). Twice "
+        f"the current gives the passive membrane {passive_ratio:.1f} times the potential, and the "
+        f"neuron with a threshold, here, {active_ratio:.1f} times the spikes. Who halves the time "
+        f"step and changes β alone gets {trap:.1f} times the spikes; with I shrunk as well, "
+        f"{mended:.1f} times."
     )
 
 
@@ -316,10 +348,15 @@ def section_resets(cfg: Config, run: Run) -> None:
         "zero"        U[t+1] = β·U[t]·(1 − S[t]) + I[t+1]          forgets all of U
         "none"        U[t+1] = β·U[t] + I[t+1]                     a spike costs nothing
 
-    Note the S[t]. A spike is paid for one step later, so the U that comes back together with a spike
-    still stands above θ. And by the time θ is taken off, U has leaked once more. Right after a spike
-    U is therefore β·U + I − θ with "subtract", and I, not 0, with "zero". Subtract is the lower of
-    the two as long as U < θ/β: with a weak input it fires a little more slowly than zero.
+    Note the S[t]. A spike is paid for one step later, so the U that comes back together with a
+    spike still stands above θ. The next call gets this U and not S[t]: before anything else, it
+    compares U with θ to learn whether a reset is due. (reset_delay=False pays at once;
+    studies/01_resets.py shows what else that changes.)
+
+    One step after a spike U is β·U + I − θ with "subtract", since U leaks before θ is taken off,
+    and I, not 0, with "zero". If U, the potential at the spike, is less than θ/β, the first is the
+    lower of the two. A weak input lifts U only just above θ, so "subtract" then fires a little more
+    slowly.
 
     What each is good for: "subtract" lets the number of spikes follow the amount of input, which
     lesson 16 needs to turn a trained ReLU network into a spiking one. "zero" lets no input, however
@@ -335,20 +372,22 @@ def section_resets(cfg: Config, run: Run) -> None:
     kick = torch.zeros(cfg.measured_steps, 1)
     kick[min(10, cfg.num_steps - 1)] = 3 * cfg.threshold
     kick_spikes = {}
-    title = "Three ways to pay for a spike, two kinds of input"
-    fig, axes = plots.figure(3, 2, (11, 6.4), title, sharex=True, sharey="row")
+    fig, axes = plots.figure(3, 2, (11, 6.4), sharex=True, sharey="row")
     for row, reset in enumerate(RESETS):
-        for ax, cur, name in zip(axes[row], (steady, kick), ("steady", "single"), strict=True):
+        for ax, cur, name in zip(
+            axes[row], (steady, kick), ("3 rheobases, steady", "3·θ, once"), strict=True
+        ):
             spk_rec, mem_rec = simulate(cur, cfg.beta, cfg.threshold, reset)  # (T, 1) each
             mem, spk = mem_rec[: cfg.num_steps, 0], spk_rec[: cfg.num_steps, 0]
             plots.membrane(ax, mem, spk, cfg.threshold)
-            ax.set_title(f"{reset}, {name} input: {spikes(spk_rec.sum())}")
-            if cur is kick:
-                kick_spikes[reset] = int(spk_rec.sum())
-        axes[row, 0].set_ylabel(f"potential U (θ = {cfg.threshold:g})")
+            ax.set_title(f"{reset}, {name}: {spikes(spk_rec.sum())}")
+        kick_spikes[reset] = int(spk_rec.sum())  # of the last current, the single input
+        axes[row, 0].set_ylabel(potential(cfg))
     axes[2, 0].set_xlabel(STEP)
     axes[2, 1].set_xlabel(STEP)
-    axes[2, 1].legend(loc="center right")
+    axes[0, 1].legend(loc="upper right")
+    counts = ", ".join(f"{count} with {reset}" for reset, count in kick_spikes.items())
+    fig.suptitle(f"Spikes for one input of 3·θ: {counts}", x=0.01, ha="left")
     run.figure(fig, "3_resets", look="the potential right after each spike")
 
     # Without a leak (β = 1), all input is either still in U or was paid out in spikes of θ each.
@@ -360,16 +399,22 @@ def section_resets(cfg: Config, run: Run) -> None:
         kept[reset] = ((paid + mem_rec[-1].sum()) / noise.sum()).item()
 
     for reset in RESETS:
-        run.claim(f"kick_{reset}", f"{reset}: spikes for one 3·θ", kick_spikes[reset], "")
+        count = kick_spikes[reset]
+        run.claim(f"kick_{reset}", f"{reset}: one input of 3·θ gives", count, unit=unit_of(count))
     run.claim(
-        "kept_subtract", "subtract: input accounted for", kept["subtract"], "1", "0.999..1.001"
+        "kept_subtract",
+        "subtract: noise accounted for",
+        kept["subtract"],
+        unit="1",
+        target="0.999..1.001",
     )
-    run.claim("kept_zero", "zero: input accounted for", kept["zero"])
+    run.claim("kept_zero", "zero: noise accounted for", kept["zero"], unit="1")
     run.finding(
         f"One input of 3·θ becomes {spikes(kick_spikes['subtract'])} with subtract, "
-        f"{spikes(kick_spikes['zero'])} with zero, {spikes(kick_spikes['none'])} with none. Without a "
-        f"leak, subtract accounts for {100 * kept['subtract']:.0f} % of its input and zero for "
-        f"{100 * kept['zero']:.0f} %: zero throws away what stands above θ."
+        f"{spikes(kick_spikes['zero'])} with zero, {spikes(kick_spikes['none'])} with none. "
+        f"Without a leak, subtract accounts for {100 * kept['subtract']:.0f} % of a noise between "
+        f"0 and 0.8·θ, zero for {100 * kept['zero']:.0f} %: it throws away what stands above θ, "
+        "more of it the stronger the noise."
     )
 
 
@@ -404,8 +449,8 @@ def section_fi_curve(cfg: Config, run: Run) -> None:
 
     The rate is measured with snn.Leaky at 80 steady currents, for both resets. Zero can only have
     whole periods, so its rate climbs in stairs. Subtract carries its surplus over into the next
-    interval, so its average can be anything in between. The other two panels draw (5) for other
-    neurons. A smaller β raises the rheobase, since more leaks away; a higher θ stretches the curve.
+    interval, so its average period may lie between two whole numbers. The other panels draw (5) for
+    other neurons. A smaller β raises the rheobase, since more leaks away; so does a higher θ.
     """
     twice = 2 * cfg.rheobase
     run.predict(
@@ -427,37 +472,44 @@ def section_fi_curve(cfg: Config, run: Run) -> None:
     period_zero = intervals(spk_zero[:, 0]).mean().item()
     period_subtract = intervals(spk_subtract[:, 0]).mean().item()
 
-    title = f"The closed form gives the number of spikes for {agree} of 80 currents"
-    fig, (ax, bx, cx) = plots.figure(1, 3, (12, 3.8), title, sharey=True)
-    fine = np.linspace(0.01 * cfg.threshold, 1.2 * cfg.threshold, 2000)
+    title = f"Reset to zero: (5) gives the number of spikes for {agree} of 80 currents"
+    fig, (ax, bx, cx) = plots.figure(1, 3, (12, 3.9), title, sharey=True)
+    fine = np.geomspace(0.005 * cfg.threshold, 1.2 * cfg.threshold, 3000)
     rate = 1 / period(fine, cfg.beta, cfg.threshold)
-    ax.plot(fine, rate, color="0.6", linewidth=3, label="closed form")
-    ax.plot(cur, spikes_zero / cfg.measured_steps, "o", markersize=3.5, label="zero")
+    ax.plot(fine, rate, color="0.6", linewidth=3, label="zero, by (5)")
+    ax.plot(cur, spikes_zero / cfg.measured_steps, "o", markersize=3.5, label="zero, measured")
     ax.plot(cur, spikes_subtract / cfg.measured_steps, "^", markersize=3.5, label="subtract")
     for beta, dash in zip((0.5, 0.9, 0.99), plots.DASHES, strict=False):
         bx.plot(fine, 1 / period(fine, beta, cfg.threshold), linestyle=dash, label=f"β = {beta:g}")
     for factor, dash in zip((0.5, 1, 2), plots.DASHES, strict=False):
         theta = factor * cfg.threshold
         cx.plot(fine, 1 / period(fine, cfg.beta, theta), linestyle=dash, label=f"θ = {theta:g}")
-    plots.label(ax, "steady current I (per step)", "spikes per step", f"β = {cfg.beta:g}: measured")
-    plots.label(
-        bx, "steady current I (per step)", "", f"Other leaks, θ = {cfg.threshold:g}: closed form"
-    )
-    plots.label(
-        cx, "steady current I (per step)", "", f"Other thresholds, β = {cfg.beta:g}: closed form"
-    )
+    current = "steady current I (per step)"
+    plots.label(ax, current, "spikes per step", f"β = {cfg.beta:g}, θ = {cfg.threshold:g}")
+    plots.label(bx, f"{current}, log", "", f"By (5), θ = {cfg.threshold:g}: other leaks")
+    plots.label(cx, f"{current}, log", "", f"By (5), β = {cfg.beta:g}: other thresholds")
+    bx.set_xscale("log")
+    cx.set_xscale("log")
     for panel in (ax, bx, cx):
         panel.legend(loc="upper left")
     run.figure(fig, "4_fi_curve", look="the stairs of zero, and where each curve leaves the axis")
 
-    run.claim("fi_agree", "currents that (5) gets right", agree / 80, "1", ">= 0.95", n=80)
-    run.claim("period_zero", "2 × rheobase, zero: interval", period_zero, "steps")
-    run.claim("period_subtract", "2 × rheobase, subtract: interval", period_subtract, "steps")
+    run.claim(
+        "fi_agree",
+        "currents whose number of spikes (5) predicts",
+        agree / 80,
+        unit="1",
+        target=">= 0.95",
+        n=80,
+    )
+    run.claim("period_zero", "2 × rheobase, zero: interval", period_zero, unit="steps")
+    run.claim("period_subtract", "2 × rheobase, subtract: interval", period_subtract, unit="steps")
     run.finding(
-        f"The activation function of a spiking neuron can be written down: silent up to "
-        f"I = {cfg.rheobase:.3g}, then ⌊x⌋ + 1 steps from spike to spike, right for {agree} of 80 "
-        f"currents. At twice the rheobase a spike comes every {period_zero:.4g} steps with zero, and "
-        f"every {period_subtract:.4g} on average with subtract."
+        "The activation function of a spiking neuron can be written down: silent up to the "
+        f"rheobase, I = {cfg.rheobase:.3g}; above it a spike every n steps, where n is the first "
+        f"whole number above ln(1 − rheobase/I)/ln β. This is right for {agree} of 80 currents. At "
+        f"twice the rheobase n is {period_zero:.4g}; with subtract a spike comes every "
+        f"{period_subtract:.4g} steps on average."
     )
 
 
@@ -470,74 +522,108 @@ def section_varying_currents(cfg: Config, run: Run) -> None:
         U[t] = I[t] + β·I[t−1] + β²·I[t−2] + …  =  Σ βᵏ·I[t−k]                               (6)
 
     It is the sum that SGD with momentum β keeps of its gradients. Such a sum smooths its input and
-    lags behind it by about τ. Below, one neuron gets a step, a ramp, a sine and a noise.
+    lags behind it, by about τ if the input changes slowly compared with τ. So the first spike after
+    a *step* of the current has to wait until U has climbed. On a *ramp* it comes late, too: some
+    time after the current has crossed the rheobase. Under a *sine* the spikes keep to the crests.
 
-    The noise has a mean of 0.75 rheobases, which on its own carries U to 0.75·θ and no further. It
-    stands for the thousands of inputs that a neuron in the cortex has. Those that raise U and those
-    that lower it nearly cancel on average, and what is left of them fluctuates.
+    The last current is *noise* with a mean of 0.75 rheobases, which on its own carries U to 0.75·θ
+    and no further. It stands for the thousands of inputs that a neuron in the cortex has. Those
+    that raise U and those that lower it nearly cancel on average; what is left of them fluctuates.
+    How uneven the intervals between spikes are is told by their *coefficient of variation*, CV: the
+    standard deviation divided by the mean, 0 % for a clock and 100 % for pure chance.
     """
     never = "never: the mean is what counts"
-    sometimes = "now and then, at uneven intervals"
+    evenly = "now and then, at even intervals"
+    unevenly = "now and then, at uneven intervals"
     often = "at every second step or more"
     run.predict(
         "noise_fires",
-        "A steady current of 0.75 rheobases never fires the neuron. Noise is added to it, as much "
-        "upwards as downwards. How often does the neuron fire now?",
-        (never, sometimes, often),
+        "A steady current of 0.75 rheobases never fires the neuron. Noise is added, as much "
+        "upwards as downwards; without spikes, U would scatter by θ/4 around 0.75·θ. How does it "
+        "fire now?",
+        (never, evenly, unevenly, often),
     )
     steps = cfg.measured_steps
     t = torch.arange(steps)
     on = (t >= cfg.num_steps // 5) & (t < 3 * cfg.num_steps // 4)
-    # A sum with weights βᵏ multiplies the variance of white noise by Σ β²ᵏ = 1/(1 − β²).
-    # The noise is scaled such that, without spikes, U scatters by θ/4 around its mean.
-    scale = 0.25 * cfg.threshold * math.sqrt(1 - cfg.beta**2)
-    noise = scale * torch.randn(steps, generator=run.generator())
-    mean = torch.full((steps,), 0.75 * cfg.rheobase)
     currents = {
         "step": 2 * cfg.rheobase * on,
         "ramp": 3 * cfg.rheobase * t / cfg.num_steps,
         "sine": 1.2 * cfg.rheobase * (1 + torch.sin(2 * math.pi * t / 40)),
-        "noise": mean + noise,
-        "mean": mean,
     }
-    cur = torch.stack(list(currents.values()), dim=1)  # (T, B = 5)
+    cur = torch.stack(list(currents.values()), dim=1)  # (T, B = 3)
     spk_rec, mem_rec = simulate(cur, cfg.beta, cfg.threshold)
-    first_on_ramp = int(spk_rec[:, 1].argmax())  # the first 1 in the column
-    ramp_current = currents["ramp"][first_on_ramp].item() / cfg.rheobase
-    noise_spikes = int(spk_rec[:, 3].sum())
-    mean_spikes = int(spk_rec[:, 4].sum())
+    crossing = cfg.num_steps / 3  # where the ramp reaches the rheobase
+    first = int(spk_rec[:, 1].argmax())  # the first 1 in the column
+    ramp_lag = first - crossing
 
-    title = (
-        f"{spikes(noise_spikes)} from noise in {steps:,} steps, {mean_spikes} from its mean alone"
-    )
+    title = f"On the ramp, the first spike comes {ramp_lag:.1f} steps after the rheobase is crossed"
     rows = {"height_ratios": (1, 1.7), "sharex": True, "sharey": "row"}
-    fig, axes = plots.figure(2, 4, (13, 5), title, **rows)
+    fig, axes = plots.figure(2, 3, (11, 4.6), title, **rows)
     drawn = slice(0, cfg.num_steps)
-    for i, name in enumerate(("step", "ramp", "sine", "noise")):
+    for i, name in enumerate(currents):
         top, bottom = axes[:, i]
         top.set_title(f"{name}: {spikes(spk_rec[drawn, i].sum())}")
-        top.plot(cur[drawn, i], color=plots.GREEN)
+        top.plot(cur[drawn, i], color=plots.GREEN, label="current I")
         top.axhline(cfg.rheobase, color="grey", linestyle=":", label="rheobase")
         plots.membrane(bottom, mem_rec[drawn, i], spk_rec[drawn, i], cfg.threshold)
         bottom.set_xlabel(STEP)
-    axes[0, 0].set_ylabel("current I (per step)")
-    axes[1, 0].set_ylabel(f"potential U (θ = {cfg.threshold:g})")
-    axes[1, 0].set_ylim(bottom=-0.6 * cfg.threshold)
-    axes[0, 0].legend(loc="upper right")
-    axes[1, 1].legend(loc="lower left", ncols=3, fontsize=8, columnspacing=1, handlelength=1.2)
-    run.figure(fig, "5_varying_currents", look="how long after its current each spike comes")
+    for ax in axes[:, 1]:
+        ax.axvspan(crossing, first, color="0.85", label="lag")
+    axes[0, 0].set_ylabel("current I\n(per step)")
+    axes[1, 0].set_ylabel(potential(cfg))
+    handles = axes[0, 1].get_lines() + axes[1, 1].get_legend_handles_labels()[0]
+    fig.legend(handles=handles, loc="outside lower center", ncols=6)
+    run.figure(fig, "5_step_ramp_sine", look="how long after its current each spike comes")
 
-    run.claim("ramp_current", "ramp: current at the first spike", ramp_current, "rheobases")
-    run.claim("noise_spikes", f"noise: spikes in {steps:,} steps", noise_spikes, "")
-    run.claim("mean_spikes", "its mean alone: spikes", mean_spikes, "")
+    # A sum with weights βᵏ multiplies the variance of white noise by Σ β²ᵏ = 1/(1 − β²).
+    # The noise is scaled such that, without spikes, U scatters by θ/4 around its mean.
+    scale = 0.25 * cfg.threshold * math.sqrt(1 - cfg.beta**2)
+    mean = torch.full((steps, 50), 0.75 * cfg.rheobase)  # (T, B = 50), each with its own noise
+    noise = mean + scale * torch.randn(steps, 50, generator=run.generator())
+    spk_noise, mem_noise = simulate(noise, cfg.beta, cfg.threshold)
+    spk_mean, mem_mean = simulate(mean, cfg.beta, cfg.threshold)
+    noise_spikes = spk_noise.sum(0).mean().item()
+    mean_spikes = spk_mean.sum(0).mean().item()
+    isi = np.concatenate([intervals(spk) for spk in spk_noise.unbind(1)])
+    cv = isi.std() / isi.mean() if len(isi) else 0.0
+
+    title = (
+        f"In {steps:,} steps, {noise_spikes:.1f} spikes from noise and {mean_spikes:.0f} from its "
+    )
+    title += f"mean alone; CV {100 * cv:.0f} %"
+    fig, (ax, bx) = plots.figure(1, 2, (11, 3.3), title, width_ratios=(2.2, 1))
+    drawn = slice(0, 3 * cfg.num_steps)
+    plots.membrane(ax, mem_noise[drawn, 0], spk_noise[drawn, 0], cfg.threshold, name="noise")
+    ax.plot(mem_mean[drawn, 0], color=plots.ORANGE, linestyle="-.", label="its mean alone")
+    plots.label(ax, STEP, potential(cfg), "one of 50 neurons")
+    ax.legend(loc="lower right", ncols=4)
+    ax.set_ylim(bottom=-0.5 * cfg.threshold)
+    bx.hist(isi, bins=30, color=plots.BLUE)
+    bx.axvline(isi.mean(), color=plots.RED, linestyle="--", label="their mean")
+    bx.legend()
+    plots.label(
+        bx, "steps from spike to spike", "intervals", f"all {len(isi):,} intervals of the 50"
+    )
+    run.figure(fig, "5_noise", look="how far the intervals spread on both sides of their mean")
+
+    run.claim("ramp_lag", "ramp: steps from rheobase to spike", ramp_lag, unit="steps")
+    run.claim(
+        "noise_spikes", f"noise: spikes in {steps:,} steps", noise_spikes, unit="spikes", n=50
+    )
+    run.claim("mean_spikes", "its mean alone: spikes", mean_spikes, unit="spikes")
+    run.claim("cv", "noise: CV of the intervals", cv, unit="1", n=len(isi))
     outcome = never
     if noise_spikes > 0:
-        outcome = sometimes if noise_spikes < 0.4 * steps else often
+        outcome = unevenly if cv > 0.2 else evenly
+    if noise_spikes > 0.4 * steps:
+        outcome = often
     run.outcome("noise_fires", outcome)
     run.finding(
-        f"The noise draws {spikes(noise_spikes)} in {steps:,} steps, its mean alone {mean_spikes}. On "
-        f"the ramp, the current has reached {ramp_current:.2f} rheobases when the first spike comes: "
-        "U lags behind its input."
+        f"On the ramp the first spike comes {ramp_lag:.1f} steps after the current has crossed the "
+        f"rheobase: U lags behind its input (τ is {cfg.tau:.1f} steps). In {steps:,} steps the "
+        f"noise draws {noise_spikes:.1f} spikes a neuron and its mean alone {mean_spikes:.0f}; its "
+        f"intervals scatter by {100 * cv:.0f} % of their mean."
     )
 
 
@@ -571,16 +657,24 @@ def adaptive_lif(
     for cur_t in cur:
         # w[t+1] = ρ·w[t] + b·S[t]
         w = decay * w + jump * spk
-        # A spike sets U and starts the clock.
+        # A spike sets U to its restart value and starts the refractory clock.
         mem = torch.where(spk > 0, restart, mem)
         wait = torch.where(spk > 0, refractory, wait - 1)
-        # U[t+1] = β·U[t] + I[t+1] − w[t+1], unless the neuron is held
-        mem = torch.where(wait > 0, mem, beta * mem + cur_t - w)
-        spk = ((mem > threshold) & (wait <= 0)).float()
+        # While the clock runs, U keeps this value: it does not leak, takes no input, cannot fire.
+        held = wait > 0
+        # U[t+1] = β·U[t] + I[t+1] − w[t+1]
+        mem = torch.where(held, mem, beta * mem + cur_t - w)
+        spk = ((mem > threshold) & ~held).float()
         spk_rec.append(spk)
         mem_rec.append(mem)
         w_rec.append(w)
     return torch.stack(spk_rec), torch.stack(mem_rec), torch.stack(w_rec)
+
+
+def burst_sizes(isi: np.ndarray) -> np.ndarray:
+    """Spikes in each complete burst; a pause is an interval of more than twice the shortest one."""
+    last = np.flatnonzero(isi > 2 * isi.min())  # the last spike of each burst
+    return np.diff(last, prepend=-1)
 
 
 @section
@@ -589,38 +683,41 @@ def section_limits(cfg: Config, run: Run) -> None:
 
     For 1 or 2 ms after a spike a real neuron cannot fire again: its *refractory period*. LIF can be
     given one. U is held for r steps after each spike, which makes every interval r steps longer.
+    Below r is 5, so that the picture shows it.
 
     Something else is out of its reach. Under a steady current most real neurons *adapt*: their
     intervals grow. Others *burst*: they fire groups of spikes, with pauses in between. LIF can do
-    neither, whatever β and θ are. A reset to zero wipes out the only number it has, so every interval
-    starts from the same state and must be like the one before. (With subtract, intervals may
-    differ by one step, as in 7, 8, 7, 7, 8, but without a trend.) What is missing is a second
+    neither, whatever β and θ are. A reset to zero wipes out the only number it has, so every
+    interval starts from the same state and must be like the one before. (With subtract, intervals
+    may differ by one step, as in 7, 8, 7, 7, 8, but without a trend.) What is missing is a second
     variable that outlives the spike. In a cell this may be a slow current w of potassium ions:
 
         U[t+1] = β·U[t] + I[t+1] − w[t+1]          w[t+1] = ρ·w[t] + b·S[t]                  (7)
 
     Each spike adds b to w, which works against the input and fades with ρ, here ten times as slowly
-    as U does with β. This is adaptation. A burst needs one thing more: a reset *above* θ, as if
-    another current pushed U up again after each spike. Then one spike leads straight to the next, and
-    to the next, until w has grown so much that it drags U below θ. A pause follows, in which w fades.
-    Below, four neurons get the same current, twice the rheobase.
+    as U does with β. This is adaptation. One change more makes it a burst: the reset puts U not at
+    0, but *above* θ, at θ/β. (In a cell calcium ions that flow in may lift U after each spike.) One
+    leak later U is β·θ/β + I − w, which is above θ as long as w < I. So spike follows spike until w
+    has reached I. A pause follows, in which w fades. Without w there would be no pause at all.
 
-    More: Neuronal Dynamics, chapter 6, https://neuronaldynamics.epfl.ch/online/Ch6.html. Equation (7)
-    is a small form of Mihalaş and Niebur 2009, https://doi.org/10.1162/neco.2008.12-07-680.
+    Below, four neurons get the same current, twice the rheobase. Each has one thing more than LIF,
+    the last has two: w and the reset above θ.
+
+    More: Neuronal Dynamics, chapter 6, https://neuronaldynamics.epfl.ch/online/Ch6.html. Equation
+    (7) is a small form of Mihalaş and Niebur 2009, https://doi.org/10.1162/neco.2008.12-07-680.
     """
-    steps = max(cfg.measured_steps, math.ceil(25 * cfg.tau))  # a pause between bursts takes 11 τ
+    steps = max(cfg.measured_steps, math.ceil(25 * cfg.tau))  # a pause between bursts takes 8 τ
     run.predict(
         "slower",
-        "LIF gets twice the rheobase and, against it, a slow current w. Each spike adds 0.2 rheobases "
-        "to w, which fades ten times as slowly as U. How many times as long as the first interval "
-        "between spikes is the last?",
+        "LIF gets twice the rheobase and, against it, a slow current w. Each spike adds 0.2 "
+        "rheobases to w, which fades ten times as slowly as U. How many times as long as the first "
+        "interval between spikes is the last?",
         unit="times",
     )
     # One value each for LIF, LIF with a refractory period, the adapting and the bursting neuron.
-    refractory = torch.tensor([0.0, 5.0, 0.0, 2.0])  # steps
-    jump = cfg.rheobase * torch.tensor([0.0, 0.0, 0.2, 0.45])  # b
-    high = (cfg.threshold + 0.35 * cfg.rheobase) / cfg.beta  # above θ, even after one more leak
-    restart = torch.tensor([0.0, 0.0, 0.0, high])
+    refractory = torch.tensor([0.0, 5.0, 0.0, 0.0])  # steps
+    jump = cfg.rheobase * torch.tensor([0.0, 0.0, 0.2, 0.2])  # b
+    restart = torch.tensor([0.0, 0.0, 0.0, cfg.threshold / cfg.beta])
     cur = torch.full((steps, 4), 2 * cfg.rheobase)  # (T, B = 4)
     decay = cfg.beta**0.1  # ten times the time constant of U
     spk_rec, mem_rec, w_rec = adaptive_lif(
@@ -629,43 +726,60 @@ def section_limits(cfg: Config, run: Run) -> None:
     lif, late, adapting, bursting = [intervals(spk) for spk in spk_rec.unbind(1)]
     lif_uneven = lif.max() / lif.min()
     slower = adapting[-1] / adapting[0]
-    pause = bursting.max() / bursting.min()
+    sizes = burst_sizes(bursting)
+    burst, pause = 0.0, 0.0
+    ending = "it fires at an even pace: w does not reach I, so no pause comes."
+    if len(sizes):
+        burst = np.median(sizes).item()
+        pause = np.median(bursting[bursting > 2 * bursting.min()]).item()
+        ending = f"it bursts: about {burst:.0f} spikes, then a pause of about {pause:.0f} steps."
 
-    title = (
-        f"Last interval / first, adapting: {slower:.1f}. Longest / shortest, bursting: {pause:.0f}"
-    )
+    span = f"all of {lif.max()}" if lif_uneven == 1 else f"of {lif.min()} to {lif.max()}"
+    title = f"Intervals of LIF: {span} steps. With w: from {adapting[0]} to {adapting[-1]} steps.\n"
+    title += f"With w and a reset above θ, {ending}"
     fig, axes = plots.stack(5, title, STEP, height=1.5)
     heads = (
         ("LIF, reset to zero", lif),
-        ("LIF, refractory for 5 steps", late),
-        ("slow current w", adapting),
-        ("slow current w, reset above θ, refractory for 2 steps", bursting),
+        ("LIF, refractory: held for 5 steps (grey)", late),
+        ("LIF with a slow current w", adapting),
+        ("LIF with w, and reset to θ/β, above θ", bursting),
     )
     drawn = slice(0, 3 * cfg.num_steps)
     for i, (head, isi) in enumerate(heads):
-        first = ", ".join(str(n) for n in isi[:9])
+        first = ", ".join(str(n) for n in isi[:13])
         axes[i].set_title(f"{head}: intervals {first}, …")
         plots.membrane(axes[i], mem_rec[drawn, i], spk_rec[drawn, i], cfg.threshold)
         axes[i].set_ylabel(f"U (θ = {cfg.threshold:g})")
+    for fired in torch.nonzero(spk_rec[drawn, 1])[:, 0].tolist():
+        axes[1].axvspan(fired + 0.5, fired + 5.5, color="0.85")
+    fig.legend(*axes[0].get_legend_handles_labels(), loc="outside lower center", ncols=3)
     traces = {
-        "adapting": w_rec[drawn, 2] / cfg.rheobase,
-        "bursting": w_rec[drawn, 3] / cfg.rheobase,
+        "with w": w_rec[drawn, 2] / cfg.rheobase,
+        "with w, reset above θ": w_rec[drawn, 3] / cfg.rheobase,
     }
-    plots.curves(axes[4], range(len(traces["adapting"])), traces, markers=False)
-    axes[4].axhline(1, color="grey", linestyle=":")
-    axes[4].set_title("the slow current w; above the dotted line, I − w is less than the rheobase")
+    plots.curves(axes[4], range(len(traces["with w"])), traces, markers=False)
+    axes[4].axhline(2, color="grey", linestyle=":")
+    axes[4].set_title("the slow current w; the dotted line is the input I")
     axes[4].set_ylabel("w (rheobases)")
+    axes[4].set_ylim(top=3.2)
+    axes[4].legend(loc="upper right", ncols=2)
     run.figure(fig, "6_limits", look="what w does while the intervals grow, and during a pause")
 
-    run.claim("lif_uneven", "LIF: longest / shortest interval", lif_uneven, "", "== 1", n=len(lif))
-    run.claim("late", "LIF, refractory 5 steps: interval", late.mean(), "steps")
-    run.claim("slower", "with w: last interval / first", slower, "times")
-    run.claim("pause", "bursting: longest / shortest", pause, "times")
-    span = f"all of {lif.max()}" if lif_uneven == 1 else f"of {lif.min()} to {lif.max()}"
+    run.claim(
+        "lif_uneven",
+        "LIF: longest / shortest interval",
+        lif_uneven,
+        unit="times",
+        target="== 1",
+        n=len(lif),
+    )
+    run.claim("late", "LIF, refractory 5 steps: interval", late.mean(), unit="steps")
+    run.claim("slower", "with w: last interval / first", slower, unit="times")
+    run.claim("burst", "and a reset above θ: a burst has", burst, unit="spikes", n=len(sizes))
+    run.claim("pause", "and a pause has", pause, unit="steps", n=len(sizes))
     run.finding(
-        f"LIF repeats itself: {len(lif)} intervals, {span} steps. With a slow current added, the last "
-        f"interval is {slower:.1f} times the first. With a reset above θ as well, it bursts: the "
-        f"longest interval is {pause:.0f} times the shortest.",
+        f"LIF repeats itself: {len(lif)} intervals, {span} steps. With a slow current w added, the "
+        f"last interval is {slower:.1f} times the first. With a reset above θ as well, {ending}",
         main=True,
         claim="lif_uneven",
     )

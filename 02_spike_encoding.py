@@ -79,7 +79,7 @@ from common.data import ImageData, mnist
 from common.io import write_atomic
 from common.lesson import LessonConfig, bounded, start
 from common.run import Run
-from common.training import fit
+from training import fit
 
 import numpy as np
 import torch

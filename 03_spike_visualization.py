@@ -74,8 +74,8 @@ from common.data import ImageData, mnist
 from common.lesson import LessonConfig, bounded, start
 from common.run import Run
 from common.spiking import constant_current, over_time, reset_state
-from common.training import evaluate, fit
 from multistep import unroll
+from training import evaluate, fit
 from tutor.network_check import complaints, diagnose
 
 import numpy as np

@@ -70,8 +70,8 @@ from common.data import ImageData, batches, mnist
 from common.lesson import LessonConfig, bounded, start
 from common.run import Run
 from common.spiking import constant_current, over_time
-from common.training import evaluate, membrane_loss
 from multistep import unroll
+from training import evaluate, membrane_loss
 
 import numpy as np
 import snntorch as snn

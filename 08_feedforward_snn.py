@@ -80,8 +80,8 @@ from common.spiking import (
     reset_state,
     spiking_layers,
 )
-from common.training import fit
 from multistep import unroll
+from training import fit
 
 import numpy as np
 import snntorch as snn

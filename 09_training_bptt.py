@@ -36,7 +36,7 @@ Run
 
 Builds on / leads to
     01 gave (1), 07 the surrogate, 08 the network. Later lessons call the loop on this page
-    common.training.fit, and the two recursions multistep.unroll. Next is milestone A.
+    training.fit, and the two recursions multistep.unroll. Next is milestone A.
 """
 
 from __future__ import annotations
@@ -48,7 +48,6 @@ from dataclasses import astuple, dataclass, replace
 from functools import partial
 
 from common import plots
-from common.checkpoint import fingerprint, load_checkpoint, save_checkpoint
 from common.claims import plain
 from common.cost import ledger_row
 from common.data import ImageData, batches, jitter, mnist
@@ -56,8 +55,9 @@ from common.io import live, process_number
 from common.lesson import LessonConfig, bounded, section, start
 from common.run import Run
 from common.spiking import constant_current, over_time
-from common.training import evaluate, fit
 from multistep import saved_for_backward, unroll
+from training import evaluate, fit
+from training.checkpoint import fingerprint, load_checkpoint, save_checkpoint
 
 import numpy as np
 import snntorch as snn

@@ -54,7 +54,7 @@ You should see
     the input is scaled by 1/τ, and stays at 39 to 40 % if not: the neurons were silent, not forgetful.
 
 Builds on / leads to
-    07 gave the surrogate whose slope decides here, 09 the training loop (common.training.fit). 11 takes convolutions
+    07 gave the surrogate whose slope decides here, 09 the training loop (training.fit). 11 takes convolutions
     to event data, 12, 14 and 17 start from SmallCNN and its weights, 16 gets such a network by conversion.
 
 Predict: with --num-steps 1 no membrane remembers anything. How many points of accuracy does that cost?
@@ -75,8 +75,8 @@ from common.data import ImageData, batches, cifar10, flip_and_shift
 from common.lesson import LessonConfig, bounded, start
 from common.run import Run
 from common.spiking import constant_current, over_time, reset_state
-from common.training import evaluate, fit, membrane_loss
 from multistep import saved_for_backward, unroll
+from training import evaluate, fit, membrane_loss
 from tutor.network_check import complaints
 
 import numpy as np

@@ -66,7 +66,6 @@ from common.data import ImageData
 from common.lesson import LessonConfig, bounded, start
 from common.run import Run
 from common.spiking import over_time
-from common.training import fit, membrane_predict
 from eventcam import recordings as event_data
 from eventcam.events import Pixel, frames_to_events
 from eventcam.recordings import (
@@ -79,6 +78,7 @@ from eventcam.recordings import (
 )
 from eventcam.scenes import saccade_digits, uniform_noise, with_noise
 from multistep import unroll
+from training import fit, membrane_predict
 
 import numpy as np
 import snntorch as snn

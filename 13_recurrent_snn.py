@@ -71,8 +71,8 @@ from common.device import synchronize
 from common.lesson import LessonConfig, bounded, start
 from common.run import Run
 from common.spiking import over_time
-from common.training import evaluate, fit
 from multistep import unroll
+from training import evaluate, fit
 
 import numpy as np
 import snntorch as snn

@@ -69,9 +69,9 @@ from common.io import ROOT, load_weights, save_weights
 from common.lesson import LessonConfig, bounded, start
 from common.run import Run
 from common.spiking import constant_current, over_time, spiking_layers
-from common.sweep import fingerprint, sweep
-from common.training import evaluate, fit, membrane_loss
 from multistep import unroll
+from training import evaluate, fit, membrane_loss
+from training.sweep import fingerprint, sweep
 
 import numpy as np
 import snntorch as snn

@@ -76,8 +76,8 @@ from common.io import UserError
 from common.lesson import LessonConfig, bounded, start
 from common.run import Run
 from common.spiking import constant_current, over_time
-from common.training import evaluate, fit
 from multistep import unroll
+from training import evaluate, fit
 
 import numpy as np
 import snntorch as snn

@@ -60,9 +60,9 @@ from common.io import ROOT, UserError, write_atomic
 from common.lesson import LessonConfig, bounded, start
 from common.run import Run
 from common.spiking import constant_current, over_time
-from common.training import count_predict, evaluate, fit, membrane_predict
 from exchange import nir as exchange
 from multistep import unroll
+from training import count_predict, evaluate, fit, membrane_predict
 
 import nir
 import nirtorch

@@ -83,9 +83,9 @@ from common.io import UserError, load_weights, save_weights
 from common.lesson import LessonConfig, bounded, start
 from common.run import Run
 from common.spiking import constant_current, over_time
-from common.sweep import fingerprint, sweep
-from common.training import evaluate, fit, membrane_loss
 from multistep import saved_for_backward, unroll
+from training import evaluate, fit, membrane_loss
+from training.sweep import fingerprint, sweep
 
 import numpy as np
 import snntorch as snn

@@ -89,7 +89,7 @@ from common.data import ImageData, jitter, mnist
 from common.io import ROOT, UserError
 from common.lesson import LessonConfig, bounded, start
 from common.run import Run
-from common.training import evaluate, fit
+from training import evaluate, fit
 
 import numpy as np
 import torch
@@ -168,7 +168,7 @@ def synaptic_operations(events: torch.Tensor, kernel: tuple[int, int, int, int])
 
 
 class Net(nn.Module):
-    """A CNN that fits on the AKD1000. ``run`` is what ``common.training`` calls: a single step of time in front."""
+    """A CNN that fits on the AKD1000. ``run`` is what ``training.fit`` calls: a single step of time in front."""
 
     def __init__(self, clip: float = 6.0) -> None:
         super().__init__()

@@ -75,8 +75,8 @@ from common.io import UserError
 from common.lesson import LessonConfig, bounded, start
 from common.run import Run
 from common.spiking import constant_current, over_time
-from common.training import Encode, count_predict, evaluate, fit, membrane_loss, membrane_predict
 from multistep import unroll
+from training.loop import Encode, count_predict, evaluate, fit, membrane_loss, membrane_predict
 from tutor.judge import judge
 from tutor.network_check import complaints
 

@@ -18,8 +18,8 @@ from pathlib import Path
 from common.device import keep_freed_memory
 from common.io import UserError
 from common.spiking import over_time
-from common.torchrun import join, part, replicated, world
 from multistep import unroll
+from training.torchrun import join, part, replicated, world
 
 import snntorch as snn
 import torch

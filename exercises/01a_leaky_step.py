@@ -1,6 +1,6 @@
 """01a  One step of a leaky neuron
 
-Lesson 01, section 1. Write equations (1) and (2) from memory, with the lesson closed:
+Lesson 01, section 1. Write equations (1) and (2) as code:
 
     U[t+1] = β·U[t] + I[t+1] − S[t]·θ
     S[t+1] = 1 if U[t+1] > θ else 0
@@ -59,38 +59,41 @@ def check_leak(leaky_step) -> None:
     """decays by β when nothing comes in"""
     cur = torch.zeros(6, 2)
     cur[0] = torch.tensor([0.5, 0.2])
-    _, mem_rec = run_steps(leaky_step, cur, 0.8, 1.0)
+    _, mem_rec = run_steps(leaky_step, cur, 0.8, 2.0)
+    first = "The current I[t+1] goes in whole: nothing multiplies it."
+    expect(mem_rec[:1], cur[:1], "U (T, N)", first)
     wanted = cur[0] * 0.8 ** torch.arange(6)[:, None]
-    expect(mem_rec, wanted, "U (T, B)", "One input, then nothing: every step leaves the share β.")
+    expect(mem_rec, wanted, "U (T, N)", "One input, then nothing: every step leaves the share β.")
 
 
 def check_input(leaky_step) -> None:
     """climbs to I/(1 − β) under a weak steady current"""
-    _, mem_rec = run_steps(leaky_step, torch.full((80, 1), 0.15), 0.8, 1.0)
-    smell = "It rests where the leak equals the input. Is the current added whole?"
-    expect(mem_rec[-1], torch.tensor([0.75]), "U at the end (B)", smell)
+    _, mem_rec = run_steps(leaky_step, torch.full((80, 1), 0.15), 0.8, 2.0)
+    smell = "It rests where the leak equals the input. Is the current added at every step?"
+    expect(mem_rec[-1], torch.tensor([0.75]), "U at the end (N)", smell)
 
 
 def check_payment(leaky_step) -> None:
     """pays θ for a spike, one step later and in full"""
-    cur = torch.tensor([[1.3], [0.4], [0.0]])
-    _, mem_rec = run_steps(leaky_step, cur, 0.5, 1.0)
+    cur = torch.tensor([[2.6], [1.2], [0.0]])
+    _, mem_rec = run_steps(leaky_step, cur, 0.8, 2.0)
     at_spike, after = mem_rec[0].item(), mem_rec[1].item()
-    if abs(at_spike - 0.3) < 1e-5:
+    if abs(at_spike - 0.6) < 1e-5:
         raise Wrong(
-            "step 0: U is 0.3, expected 1.3. It pays for S[t], the spike of the step before."
+            "step 0: U is 0.6, expected 2.6. It pays for S[t], the spike of the step before."
         )
-    if abs(after - 1.05) < 1e-5:
-        raise Wrong("step 1: U is 1.05, expected 0.05. The spike at step 0 was not paid for.")
-    if abs(after - 0.55) < 1e-5:
-        raise Wrong("step 1: U is 0.55, expected 0.05. Here θ leaked too: β multiplies U alone.")
-    if abs(after - 0.4) < 1e-5:
+    if abs(after - 3.28) < 1e-5:
+        raise Wrong("step 1: U is 3.28, expected 1.28. The spike at step 0 was not paid for.")
+    if abs(after - 2.28) < 1e-5:
+        raise Wrong("step 1: U is 2.28, expected 1.28. Here θ is 2, and the spike cost only 1.")
+    if abs(after - 1.68) < 1e-5:
+        raise Wrong("step 1: U is 1.68, expected 1.28. Here θ leaked too: β multiplies U alone.")
+    if abs(after - 1.2) < 1e-5:
         raise Wrong(
-            "step 1: U is 0.4, expected 0.05. This is the reset to zero, not by subtraction."
+            "step 1: U is 1.2, expected 1.28. This is the reset to zero, not by subtraction."
         )
-    expect(
-        mem_rec, torch.tensor([[1.3], [0.05], [0.025]]), "U (T, B)", "Input 1.3, 0.4, 0; β = 0.5."
-    )
+    wanted = torch.tensor([[2.6], [1.28], [1.024]])
+    expect(mem_rec, wanted, "U (T, N)", "Input 2.6, 1.2, 0; β = 0.8, θ = 2.")
 
 
 def check_threshold(leaky_step) -> None:
@@ -100,20 +103,20 @@ def check_threshold(leaky_step) -> None:
     spk_rec, _ = run_steps(leaky_step, cur, 0.9, theta)
     if spk_rec[0, 0] == 1:
         raise Wrong("U = θ = 1 fires, expected no spike. snnTorch compares with >, not with >=.")
-    expect(spk_rec, torch.tensor([[0.0, 1, 0, 0, 1]]), "S (T, B)", f"U is {cur[0].tolist()}.")
+    expect(spk_rec, torch.tensor([[0.0, 1, 0, 0, 1]]), "S (T, N)", f"U is {cur[0].tolist()}.")
 
 
 def check_snntorch(leaky_step) -> None:
     """fires like snn.Leaky for 200 steps of noise"""
-    cur = 1.5 * torch.rand(200, 8) - 0.5
-    lif = snn.Leaky(beta=0.9)
+    cur = 2.5 * torch.rand(200, 8) - 0.8
+    lif = snn.Leaky(beta=0.9, threshold=1.7)
     mem = torch.zeros(8)
     wanted = []
     for cur_t in cur:
         spk, mem = lif(cur_t, mem)
         wanted.append(spk)
-    spk_rec, _ = run_steps(leaky_step, cur, 0.9, 1.0)
-    expect(spk_rec, torch.stack(wanted), "S (T, B)", "Up to here it was the same.")
+    spk_rec, _ = run_steps(leaky_step, cur, 0.9, 1.7)
+    expect(spk_rec, torch.stack(wanted), "S (T, N)", "Up to here it was the same.")
 
 
 EXERCISE = Exercise(

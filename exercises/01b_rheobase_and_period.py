@@ -57,7 +57,11 @@ def answer(current_for_period, n: float, beta: float, threshold: float) -> float
         raise Wrong("got None. Is there a return?")
     cur = float(cur)
     if not math.isfinite(cur) or cur <= 0:
-        raise Wrong(f"n = {n}, β = {beta}, θ = {threshold}: got {cur}, expected a current above 0.")
+        who = f"β = {beta}, θ = {threshold}, n = {'∞' if n == math.inf else n}: got {cur:g}"
+        raise Wrong(
+            f"{who}, expected a current above 0. U leaks while it climbs, so even with all the time "
+            "there is, the current has to reach the rheobase. Does β occur in your line?"
+        )
     return cur
 
 

@@ -59,7 +59,7 @@ def check_no_spike(run_neuron) -> None:
     wanted = 0.9 * (1 - 0.9**steps)
     for reset in ("subtract", "zero"):
         _, mem_rec = traces(run_neuron, cur, 0.9, 1.0, reset)
-        expect(mem_rec, wanted, "U (T, B)", "There is no spike in this: the leak was right before.")
+        expect(mem_rec, wanted, "U (T, N)", "There is no spike in this: the leak was right before.")
 
 
 def check_account(run_neuron) -> None:
@@ -68,7 +68,7 @@ def check_account(run_neuron) -> None:
     spk_rec, mem_rec = traces(run_neuron, cur, 1.0, 5.0, "subtract")
     kept = 5.0 * spk_rec[:-1].sum(0) + mem_rec[-1]
     smell = "What came in is still in U, or was paid out in spikes of θ each."
-    expect(kept, cur.sum(0), "input accounted for (B)", smell)
+    expect(kept, cur.sum(0), "input accounted for (N)", smell)
 
 
 def check_subtract(run_neuron) -> None:
@@ -80,7 +80,7 @@ def check_subtract(run_neuron) -> None:
             "step 1: U is 0.55, expected 0.05. β made θ smaller as well: 0.5·(1.3 − 1) + 0.4. "
             "In which order do the leak and the payment come?"
         )
-    expect(mem_rec, torch.tensor([[1.3], [0.05]]), "U (T, B)", "Input 1.3, 0.4; β = 0.5, θ = 1.")
+    expect(mem_rec, torch.tensor([[1.3], [0.05]]), "U (T, N)", "Input 1.3, 0.4; β = 0.5, θ = 1.")
 
 
 def check_zero(run_neuron) -> None:
@@ -92,7 +92,7 @@ def check_zero(run_neuron) -> None:
             "step 1: U is 0, expected 0.4. The reset swallowed the input of step 1 as well. "
             "What should be cleared, the old U or the new one?"
         )
-    expect(mem_rec, torch.tensor([[1.3], [0.4]]), "U (T, B)", "Input 1.3, 0.4; β = 0.5, θ = 1.")
+    expect(mem_rec, torch.tensor([[1.3], [0.4]]), "U (T, N)", "Input 1.3, 0.4; β = 0.5, θ = 1.")
 
 
 def check_snntorch(run_neuron) -> None:
@@ -106,7 +106,7 @@ def check_snntorch(run_neuron) -> None:
             spk, mem = lif(cur_t, mem)
             wanted.append(spk)
         spk_rec, _ = traces(run_neuron, cur, 0.9, 1.0, reset)
-        expect(spk_rec, torch.stack(wanted), "S (T, B)", f"This is {reset}.")
+        expect(spk_rec, torch.stack(wanted), "S (T, N)", f"This is {reset}.")
 
 
 EXERCISE = Exercise(
@@ -117,8 +117,9 @@ EXERCISE = Exercise(
         "Compare the order of the two lines in each branch with the order in its equation.",
         "subtract: leak and add first, then pay. zero: clear the old U first, then leak and add.",
     ),
-    why="A reset one step late acts on a U that has leaked already. The order of leak and payment is "
-    "part of the model, and ports between simulators break on it.",
+    why="A reset one step late acts on a U that has leaked already, and what it clears is that old U: "
+    "the input of the step arrives afterwards and must survive. The order of leak, reset and input "
+    "is part of the model, and ports between simulators break on it.",
 )
 
 if __name__ == "__main__":

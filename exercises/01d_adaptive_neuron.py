@@ -75,7 +75,7 @@ def check_plain(adaptive_step) -> None:
         wanted.append(mem)
     _, mem_rec, _ = run_steps(adaptive_step, cur, 0.98, 0.0)
     smell = "After a spike the old U is cleared, before the leak and the new input."
-    expect(mem_rec, torch.stack(wanted), "U (T, B)", smell)
+    expect(mem_rec, torch.stack(wanted), "U (T, N)", smell)
 
 
 def check_one_spike(adaptive_step) -> None:
@@ -84,8 +84,15 @@ def check_one_spike(adaptive_step) -> None:
     cur[0] = 1.5
     _, _, rise_rec = run_steps(adaptive_step, cur, 0.8, 0.5)
     wanted = torch.tensor([[0.0, 0.5, 0.4, 0.32, 0.256, 0.2048]]).T
-    smell = "Only step 0 has a spike, and a counts it one step later, as S[t]."
-    expect(rise_rec, wanted, "a (T, B)", smell)
+    if rise_rec[0].item() != 0:
+        raise Wrong(
+            f"step 0: a is {rise_rec[0].item():.4g}, expected 0. The first spike is that of step 0, "
+            "and a counts it one step later, as S[t]."
+        )
+    smell = "The only spike is that of step 0. It lifts a by b, whole."
+    expect(rise_rec[:2], wanted[:2], "a (T, N)", smell)
+    smell = "After step 1 there is no spike: each step leaves the share ρ of a."
+    expect(rise_rec, wanted, "a (T, N)", smell)
 
 
 def check_raised(adaptive_step) -> None:
@@ -96,7 +103,7 @@ def check_raised(adaptive_step) -> None:
         raise Wrong(
             "step 1: U = 1.2 fires, though the threshold is 1 + 0.5 by now. Does a lift it?"
         )
-    expect(spk_rec, torch.tensor([[1.0], [0.0], [1.0]]), "S (T, B)", "U is 1.2, 1.2 and 1.9.")
+    expect(spk_rec, torch.tensor([[1.0], [0.0], [1.0]]), "S (T, N)", "U is 1.2, 1.2 and 1.9.")
 
 
 def check_tires(adaptive_step) -> None:

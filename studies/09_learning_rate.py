@@ -41,8 +41,8 @@ from common.io import live
 from common.lesson import LessonConfig, bounded, section, start
 from common.run import Run
 from common.spiking import constant_current, over_time
-from common.training import count_predict, evaluate, fit, membrane_loss, membrane_predict
 from multistep import unroll
+from training import count_predict, evaluate, fit, membrane_loss, membrane_predict
 
 import numpy as np
 import snntorch as snn

@@ -9,7 +9,7 @@ from pathlib import Path
 
 from common.lesson import LessonConfig, begin
 from common.spiking import constant_current, reset_state, spiking_layers
-from common.training import fit, membrane_loss
+from training import fit, membrane_loss
 from tutor.network_check import complaints, diagnose
 
 import numpy as np

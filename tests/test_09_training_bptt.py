@@ -11,7 +11,7 @@ from types import SimpleNamespace
 from common.data import ImageData, jitter, mnist
 from common.lesson import begin, start
 from common.spiking import reset_state
-from common.training import fit
+from training import fit
 
 import matplotlib.figure
 import numpy as np
@@ -92,7 +92,7 @@ def test_activity_counts_what_the_steps_show(tmp_path: Path) -> None:
 
 
 def test_the_loop_on_the_page_is_fit(tmp_path: Path) -> None:
-    """The loop that the lesson shows and ``common.training.fit`` reach the same weights, bit for bit."""
+    """The loop that the lesson shows and ``training.fit`` reach the same weights, bit for bit."""
     cfg = tiny(tmp_path)
     run, data = begin(cfg, "x"), mnist(source="stand-in")
     ours, theirs = lesson.make_net(cfg, 1), lesson.make_net(cfg, 1)

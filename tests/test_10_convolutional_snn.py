@@ -10,8 +10,8 @@ from common.cost import ann_macs
 from common.io import load_weights
 from common.lesson import begin
 from common.spiking import over_time, reset_state
-from common.training import evaluate, membrane_loss
 from multistep import saved_for_backward, unroll
+from training import evaluate, membrane_loss
 
 import numpy as np
 import pytest

@@ -15,7 +15,7 @@ from common.cost import knee, pareto_front, workload
 from common.io import UserError
 from common.lesson import begin
 from common.spiking import constant_current
-from common.sweep import fingerprint, finished, sweep
+from training.sweep import fingerprint, finished, sweep
 
 import numpy as np
 import pytest

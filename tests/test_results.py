@@ -9,6 +9,7 @@ import sys
 from pathlib import Path
 
 import tutor.page as page
+import tutor.prompts as prompts
 import tutor.publish as publish_
 from common.claims import LEDGER, meets, plain, show_target, show_value
 from common.io import UserError, save_weights, write_atomic, write_json
@@ -202,6 +203,17 @@ def whole(run: Run) -> Run:
     for part in (section_one, section_two, section_three):
         part(run.cfg, run)
     return run
+
+
+def test_a_prediction_that_cannot_be_read_is_asked_for_again_with_what_is_wanted(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    typed = iter(["z", "c", "b", "many", "12 steps"])
+    monkeypatch.setattr(prompts.console, "input", lambda _: next(typed))
+    assert prompts.predict("Which?", ("left", "right")) == "right"
+    assert capsys.readouterr().out.count("a letter from a to b, please") == 2
+    assert prompts.predict("How many?", unit="steps") == "12 steps"
+    assert capsys.readouterr().out.count("a number, please") == 1
 
 
 def test_a_section_prints_its_question_claims_and_findings_as_they_come(

@@ -8,12 +8,12 @@ import subprocess
 import sys
 from pathlib import Path
 
-from common import checkpoint, torchrun
 from common.device import pick_device
 from common.io import UserError, is_rank_zero
 from common.lesson import LessonConfig, start
 from common.run import Run
-from common.torchrun import part, total, world
+from training import checkpoint, torchrun
+from training.torchrun import part, total, world
 
 import pytest
 import torch

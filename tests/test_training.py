@@ -16,13 +16,13 @@ from io import BytesIO
 from pathlib import Path
 from typing import Any
 
-from common import checkpoint, training
-from common.checkpoint import fingerprint, load_checkpoint, save_checkpoint
 from common.io import UserError, load_weights
 from common.lesson import LessonConfig, begin, start
 from common.run import Run
 from common.spiking import constant_current
-from common.training import count_predict, evaluate, fit
+from training import checkpoint, count_predict, evaluate, fit
+from training import loop as training
+from training.checkpoint import fingerprint, load_checkpoint, save_checkpoint
 
 import pytest
 import torch

@@ -15,8 +15,8 @@ from common.io import one_line_errors
 from common.lesson import LessonConfig
 from common.run import Run
 from common.spiking import constant_current
-from common.torchrun import total, world
-from common.training import evaluate, fit
+from training import evaluate, fit
+from training.torchrun import total, world
 
 import torch
 from nets import TinyNet, three_classes

@@ -51,6 +51,8 @@ def predict(question: str, options: Sequence[str] = (), unit: str = "") -> str |
         place = LETTERS.find(text[0].lower())
         if options and len(text) == 1 and 0 <= place < len(options):
             return options[place]
+        letters = f"a letter from a to {LETTERS[len(options) - 1]}"
+        _say(f"     {letters if options else 'a number'}, please")
 
 
 def ending(run: Run, journal: Path | None) -> None:

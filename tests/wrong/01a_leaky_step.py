@@ -22,6 +22,18 @@ def pays_at_once(cur, mem, spk, beta, threshold):
     return spk, mem - spk * threshold
 
 
+def threshold_forgotten(cur, mem, spk, beta, threshold):
+    """the spike cost only 1"""
+    mem = beta * mem + cur - spk
+    return (mem > threshold).float(), mem
+
+
+def leaks_by_the_wrong_share(cur, mem, spk, beta, threshold):
+    """every step leaves the share β"""
+    mem = (1 - beta) * mem + cur - spk * threshold
+    return (mem > threshold).float(), mem
+
+
 def resets_to_zero(cur, mem, spk, beta, threshold):
     """This is the reset to zero"""
     mem = beta * mem * (1 - spk) + cur
@@ -35,7 +47,7 @@ def fires_at_the_threshold(cur, mem, spk, beta, threshold):
 
 
 def current_is_scaled(cur, mem, spk, beta, threshold):
-    """One input, then nothing"""
+    """goes in whole: nothing multiplies it"""
     mem = beta * mem + (1 - beta) * cur - spk * threshold
     return (mem > threshold).float(), mem
 

@@ -13,6 +13,11 @@ def leak_forgotten(n, beta, threshold):
     return threshold / n if n == 1 else threshold
 
 
+def shared_out_over_the_steps(n, beta, threshold):
+    """Does β occur in your line?"""
+    return threshold / n
+
+
 def one_step_too_many(n, beta, threshold):
     """Too weak"""
     return threshold if n == 1 else threshold * (1 - beta) / (1 - beta ** (n + 1))

@@ -18,8 +18,15 @@ def threshold_sinks(cur, mem, spk, rise, beta, threshold, rho, jump):
 
 
 def rise_is_forgotten(cur, mem, spk, rise, beta, threshold, rho, jump):
-    """a counts it one step later"""
+    """each step leaves the share ρ of a"""
     rise = jump * spk
+    mem = beta * mem * (1 - spk) + cur
+    return (mem > threshold + rise).float(), mem, rise
+
+
+def jump_is_scaled(cur, mem, spk, rise, beta, threshold, rho, jump):
+    """It lifts a by b, whole"""
+    rise = rho * rise + (1 - rho) * jump * spk
     mem = beta * mem * (1 - spk) + cur
     return (mem > threshold + rise).float(), mem, rise
 

@@ -11,11 +11,11 @@ import time
 from collections.abc import Callable, Iterable
 from typing import Any
 
-from common.checkpoint import fingerprint, load_checkpoint, save_checkpoint
 from common.data import ImageData, batches
 from common.io import is_rank_zero, live
 from common.run import Run
-from common.torchrun import join, losing_a_process, part, replicated, same_everywhere, total
+from training.checkpoint import fingerprint, load_checkpoint, save_checkpoint
+from training.torchrun import join, losing_a_process, part, replicated, same_everywhere, total
 
 import torch
 import torch.nn.functional as F

@@ -21,7 +21,7 @@ from typing import Any
 
 from common.io import UserError, is_rank_zero, write_atomic
 from common.run import Run
-from common.torchrun import from_rank_zero
+from training.torchrun import from_rank_zero
 
 import torch
 
