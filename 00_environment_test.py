@@ -218,13 +218,14 @@ try:
     from common.akida import akida_status
     from common.cost import latency
     from common.data import search_path
-    from common.device import describe, device_names, ram_bytes
+    from common.device import describe, device_names
     from common.lesson import LessonConfig, bounded, start
     from common.run import Run
     from common.spiking import over_time, reset_state
     from multistep import saved_for_backward, unroll
 
     import numpy as np
+    import psutil
     import snntorch as snn
     import torch
     import tyro  # noqa: F401  # every script reads its flags with it
@@ -540,7 +541,7 @@ def plot_measurements(
 
 def main(cfg: Config, run: Run) -> None:
     run.print("\n1  This machine")
-    ram = ram_bytes()
+    ram = psutil.virtual_memory().total
     run.print(
         f"host      {platform.system()} {platform.release()}, {platform.machine()}, {os.cpu_count()} cores"
         + (f", {ram / 2**30:.1f} GiB of memory" if ram else "")

@@ -50,13 +50,14 @@ from functools import partial
 from common import plots
 from common.claims import plain
 from common.cost import ledger_row
-from common.data import ImageData, batches, jitter, mnist
+from common.data import ImageData, batches, mnist
 from common.io import live, process_number
 from common.lesson import LessonConfig, bounded, section, start
 from common.run import Run
 from common.spiking import constant_current, over_time
 from multistep import saved_for_backward, unroll
 from training import evaluate, fit
+from training.augment import jitter
 from training.checkpoint import fingerprint, load_checkpoint, save_checkpoint
 
 import numpy as np

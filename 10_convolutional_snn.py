@@ -71,12 +71,13 @@ from typing import Any
 
 from common import plots
 from common.cost import ann_macs, ledger_row
-from common.data import ImageData, batches, cifar10, flip_and_shift
+from common.data import ImageData, batches, cifar10
 from common.lesson import LessonConfig, bounded, start
 from common.run import Run
 from common.spiking import constant_current, over_time, reset_state
 from multistep import saved_for_backward, unroll
 from training import evaluate, fit, membrane_loss
+from training.augment import flip_and_shift
 from tutor.network_check import complaints
 
 import numpy as np

@@ -75,7 +75,7 @@ from akd1000.published import published_tables
 from common import plots
 from common.akida import akida_status
 from common.cost import PJ_PER_AC, PJ_PER_MAC, ann_macs, estimated_energy_nj, workload
-from common.data import ImageData, cifar10, flip_and_shift
+from common.data import ImageData, cifar10
 from common.device import describe, device_names, synchronize
 from common.io import ROOT, UserError, load_weights
 from common.lesson import LessonConfig, bounded, start
@@ -83,6 +83,7 @@ from common.run import Run
 from common.spiking import constant_current, over_time, reset_state, spiking_layers
 from multistep import unroll
 from training import evaluate, fit
+from training.augment import flip_and_shift
 
 import numpy as np
 import snntorch as snn

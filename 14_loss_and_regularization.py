@@ -62,8 +62,8 @@ from types import SimpleNamespace
 from typing import Any
 
 from common import plots
-from common.cost import estimated_energy_nj, knee, ledger_row, pareto_front, workload
-from common.data import ImageData, batches, cifar10, flip_and_shift, jitter, mnist
+from common.cost import estimated_energy_nj, ledger_row, pareto_front, workload
+from common.data import ImageData, batches, cifar10, mnist
 from common.device import pick_device
 from common.io import ROOT, load_weights, save_weights
 from common.lesson import LessonConfig, bounded, start
@@ -71,6 +71,7 @@ from common.run import Run
 from common.spiking import constant_current, over_time, spiking_layers
 from multistep import unroll
 from training import evaluate, fit, membrane_loss
+from training.augment import flip_and_shift, jitter
 from training.sweep import fingerprint, sweep
 
 import numpy as np
@@ -506,6 +507,13 @@ def pick(
     return next(
         r for r in table if (r["penalty"], r["strength"], r["scratch"]) == (kind, strength, scratch)
     )
+
+
+def knee(cost: Sequence[float], value: Sequence[float], tolerance: float) -> int:
+    """Index of the cheapest point whose value is at most ``tolerance`` below the best of all points."""
+    enough = max(value) - tolerance - 1e-12  # 0.98 − 0.97 is a little more than 0.01
+    good = [i for i in range(len(cost)) if value[i] >= enough]
+    return min(good, key=lambda i: (cost[i], -value[i]))
 
 
 def chosen(

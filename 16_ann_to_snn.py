@@ -71,13 +71,14 @@ from akd1000.convert import check_complete, quantize_and_convert
 from akd1000.mesh import map_on_akd1000
 from common import plots
 from common.cost import ann_macs, estimated_energy_nj, latency
-from common.data import ImageData, cifar10, flip_and_shift
+from common.data import ImageData, cifar10
 from common.io import UserError
 from common.lesson import LessonConfig, bounded, start
 from common.run import Run
 from common.spiking import constant_current, over_time
 from multistep import unroll
 from training import evaluate, fit
+from training.augment import flip_and_shift
 
 import numpy as np
 import snntorch as snn

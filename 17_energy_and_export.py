@@ -55,7 +55,7 @@ from typing import Any
 
 from common import plots
 from common.cost import PJ_PER_AC, PJ_PER_MAC, calls, ledger_row, workload
-from common.data import ImageData, cifar10, jitter, mnist
+from common.data import ImageData, cifar10, mnist
 from common.io import ROOT, UserError, write_atomic
 from common.lesson import LessonConfig, bounded, start
 from common.run import Run
@@ -63,6 +63,7 @@ from common.spiking import constant_current, over_time
 from exchange import nir as exchange
 from multistep import unroll
 from training import count_predict, evaluate, fit, membrane_predict
+from training.augment import jitter
 
 import nir
 import nirtorch

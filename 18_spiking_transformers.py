@@ -77,7 +77,7 @@ from typing import Any
 
 from common import plots
 from common.cost import calls, estimated_energy_nj, latency, ledger_row
-from common.data import ImageData, batches, cifar10, flip_and_shift
+from common.data import ImageData, batches, cifar10
 from common.device import synchronize
 from common.io import UserError, load_weights, save_weights
 from common.lesson import LessonConfig, bounded, start
@@ -85,6 +85,7 @@ from common.run import Run
 from common.spiking import constant_current, over_time
 from multistep import saved_for_backward, unroll
 from training import evaluate, fit, membrane_loss
+from training.augment import flip_and_shift
 from training.sweep import fingerprint, sweep
 
 import numpy as np

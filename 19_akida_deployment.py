@@ -85,11 +85,12 @@ from akd1000.published import PUBLISHED
 from common import plots
 from common.akida import akida_status
 from common.cost import ann_macs, estimated_energy_nj, latency
-from common.data import ImageData, jitter, mnist
+from common.data import ImageData, mnist
 from common.io import ROOT, UserError
 from common.lesson import LessonConfig, bounded, start
 from common.run import Run
 from training import evaluate, fit
+from training.augment import jitter
 
 import numpy as np
 import torch

@@ -70,12 +70,13 @@ from typing import Any
 
 from common import plots
 from common.cost import ledger_row, workload
-from common.data import ImageData, batches, fashion_mnist, jitter
+from common.data import ImageData, batches, fashion_mnist
 from common.io import UserError
 from common.lesson import LessonConfig, bounded, start
 from common.run import Run
 from common.spiking import constant_current, over_time
 from multistep import unroll
+from training.augment import jitter
 from training.loop import Encode, count_predict, evaluate, fit, membrane_loss, membrane_predict
 from tutor.judge import judge
 from tutor.network_check import complaints

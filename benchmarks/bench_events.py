@@ -26,9 +26,8 @@ ROOT = Path(__file__).resolve().parent.parent
 sys.path.insert(0, str(ROOT))
 
 from common.claims import meets  # noqa: E402
-from common.device import describe  # noqa: E402
+from common.device import describe, versions  # noqa: E402
 from common.io import UserError, write_json  # noqa: E402
-from common.run import versions  # noqa: E402
 from eventcam.events import Pixel, frames_to_events, v2e_events  # noqa: E402
 
 SHAPE = (260, 346)

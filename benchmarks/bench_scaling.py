@@ -15,10 +15,9 @@ import tempfile
 import time
 from pathlib import Path
 
-from common.device import keep_freed_memory
 from common.io import UserError
 from common.spiking import over_time
-from multistep import unroll
+from multistep import keep_freed_memory, unroll
 from training.torchrun import join, part, replicated, world
 
 import snntorch as snn

@@ -16,14 +16,13 @@ ROOT = Path(__file__).resolve().parent.parent
 sys.path.insert(0, str(ROOT))
 
 from common.claims import meets, show_target, show_value  # noqa: E402
-from common.device import describe, keep_freed_memory, pick_device, synchronize  # noqa: E402
+from common.device import describe, pick_device, synchronize, versions  # noqa: E402
 from common.io import (  # noqa: E402
     UserError,
     console,
     write_json,  # noqa: E402
 )
-from common.run import versions  # noqa: E402
-from multistep.memory import saved_for_backward  # noqa: E402
+from multistep import keep_freed_memory, saved_for_backward  # noqa: E402
 
 import torch  # noqa: E402
 from rich.table import Table  # noqa: E402

@@ -7,7 +7,11 @@ from __future__ import annotations
 
 import math
 import re
+from collections.abc import Sequence
 from dataclasses import dataclass
+
+from rich import box
+from rich.table import Table
 
 LEDGER = (
     "model", "data", "accuracy", "n", "num_steps", "parameters", "bytes", "spikes", "synops", "macs",
@@ -102,3 +106,13 @@ def show_target(target: str | None, unit: str = "") -> str:
         text = "..".join(plain(b) for b in bounds)
     shown = {">=": "≥ ", "<=": "≤ ", "==": "= ", "": ""}[sign]
     return shown + text
+
+
+def as_table(title: str, columns: Sequence[str], rows: Sequence[Sequence[str]]) -> Table:
+    """A table for the terminal: the first column to the left, numbers to the right."""
+    table = Table(title=title, title_justify="left", title_style="bold", box=box.SIMPLE_HEAD)
+    for i, column in enumerate(columns):
+        table.add_column(column, justify="left" if i == 0 else "right")
+    for row in rows:
+        table.add_row(*row)
+    return table

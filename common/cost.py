@@ -176,10 +176,3 @@ def pareto_front(cost: Sequence[float], value: Sequence[float]) -> list[int]:
         if not front or value[i] > value[front[-1]]:
             front.append(i)
     return front
-
-
-def knee(cost: Sequence[float], value: Sequence[float], tolerance: float) -> int:
-    """Index of the cheapest point whose value is at most ``tolerance`` below the best of all points."""
-    enough = max(value) - tolerance - 1e-12  # 0.98 − 0.97 is a little more than 0.01
-    good = [i for i in range(len(cost)) if value[i] >= enough]
-    return min(good, key=lambda i: (cost[i], -value[i]))

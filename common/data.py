@@ -11,12 +11,13 @@ import os
 from collections.abc import Iterator
 from contextlib import suppress
 from dataclasses import dataclass, replace
-from functools import cache
 from pathlib import Path
 from typing import Any
 
 from common.io import UserError, write_atomic
 from datafiles import images
+from datafiles.digits import digits
+from datafiles.files import check_source
 
 import torch
 import torch.nn.functional as F
@@ -57,9 +58,6 @@ class ImageData:
         """The same data on ``device``: as ``uint8`` all of MNIST takes 55 MB there."""
         tensors = {k: v for k, v in vars(self).items() if isinstance(v, torch.Tensor)}
         return replace(self, **{k: v.to(device) for k, v in tensors.items()})
-
-
-# -------------------------------------------------------------------- the sets
 
 
 def mnist(data_dir: Path | None = None, **options: Any) -> ImageData:
@@ -160,34 +158,6 @@ def search_path(data_dir: Path | None) -> list[Path]:
     return list(dict.fromkeys([*folders, Path("data")]))
 
 
-def check_source(source: str) -> None:
-    """Raise ``ValueError`` for anything but ``auto``, ``real`` and ``stand-in``."""
-    if source not in ("auto", "real", "stand-in"):
-        raise ValueError(f"source: got {source!r}, expected 'auto', 'real' or 'stand-in'")
-
-
-@cache
-def digits() -> tuple[torch.Tensor, ...]:
-    """The embedded stand-in: 1,797 digits of 8×8 pixels from scikit-learn, enlarged to 28×28 ``uint8``.
-
-    Real handwriting (UCI, Alpaydin & Kaynak 1998), but fewer and coarser than MNIST, so easier or
-    harder in ways that say nothing about MNIST. 1,437 to train and validate, 360 to test.
-    """
-    from sklearn.datasets import load_digits
-
-    small, target = load_digits(return_X_y=True)
-    x = torch.from_numpy(small).float().view(-1, 1, 8, 8) / 16
-    x = F.interpolate(x, size=(20, 20), mode="bilinear", align_corners=False)
-    x = F.pad(x, (4,) * 4).mul(255).round().to(torch.uint8)  # (N, 1, 28, 28)
-    y = torch.from_numpy(target).long()
-    order = torch.randperm(len(x), generator=torch.Generator().manual_seed(0))
-    x, y = x[order], y[order]
-    return x[:1437], y[:1437], x[1437:], y[1437:]
-
-
-# -------------------------------------------------------------------- what a training loop calls
-
-
 def batches(
     x: torch.Tensor,
     y: torch.Tensor,
@@ -209,22 +179,3 @@ def batches(
         if device is not None:
             x_b, y_b = x_b.to(device), y_b.to(device)
         yield (x_b.float() / 255 if x_b.dtype == torch.uint8 else x_b), y_b
-
-
-def jitter(x: torch.Tensor, shift: int) -> torch.Tensor:
-    """Move each image ``(B, C, H, W)`` by up to ``shift`` pixels both ways: more data for free."""
-    if shift == 0:
-        return x
-    B, _, H, W = x.shape
-    dx, dy = torch.randint(0, 2 * shift + 1, (2, B, 1, 1), device=x.device)
-    rows = torch.arange(H, device=x.device)[:, None] + dy  # (B, H, 1)
-    cols = torch.arange(W, device=x.device) + dx  # (B, 1, W)
-    image = torch.arange(B, device=x.device).view(B, 1, 1)
-    padded = F.pad(x, (shift,) * 4).permute(0, 2, 3, 1)  # (B, H + 2·shift, W + 2·shift, C)
-    return padded[image, rows, cols].permute(0, 3, 1, 2).contiguous()
-
-
-def flip_and_shift(x: torch.Tensor, shift: int = 2) -> torch.Tensor:
-    """``jitter`` after mirroring half of the images: the usual augmentation of photographs."""
-    mirrored = torch.rand(len(x), 1, 1, 1, device=x.device) < 0.5
-    return jitter(torch.where(mirrored, x.flip(3), x), shift)

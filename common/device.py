@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-import ctypes
 import os
 import platform
 import random
 import re
 import sys
 from contextlib import suppress
+from importlib.metadata import version
 from pathlib import Path
 
 from common.io import process_number
@@ -84,11 +84,6 @@ def synchronize(device: torch.device | str) -> None:
         torch.mps.synchronize()
 
 
-def ram_bytes() -> int:
-    """Physical memory of this machine in bytes."""
-    return psutil.virtual_memory().total
-
-
 def peak_memory(device: torch.device | str) -> int:
     """Highest memory so far, in bytes: allocated on the GPU, or resident in this process on a CPU."""
     device = torch.device(device)
@@ -109,17 +104,7 @@ def peak_memory(device: torch.device | str) -> int:
     return peak if sys.platform == "darwin" else peak * 1024  # bytes on macOS, else kibibytes
 
 
-def keep_freed_memory() -> bool:
-    """Let this process keep the memory it frees, as PyTorch does on a GPU; True if the system can be told so.
-
-    Otherwise the C library hands every freed buffer of some megabytes back, and gets the next one
-    page by page, each of them cleared first: for a layer of LIF neurons that takes longer than its
-    arithmetic. Known to glibc (most Linux systems); elsewhere nothing happens.
-    """
-    if not sys.platform.startswith("linux"):
-        return False
-    with suppress(OSError, AttributeError):  # another C library, such as musl
-        mallopt = ctypes.CDLL(None).mallopt
-        trim_threshold, mmap_max = -1, -4  # M_TRIM_THRESHOLD and M_MMAP_MAX of malloc.h
-        return bool(mallopt(trim_threshold, 2**31 - 1)) and bool(mallopt(mmap_max, 0))
-    return False
+def versions() -> dict[str, str]:
+    """Versions of what decides the numbers."""
+    packages = {name: version(name) for name in ("torch", "snntorch", "numpy")}
+    return {"python": platform.python_version()} | packages

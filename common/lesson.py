@@ -1,13 +1,6 @@
 """What every lesson script shares: its flags, its sections, its start and its endings.
 
-A script is a ``Config``, some sections and
-
-    def main(cfg: Config, run: Run) -> None:
-        section_trace(cfg, run)
-        section_resets(cfg, run)
-
-    if __name__ == "__main__":
-        start(main, Config, SMOKE, FULL)
+The lessons 01 and 09 show how a script is put together; CONTRIBUTING.md says why.
 """
 
 from __future__ import annotations
@@ -175,10 +168,9 @@ def begin(cfg: LessonConfig, name: str, doc: str = "", argv: Sequence[str] = ())
     if not cfg.show:
         matplotlib.use("Agg")  # no window, no display needed
     from common import plots
-    from common.device import describe, keep_freed_memory, pick_device, seed_everything
+    from common.device import describe, pick_device, seed_everything
 
     plots.style()
-    keep_freed_memory()
     seed_everything(cfg.seed)
     device = pick_device(cfg.device)
     run = Run(name, cfg, device, title=_headline(doc))

@@ -3,29 +3,24 @@
 from __future__ import annotations
 
 import math
-import platform
 import sys
 import textwrap
 import time
 from collections.abc import Callable, Sequence
 from dataclasses import asdict
-from importlib.metadata import version
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from common.claims import LEDGER, Claim, meets, plain, show_target, show_value
-from common.device import describe, peak_memory
+from common.claims import LEDGER, Claim, as_table, meets, plain, show_target, show_value
+from common.device import describe, peak_memory, versions
 from common.io import console, is_rank_zero, save_weights, tutor, write_atomic, write_json
 
 import torch
-from rich import box
-from rich.table import Table
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
 
-WIDTH = 80
-"""Columns that every line of output fits into, unless it is a path."""
+WIDTH = 80  # columns of the terminal that tables and sentences fit into
 
 
 class Run:
@@ -51,9 +46,8 @@ class Run:
         self.extra: dict[str, Any] = {}
         self.parts: Any = None  # of a script with commands: games.commands
         # a run of one section, or of a student's own network, leaves the record of a whole run alone
-        self._part = f"_only_{cfg.only}" if cfg.only else ""
-        if getattr(cfg, "check", None):
-            self._part = "_check"
+        judged = "_check" if getattr(cfg, "check", None) else ""
+        self._part = f"_only_{cfg.only}" if cfg.only else judged
         self._loaded: dict[str, Any] = {}
         self._used: dict[int | None, set[str]] = {}  # stand-ins, by the section that used them
         self._start = time.perf_counter()
@@ -64,8 +58,6 @@ class Run:
         """The flags that decide the numbers; paths of this machine are left out."""
         left_out = ("data_dir", "out_dir", "show", "quiz", "journal", "predict")
         return {k: v for k, v in asdict(self.cfg).items() if k not in left_out}
-
-    # ------------------------------------------------------------ what a section calls
 
     def print(self, *text: object) -> None:
         """Print from one process only."""
@@ -86,12 +78,11 @@ class Run:
             source = "stand-in" if self.cfg.smoke else "auto" if self.cfg.stand_in else "real"
             self._loaded[key] = loader(self.cfg.data_dir, source=source, **options)
             self.datasets.append(self._loaded[key].facts())
-            indent = "" if self.section is None else "   "
-            self.print(f"{indent}data    {self._loaded[key].describe()}")
-        facts = self._loaded[key].facts()
-        if facts["stand_in"]:
-            self._used.setdefault(self.section, set()).add(facts["name"])
-        return self._loaded[key]
+            self.print(f"   data    {self._loaded[key].describe()}")
+        data = self._loaded[key]
+        if data.stand_in:
+            self._used.setdefault(self.section, set()).add(data.name)
+        return data
 
     @property
     def stand_in(self) -> bool:
@@ -110,8 +101,7 @@ class Run:
     def predict(self, id: str, question: str, options: Sequence[str] = (), unit: str = "") -> None:
         """Ask for a prediction, if ``--predict`` is given and somebody sits at a terminal.
 
-        The answer is set beside what is measured as soon as a claim with this ``id`` is made
-        (for a number) or ``outcome`` is called with it (for one of the ``options``).
+        The answer is set beside what the claim (or ``outcome``) of this ``id`` measures.
         """
         if not (self.cfg.predict and sys.stdin and sys.stdin.isatty() and is_rank_zero()):
             return
@@ -121,12 +111,12 @@ class Run:
             self.predictions.append(row)
 
     def outcome(self, id: str, measured: str) -> None:
-        """What a prediction of a choice turned out to be."""
+        """What a prediction turned out to be; ``claim`` does this for numbers by itself."""
         for row in self.predictions:
             if row["id"] == id and "measured" not in row:
                 row["measured"] = measured
-                verdict = "as you said" if row["guess"] == measured else f"you said: {row['guess']}"
-                self.print(f"   ! {measured} ({verdict})")
+                said = "as you said" if row["guess"] == measured else f"you said: {row['guess']}"
+                self.print(f"   ! {measured} ({said})")
 
     def claim(
         self,
@@ -162,10 +152,7 @@ class Run:
         self.print(f"   {mark} {first:<34} {show_value(claim.value, unit):>12}{aim}")
         for line in rest:
             self.print(f"     {line}")
-        for row in self.predictions:
-            if row["id"] == id and "measured" not in row:
-                row["measured"] = show_value(claim.value, unit)
-                self.print(f"   ! you predicted {row['guess']}, measured: {row['measured']}")
+        self.outcome(id, show_value(claim.value, unit))
         return claim
 
     def finding(self, text: str, *, main: bool = False, claim: str = "") -> None:
@@ -188,14 +175,11 @@ class Run:
 
         If this section used a stand-in data set, the figure's title line says so.
         """
-        if self.section is None:
-            used = set().union(*self._used.values())
-        else:
-            used = self._used.get(self.section, set())
+        sections = self._used if self.section is None else {self.section}
+        used = set().union(*(self._used.get(number, ()) for number in sections))
         if used:
-            title = fig.get_suptitle()
-            notice = f"stand-in data: {', '.join(sorted(used))}"
-            fig.suptitle(f"{title}  [{notice}]" if title else f"[{notice}]", x=0.01, ha="left")
+            notice = f"[stand-in data: {', '.join(sorted(used))}]"
+            fig.suptitle(f"{fig.get_suptitle()}  {notice}".strip(), x=0.01, ha="left")
         path = self.dir / f"{name}.png"
         if is_rank_zero():
             write_atomic(path, lambda tmp: fig.savefig(tmp, format="png"))
@@ -211,14 +195,8 @@ class Run:
         cells = [[plain(c) if isinstance(c, float) else str(c) for c in row] for row in rows]
         kept = {"title": title, "section": self.section, "columns": list(columns), "rows": cells}
         self.extra.setdefault("tables", []).append(kept)
-        if not is_rank_zero():
-            return
-        table = Table(title=title, title_justify="left", title_style="bold", box=box.SIMPLE_HEAD)
-        for i, column in enumerate(columns):
-            table.add_column(column, justify="left" if i == 0 else "right")
-        for row in cells:
-            table.add_row(*row)
-        console.print(table, width=WIDTH, soft_wrap=False)
+        if is_rank_zero():
+            console.print(as_table(title, columns, cells), width=WIDTH, soft_wrap=False)
 
     def ledger(self, **row: Any) -> None:
         """Add one trained network to the ledger; columns of ``LEDGER`` not given stay empty."""
@@ -237,8 +215,6 @@ class Run:
         if is_rank_zero():
             save_weights(net, path)
         return path
-
-    # ------------------------------------------------------------ the end of a run
 
     def metrics(self) -> dict[str, Any]:
         """Everything measured, as it stands in metrics.json."""
@@ -272,9 +248,3 @@ class Run:
         self.print(f"took       {metrics['seconds']:.1f} s, {mib:.0f} MiB at most")
         self.print(f"saved      {self.dir}")
         return path
-
-
-def versions() -> dict[str, str]:
-    """Versions of what decides the numbers."""
-    packages = {name: version(name) for name in ("torch", "snntorch", "numpy")}
-    return {"python": platform.python_version()} | packages

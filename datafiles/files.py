@@ -77,3 +77,9 @@ def members(path: Path, limit: int = LIMIT) -> Iterator[tuple[str, bytes]]:
                 yield member.name, tar.extractfile(member).read()
         while tar.fileobj.read(1 << 20):  # a .gz has its checksum at the very end
             pass
+
+
+def check_source(source: str) -> None:
+    """Raise ``ValueError`` for anything but ``auto``, ``real`` and ``stand-in``."""
+    if source not in ("auto", "real", "stand-in"):
+        raise ValueError(f"source: got {source!r}, expected 'auto', 'real' or 'stand-in'")

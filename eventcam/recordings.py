@@ -21,9 +21,9 @@ from http.client import HTTPException
 from pathlib import Path
 from typing import Any
 
-from common.data import check_source, search_path
+from common.data import search_path
 from common.io import UserError, console, progress_allowed, write_atomic
-from datafiles.files import alone, short
+from datafiles.files import alone, check_source, short
 from eventcam.events import EVENT
 from eventcam.scenes import GESTURES, SIDE, arm_gestures, saccade_digits
 

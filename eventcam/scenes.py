@@ -6,7 +6,7 @@ nothing else of it: no people, no lighting, one tenth of the length.
 
 from __future__ import annotations
 
-from common.data import digits
+from datafiles.digits import digits
 from eventcam.events import EVENT, Pixel, frames_to_events
 
 import numpy as np

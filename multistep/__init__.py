@@ -1,6 +1,8 @@
 """A neuron layer over a whole sequence as one autograd function: snnTorch's spikes, bit for bit, faster."""
 
 from multistep.engine import over_segments, unroll
-from multistep.memory import saved_for_backward
+from multistep.memory import keep_freed_memory, saved_for_backward
 
-__all__ = ["over_segments", "saved_for_backward", "unroll"]
+__all__ = ["keep_freed_memory", "over_segments", "saved_for_backward", "unroll"]
+
+keep_freed_memory()  # what this engine frees at one step it needs again at the next

@@ -1,10 +1,12 @@
-"""How much of an unrolled network autograd keeps until the backward pass."""
+"""Memory of an unrolled network: what autograd keeps of it, and what the C library takes back."""
 
 from __future__ import annotations
 
+import ctypes
+import sys
 import weakref
 from collections.abc import Callable, Iterable, Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 
 import torch
 
@@ -48,3 +50,19 @@ def saved_for_backward(leave_out: Iterable[torch.Tensor] = ()) -> Iterator[Calla
 
     with torch.autograd.graph.saved_tensors_hooks(pack, lambda saved: saved.tensor):
         yield kept
+
+
+def keep_freed_memory() -> bool:
+    """Let this process keep the memory it frees, as PyTorch does on a GPU; True if the system can be told so.
+
+    Otherwise the C library hands every freed buffer of some megabytes back, and gets the next one
+    page by page, each of them cleared first: for a layer of LIF neurons that takes longer than its
+    arithmetic. Known to glibc (most Linux systems); elsewhere nothing happens.
+    """
+    if not sys.platform.startswith("linux"):
+        return False
+    with suppress(OSError, AttributeError):  # another C library, such as musl
+        mallopt = ctypes.CDLL(None).mallopt
+        trim_threshold, mmap_max = -1, -4  # M_TRIM_THRESHOLD and M_MMAP_MAX of malloc.h
+        return bool(mallopt(trim_threshold, 2**31 - 1)) and bool(mallopt(mmap_max, 0))
+    return False

@@ -255,7 +255,7 @@ def test_section_1(settings_, tmp_path: Path, seen) -> None:
     assert run.value("spikes_middle") == counts[1]
     assert run.value("spikes_strong") == counts[2]
     assert counts[2] > 2.5 * counts[1]
-    assert seen.outcomes == {"growth": "more than that"}
+    assert seen.outcomes["growth"] == "more than that"
     text = run.findings[0]["text"]
     assert f"the number of spikes from {counts[1]} to {counts[2]}." in text
     assert text.startswith("2 of 3 neurons fire, and 2 of the 3 steady states")
@@ -429,7 +429,7 @@ def test_section_5(settings_, tmp_path: Path, seen) -> None:
     assert run.value("mean_spikes") == 0
     cv = np.std(isi) / np.mean(isi)
     assert run.value("cv") == pytest.approx(cv, rel=0.01) and 0.4 < cv < 1
-    assert seen.outcomes == {"noise_fires": "now and then, at uneven intervals"}
+    assert seen.outcomes["noise_fires"] == "now and then, at uneven intervals"
     assert f"{run.value('noise_spikes'):.1f} spikes from noise and 0 from" in seen.headline
     assert f"CV {100 * run.value('cv'):.0f} %" in seen.headline
     assert sum(seen.bars) == pytest.approx(len(isi), rel=0.01)

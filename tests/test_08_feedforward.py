@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
-from common.data import ImageData, digits
+from common.data import ImageData
 from common.io import UserError
 from common.spiking import check_time_first, reset_state, spiking_layers
+from datafiles.digits import digits
 
 import matplotlib.pyplot as plt
 import numpy as np

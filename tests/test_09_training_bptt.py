@@ -8,10 +8,11 @@ from functools import partial
 from pathlib import Path
 from types import SimpleNamespace
 
-from common.data import ImageData, jitter, mnist
+from common.data import ImageData, mnist
 from common.lesson import begin, start
 from common.spiking import reset_state
 from training import fit
+from training.augment import jitter
 
 import matplotlib.figure
 import numpy as np

@@ -11,7 +11,7 @@ import time
 from pathlib import Path
 from types import SimpleNamespace
 
-from common.cost import knee, pareto_front, workload
+from common.cost import pareto_front, workload
 from common.io import UserError
 from common.lesson import begin
 from common.spiking import constant_current
@@ -215,11 +215,11 @@ def test_front_is_what_nothing_dominates(points: list[tuple[int, int]]) -> None:
 
 def test_knee_of_a_synthetic_front() -> None:
     cost, value = [1000, 300, 100, 40, 90], [0.985, 0.984, 0.979, 0.95, 0.97]
-    assert knee(cost, value, 0.0) == 0
-    assert knee(cost, value, 0.002) == 1
-    assert knee(cost, value, 0.006) == 2, "0.979 is exactly 0.6 points below the best"
-    assert knee(cost, value, 1.0) == 3
-    assert knee([5, 5], [0.8, 0.9], 0.5) == 1, "of equal cost the better"
+    assert lesson.knee(cost, value, 0.0) == 0
+    assert lesson.knee(cost, value, 0.002) == 1
+    assert lesson.knee(cost, value, 0.006) == 2, "0.979 is exactly 0.6 points below the best"
+    assert lesson.knee(cost, value, 1.0) == 3
+    assert lesson.knee([5, 5], [0.8, 0.9], 0.5) == 1, "of equal cost the better"
     assert pareto_front(cost, value) == [3, 4, 2, 1, 0]
 
 

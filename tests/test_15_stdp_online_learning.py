@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from common.data import digits
+from datafiles.digits import digits
 
 import numpy as np
 import pytest

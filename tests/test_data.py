@@ -8,9 +8,11 @@ import struct
 from pathlib import Path
 
 from common import data
-from common.data import batches, digits, fashion_mnist, flip_and_shift, jitter, mnist
+from common.data import batches, fashion_mnist, mnist
 from common.io import UserError
 from datafiles import images
+from datafiles.digits import digits
+from training.augment import flip_and_shift, jitter
 
 import pytest
 import torch

@@ -6,10 +6,11 @@ import json
 from dataclasses import replace
 from pathlib import Path
 
-from common.data import ImageData, digits
+from common.data import ImageData
 from common.io import UserError, save_weights, write_json
 from common.lesson import begin, parse, start
 from common.spiking import reset_state
+from datafiles.digits import digits
 from tutor import trial
 from tutor.journal import write_entry
 from tutor.judge import judge

@@ -6,11 +6,12 @@ import math
 import re
 
 from common.cost import workload
-from common.data import ImageData, digits
+from common.data import ImageData
 from common.io import UserError
 from common.lesson import begin, parse
 from common.run import Run
 from common.spiking import constant_current, reset_state
+from datafiles.digits import digits
 from tutor.journal import write_entry
 
 import matplotlib.pyplot as plt
