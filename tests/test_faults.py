@@ -8,10 +8,10 @@ from faults import ROOT, faults
 ALL = faults()
 
 
-@pytest.mark.parametrize("fault", ALL, ids=lambda f: f"{f.script[:2]} {f.what}")
+@pytest.mark.parametrize("fault", ALL, ids=lambda f: f"{f.script[:2]} {f.wrong}")
 def test_fault_fits(fault) -> None:
     assert fault.problem() == "" and fault.old != fault.new
-    assert (ROOT / "tests" / fault.test).is_file()
+    assert (ROOT / fault.test.split("::")[0]).is_file()
 
 
 def test_every_fault_is_another_one() -> None:

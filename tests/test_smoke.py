@@ -1,6 +1,7 @@
-"""Every script runs with ``--smoke --num-steps 2``: no network, no window, no data on disk, finite results.
+"""Every script and every study runs with ``--smoke --num-steps 2``: no network, no window, no data, finite numbers.
 
-Scripts are found by pattern, so that a new one cannot be forgotten. Two run at a time, each on one thread.
+Scripts are found by pattern, so that a new one cannot be forgotten. Two workers (``smoke_worker.py``) share them, each
+on one thread.
 """
 
 from __future__ import annotations
@@ -10,105 +11,119 @@ import math
 import os
 import subprocess
 import sys
+from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass
 from pathlib import Path
 
 import pytest
 from helpers import ROOT, SCRIPTS
 
-# Loaded by the child at start: any connection that leaves the machine is an error.
-NO_NETWORK = """
-import socket
-_connect = socket.socket.connect
-def connect(self, address):
-    if self.family in (socket.AF_INET, socket.AF_INET6) and address[0] not in ("127.0.0.1", "::1", "localhost"):
-        raise AssertionError(f"a smoke run opened a connection to {address}")
-    return _connect(self, address)
-socket.socket.connect = connect
-"""
-
-LIMIT_S = 120
-"""Seconds until a smoke run counts as hanging (they take about ten each)."""
+STUDIES = sorted(p.stem for p in (ROOT / "studies").glob("*.py") if not p.stem.startswith("_"))
+PATHS = {name: ROOT / f"{name}.py" for name in SCRIPTS}
+PATHS |= {name: ROOT / "studies" / f"{name}.py" for name in STUDIES}
+KEYS = {
+    "lesson", "scale", "command", "data", "device", "versions", "seed", "settings", "seconds", "memory",
+    "resumed", "claims", "findings", "predictions", "ledger",
+}  # fmt: skip
 
 
-def run_script(
-    name: str, *flags: str, folder: Path, **env: str
-) -> subprocess.CompletedProcess[str]:
-    """Run a script as a user would, without a display, a data folder or the network."""
-    site = folder / "site"
-    site.mkdir(parents=True, exist_ok=True)
-    (site / "sitecustomize.py").write_text(NO_NETWORK, encoding="utf-8")
-    clean = {
-        k: v
-        for k, v in os.environ.items()
-        if k not in ("DISPLAY", "MPLBACKEND", "SNN_DATA", "WAYLAND_DISPLAY")
-    }
-    clean |= {"PYTHONPATH": str(site), "OMP_NUM_THREADS": "1", "TF_CPP_MIN_LOG_LEVEL": "3", **env}
-    return subprocess.run(
-        [sys.executable, str(ROOT / f"{name}.py"), *flags],
-        cwd=folder,
-        env=clean,
-        text=True,
-        capture_output=True,
-        timeout=LIMIT_S,
-        encoding="utf-8",
-        check=False,
-    )
+@dataclass
+class Done:
+    """What a run left behind."""
+
+    code: int
+    out: str
+    err: str
+    folder: Path
+
+
+def environment(**more: str) -> dict[str, str]:
+    """No display, no data folder, one thread."""
+    left_out = ("DISPLAY", "MPLBACKEND", "SNN_DATA", "WAYLAND_DISPLAY")
+    clean = {k: v for k, v in os.environ.items() if k not in left_out}
+    return clean | {"OMP_NUM_THREADS": "1", "TF_CPP_MIN_LOG_LEVEL": "3"} | more
 
 
 @pytest.fixture(scope="module")
-def runs(
-    tmp_path_factory: pytest.TempPathFactory,
-) -> dict[str, tuple[subprocess.CompletedProcess[str], Path]]:
-    """All smoke runs, two at a time."""
+def runs(tmp_path_factory: pytest.TempPathFactory) -> Iterator[dict[str, Done]]:
+    """All smoke runs, shared out between two workers, the longest first."""
     folder = tmp_path_factory.mktemp("smoke")
+    long_first = sorted(PATHS, key=lambda name: name[:2] not in ("19", "16", "ca", "15", "12"))
 
-    def one(name: str) -> tuple[subprocess.CompletedProcess[str], Path]:
-        here = folder / name
-        here.mkdir()
-        return run_script(name, "--smoke", "--num-steps", "2", "--journal", folder=here), here
+    def work(names: list[str]) -> subprocess.CompletedProcess[str]:
+        command = [sys.executable, str(ROOT / "tests" / "smoke_worker.py"), str(folder)]
+        command += [str(PATHS[name]) for name in names]
+        return subprocess.run(
+            command, env=environment(), capture_output=True, encoding="utf-8", check=False
+        )
 
     with ThreadPoolExecutor(2) as pool:
-        return dict(zip(SCRIPTS, pool.map(one, SCRIPTS), strict=True))
+        for done in pool.map(work, (long_first[::2], long_first[1::2])):
+            assert done.returncode == 0 and done.stdout == done.stderr == "", done.stderr
+    found = {}
+    for name in PATHS:
+        out, err, code = (
+            (folder / f"{name}.{kind}").read_text(encoding="utf-8")
+            for kind in ("out", "err", "code")
+        )
+        found[name] = Done(int(code), out, err, folder / name)
+    yield found
 
 
-@pytest.mark.parametrize("name", SCRIPTS)
-def test_smoke_run(
-    name: str, runs: dict[str, tuple[subprocess.CompletedProcess[str], Path]]
-) -> None:
-    done, folder = runs[name]
-    assert done.returncode == 0, (
-        f"exit {done.returncode}\n{done.stdout[-2000:]}\n{done.stderr[-4000:]}"
-    )
-    assert "Traceback" not in done.stderr
-    assert "Warning" not in done.stderr, (
-        f"a warning a student would stumble over:\n{done.stderr[-2000:]}"
-    )
+@pytest.mark.parametrize("name", PATHS)
+def test_smoke_run(name: str, runs: dict[str, Done]) -> None:
+    done = runs[name]
+    assert done.code == 0, f"exit {done.code}\n{done.out[-2000:]}\n{done.err[-4000:]}"
+    assert "Traceback" not in done.err
+    assert "Warning" not in done.err, f"a student would stumble over this:\n{done.err[-2000:]}"
 
-    out = folder / "results" / "smoke" / name
+    out = done.folder / "results" / "smoke" / name
     metrics = json.loads((out / "metrics.json").read_text(encoding="utf-8"))
-    assert metrics["lesson"] == name and metrics["scale"] == "smoke"
+    assert set(metrics) >= KEYS and metrics["lesson"] == name and metrics["scale"] == "smoke"
+    assert metrics["seconds"] > 0 and metrics["memory"] > 0 and metrics["resumed"] == []
+    assert metrics["predictions"] == [], "without --predict nothing is asked"
     assert metrics["claims"], "a lesson without a claim teaches nothing measurable"
     for claim in metrics["claims"]:
         assert math.isfinite(claim["value"]), claim
         assert claim["met"] is None, "smoke runs judge nothing"
-    assert str(folder) not in json.dumps(metrics), "a path of the machine stands in the metrics"
+    assert str(done.folder) not in json.dumps(metrics), "a path of the machine is in the metrics"
 
     pictures = list(out.glob("*.png"))
     assert pictures, "no figure"
     for picture in pictures:
-        assert (
-            picture.read_bytes()[:8] == b"\x89PNG\r\n\x1a\n" and picture.stat().st_size > 5_000
-        ), picture
+        content = picture.read_bytes()
+        assert content[:8] == b"\x89PNG\r\n\x1a\n" and len(content) > 5_000, picture
     assert not list(out.rglob("*.tmp")), "a temporary file was left behind"
-    assert not (folder / "results" / name).exists(), "a smoke run wrote where real results go"
-    assert name in (folder / "results" / "smoke" / "journal.md").read_text(encoding="utf-8")
-    assert "Next:" in done.stdout and "Change this and predict:" in done.stdout
+    assert [p.name for p in done.folder.iterdir()] == ["results"]
+    assert [p.name for p in (done.folder / "results").iterdir()] == ["smoke"]
+    journal = done.folder / "results" / "smoke" / "journal.md"
+    assert name in journal.read_text(encoding="utf-8")
+
+
+@pytest.mark.parametrize("name", SCRIPTS)
+def test_the_ending_says_what_comes_next(name: str, runs: dict[str, Done]) -> None:
+    from tutor.prompts import scripts
+
+    lines = [line.split(None, 1) for line in runs[name].out.splitlines()]
+    said = {words[0]: words[1] for words in lines if len(words) == 2}
+    assert said["quiz"] == f"uv run {name}.py --quiz"
+    order = scripts()
+    later = order[order.index(name) + 1 :]
+    assert said.get("next") == (f"uv run {later[0]}.py" if later else None)
 
 
 def test_bad_input_ends_in_one_line(tmp_path: Path) -> None:
     """The whole way through a process once; the other scripts and flags follow in test_contract.py."""
-    done = run_script("01_lif_neuron", "--num-steps", "0", folder=tmp_path)
+    command = [sys.executable, str(ROOT / "01_lif_neuron.py"), "--num-steps", "0"]
+    done = subprocess.run(
+        command,
+        cwd=tmp_path,
+        env=environment(),
+        capture_output=True,
+        encoding="utf-8",
+        check=False,
+    )
     assert done.returncode == 2 and done.stdout == ""
     assert done.stderr == "error: --num-steps: got 0, allowed is 1 to 100000\n"
-    assert not (tmp_path / "results").exists()
+    assert not list(tmp_path.iterdir())

@@ -1,0 +1,125 @@
+"""Runs scripts as ``python script.py …`` would, but forked from a process that has imported the libraries already.
+
+    python smoke_worker.py <folder> <script.py> <script.py> …
+
+Importing PyTorch and its friends takes longer than most smoke runs, and is the same for all of them. So it is done once
+here; each script then gets a process of its own by ``fork``, with its own folder ``<folder>/<name>`` to run in, and its
+output in ``<folder>/<name>.out`` and ``.err``, its exit code in ``.code``. Where there is no fork (Windows), each script
+is a fresh process.
+"""
+
+from __future__ import annotations
+
+import atexit
+import contextlib
+import importlib
+import os
+import runpy
+import signal
+import socket
+import subprocess
+import sys
+import traceback
+from pathlib import Path
+
+FLAGS = ("--smoke", "--num-steps", "2", "--journal")
+LIMIT_S = 300
+"""Seconds until a smoke run counts as hanging."""
+# torch._dynamo: the first optimiser of a process imports it
+ADVANCE = (
+    "torch._dynamo snntorch matplotlib.pyplot sklearn.datasets scipy.stats tyro rich.table safetensors.torch "
+    "numba torchvision tonic nir neurobench.benchmarks PIL.Image"
+)
+
+
+def no_network() -> None:
+    """Make any connection that leaves the machine an error."""
+    connect = socket.socket.connect
+
+    def guarded(self: socket.socket, address: object) -> object:
+        inside = ("127.0.0.1", "::1", "localhost")
+        if self.family in (socket.AF_INET, socket.AF_INET6) and address[0] not in inside:
+            raise AssertionError(f"a smoke run opened a connection to {address}")
+        return connect(self, address)
+
+    socket.socket.connect = guarded
+
+
+def run_here(script: Path, flags: tuple[str, ...] = FLAGS) -> int:
+    """Run a script in this process as its main program; its exit code."""
+    sys.path[0] = str(script.parent)
+    sys.argv = [str(script), *flags]
+    try:
+        runpy.run_path(str(script), run_name="__main__")
+    except SystemExit as e:
+        if isinstance(e.code, str):
+            print(e.code, file=sys.stderr)
+        return e.code if isinstance(e.code, int) else int(e.code is not None)
+    except BaseException:
+        traceback.print_exc()
+        return 1
+    return 0
+
+
+def run_forked(script: Path, folder: Path) -> int:
+    """Run a script in a copy of this process, inside ``folder``; its exit code, or −1 if it hangs."""
+    child = os.fork()
+    if child:
+        signal.alarm(LIMIT_S)
+        try:
+            return os.waitstatus_to_exitcode(os.waitpid(child, 0)[1])
+        except TimeoutError:
+            os.kill(child, signal.SIGKILL)
+            os.waitpid(child, 0)
+            return -1
+        finally:
+            signal.alarm(0)
+    code = 1
+    try:
+        for number, kind in ((1, "out"), (2, "err")):
+            file = os.open(f"{folder}.{kind}", os.O_WRONLY | os.O_CREAT | os.O_TRUNC)
+            os.dup2(file, number)
+        os.chdir(folder)
+        code = run_here(script)
+        atexit._run_exitfuncs()
+        sys.stdout.flush()
+        sys.stderr.flush()
+    finally:
+        os._exit(code)
+
+
+def run_apart(script: Path, folder: Path) -> int:
+    """Run a script in a fresh process; its exit code, or −1 if it hangs."""
+    with open(f"{folder}.out", "wb") as out, open(f"{folder}.err", "wb") as err:
+        command = [sys.executable, __file__, "--here", str(script)]
+        try:
+            done = subprocess.run(command, cwd=folder, stdout=out, stderr=err, timeout=LIMIT_S)
+        except subprocess.TimeoutExpired:
+            return -1
+    return done.returncode
+
+
+def too_late(*_: object) -> None:
+    raise TimeoutError
+
+
+def main() -> None:
+    no_network()
+    if sys.argv[1] == "--here":
+        sys.exit(run_here(Path(sys.argv[2])))
+    folder = Path(sys.argv[1])
+    forks = hasattr(os, "fork")
+    if forks:
+        signal.signal(signal.SIGALRM, too_late)
+        for name in ADVANCE.split():
+            with contextlib.suppress(ImportError):
+                importlib.import_module(name)
+    for script in map(Path, sys.argv[2:]):
+        here = folder / script.stem
+        here.mkdir()
+        code = (run_forked if forks else run_apart)(script, here)
+        (folder / f"{script.stem}.code").write_text(str(code), encoding="utf-8")
+
+
+if __name__ == "__main__":
+    main()
