@@ -275,7 +275,7 @@ def test_predictions_are_set_beside_what_was_measured(
     assert (share["guess"], share["measured"]) == ("80 %", "75.00 %")
     out = capsys.readouterr().out
     assert "! the right one (you said: the left one)" in out
-    assert "! you predicted 80 %, measured: 75.00 %" in out
+    assert "! 75.00 % (you said: 80 %)" in out
     assert json.loads(run.finish().read_text("utf-8"))["predictions"] == run.predictions
 
 
