@@ -237,9 +237,9 @@ def section_membrane(cfg: Config, run: Run) -> None:
     real neuron is a second kind of channel, which opens when U rises. From rest at −70 mV, U climbs
     to a threshold of about −55 mV. There sodium ions rush in and drive it to about +30 mV, then
     potassium ions flow out and bring it down: a spike, over within 1 or 2 ms. Hodgkin and Huxley
-    describe it with four differential equations, solved in steps of about 0.01 ms. But all spikes
-    of a neuron look alike. So LIF keeps the passive membrane and replaces the active part by two
-    rules, threshold and reset. The shape of the spike is lost, its time is kept.
+    describe it with four differential equations. But all spikes of a neuron look alike. So LIF
+    keeps the passive membrane and replaces the active part by two rules, threshold and reset. The
+    shape of the spike is lost, its time is kept.
 
     A program needs time steps Δt. While I_in is constant, the equation has an exact solution:
 
@@ -360,8 +360,8 @@ def section_resets(cfg: Config, run: Run) -> None:
 
     What each is good for: "subtract" lets the number of spikes follow the amount of input, which
     lesson 16 needs to turn a trained ReLU network into a spiking one. "zero" lets no input, however
-    large, cause more than one spike, and makes every interval start afresh. "none" is for output
-    neurons whose potential is read and not their spikes (lesson 09).
+    large, cause more than one spike. "none" is for output neurons whose potential is read and not
+    their spikes (lesson 09).
     """
     run.predict(
         "kick_subtract",
@@ -523,14 +523,14 @@ def section_varying_currents(cfg: Config, run: Run) -> None:
 
     It is the sum that SGD with momentum β keeps of its gradients. Such a sum smooths its input and
     lags behind it, by about τ if the input changes slowly compared with τ. So the first spike after
-    a *step* of the current has to wait until U has climbed. On a *ramp* it comes late, too: some
-    time after the current has crossed the rheobase. Under a *sine* the spikes keep to the crests.
+    a *step* of the current has to wait until U has climbed. On a *ramp* it comes some time after
+    the current has crossed the rheobase. Under a *sine* the spikes keep to the crests.
 
     The last current is *noise* with a mean of 0.75 rheobases, which on its own carries U to 0.75·θ
-    and no further. It stands for the thousands of inputs that a neuron in the cortex has. Those
-    that raise U and those that lower it nearly cancel on average; what is left of them fluctuates.
-    How uneven the intervals between spikes are is told by their *coefficient of variation*, CV: the
-    standard deviation divided by the mean, 0 % for a clock and 100 % for pure chance.
+    and no further. It stands for the thousands of inputs of a neuron in the cortex, which nearly
+    cancel on average. How uneven the intervals between spikes are is told by their *coefficient of
+    variation*, CV: the standard deviation divided by the mean, 0 % for a clock and 100 % for pure
+    chance.
     """
     never = "never: the mean is what counts"
     evenly = "now and then, at even intervals"
@@ -700,8 +700,8 @@ def section_limits(cfg: Config, run: Run) -> None:
     leak later U is β·θ/β + I − w, which is above θ as long as w < I. So spike follows spike until w
     has reached I. A pause follows, in which w fades. Without w there would be no pause at all.
 
-    Below, four neurons get the same current, twice the rheobase. Each has one thing more than LIF,
-    the last has two: w and the reset above θ.
+    Below, four neurons get twice the rheobase: LIF, LIF with a refractory period, LIF with w, and
+    LIF with w and the reset above θ.
 
     More: Neuronal Dynamics, chapter 6, https://neuronaldynamics.epfl.ch/online/Ch6.html. Equation
     (7) is a small form of Mihalaş and Niebur 2009, https://doi.org/10.1162/neco.2008.12-07-680.
