@@ -34,7 +34,7 @@ Idea
     Three patterns are ill. *Silence* says nothing; *saturation*, a spike at every step, says as little and costs
     most; in *synchronous bursting* N neurons say what one would: they share their input, or excite one another.
     diagnose_raster names them from r and ρ. No raster shows whether a gradient arrives or where a run starts:
-    diagnose (common/diagnosis.py) looks there too, and fit calls it from now on.
+    diagnose (tutor/network_check.py) looks there too, and fit(check=…) calls it where a lesson asks.
 
 Read first
     Theory:   snnbook, raster plots and population analysis, https://snnbook.net/

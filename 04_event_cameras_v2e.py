@@ -26,7 +26,7 @@ Idea
         shot noise   Poisson events, rate r_shot·(1 − ¾·brightness)      most in the dark                (3)
         refractory   a pixel pauses after each of its events
 
-    common/events.py holds these lines for whole frames at once. Between two frames the filtered logarithm runs
+    eventcam/events.py holds these lines for whole frames at once. Between two frames the filtered logarithm runs
     on a straight line, so each event gets the microsecond at which that line crosses its threshold. (If things
     move by several pixels between frames that line is wrong, and so are the events: v2e first makes slow motion.)
 

@@ -25,7 +25,7 @@ Idea
 
     Since layers only feed forward, the two loops can be exchanged: all steps of layer 1, then all steps of
     layer 2. The numbers are the same, and fc1 becomes one matrix product for all steps. `Net.run` does
-    that (common.spiking.unroll carries (2) and (3) over time), `Net.forward` is a single step.
+    that (multistep.unroll carries (2) and (3) over time), `Net.forward` is a single step.
 
     The mistakes of this lesson mostly run through without an error. So sections 2 and 4 show them on a
     network that has learnt digits (lesson 09 opens that box), where a wrong answer can be seen.
