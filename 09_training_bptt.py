@@ -190,14 +190,15 @@ def train(
     Returns one row an epoch: ``epoch, loss, train, val, seconds``; accuracies are shares.
     """
     show = partial(encode, num_steps=cfg.num_steps)
-    if process_number("WORLD_SIZE", 1) > 1:  # torchrun: fit is this loop for several processes,
-        return fit(  # each of which takes its part of every batch
+    if process_number("WORLD_SIZE", 1) > 1:
+        # Started by torchrun: fit is this loop for several processes, each with a part of every batch.
+        return fit(
             net, data, show, run=run, epochs=cfg.epochs, lr=lr, batch_size=cfg.batch_size,
             loss_fn=loss_fn, predict=predict, augment=partial(jitter, shift=cfg.shift),
             name=name, resume=cfg.resume,
         )  # fmt: skip
 
-    optimizer = torch.optim.AdamW(net.parameters(), lr=lr, weight_decay=0.0)
+    optimizer = torch.optim.Adam(net.parameters(), lr=lr)
     order = torch.Generator().manual_seed(cfg.seed)  # shuffles the training images
     history: list[dict[str, float]] = []
     best: dict[str, Tensor] = {}  # the weights of the best epoch so far
