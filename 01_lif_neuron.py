@@ -160,7 +160,7 @@ def section_steady_current(cfg: Config, run: Run) -> None:
     for i, strength in enumerate(strengths):
         top, centre, bottom = axes[:, i]
         top.set_title(f"{strength:g} × rheobase: {spikes(spk_rec[:, i].sum())}")
-        top.plot(cur[:, i], color=plots.GREEN)
+        top.plot(cur[:, i], color=plots.GREEN, drawstyle="steps-post")
         plots.membrane(centre, mem_rec[:, i], threshold=cfg.threshold, name="U, snn.Leaky")
         centre.plot(mem_by_hand[:, i], ".", color=plots.BLACK, markersize=3, label="U, by hand")
         plots.raster(bottom, spk_rec[:, i : i + 1])
@@ -234,8 +234,8 @@ def section_membrane(cfg: Config, run: Run) -> None:
 
     This is the *passive* membrane. It is linear: twice the current gives twice the potential. And
     it forgets, with the time constant τ, about 10 to 20 ms in the cortex. The *active* part of a
-    real neuron is a second kind of channel, which opens when U rises. From rest at −70 mV, U climbs
-    to a threshold of about −55 mV. There sodium ions rush in and drive it to about +30 mV, then
+    real neuron is a second kind of channel, voltage-gated: it opens when U rises. From rest at
+    −70 mV (our U = 0) the voltage climbs to about −55 mV (U = θ). There sodium ions rush in and drive it to about +30 mV, then
     potassium ions flow out and bring it down: a spike, over within 1 or 2 ms. Hodgkin and Huxley
     describe it with four differential equations. But all spikes of a neuron look alike. So LIF
     keeps the passive membrane and replaces the active part by two rules, threshold and reset. The
@@ -250,7 +250,9 @@ def section_membrane(cfg: Config, run: Run) -> None:
 
     β describes the cell and your clock together: τ = 10 ms in steps of 1 ms is β = 0.905. More open
     channels mean a smaller R, a smaller τ and a smaller β. Half the time step means √β, and there
-    is a trap: I contains 1 − β, so it must shrink too, by (1 − √β)/(1 − β), about a half. β = 1
+    is a trap: I contains 1 − β, so a current that flows all the time must shrink too, by
+    (1 − √β)/(1 − β), about a half. (A spike from another neuron brings its whole charge at once:
+    its weight stays as it is.) β = 1
     never forgets, β = 0 has no memory at all. Forward Euler, the usual first guess, keeps 1 − Δt/τ
     instead of exp(−Δt/τ).
     """
@@ -300,7 +302,7 @@ def section_membrane(cfg: Config, run: Run) -> None:
     shown = slice(0, 1 + 6 * max(memory) // 5)
     traces = {}
     for i, beta in enumerate(betas.tolist()):
-        traces[f"β = {beta:.3g}: {memory[i]} steps to 37 %"] = left[shown, i]
+        traces[f"β = {beta:.3g}: below 37 % after {memory[i]}"] = left[shown, i]
         ax.plot(memory[i], left[memory[i], i], "o", color=plots.COLOURS[i])
     plots.curves(ax, range(len(left[shown])), traces, markers=False)
     ax.axhline(1 / math.e, color="grey", linestyle=":", linewidth=1)
@@ -321,7 +323,9 @@ def section_membrane(cfg: Config, run: Run) -> None:
     cx.legend(loc="lower right")
     head = f"Δt = τ/2: Euler, {100 * euler_error:.0f} % of R·I_in off"
     plots.label(cx, "time (τ)", "potential U (R·I_in)", head)
-    run.figure(fig, "2_membrane", look="the dots at 37 %, and how high U gets without spikes")
+    run.figure(
+        fig, "2_membrane", look="when each curve is below 37 %, and how high U gets without spikes"
+    )
 
     run.claim("memory", "one input falls below 37 % after", memory[1], unit="steps")
     run.claim("active_ratio", "2.4 for 1.2 rheobases: spikes grow", active_ratio, unit="times")
@@ -353,10 +357,10 @@ def section_resets(cfg: Config, run: Run) -> None:
     compares U with θ to learn whether a reset is due. (reset_delay=False pays at once;
     studies/01_resets.py shows what else that changes.)
 
-    One step after a spike U is β·U + I − θ with "subtract", since U leaks before θ is taken off,
-    and I, not 0, with "zero". If U, the potential at the spike, is less than θ/β, the first is the
-    lower of the two. A weak input lifts U only just above θ, so "subtract" then fires a little more
-    slowly.
+    Call the potential at the spike U. One step later it is β·U + I − θ with "subtract", since U
+    leaks before θ is taken off, and I, not 0, with "zero". If U is less than θ/β, the first is the
+    lower of the two. So where a current lifts U only just above θ at each spike, "subtract" fires
+    more slowly; section 4 shows where.
 
     What each is good for: "subtract" lets the number of spikes follow the amount of input, which
     lesson 16 needs to turn a trained ReLU network into a spiking one. "zero" lets no input, however
@@ -413,8 +417,7 @@ def section_resets(cfg: Config, run: Run) -> None:
         f"One input of 3·θ becomes {spikes(kick_spikes['subtract'])} with subtract, "
         f"{spikes(kick_spikes['zero'])} with zero, {spikes(kick_spikes['none'])} with none. "
         f"Without a leak, subtract accounts for {100 * kept['subtract']:.0f} % of a noise between "
-        f"0 and 0.8·θ, zero for {100 * kept['zero']:.0f} %: it throws away what stands above θ, "
-        "more of it the stronger the noise."
+        f"0 and 0.8·θ, zero for {100 * kept['zero']:.0f} %: it throws away what stands above θ."
     )
 
 
@@ -444,12 +447,13 @@ def section_fi_curve(cfg: Config, run: Run) -> None:
 
     So the neuron fires every ⌊x⌋ + 1 steps: ⌊x⌋ is x rounded down, and one more is the first whole
     number above x. Up to the rheobase there is no such n. Firing rate against current is called the
-    f–I curve. It is the activation function of a spiking neuron: silent at first, like a ReLU with
-    a bias, then rising.
+    f–I curve. It is the activation function of a spiking neuron: silent up to the rheobase, like a
+    ReLU with a bias; then it rises, steeply at first, and ends at one spike a step.
 
     The rate is measured with snn.Leaky at 80 steady currents, for both resets. Zero can only have
     whole periods, so its rate climbs in stairs. Subtract carries its surplus over into the next
-    interval, so its average period may lie between two whole numbers. The other panels draw (5) for
+    interval, so its average period may lie between two whole numbers. Just past each stair of zero,
+    where U ends barely above θ, subtract is the slower one (section 3). The other panels draw (5) for
     other neurons. A smaller β raises the rheobase, since more leaks away; so does a higher θ.
     """
     twice = 2 * cfg.rheobase
@@ -505,7 +509,8 @@ def section_fi_curve(cfg: Config, run: Run) -> None:
     run.claim("period_zero", "2 × rheobase, zero: interval", period_zero, unit="steps")
     run.claim("period_subtract", "2 × rheobase, subtract: interval", period_subtract, unit="steps")
     run.finding(
-        "The activation function of a spiking neuron can be written down: silent up to the "
+        "With reset to zero, the activation function of a spiking neuron under a steady current can "
+        "be written down: silent up to the "
         f"rheobase, I = {cfg.rheobase:.3g}; above it a spike every n steps, where n is the first "
         f"whole number above ln(1 − rheobase/I)/ln β. This is right for {agree} of 80 currents. At "
         f"twice the rheobase n is {period_zero:.4g}; with subtract a spike comes every "
@@ -522,9 +527,10 @@ def section_varying_currents(cfg: Config, run: Run) -> None:
         U[t] = I[t] + β·I[t−1] + β²·I[t−2] + …  =  Σ βᵏ·I[t−k]                               (6)
 
     It is the sum that SGD with momentum β keeps of its gradients. Such a sum smooths its input and
-    lags behind it, by about τ if the input changes slowly compared with τ. So the first spike after
+    lags behind it: on a ramp by β/(1 − β) steps, about τ. So the first spike after
     a *step* of the current has to wait until U has climbed. On a *ramp* it comes some time after
-    the current has crossed the rheobase. Under a *sine* the spikes keep to the crests.
+    the current has crossed the rheobase. Under a *sine* the spikes keep to the
+    upper half, and come late.
 
     The last current is *noise* with a mean of 0.75 rheobases, which on its own carries U to 0.75·θ
     and no further. It stands for the thousands of inputs of a neuron in the cortex, which nearly
@@ -539,7 +545,8 @@ def section_varying_currents(cfg: Config, run: Run) -> None:
     run.predict(
         "noise_fires",
         "A steady current of 0.75 rheobases never fires the neuron. Noise is added, as much "
-        "upwards as downwards; without spikes, U would scatter by θ/4 around 0.75·θ. How does it "
+        "upwards as downwards; without spikes, U would have a standard deviation of θ/4 around "
+        "0.75·θ. How does it "
         "fire now?",
         (never, evenly, unevenly, often),
     )
@@ -621,7 +628,8 @@ def section_varying_currents(cfg: Config, run: Run) -> None:
     run.outcome("noise_fires", outcome)
     run.finding(
         f"On the ramp the first spike comes {ramp_lag:.1f} steps after the current has crossed the "
-        f"rheobase: U lags behind its input (τ is {cfg.tau:.1f} steps). In {steps:,} steps the "
+        f"rheobase: U runs β/(1−β) = {cfg.beta / (1 - cfg.beta):.1f} steps behind I/(1−β), and the "
+        f"spike waits for the next whole step. In {steps:,} steps the "
         f"noise draws {noise_spikes:.1f} spikes a neuron and its mean alone {mean_spikes:.0f}; its "
         f"intervals scatter by {100 * cv:.0f} % of their mean."
     )
@@ -695,10 +703,11 @@ def section_limits(cfg: Config, run: Run) -> None:
         U[t+1] = β·U[t] + I[t+1] − w[t+1]          w[t+1] = ρ·w[t] + b·S[t]                  (7)
 
     Each spike adds b to w, which works against the input and fades with ρ, here ten times as slowly
-    as U does with β. This is adaptation. One change more makes it a burst: the reset puts U not at
-    0, but *above* θ, at θ/β. (In a cell calcium ions that flow in may lift U after each spike.) One
+    as U does with β. This is adaptation. To burst, the neuron needs one change more: after a spike
+    U restarts not at 0, but *above* θ, at θ/β. (In a cell calcium ions that flow in may lift U after each spike.) One
     leak later U is β·θ/β + I − w, which is above θ as long as w < I. So spike follows spike until w
-    has reached I. A pause follows, in which w fades. Without w there would be no pause at all.
+    has reached I. A pause follows, in which w fades. Without w there would be no pause at all. The
+    first burst is the longest, since w starts at 0.
 
     Below, four neurons get twice the rheobase: LIF, LIF with a refractory period, LIF with w, and
     LIF with w and the reset above θ.

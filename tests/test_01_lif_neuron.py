@@ -315,7 +315,7 @@ def test_section_2(settings_, tmp_path: Path, seen) -> None:
     assert f"spikes × {len(twice) / len(once):.1f}" in seen.titles[1]
     solution = seen.lines[2, "solution"]
     assert seen.lines[2, "exp(−Δt/τ)"] == pytest.approx(solution, abs=1e-12)
-    left = seen.lines[0, f"β = {run.cfg.beta:.3g}: {memory} steps to 37 %"]
+    left = seen.lines[0, f"β = {run.cfg.beta:.3g}: below 37 % after {memory}"]
     assert left[:, 1] == pytest.approx(run.cfg.beta ** np.arange(len(left)), abs=1e-6)
     assert len(left) > 100  # far enough for β = 0.99 to cross the line
     for i, strength in enumerate(("1.2", "2.4")):
@@ -323,8 +323,8 @@ def test_section_2(settings_, tmp_path: Path, seen) -> None:
         climb = 1 - run.cfg.beta ** np.arange(1, run.cfg.num_steps + 1)
         assert passive == pytest.approx(float(strength) * float(theta) * climb, rel=1e-4)
         assert len(passive) == run.cfg.num_steps, i
-    assert (0, "β = 0.5: 2 steps to 37 %") in seen.lines
-    assert (0, "β = 0.99: 100 steps to 37 %") in seen.lines
+    assert (0, "β = 0.5: below 37 % after 2") in seen.lines
+    assert (0, "β = 0.99: below 37 % after 100") in seen.lines
 
 
 @pytest.mark.parametrize("settings_", [SETTINGS, SLOWER])
