@@ -1,6 +1,6 @@
 """Seeded faults: each makes a *published* number wrong, and names the tests that must notice. Run by hand.
 
-    uv run tests/faults.py                all of them (about an hour on two cores)
+    uv run tests/faults.py                all of them (about a quarter of an hour)
     uv run tests/faults.py 05 milestone   those of these scripts (the start of the name)
     uv run tests/faults.py --check        only whether each still fits its source (test_faults.py does that)
 
@@ -28,6 +28,7 @@ from __future__ import annotations
 
 import argparse
 import ast
+import contextlib
 import os
 import shutil
 import subprocess
@@ -36,6 +37,9 @@ import tempfile
 import tomllib
 from dataclasses import dataclass
 from pathlib import Path
+
+import pytest
+from smoke_worker import fork, import_libraries
 
 ROOT = Path(__file__).resolve().parent.parent
 FOLDER = ROOT / "tests" / "faults"
@@ -95,14 +99,21 @@ def copy_tree(target: Path) -> None:
 
 def passes(test: str, tree: Path) -> bool:
     """Whether ``test`` passes in the copy at ``tree``."""
-    # No .pyc: a second change of one file within a second would otherwise be overlooked.
-    env = os.environ | {"PYTHONDONTWRITEBYTECODE": "1", "MPLBACKEND": "Agg"}
-    command = [sys.executable, "-m", "pytest", "-x", "-q", "-p", "no:cacheprovider", test]
-    try:
-        done = subprocess.run(command, cwd=tree, env=env, capture_output=True, timeout=LIMIT_S)
-    except subprocess.TimeoutExpired:
-        return False
-    return done.returncode == 0
+    flags = ["-x", "-q", "-p", "no:cacheprovider", test]
+
+    def work() -> int:
+        """In a fork, which has the libraries already: a sixth of the time that a fresh process takes."""
+        os.chdir(tree)
+        return int(pytest.main(flags))
+
+    if hasattr(os, "fork"):
+        return fork(work, os.devnull, os.devnull, LIMIT_S) == 0
+    command = [sys.executable, "-m", "pytest", *flags]
+    with contextlib.suppress(subprocess.TimeoutExpired):
+        return (
+            subprocess.run(command, cwd=tree, capture_output=True, timeout=LIMIT_S).returncode == 0
+        )
+    return False
 
 
 def verdict(fault: Fault, tree: Path) -> str:
@@ -131,6 +142,10 @@ def main() -> int:
         tree, sound = Path(folder), {}
         if not args.check:
             copy_tree(tree)
+            import_libraries()
+            # a second change of one file within a second would be overlooked if there were a .pyc
+            sys.dont_write_bytecode = True
+            os.environ |= {"PYTHONDONTWRITEBYTECODE": "1", "MPLBACKEND": "Agg"}
         for number, fault in enumerate(chosen, 1):
             if args.check:
                 result = fault.problem() or "fits"

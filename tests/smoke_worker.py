@@ -20,6 +20,7 @@ import socket
 import subprocess
 import sys
 import traceback
+from collections.abc import Callable
 from pathlib import Path
 
 FLAGS = ("--smoke", "--num-steps", "2", "--journal")
@@ -30,6 +31,13 @@ ADVANCE = (
     "torch._dynamo snntorch matplotlib.pyplot sklearn.datasets scipy.stats tyro rich.table safetensors.torch "
     "numba torchvision tonic nir neurobench.benchmarks PIL.Image"
 )
+
+
+def import_libraries() -> None:
+    """Import what nearly every script imports, so that a fork has it already."""
+    for name in ADVANCE.split():
+        with contextlib.suppress(ImportError):
+            importlib.import_module(name)
 
 
 def no_network() -> None:
@@ -63,9 +71,22 @@ def run_here(script: Path, flags: tuple[str, ...] = FLAGS) -> int:
 
 def run_forked(script: Path, folder: Path) -> int:
     """Run a script in a copy of this process, inside ``folder``; its exit code, or −1 if it hangs."""
+
+    def work() -> int:
+        os.chdir(folder)
+        code = run_here(script)
+        atexit._run_exitfuncs()
+        return code
+
+    return fork(work, f"{folder}.out", f"{folder}.err", LIMIT_S)
+
+
+def fork(work: Callable[[], int], out: str, err: str, limit_s: int) -> int:
+    """Do ``work`` in a copy of this process that prints into files; what it returns, or −1 if it hangs."""
     child = os.fork()
     if child:
-        signal.alarm(LIMIT_S)
+        signal.signal(signal.SIGALRM, too_late)
+        signal.alarm(limit_s)
         try:
             return os.waitstatus_to_exitcode(os.waitpid(child, 0)[1])
         except TimeoutError:
@@ -76,12 +97,9 @@ def run_forked(script: Path, folder: Path) -> int:
             signal.alarm(0)
     code = 1
     try:
-        for number, kind in ((1, "out"), (2, "err")):
-            file = os.open(f"{folder}.{kind}", os.O_WRONLY | os.O_CREAT | os.O_TRUNC)
-            os.dup2(file, number)
-        os.chdir(folder)
-        code = run_here(script)
-        atexit._run_exitfuncs()
+        for number, path in ((1, out), (2, err)):
+            os.dup2(os.open(path, os.O_WRONLY | os.O_CREAT | os.O_TRUNC), number)
+        code = work()
         sys.stdout.flush()
         sys.stderr.flush()
     finally:
@@ -110,10 +128,7 @@ def main() -> None:
     folder = Path(sys.argv[1])
     forks = hasattr(os, "fork")
     if forks:
-        signal.signal(signal.SIGALRM, too_late)
-        for name in ADVANCE.split():
-            with contextlib.suppress(ImportError):
-                importlib.import_module(name)
+        import_libraries()
     for script in map(Path, sys.argv[2:]):
         here = folder / script.stem
         here.mkdir()
