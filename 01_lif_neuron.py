@@ -26,7 +26,7 @@ Read first
 Run
     uv run 01_lif_neuron.py --predict    asks what you expect, then measures it: start here
     uv run 01_lif_neuron.py              without questions; about 10 seconds on two CPU cores
-    uv run 01_lif_neuron.py --beta 0.5   another neuron; also --threshold 2, or --only 3
+    uv run 01_lif_neuron.py --beta 0.8   another neuron; also --threshold 2, or --only 3
     uv run 01_lif_neuron.py --full       measures twenty times as many steps
 
 Builds on / leads to
@@ -182,14 +182,16 @@ def section_steady_current(cfg: Config, run: Run) -> None:
     run.claim("settled", "0.8 × rheobase: where U ends", steady, unit="θ")
     run.claim("spikes_middle", "1.2 × rheobase: spikes", middle, unit=unit_of(middle))
     run.claim("spikes_strong", "3 × rheobase: spikes", strong, unit=unit_of(strong))
+    alone = "The strongest current exceeds θ in a single step. "
+    if strengths[-1] * cfg.rheobase < cfg.threshold:
+        alone = "No single step's current reaches θ: the neuron adds them up. "
     growth = same
     if strong != 2.5 * middle:
         growth = more if strong > 2.5 * middle else fewer
     run.outcome("growth", growth)
     run.finding(
-        f"{fires} of 3 neurons fire, and {above} of the 3 steady states I/(1−β) lie above θ. One "
-        "step's current may be far below θ: the neuron adds it up. From the second neuron to the "
-        f"third, the current grows 2.5 times and the number of spikes from {middle} to {strong}. "
+        f"{fires} of 3 neurons fire, and {above} of the 3 steady states I/(1−β) lie above θ. {alone}"
+        f"From the second neuron to the third, the current grows 2.5 times and the number of spikes from {middle} to {strong}. "
         f"By hand and by snn.Leaky, the spikes differ at {differ} of {cur.numel()} steps."
     )
 
@@ -250,8 +252,8 @@ def section_membrane(cfg: Config, run: Run) -> None:
 
     β describes the cell and your clock together: τ = 10 ms in steps of 1 ms is β = 0.905. More open
     channels mean a smaller R, a smaller τ and a smaller β. Half the time step means √β, and there
-    is a trap: I contains 1 − β, so a current that flows all the time must shrink too, by
-    (1 − √β)/(1 − β), about a half. (A spike from another neuron brings its whole charge at once:
+    is a trap: I contains 1 − β, so a current that flows all the time must be
+    multiplied by (1 − √β)/(1 − β), about a half. (A spike from another neuron brings its whole charge at once:
     its weight stays as it is.) β = 1
     never forgets, β = 0 has no memory at all. Forward Euler, the usual first guess, keeps 1 − Δt/τ
     instead of exp(−Δt/τ).
@@ -300,12 +302,12 @@ def section_membrane(cfg: Config, run: Run) -> None:
     title += f"Twice the current: {active_ratio:.1f} times the spikes"
     fig, (ax, bx, cx) = plots.figure(1, 3, (12, 3.9), title, width_ratios=(1.1, 1.3, 1.1))
     shown = slice(0, 1 + 6 * max(memory) // 5)
-    traces = {}
     for i, beta in enumerate(betas.tolist()):
-        traces[f"β = {beta:.3g}: below 37 % after {memory[i]}"] = left[shown, i]
+        look = {"color": plots.COLOURS[i], "linestyle": plots.DASHES[i]}
+        ax.plot(left[shown, i], label=f"β = {beta:.3g}: below 37 % after {memory[i]}", **look)
         ax.plot(memory[i], left[memory[i], i], "o", color=plots.COLOURS[i])
-    plots.curves(ax, range(len(left[shown])), traces, markers=False)
-    ax.axhline(1 / math.e, color="grey", linestyle=":", linewidth=1)
+    ax.axhline(1 / math.e, color="grey", linestyle=":", linewidth=1, label="37 %, 1/e")
+    ax.legend()
     plots.label(ax, STEP, "share of the input left", "One input, and what is left of it")
     shown = slice(0, cfg.num_steps)
     for i, strength in ((1, 2.4), (0, 1.2)):
@@ -337,7 +339,7 @@ def section_membrane(cfg: Config, run: Run) -> None:
         f"the current gives the passive membrane {passive_ratio:.1f} times the potential, and the "
         f"neuron with a threshold, here, {active_ratio:.1f} times the spikes. Who halves the time "
         f"step and changes β alone gets {trap:.1f} times the spikes; with I shrunk as well, "
-        f"{mended:.1f} times."
+        f"{mended:.2f} times (a finer clock rounds the intervals up by less)."
     )
 
 
@@ -345,8 +347,8 @@ def section_membrane(cfg: Config, run: Run) -> None:
 def section_resets(cfg: Config, run: Run) -> None:
     """3  What does a spike leave behind?
 
-    When U crosses θ the neuron fires, and U has to pay for it, or it would fire at every step from
-    then on. snnTorch offers three rules, as reset_mechanism=…:
+    When U crosses θ the neuron fires, and U has to pay for it, or it would fire at every step for
+    as long as U stays above θ. snnTorch offers three rules, as reset_mechanism=…:
 
         "subtract"    U[t+1] = β·U[t] + I[t+1] − S[t]·θ            keeps what lay above θ
         "zero"        U[t+1] = β·U[t]·(1 − S[t]) + I[t+1]          forgets all of U
@@ -362,8 +364,8 @@ def section_resets(cfg: Config, run: Run) -> None:
     lower of the two. So where a current lifts U only just above θ at each spike, "subtract" fires
     more slowly; section 4 shows where.
 
-    What each is good for: "subtract" lets the number of spikes follow the amount of input, which
-    lesson 16 needs to turn a trained ReLU network into a spiking one. "zero" lets no input, however
+    What each is good for: with little leak "subtract" lets the number of spikes follow the amount of
+    input, which lesson 16 needs to turn a trained ReLU network into a spiking one. "zero" lets no input, however
     large, cause more than one spike. "none" is for output neurons whose potential is read and not
     their spikes (lesson 09).
     """
@@ -527,10 +529,10 @@ def section_varying_currents(cfg: Config, run: Run) -> None:
         U[t] = I[t] + β·I[t−1] + β²·I[t−2] + …  =  Σ βᵏ·I[t−k]                               (6)
 
     It is the sum that SGD with momentum β keeps of its gradients. Such a sum smooths its input and
-    lags behind it: on a ramp by β/(1 − β) steps, about τ. So the first spike after
+    lags behind it: on a long ramp by β/(1 − β) steps, about τ. So the first spike after
     a *step* of the current has to wait until U has climbed. On a *ramp* it comes some time after
     the current has crossed the rheobase. Under a *sine* the spikes keep to the
-    upper half, and come late.
+    upper half.
 
     The last current is *noise* with a mean of 0.75 rheobases, which on its own carries U to 0.75·θ
     and no further. It stands for the thousands of inputs of a neuron in the cortex, which nearly
@@ -628,8 +630,8 @@ def section_varying_currents(cfg: Config, run: Run) -> None:
     run.outcome("noise_fires", outcome)
     run.finding(
         f"On the ramp the first spike comes {ramp_lag:.1f} steps after the current has crossed the "
-        f"rheobase: U runs β/(1−β) = {cfg.beta / (1 - cfg.beta):.1f} steps behind I/(1−β), and the "
-        f"spike waits for the next whole step. In {steps:,} steps the "
+        f"rheobase: U lags behind its input, on a long ramp by β/(1−β) = "
+        f"{cfg.beta / (1 - cfg.beta):.1f} steps. In {steps:,} steps the "
         f"noise draws {noise_spikes:.1f} spikes a neuron and its mean alone {mean_spikes:.0f}; its "
         f"intervals scatter by {100 * cv:.0f} % of their mean."
     )

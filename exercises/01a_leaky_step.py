@@ -1,12 +1,12 @@
 """01a  One step of a leaky neuron
 
-Lesson 01, section 1. Write equations (1) and (2) as code:
+Lesson 01, sections 1 and 3. Write the step that snn.Leaky makes, reset by subtraction. It differs in
+one thing from the loop on the page: like snn.Leaky you are handed U[t] alone, and have to find out
+from it whether a spike is still to be paid for.
 
-    U[t+1] = β·U[t] + I[t+1] − S[t]·θ
-    S[t+1] = 1 if U[t+1] > θ else 0
-
-``cur``, ``mem`` and ``spk`` have the same shape, (B,): B neurons side by side. ``spk`` holds 0 or 1
-as floats. ``beta`` and ``threshold`` are numbers, or tensors with one value a neuron. About 5 minutes.
+``cur`` (I[t+1]) and ``mem`` (U[t]) have the same shape, (B,): B neurons side by side. ``beta`` and
+``threshold`` are numbers, or tensors with one value a neuron. Return S[t+1] as 0 or 1, and U[t+1], in
+this order. About 5 minutes.
 
 Run:  uv run exercises/01a_leaky_step.py
 """
@@ -22,10 +22,8 @@ import torch
 from torch import Tensor
 
 
-def leaky_step(
-    cur: Tensor, mem: Tensor, spk: Tensor, beta: float, threshold: float
-) -> tuple[Tensor, Tensor]:
-    """From the current I[t+1] and the state U[t], S[t], each ``(B,)``, to ``S[t+1], U[t+1]``."""
+def leaky_step(cur: Tensor, mem: Tensor, beta: float, threshold: float) -> tuple[Tensor, Tensor]:
+    """From the current I[t+1] and the potential U[t], each ``(B,)``, to ``S[t+1], U[t+1]``."""
     raise NotImplementedError("your lines here")
 
 
@@ -35,10 +33,9 @@ def leaky_step(
 def run_steps(leaky_step, cur: Tensor, beta: float, threshold: float) -> tuple[Tensor, Tensor]:
     """The student's step in a loop over ``cur (T, B)``; returns spk_rec and mem_rec, (T, B)."""
     mem = torch.zeros_like(cur[0])
-    spk = torch.zeros_like(cur[0])
     spk_rec, mem_rec = [], []
     for cur_t in cur:
-        returned = leaky_step(cur_t, mem, spk, beta, threshold)
+        returned = leaky_step(cur_t, mem, beta, threshold)
         if returned is None:
             raise Wrong("got None. Is there a return?")
         if not isinstance(returned, tuple) or len(returned) != 2:
@@ -123,9 +120,9 @@ EXERCISE = Exercise(
     solve=leaky_step,
     checks=(check_leak, check_input, check_payment, check_threshold, check_snntorch),
     hints=(
-        "Three things happen to U, and each is one term of equation (1). Which of them needs spk?",
-        "spk is the spike of the step before. Multiplied by θ, it is what has to be paid now.",
-        "mem = beta * mem + cur - spk * threshold, then compare the new mem with the threshold.",
+        "Three things happen to U, and each is one term of equation (1). Which of them needs S[t]?",
+        "S[t] says whether U[t], the potential you are handed, stood above θ. Compute it first.",
+        "paid = (mem > threshold) * threshold; mem = beta * mem + cur - paid; then compare again.",
     ),
     why="U leaks, adds and pays in one line; the only thing in the neuron that is not linear is the >.",
 )

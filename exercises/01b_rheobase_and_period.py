@@ -52,7 +52,12 @@ def measured_period(cur: float, beta: float, threshold: float, steps: int) -> fl
 
 def answer(current_for_period, n: float, beta: float, threshold: float) -> float:
     """The student's current as a float."""
-    cur = current_for_period(n, beta, threshold)
+    try:
+        cur = current_for_period(n, beta, threshold)
+    except ZeroDivisionError:
+        raise Wrong(
+            f"n = {n}: your line divides by zero. Count the steps after the spike again."
+        ) from None
     if cur is None:
         raise Wrong("got None. Is there a return?")
     cur = float(cur)

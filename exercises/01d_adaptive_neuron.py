@@ -3,9 +3,9 @@
 Lesson 01, section 6, the other way round. There, a slow current w worked against the input. Here the
 *threshold* rises with each spike and falls back slowly; lesson 13 uses such a neuron as memory.
 
-    a[t+1] = ρ·a[t] + b·S[t]                       the rise of the threshold
-    U[t+1] = β·U[t]·(1 − S[t]) + I[t+1]            reset to zero, as in snnTorch
-    S[t+1] = 1 if U[t+1] > θ + a[t+1] else 0
+The neuron fires when U exceeds θ + a. A spike adds b to a, one step after it, together with the
+reset; from step to step a keeps the share ρ of itself. The membrane is that of lesson 01 with reset to
+zero. Put this into equations first, with the time of every symbol.
 
 ``cur``, ``mem``, ``spk`` and ``rise`` (this is a) have the shape (B,); ``rho`` (ρ) and ``jump`` (b) are
 floats. Write the step and return S, U and a, in this order. About 10 minutes.

@@ -1,10 +1,12 @@
 """01e  The same cell, a finer clock
 
 Lesson 01, section 2. A cell has the time constant τ and the resistance R; a constant current I_in flows
-into it. You simulate it in steps of Δt by equation (1), U ← β·U + I. Give β and the I of one step,
-such that U is right at every step, whatever Δt is:
+into it:
 
-    U(t + Δt) = β·U(t) + (1 − β)·R·I_in          β = exp(−Δt/τ)
+    τ·dU/dt = −U + R·I_in
+
+You simulate it in steps of Δt by equation (1), U ← β·U + I. Give β and the I of one step, such that U
+is right at every step, whatever Δt is. (Solve the equation for one step, or remember how U settles.)
 
 ``tau`` and ``dt`` are floats in ms, ``resistance`` in MΩ and ``current`` in nA, so that R·I_in is in mV.
 Return β and I, in this order. About 5 minutes.
@@ -83,7 +85,7 @@ EXERCISE = Exercise(
     solve=at_clock,
     checks=(check_share, check_steady, check_spikes),
     hints=(
-        "Compare the equation with U ← β·U + I, term by term. Which term is I?",
+        "Over one step the distance of U to its end R·I_in shrinks by the share exp(−Δt/τ). Write that down.",
         "β is math.exp of something. I contains β, so it changes with the clock as well.",
         "beta = math.exp(-dt / tau), then cur = (1 - beta) * resistance * current.",
     ),
