@@ -59,6 +59,12 @@ def check_carry(lif_backward) -> None:
     g_mem[-1] = 1.0
     grad_cur, _ = gradients(lif_backward, quiet, quiet, g_mem, 0.5)
     wanted = 0.5 ** torch.arange(5.0, -1, -1).reshape(6, 1, 1)
+    if isinstance(grad_cur, Tensor) and grad_cur.shape == wanted.shape:
+        if torch.allclose(grad_cur, wanted.flip(0)):
+            raise Wrong(
+                "step 0: δ is 1, expected 0.03125; step 5: the other way round. The steps stand in "
+                "reverse order: a list filled on the way back has to be turned round at the end."
+            )
     expect(grad_cur[-1], wanted[-1], "δ of the last step (B, N)", "It gets what arrives there.")
     if not grad_cur[:-1].any():
         raise Wrong(

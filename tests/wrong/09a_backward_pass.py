@@ -77,3 +77,10 @@ def beta_meets_the_same_step(mem_rec, g_spk, g_mem, beta, threshold):
     """the potential of the step before"""
     rule = _backward(lambda gs, s, gm, b, d: gs * s + gm + b * d, shift=0)
     return rule(mem_rec, g_spk, g_mem, beta, threshold)
+
+
+def steps_in_reverse_order(mem_rec, g_spk, g_mem, beta, threshold):
+    """has to be turned round at the end"""
+    rule = _backward(lambda gs, s, gm, b, d: gs * s + gm + b * d)
+    grad_cur, grad_beta = rule(mem_rec, g_spk, g_mem, beta, threshold)
+    return grad_cur.flip(0), grad_beta

@@ -79,3 +79,12 @@ def cut_after_the_step(x, fc1, lif1, fc2, lif2, window):
         if t == len(x) - window:
             mem1, mem2 = mem1.detach(), mem2.detach()
     return mem2
+
+
+def cut_every_so_many_steps(x, fc1, lif1, fc2, lif2, window):
+    """as by t % window"""
+
+    def before(t, mem1, mem2):
+        return (mem1.detach(), mem2.detach()) if t % window == 0 else (mem1, mem2)
+
+    return _run(x, fc1, lif1, fc2, lif2, before)
