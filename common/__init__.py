@@ -1,19 +1,16 @@
 """What every lesson uses, and only plumbing. What a lesson teaches stands in that lesson.
 
-Scripts import this package before torch, which takes seconds to load: from here on Ctrl-C ends in
-one line, in the middle of the imports too.
+Scripts import it before torch, which takes seconds to load: from here on Ctrl-C ends in one line.
 """
 
 from __future__ import annotations
 
 import os
 import sys
-from types import TracebackType
+from typing import Any
 
 
-def _excepthook(
-    kind: type[BaseException], error: BaseException, trace: TracebackType | None
-) -> None:
+def _excepthook(kind: type[BaseException], error: BaseException, trace: Any) -> None:
     """Python's own report of an error nobody caught, but one line for Ctrl-C."""
     if not issubclass(kind, KeyboardInterrupt):
         sys.__excepthook__(kind, error, trace)
@@ -24,7 +21,6 @@ def _excepthook(
 
 sys.excepthook = _excepthook
 
-# Between two parallel sections, OpenMP's threads wait by spinning. On a machine that does something
-# else as well, they take the processor from the very thread they wait for: an update of lesson 09
-# took 197 ms so, and takes 15 ms if they sleep. It is read once, when torch is loaded.
+# OpenMP's threads spin while they wait; on a busy machine an update of lesson 09 took 197 ms so, and
+# takes 15 ms if they sleep. The setting is read once, when torch is loaded.
 os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")

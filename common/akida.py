@@ -8,7 +8,6 @@ from functools import cache
 
 NO_MACOS = "there are no wheels for macOS"
 INSTALL = "pip install akida==2.19.3"
-
 MEANS = {
     "hardware": "Latency and power are the chip's own.",
     "simulator": "Accuracy, mapping and sparsity are the simulator's, which computes what the chip "

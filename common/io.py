@@ -54,8 +54,8 @@ def progress_allowed() -> bool:
 
 def live(items: Iterable[T], text: str, total: int, quiet: bool = False) -> Iterable[T]:
     """``items``, with a progress bar in a terminal; none in a log file, or if ``quiet``."""
-    off = quiet or not progress_allowed()
-    return track(items, text, total, console=console, transient=True, disable=off)
+    show = progress_allowed() and not quiet
+    return track(items, text, total, console=console, transient=True, disable=not show)
 
 
 @contextlib.contextmanager
