@@ -49,7 +49,7 @@ BETAS = (0.5, 0.6, 0.7, 0.8, 0.9, 0.95, 0.98, 1.0)
 class Config(LessonConfig):
     """A few neurons are too little work for a GPU: this study stays on the CPU."""
 
-    num_steps: int = bounded(1000, 20, 100_000)
+    num_steps: int = bounded(1000, 1, 100_000)
     """time steps of a run"""
     beta: float = bounded(0.9, 0.05, 1.0)
     """share β of the potential that is left after one step"""

@@ -1,20 +1,20 @@
 """Seeded faults: each makes a *published* number wrong, and names the tests that must notice. Run by hand.
 
-    uv run tests/faults.py                all of them (about a quarter of an hour)
+    uv run tests/faults.py                all of them (about ten minutes)
     uv run tests/faults.py 05 milestone   those of these scripts (the start of the name)
     uv run tests/faults.py --check        only whether each still fits its source (test_faults.py does that)
 
 The faults of a script stand in ``tests/faults/<script>.toml``:
 
-    test = "tests/test_05_population_coding.py"      the test file, or pytest node id, that must fail
-
     [[fault]]
     wrong = 'the Cramér–Rao bound is ten per cent too high'
     old = 'bound.append(float(np.rad2deg('           a piece of the source that occurs exactly once
     new = 'bound.append(1.1 * float(np.rad2deg('     what it is replaced by
+    test = "tests/test_05_population_coding.py::test_the_bound_is_cramer_and_raos"
 
-``file`` names another file than ``<script>.py``, a package's for instance; ``file`` and ``test`` may stand at the top,
-for all, or in one fault. Text over several lines stands between three single quotes.
+``test`` is the test that must fail, or a whole file, which takes longer. ``file`` names another file than
+``<script>.py``, a package's for instance; ``file`` and ``test`` may also stand at the top, for all faults. Text over
+several lines stands between three single quotes.
 
 Good faults are a sign, a factor, training images scored as test images, the wrong network measured, a wrong
 denominator. Whoever rewrites a lesson rewrites its faults: at least three, each seen to survive before the test that

@@ -5,7 +5,6 @@ from __future__ import annotations
 import builtins
 import json
 import sys
-import time
 import types
 from dataclasses import replace
 from functools import partial
@@ -139,8 +138,13 @@ def test_energy_by_power_readings(monkeypatch: pytest.MonkeyPatch) -> None:
     """500 mW for 4 ms a call are 2 mJ."""
     monkeypatch.setattr(torch.cuda, "power_draw", lambda _device: 500)
     monkeypatch.setattr(lesson, "synchronize", lambda _device: None)
-    mj = lesson.measured_energy(lambda: time.sleep(0.004), "cuda", 0.1)
-    assert mj == pytest.approx(2, rel=0.3)
+    clock = [0.0]
+    monkeypatch.setattr(lesson.time, "perf_counter", lambda: clock[0])
+
+    def step() -> None:
+        clock[0] += 0.004
+
+    assert lesson.measured_energy(step, "cuda", 0.1) == pytest.approx(2)
     assert lesson.measured_energy(lambda: None, "mps", 0.02) is None, "no reading, no figure"
 
 
@@ -219,6 +223,42 @@ def test_mesh_figure_draws_each_processor_once() -> None:
 
 
 # -------------------------------------------------------------------- three states
+
+
+def known_measurements(batch: int) -> tuple[list[dict], dict[str, Any], dict[str, Any]]:
+    """Devices, NeuroBench, and one layer clock-driven and event-driven: invented, and quick."""
+    ms = {"SNN, step by step": 8.0, "SNN, layer by layer": 4.0, "ReLU twin, one pass": 2.0}
+    rows = [
+        {
+            "device": "cpu",
+            "name": name,
+            "batch": b,
+            "p50": t * b**0.5,
+            "p95": 3 * t * b**0.5,
+            "bytes": 1,
+        }
+        for name, t in ms.items()
+        for b in sorted({1, batch})
+    ]
+    bench = {"footprint": 1000, "activation_sparsity": 0.9, "acs": 100.0, "macs": 300.0}
+    bench |= {"dense": 2000.0, "rates": {"lif1": 0.1, "lif2": 0.2, "lif3": 0.3, "lif4": 0.4}}
+    activities = len(lesson.ACTIVITIES)
+    event = [0.5 + 0.5 * i for i in range(activities)]
+    clock, clock_batch = [1.5] * activities, [3.0] * activities
+    clock[:2] = 2.0, 1.0
+    line = {"t_c": 1.0, "t_0": 0.1, "t_e": 1.0, "r2": 0.99}
+    layer = {
+        "sizes": [1, 16],
+        "clock": {1: clock, 16: clock_batch},
+        "event": {1: event, 16: event},
+        "found": {1: event, 16: event},
+        "crossing": {1: line | {"a": 0.25}, 16: line | {"a": 0.75, "r2": 0.9}},
+        "difference": 1e-7,
+        "activity": list(lesson.ACTIVITIES),
+        "operations": [1.0] * activities,
+        "dense": 64 * 64,
+    }
+    return rows, bench, layer
 
 
 @pytest.fixture
@@ -425,34 +465,11 @@ def test_claims_are_what_was_measured(monkeypatch: pytest.MonkeyPatch, tmp_path:
     monkeypatch.setattr(lesson, "evaluate", score)
     monkeypatch.setattr(lesson, "load_weights", lambda net, path: net)
     set_("device_names", ["cpu"])
-    ms = {"SNN, step by step": 8.0, "SNN, layer by layer": 4.0, "ReLU twin, one pass": 2.0}
-    rows = [
-        {
-            "device": "cpu",
-            "name": n,
-            "batch": b,
-            "p50": t * b**0.5,
-            "p95": 3 * t * b**0.5,
-            "bytes": 1,
-        }
-        for n, t in ms.items()
-        for b in (1, 16)
-    ]
+    rows, bench, layer = known_measurements(16)
     set_("experiment_devices", rows)
-    bench = {"footprint": 1000, "activation_sparsity": 0.9, "acs": 100.0, "macs": 300.0}
-    bench |= {"dense": 2000.0, "rates": {"lif1": 0.1, "lif2": 0.2, "lif3": 0.3, "lif4": 0.4}}
     set_("experiment_neurobench", bench)
-    activities = len(lesson.ACTIVITIES)
-    event = [0.5 + 0.5 * i for i in range(activities)]
-    line = {"t_c": 1.0, "t_0": 0.1, "t_e": 1.0, "r2": 0.99}
-    layer = {
-        "sizes": [1, 16],
-        "clock": {1: [2.0, 1.0, 1.5], 16: [3.0]},
-        "event": {1: event, 16: event},
-        "crossing": {1: line | {"a": 0.25}, 16: line | {"a": 0.75, "r2": 0.9}},
-        "difference": 1e-7,
-    }
     set_("experiment_clock_against_event", layer)
+    event = layer["event"][1]
     chip = fake_chip("simulator") | {"same": 0.97, "accuracy": 0.55}
     set_("on_akida", chip)
     energy = [

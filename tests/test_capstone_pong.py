@@ -864,7 +864,7 @@ def left_by(run: Run, name: str) -> list[tuple[str, float]]:
     return [(c["id"], c["value"]) for c in saved["claims"]]
 
 
-@pytest.mark.parametrize(("name", "games"), [("clone", 2), ("sparsify", 1), ("quantize", 1)])
+@pytest.mark.parametrize(("name", "games"), [("clone", 2), ("quantize", 1)])
 def test_a_cut_command_loses_only_the_part_at_work(
     tmp_path: Path, capsys: pytest.CaptureFixture[str], name: str, games: int
 ) -> None:
