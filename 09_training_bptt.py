@@ -733,7 +733,7 @@ def section_losses(cfg: Config, run: Run) -> None:
     One expects losses on rates or counts to be robust, for many spikes vote; they cost time and
     spikes. (A spike is 0 or 1, so ce_rate_loss ends at ln(1 + 9/e) = 1.46 even for a perfect
     network.) A latency loss can do with one spike, but one expects a stray spike to mislead it, and
-    a silent neuron has no time that could improve. (Neither is measured here.) Mind what it asks
+    a silent neuron has no time of its own that could improve. (Neither is measured here.) Mind what it asks
     for: that the right neuron fires before the others, not that it fires early. Potentials say more
     than spikes, but not every chip shows them.
 
@@ -981,8 +981,9 @@ def section_memory(cfg: Config, run: Run) -> None:
     """5  Why does BPTT need so much memory?
 
     Look at `backward_by_hand` again. At step t it reads U1[t], for the surrogate, and S1[t], for
-    ∂L/∂W2. Autograd reads the same, and U2[t], for the surrogate of the output neurons. So while the
-    forward pass runs, these tensors of every step are kept until the backward pass has used them:
+    ∂L/∂W2. Autograd, in `step_by_step`, reads the same, and U2[t], for the surrogate of the output
+    neurons. So while the forward pass runs, these tensors of every step are kept until the backward
+    pass has used them (net.run keeps at most as much: it can make spikes again from potentials):
 
         bytes = 4·(H + H + 10)·T·B, and a part that does not grow with T      (float32: 4 bytes)
 
@@ -1026,7 +1027,7 @@ def section_memory(cfg: Config, run: Run) -> None:
     title = f"Each further step keeps {per_step:,} bytes for every image"
     fig, ax = plots.figure(1, 1, (8.5, 4), title)
     curves = {"input changes at every step": changes, "image stays": stays}
-    curves[f"image stays, truncated to {window} steps"] = truncated
+    curves[f"image stays, truncated to {window} steps (run_truncated)"] = truncated
     if any(vram):
         curves["image stays: VRAM at its peak"] = vram
     plots.curves(ax, steps, {name: np.divide(kept, 2**20) for name, kept in curves.items()})
@@ -1146,7 +1147,7 @@ def section_truncated(cfg: Config, run: Run) -> None:
     ax.annotate(" → in reach", (T - lit + 0.5, 8), ha="left", color="0.3")
     ax.set(ylim=(0, 100), xlim=(0.5, T + 1.2))
     ax.set_xticks(range(1, T + 1) if T <= 25 else windows["image flashed"])
-    ax.legend(loc="lower left", bbox_to_anchor=(0, 0.2))
+    ax.legend(loc="upper left", bbox_to_anchor=(1, 1))
     plots.label(
         ax,
         "window: steps that errors go back, the last one included",
