@@ -1039,7 +1039,9 @@ def section_memory(cfg: Config, run: Run) -> None:
     run.claim("memory_formula", "by the formula, 4·(H + H + 10)", 4 * (H + H + 10), "bytes")
     run.claim("memory_changes", "kept if the input changes", slope(changes), "bytes")
     if any(vram):
-        run.claim("memory_vram", "VRAM at its peak, step and image", slope(vram), "bytes")
+        run.claim(
+            f"memory_{run.device.type}", "VRAM at its peak, step and image", slope(vram), "bytes"
+        )
     run.finding(
         f"Memory is a straight line in T: {per_step:,} bytes for a step and image, the potentials "
         f"and spikes that the way back reads again. 100 steps and 128 images make "
