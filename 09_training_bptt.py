@@ -793,7 +793,6 @@ def section_losses(cfg: Config, run: Run) -> None:
         ax.errorbar(mean[name][0], i, xerr=mean[name][1], fmt="o", color=plots.BLUE, capsize=4)
         ax.plot(arms[name].test, [i + 0.25] * cfg.seeds, "|", color="0.4")
     ax.set_yticks(range(len(names)), names)
-    ax.invert_yaxis()
     plots.label(ax, "test images read correctly (%)", "", "mean, 95 % interval, each seed")
     plots.bars(bx, spikes, fmt="{:.0f}")
     plots.label(bx, "spikes for one image", "", "spikes of both layers")
@@ -801,6 +800,8 @@ def section_losses(cfg: Config, run: Run) -> None:
     plots.label(cx, "time step", "", "first output spike")
     bx.set_yticklabels([])
     cx.set_yticklabels([])
+    for panel in (ax, bx, cx):  # one row for each loss, the same in all panels, the first on top
+        panel.set_ylim(len(names) - 0.5, -0.5)
     run.figure(fig, "3_losses", look="intervals that overlap; who spikes least; who spikes last")
 
     rows = []
