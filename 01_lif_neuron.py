@@ -191,7 +191,8 @@ def section_steady_current(cfg: Config, run: Run) -> None:
     run.outcome("growth", growth)
     run.finding(
         f"{fires} of 3 neurons fire, and {above} of the 3 steady states I/(1−β) lie above θ. {alone}"
-        f"From the second neuron to the third, the current grows 2.5 times and the number of spikes from {middle} to {strong}. "
+        "From the second neuron to the third, the current grows 2.5 times and the number of spikes "
+        f"from {middle} to {strong}. "
         f"By hand and by snn.Leaky, the spikes differ at {differ} of {cur.numel()} steps."
     )
 
@@ -237,11 +238,11 @@ def section_membrane(cfg: Config, run: Run) -> None:
     This is the *passive* membrane. It is linear: twice the current gives twice the potential. And
     it forgets, with the time constant τ, about 10 to 20 ms in the cortex. The *active* part of a
     real neuron is a second kind of channel, voltage-gated: it opens when U rises. From rest at
-    −70 mV (our U = 0) the voltage climbs to about −55 mV (U = θ). There sodium ions rush in and drive it to about +30 mV, then
-    potassium ions flow out and bring it down: a spike, over within 1 or 2 ms. Hodgkin and Huxley
-    describe it with four differential equations. But all spikes of a neuron look alike. So LIF
-    keeps the passive membrane and replaces the active part by two rules, threshold and reset. The
-    shape of the spike is lost, its time is kept.
+    −70 mV (our U = 0) the voltage climbs to about −55 mV (U = θ). There sodium ions rush in and
+    drive it to about +30 mV, then potassium ions flow out and bring it down: a spike, over within
+    1 or 2 ms. Hodgkin and Huxley describe it with four differential equations. But all spikes of
+    a neuron look alike. So LIF keeps the passive membrane and replaces the active part by two
+    rules, threshold and reset. The shape of the spike is lost, its time is kept.
 
     A program needs time steps Δt. While I_in is constant, the equation has an exact solution:
 
@@ -250,13 +251,12 @@ def section_membrane(cfg: Config, run: Run) -> None:
     So the I of equation (1) is short for (1 − β)·R·I_in. In a network nn.Linear supplies it as a
     weighted sum of inputs x, I = Σ w·x. The factor (1 − β)·R is then part of the weights w.
 
-    β describes the cell and your clock together: τ = 10 ms in steps of 1 ms is β = 0.905. More open
-    channels mean a smaller R, a smaller τ and a smaller β. Half the time step means √β, and there
-    is a trap: I contains 1 − β, so a current that flows all the time must be
-    multiplied by (1 − √β)/(1 − β), about a half. (A spike from another neuron brings its whole charge at once:
-    its weight stays as it is.) β = 1
-    never forgets, β = 0 has no memory at all. Forward Euler, the usual first guess, keeps 1 − Δt/τ
-    instead of exp(−Δt/τ).
+    β describes the cell and your clock together: τ = 10 ms in steps of 1 ms is β = 0.905. More
+    open channels mean a smaller R, a smaller τ and a smaller β. Half the time step means √β, and
+    there is a trap: I contains 1 − β, so a current that flows all the time must be multiplied by
+    (1 − √β)/(1 − β), about a half. (A spike from another neuron brings its whole charge at once:
+    its weight stays as it is.) β = 1 never forgets, β = 0 has no memory at all. Forward Euler,
+    the usual first guess, keeps 1 − Δt/τ instead of exp(−Δt/τ).
     """
     run.predict(
         "trap",
@@ -360,14 +360,14 @@ def section_resets(cfg: Config, run: Run) -> None:
     studies/01_resets.py shows what else that changes.)
 
     Call the potential at the spike U. One step later it is β·U + I − θ with "subtract", since U
-    leaks before θ is taken off, and I, not 0, with "zero". If U is less than θ/β, the first is the
-    lower of the two. So where a current lifts U only just above θ at each spike, "subtract" fires
-    more slowly; section 4 shows where.
+    leaks before θ is taken off, and I, not 0, with "zero". If U is less than θ/β, the first is
+    the lower of the two. So where a current lifts U only just above θ at each spike, "subtract"
+    fires more slowly; section 4 shows where.
 
-    What each is good for: with little leak "subtract" lets the number of spikes follow the amount of
-    input, which lesson 16 needs to turn a trained ReLU network into a spiking one. "zero" lets no input, however
-    large, cause more than one spike. "none" is for output neurons whose potential is read and not
-    their spikes (lesson 09).
+    What each is good for: with little leak "subtract" lets the number of spikes follow the amount
+    of input, which lesson 16 needs to turn a trained ReLU network into a spiking one. "zero" lets
+    no input, however large, cause more than one spike. "none" is for output neurons whose
+    potential is read and not their spikes (lesson 09).
     """
     run.predict(
         "kick_subtract",
@@ -454,9 +454,10 @@ def section_fi_curve(cfg: Config, run: Run) -> None:
 
     The rate is measured with snn.Leaky at 80 steady currents, for both resets. Zero can only have
     whole periods, so its rate climbs in stairs. Subtract carries its surplus over into the next
-    interval, so its average period may lie between two whole numbers. Just past each stair of zero,
-    where U ends barely above θ, subtract is the slower one (section 3). The other panels draw (5) for
-    other neurons. A smaller β raises the rheobase, since more leaks away; so does a higher θ.
+    interval, so its average period may lie between two whole numbers. Just past each stair of
+    zero, where U ends barely above θ, subtract is the slower one (section 3). The other panels
+    draw (5) for other neurons. A smaller β raises the rheobase, since more leaks away; so does a
+    higher θ.
     """
     twice = 2 * cfg.rheobase
     run.predict(
@@ -528,11 +529,10 @@ def section_varying_currents(cfg: Config, run: Run) -> None:
 
         U[t] = I[t] + β·I[t−1] + β²·I[t−2] + …  =  Σ βᵏ·I[t−k]                               (6)
 
-    It is the sum that SGD with momentum β keeps of its gradients. Such a sum smooths its input and
-    lags behind it: on a long ramp by β/(1 − β) steps, about τ. So the first spike after
-    a *step* of the current has to wait until U has climbed. On a *ramp* it comes some time after
-    the current has crossed the rheobase. Under a *sine* the spikes keep to the
-    upper half.
+    It is the sum that SGD with momentum β keeps of its gradients. Such a sum smooths its input
+    and lags behind it: on a long ramp by β/(1 − β) steps, about τ. So the first spike after a
+    *step* of the current has to wait until U has climbed. On a *ramp* it comes some time after
+    the current has crossed the rheobase. Under a *sine* the spikes keep to the upper half.
 
     The last current is *noise* with a mean of 0.75 rheobases, which on its own carries U to 0.75·θ
     and no further. It stands for the thousands of inputs of a neuron in the cortex, which nearly
@@ -704,12 +704,12 @@ def section_limits(cfg: Config, run: Run) -> None:
 
         U[t+1] = β·U[t] + I[t+1] − w[t+1]          w[t+1] = ρ·w[t] + b·S[t]                  (7)
 
-    Each spike adds b to w, which works against the input and fades with ρ, here ten times as slowly
-    as U does with β. This is adaptation. To burst, the neuron needs one change more: after a spike
-    U restarts not at 0, but *above* θ, at θ/β. (In a cell calcium ions that flow in may lift U after each spike.) One
-    leak later U is β·θ/β + I − w, which is above θ as long as w < I. So spike follows spike until w
-    has reached I. A pause follows, in which w fades. Without w there would be no pause at all. The
-    first burst is the longest, since w starts at 0.
+    Each spike adds b to w, which works against the input and fades with ρ, here ten times as
+    slowly as U does with β. This is adaptation. To burst, the neuron needs one change more: after
+    a spike U restarts not at 0, but *above* θ, at θ/β. (In a cell calcium ions that flow in may
+    lift U after each spike.) One leak later U is β·θ/β + I − w, which is above θ as long as w <
+    I. So spike follows spike until w has reached I. A pause follows, in which w fades. Without w
+    there would be no pause at all. The first burst is the longest, since w starts at 0.
 
     Below, four neurons get twice the rheobase: LIF, LIF with a refractory period, LIF with w, and
     LIF with w and the reset above θ.

@@ -278,8 +278,10 @@ def section_training(cfg: Config, run: Run) -> Trained:
 
         z_k = (U_k[1] + … + U_k[T]) / T          L = −log softmax(z)_y          y: the right digit
 
-    `train`, above, is all there is to the training. It differs in one line from the training of any
-    other network: net.run(x) goes through time, and therefore loss.backward() does so, too.
+    `train`, above, is all there is to the training. What is new in it is net.run(x): it goes through
+    time, and therefore loss.backward() does so, too. Images that are moved a little and a learning
+    rate that falls are ordinary helpers. (Moved images are harder, so training lies below
+    validation at first.)
 
     Of the 60,000 training images, 5,000 are set aside for validation: they choose the epoch that is
     kept. The 10,000 test images are looked at once, at the end. For comparison: snnTorch's tutorial
@@ -479,8 +481,8 @@ def section_bptt(cfg: Config, run: Run) -> None:
     whose V is β times the identity: each neuron remembers itself. Its errors shrink by the factor β
     a step, so along the membrane they cannot explode, and they reach no further than its memory.
 
-    What does the carry do for ∂L/∂W1? Left out, it may cost the gradient its length or turn it
-    round. Adam divides by the size of the gradients, so what counts is the direction.
+    What does the carry do for ∂L/∂W1? Without it the gradient may be only shorter, or point
+    elsewhere. A common factor cancels in Adam; a change of direction does not.
     """
     T = cfg.num_steps
     run.predict(
@@ -732,10 +734,10 @@ def section_losses(cfg: Config, run: Run) -> None:
 
     One expects losses on rates or counts to be robust, for many spikes vote; they cost time and
     spikes. (A spike is 0 or 1, so ce_rate_loss ends at ln(1 + 9/e) = 1.46 even for a perfect
-    network.) A latency loss can do with one spike, but one expects a stray spike to mislead it, and
-    a silent neuron has no time of its own that could improve. (Neither is measured here.) Mind what it asks
-    for: that the right neuron fires before the others, not that it fires early. Potentials say more
-    than spikes, but not every chip shows them.
+    network.) A latency loss can do with one spike, but one expects a stray spike to mislead it,
+    and a silent neuron has no time of its own that could improve. (Neither is measured here.)
+    Mind what it asks for: that the right neuron fires before the others, not that it fires early.
+    Potentials say more than spikes, but not every chip shows them.
 
     The gradients of these losses differ in size, so no learning rate suits all, and one rate for
     all would decide the contest. Here each loss tries six, the validation images choose, and the
@@ -787,7 +789,7 @@ def section_losses(cfg: Config, run: Run) -> None:
     spikes = {name: a.hidden + a.output for name, a in acts.items()}
     onset = {name: a.onset for name, a in acts.items()}
     apart = f"{cfg.seeds} seeds tell {len(arms) - len(tied)} of the 5 others apart from it"
-    title = f"At its own learning rate, {tied[0]} comes first; {apart}"
+    title = f"At their own learning rates: highest mean {tied[0]}; {apart}"
     fig, (ax, bx, cx) = plots.figure(1, 3, (13, 3.7), title)
     for i, name in enumerate(names):
         ax.errorbar(mean[name][0], i, xerr=mean[name][1], fmt="o", color=plots.BLUE, capsize=4)
@@ -802,7 +804,7 @@ def section_losses(cfg: Config, run: Run) -> None:
     cx.set_yticklabels([])
     for panel in (ax, bx, cx):  # one row for each loss, the same in all panels, the first on top
         panel.set_ylim(len(names) - 0.5, -0.5)
-    run.figure(fig, "3_losses", look="intervals that overlap; who spikes least; who spikes last")
+    run.figure(fig, "3_losses", look="how far the seeds scatter; who spikes least; who spikes last")
 
     rows = []
     for name, a in acts.items():
@@ -828,10 +830,11 @@ def section_losses(cfg: Config, run: Run) -> None:
     place = (places[0], places[1], places[1], places[2], places[2], places[3])
     run.outcome("place", place[earlier])
     run.finding(
-        f"At their own rates, {tied[0]} comes first; {apart}. At one rate for all, the winner at "
+        f"At their own rates {tied[0]} has the highest mean, but {apart}. At one rate for all, the winner at "
         f"{RATES[0]:g} is {winner[0]}, at {RATES[-1]:g} {winner[-1]}; there {names[hurt]} loses most, "
-        f"{lost[hurt]:.0f} points against its own best. Before the network of the "
-        f"latency loss, which asks who is first and not how early, {earlier} of the 5 others fire."
+        f"{lost[hurt]:.0f} points against its own best. The network of the latency loss gives its "
+        f"first spike at step {latency:.1f}; {earlier} of the 5 others are earlier. (Their rates "
+        "differ as well, and a high rate makes a network fire early.)"
     )
 
 
@@ -1103,10 +1106,10 @@ def section_truncated(cfg: Config, run: Run) -> None:
     asked.
 
     While the image stays, one step is like another, and the last ones can teach for all. After a
-    flash, equation (2) says what must happen: ∂L/∂W1 = Σ_t δ1[t]·x[t]ᵀ, and in the dark x[t] is 0.
-    As long as the window holds dark steps only, this gradient is exactly zero. The biases of the
-    hidden layer still get one, Σ_t δ1[t]. So W1 stays as random as it was, and the biases and the
-    output layer learn to make the best of its random features.
+    flash, equation (2) says what must happen: ∂L/∂W1 = Σ_t δ1[t]·x[t]ᵀ, and in the dark x[t] is
+    0. As long as the window holds dark steps only, this gradient is exactly zero. The biases of
+    the hidden layer still get one, Σ_t δ1[t]. So W1 stays as random as it was, and the biases and
+    the output layer learn to make the best of its random features; more dark steps are no help.
     """
     T = cfg.num_steps
     lit = lit_steps(T)

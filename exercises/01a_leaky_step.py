@@ -100,7 +100,12 @@ def check_threshold(leaky_step) -> None:
     spk_rec, _ = run_steps(leaky_step, cur, 0.9, theta)
     if spk_rec[0, 0] == 1:
         raise Wrong("U = θ = 1 fires, expected no spike. snnTorch compares with >, not with >=.")
-    expect(spk_rec, torch.tensor([[0.0, 1, 0, 0, 1]]), "S (T, N)", f"U is {cur[0].tolist()}.")
+    expect(
+        spk_rec,
+        torch.tensor([[0.0, 1, 0, 0, 1]]),
+        "S (T, N)",
+        "S[t+1] compares the *new* U with θ; U is 1, 1.01, 0.5, 2 and 2.5 here.",
+    )
 
 
 def check_snntorch(leaky_step) -> None:
