@@ -830,7 +830,7 @@ def section_losses(cfg: Config, run: Run) -> None:
     place = (places[0], places[1], places[1], places[2], places[2], places[3])
     run.outcome("place", place[earlier])
     run.finding(
-        f"At their own rates {tied[0]} has the highest mean, but {apart}. At one rate for all, the winner at "
+        f"At their own rates {tied[0]} has the highest mean; {apart}. At one rate for all, the winner at "
         f"{RATES[0]:g} is {winner[0]}, at {RATES[-1]:g} {winner[-1]}; there {names[hurt]} loses most, "
         f"{lost[hurt]:.0f} points against its own best. The network of the latency loss gives its "
         f"first spike at step {latency:.1f}; {earlier} of the 5 others are earlier. (Their rates "

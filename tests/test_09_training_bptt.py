@@ -524,7 +524,9 @@ def test_section_losses_reports_its_arms(
     assert run.value("first_temporal") == 3.0 and run.value("earlier") == 5
     assert run.value("fewest") == 21.0
     text = run.findings[0]["text"]
-    assert "mean membrane comes first; 3 seeds tell 5 of the 5 others apart from it" in text
+    assert (
+        "mean membrane has the highest mean; 3 seeds tell 5 of the 5 others apart from it" in text
+    )
     assert "the winner at 0.001 is ce_rate_loss, at 0.032 mean membrane" in text
     assert "there ce_rate_loss loses most, 4 points against its own best" in text
     assert "5 of the 5 others fire" in text
