@@ -182,9 +182,15 @@ def highest_mean_membrane(out: Out) -> Tensor:
 
 
 def train(
-    net: Net, data: ImageData, cfg: Config, run: Run, name: str,
-    loss_fn: Loss, read: Read, lr: float,
-) -> list[dict[str, float]]:  # fmt: skip
+    net: Net,
+    data: ImageData,
+    cfg: Config,
+    run: Run,
+    name: str,
+    loss_fn: Loss,
+    read: Read,
+    lr: float,
+) -> list[dict[str, float]]:
     """The training loop, in full. Leaves in ``net`` the epoch that was best on validation images.
 
     Each epoch goes to a checkpoint, from which ``--resume`` goes on if the run was stopped.
@@ -199,9 +205,19 @@ def train(
     state = {"net": net, "optimizer": optimizer, "order": order, "history": history, "best": best}
     path = run.dir / f"checkpoint_{name}.pt"
     mark = fingerprint(
-        run, net, data, cfg.epochs, lr=lr, batch_size=cfg.batch_size, weight_decay=0.0,
-        loss=loss_fn, encode=show, augment=move, predict=read, order_seed=cfg.seed,
-    )  # fmt: skip
+        run,
+        net,
+        data,
+        cfg.epochs,
+        lr=lr,
+        batch_size=cfg.batch_size,
+        weight_decay=0.0,
+        loss=loss_fn,
+        encode=show,
+        augment=move,
+        predict=read,
+        order_seed=cfg.seed,
+    )
     if cfg.resume:
         load_checkpoint(path, mark, state, run)  # fills state; refuses a training with other flags
 
@@ -244,17 +260,32 @@ def train(
 
 
 def train_alone_or_together(
-    net: Net, data: ImageData, cfg: Config, run: Run, name: str,
-    loss_fn: Loss, read: Read, lr: float,
-) -> list[dict[str, float]]:  # fmt: skip
+    net: Net,
+    data: ImageData,
+    cfg: Config,
+    run: Run,
+    name: str,
+    loss_fn: Loss,
+    read: Read,
+    lr: float,
+) -> list[dict[str, float]]:
     """``train``, or under torchrun ``fit``: the same loop in several processes that share each batch."""
     if process_number("WORLD_SIZE", 1) == 1:
         return train(net, data, cfg, run, name, loss_fn, read, lr)
     return fit(
-        net, data, partial(encode, num_steps=cfg.num_steps), run=run, epochs=cfg.epochs, lr=lr,
-        batch_size=cfg.batch_size, loss_fn=loss_fn, predict=read,
-        augment=partial(jitter, shift=cfg.shift), name=name, resume=cfg.resume,
-    )  # fmt: skip
+        net,
+        data,
+        partial(encode, num_steps=cfg.num_steps),
+        run=run,
+        epochs=cfg.epochs,
+        lr=lr,
+        batch_size=cfg.batch_size,
+        loss_fn=loss_fn,
+        predict=read,
+        augment=partial(jitter, shift=cfg.shift),
+        name=name,
+        resume=cfg.resume,
+    )
 
 
 @dataclass
@@ -412,9 +443,14 @@ def surrogate(x: Tensor) -> Tensor:
 
 @torch.no_grad()
 def backward_by_hand(
-    net: Net, x: Tensor, y: Tensor, spk1_rec: list[Tensor], mem1_rec: list[Tensor],
-    mem2_rec: list[Tensor], carry: bool = True,
-) -> tuple[Tensor, Tensor, list[Tensor], list[Tensor]]:  # fmt: skip
+    net: Net,
+    x: Tensor,
+    y: Tensor,
+    spk1_rec: list[Tensor],
+    mem1_rec: list[Tensor],
+    mem2_rec: list[Tensor],
+    carry: bool = True,
+) -> tuple[Tensor, Tensor, list[Tensor], list[Tensor]]:
     """Equation (2) for both layers of the network, from the last step down; autograd is off.
 
     Without ``carry``, the term β·δ[t+1] is left out: no error goes back in time.
@@ -669,22 +705,39 @@ class Arm:
 
 
 def train_arm(
-    build: Callable[[int], Net], show: Callable[[Tensor], Tensor], loss_fn: Loss, read: Read,
-    data: ImageData, cfg: Config, run: Run, rates: Sequence[float] = RATES,
-) -> Arm:  # fmt: skip
+    build: Callable[[int], Net],
+    show: Callable[[Tensor], Tensor],
+    loss_fn: Loss,
+    read: Read,
+    data: ImageData,
+    cfg: Config,
+    run: Run,
+    rates: Sequence[float] = RATES,
+) -> Arm:
     """Try each learning rate, let the validation images choose, train anew with new seeds, test."""
     few = replace(
         data,
-        x_train=data.x_train[: cfg.short_images], y_train=data.y_train[: cfg.short_images],
-        x_val=data.x_val[:1000], y_val=data.y_val[:1000],  # these choose the epoch that is kept
-    )  # fmt: skip
+        x_train=data.x_train[: cfg.short_images],
+        y_train=data.y_train[: cfg.short_images],
+        x_val=data.x_val[:1000],
+        y_val=data.y_val[:1000],  # these choose the epoch that is kept
+    )
 
     def trained(lr: float, seed: int) -> Net:
         net = build(seed)
         fit(  # the loop of section 1
-            net, few, show, run=run, epochs=cfg.short_epochs, lr=lr, batch_size=cfg.batch_size,
-            loss_fn=loss_fn, predict=read, seed=seed, quiet=True,
-        )  # fmt: skip
+            net,
+            few,
+            show,
+            run=run,
+            epochs=cfg.short_epochs,
+            lr=lr,
+            batch_size=cfg.batch_size,
+            loss_fn=loss_fn,
+            predict=read,
+            seed=seed,
+            quiet=True,
+        )
         return net
 
     validation = []

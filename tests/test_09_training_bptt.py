@@ -529,7 +529,7 @@ def test_section_losses_reports_its_arms(
     )
     assert "the winner at 0.001 is ce_rate_loss, at 0.032 mean membrane" in text
     assert "there ce_rate_loss loses most, 4 points against its own best" in text
-    assert "5 of the 5 others fire" in text
+    assert "at step 3.0; 5 of the 5 others are earlier" in text
     claims = {c.id: c for c in run.claims}
     assert {claims[name].n for name in ("spread_own", "spread_shared")} == {VAL}
     table = {row[0]: row[1:] for row in run.extra["tables"][0]["rows"]}
