@@ -20,7 +20,3 @@ def _excepthook(kind: type[BaseException], error: BaseException, trace: Any) -> 
 
 
 sys.excepthook = _excepthook
-
-# OpenMP's threads spin while they wait; on a busy machine an update of lesson 09 took 197 ms so, and
-# takes 15 ms if they sleep. The setting is read once, when torch is loaded.
-os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")
