@@ -84,7 +84,8 @@ from eventcam.events import (
     frames_to_events,
     v2e_events,
 )
-from eventcam.files import read_events, read_video
+from eventcam.files import read_events
+from eventcam.video import read_video
 
 import matplotlib.pyplot as plt
 import numpy as np
@@ -125,7 +126,9 @@ class Config(LessonConfig):
     video: Path | None = None
     """a clip to convert instead of the rendered one"""
     events: Path | None = None
-    """a file that v2e wrote, to look at instead of converting anything"""
+    """a file of events (.h5, .txt, .aedat), to look at instead of converting anything"""
+    sensor: str = ""
+    """sensor of an AEDAT-2.0 file that does not name its own, as v2e's: davis346, davis240, dvs640 or dvs128"""
 
     def validate(self) -> None:
         super().validate()
@@ -578,10 +581,14 @@ def plot_latency(result: dict[str, Any]) -> Figure:
 def main(cfg: Config, run: Run) -> None:
     # 1, 2: a clip becomes events, and events become 40-bit addresses
     if cfg.events:
-        name, frames, events = f"v2e's file {cfg.events.name}", None, read_events(cfg.events)
+        read = read_events(cfg.events, cfg.sensor)
+        name, frames, events = f"the file {cfg.events.name}", None, read.events
         if not len(events):
             raise UserError(f"--events: {cfg.events.name} holds no event")
-        shape, t_us = (int(events["y"].max()) + 1, int(events["x"].max()) + 1), events["t"][[0, -1]]
+        for line in read.notes:
+            run.print(f"   {cfg.events.name}: {line}")
+        width, height = read.size or (int(events["x"].max()) + 1, int(events["y"].max()) + 1)
+        shape, t_us = (height, width), events["t"][[0, -1]]
     else:
         name, frames, t_us = load_clip(cfg)
         shape, began = frames.shape[1:], time.perf_counter()

@@ -148,7 +148,7 @@ def test_an_event_file_of_v2e(tmp_path: Path):
         f"{1e-4 * i:.6f} {i % 30} {i % 20} {i % 2}" for i in range(400)
     ]
     (tmp_path / "v2e.txt").write_text("\n".join(lines), encoding="utf-8")
-    clip = L.read_events(tmp_path / "v2e.txt")
+    clip = L.read_events(tmp_path / "v2e.txt").events
     assert len(clip) == 400 and clip["t"][-1] == 39_900
     fig = L.plot_cloud(None, clip["t"][[0, -1]], clip, (20, 30), "file")
     assert fig.get_suptitle().startswith("file: 400 events in 0.04 s, 50%")

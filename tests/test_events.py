@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 import struct
 import sys
+from functools import cache
 from pathlib import Path
 from types import ModuleType, SimpleNamespace
 
@@ -22,11 +23,12 @@ from eventcam.events import (
     lin_log,
     v2e_events,
 )
-from eventcam.files import SENSORS, read_events, read_video
+from eventcam.files import SENSORS, read_events
+from eventcam.video import _upright, read_video
 
 import numpy as np
 import pytest
-from hypothesis import given, settings
+from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 
@@ -373,7 +375,7 @@ def write_aedat2(
             address = (479 - y) << 11 | (639 - x) << 1 | p
         else:  # DVS128: 15 external; 14–8 y; 7–1 x; 0: ON is 0
             address = (127 - y) << 8 | (127 - x) << 1 | (1 - p)
-        body += struct.pack(">II", address, int(e["t"]))
+        body += struct.pack(">II", address, int(e["t"]) % 2**32)
     lines = [
         "#!AER-DAT2.0",
         "# This is a raw AE data file",
@@ -383,10 +385,15 @@ def write_aedat2(
     path.write_bytes("".join(line + "\r\n" for line in lines).encode() + extra + body)
 
 
+def rows_of(events: np.ndarray) -> list[tuple[int, int, int, bool]]:
+    return [tuple(e) for e in events.tolist()]
+
+
 @pytest.mark.parametrize(
     ("sensor", "header"),
     [
         ("davis346", ""),
+        ("davis346", "# AEChip: eu.seebetter.ini.chips.davis.Davis346B"),
         ("davis240", "# AEChip: eu.seebetter.ini.chips.davis.Davis240C"),
         ("dvs640", ""),
         ("dvs128", "# AEChip: ch.unizh.ini.jaer.chip.retina.DVS128"),
@@ -396,65 +403,236 @@ def test_aedat2(tmp_path: Path, sensor: str, header: str):
     s = SENSORS[sensor]
     events = some_events(300, s.width, s.height)
     write_aedat2(tmp_path / "a.aedat", events, sensor, header)
-    named = "" if header or sensor == "davis346" else sensor
-    assert np.array_equal(read_events(tmp_path / "a.aedat", named), events)
+    read = read_events(tmp_path / "a.aedat", "" if header else sensor)
+    assert np.array_equal(read.events, events)
+    assert read.size == (s.width, s.height) and not read.notes
 
 
-def test_aedat2_skips_what_is_no_pixel(tmp_path: Path):
+def test_aedat2_without_its_sensor_asks_for_it(tmp_path: Path):
+    write_aedat2(tmp_path / "a.aedat", some_events(9, 240, 180), "davis240")
+    with pytest.raises(UserError, match=r"say which with --sensor: .*davis240 \(240×180\)"):
+        read_events(tmp_path / "a.aedat")
+    with pytest.raises(UserError, match="got banana, allowed are davis346"):
+        read_events(tmp_path / "a.aedat", "banana")
+
+
+def test_aedat2_of_another_sensor_is_refused(tmp_path: Path):
+    write_aedat2(tmp_path / "small.aedat", some_events(99, 240, 180), "davis240")
+    write_aedat2(tmp_path / "large.aedat", some_events(99, 640, 480), "dvs640")
+    for name, sensor in (("small", "dvs640"), ("large", "davis346"), ("large", "dvs128")):
+        with pytest.raises(UserError, match="is --sensor right"):
+            read_events(tmp_path / f"{name}.aedat", sensor)
+    write_aedat2(tmp_path / "346.aedat", some_events(999), "davis346")
+    with pytest.raises(UserError, match="is --sensor right"):
+        read_events(tmp_path / "346.aedat", "davis240")
+    write_aedat2(tmp_path / "n.aedat", some_events(9), "davis346", "# AEChip: x.Davis346B")
+    with pytest.raises(UserError, match="header names a Davis346B, but --sensor says dvs128"):
+        read_events(tmp_path / "n.aedat", "dvs128")
+    write_aedat2(tmp_path / "u.aedat", some_events(9), "davis346", "# AEChip: a.b.CochleaAMS1c")
+    with pytest.raises(UserError, match="its sensor is a CochleaAMS1c, which is not known"):
+        read_events(tmp_path / "u.aedat")
+
+
+def test_aedat2_counts_what_is_no_pixel(tmp_path: Path):
     events = some_events(50)
     extra = struct.pack(
         ">IIII", 1 << 31 | 5 << 12, 0, 1 << 10 | 7 << 22, 0
     )  # a frame sample, a special event
     write_aedat2(tmp_path / "a.aedat2", events, "davis346", extra=extra)
-    assert np.array_equal(read_events(tmp_path / "a.aedat2"), events)
+    read = read_events(tmp_path / "a.aedat2", "davis346")
+    assert np.array_equal(read.events, events)
+    assert read.notes == ("left out 2 of 52 records, which are no events of a pixel",)
+
+
+def test_aedat2_keeps_what_v2e_labels_as_noise(tmp_path: Path):
+    noise = struct.pack(">II", (259 - 7) << 22 | (345 - 5) << 12 | 1 << 11 | 1 << 10, 3)
+    header = "# This is a raw AE data file created by AEDat2Output in v2e"
+    write_aedat2(tmp_path / "a.aedat", some_events(0), "davis346", header, noise)
+    read = read_events(tmp_path / "a.aedat", "davis346")
+    assert rows_of(read.events) == [(5, 7, 3, True)]
+    assert read.notes == ("1 events carry v2e's label of noise; they are kept",)
+
+
+def test_aedat2_clock_of_32_bits_goes_round(tmp_path: Path):
+    events = some_events(40)
+    events["t"] = 2**32 - 20 + np.arange(40)
+    write_aedat2(tmp_path / "a.aedat", events, "davis346")
+    read = read_events(tmp_path / "a.aedat", "davis346")
+    assert np.array_equal(read.events, events) and "went round 1 times" in read.notes[0]
+
+
+def test_aedat2_first_event_may_begin_with_the_byte_of_a_comment(tmp_path: Path):
+    events = some_events(30)
+    events["y"] = 259 - (0x23 << 2)  # y from the bottom in bits 30–22: the first byte is 0x23, '#'
+    events["t"] += 10  # the byte of a line's end stands in the time of the first event
+    events["t"][0] = 10
+    write_aedat2(tmp_path / "a.aedat", np.sort(events, order="t"), "davis346")
+    got = read_events(tmp_path / "a.aedat", "davis346").events
+    assert len(got) == 30 and (got["y"] == 259 - (0x23 << 2)).all()
+
+
+def test_aedat2_header_with_a_user_name_in_any_encoding(tmp_path: Path):
+    events = some_events(30)
+    write_aedat2(tmp_path / "a.aedat", events, "davis346")
+    raw = (tmp_path / "a.aedat").read_bytes()
+    raw = raw.replace(b"# This is", b"# User name: Zo\xeb\r\n#End Of ASCII Header\r\n", 1)
+    raw = raw.replace(b" a raw AE data file\r\n# Timestamps tick is 1 us\r\n", b"", 1)
+    (tmp_path / "a.aedat").write_bytes(raw)
+    assert np.array_equal(read_events(tmp_path / "a.aedat", "davis346").events, events)
+    (tmp_path / "ms.aedat").write_bytes(b"#!AER-DAT2.0\r\n# Timestamps tick is 1 ms\r\n" + bytes(8))
+    with pytest.raises(UserError, match="its clock ticks every 1 ms, expected 1 us"):
+        read_events(tmp_path / "ms.aedat", "davis346")
+
+
+def write_h5(path: Path, **content: np.ndarray) -> None:
+    """A file with one data set for each name; ``events__t`` stands in the group ``events``."""
+    import h5py
+
+    with h5py.File(path, "w") as f:
+        for name, value in content.items():
+            f[name.replace("__", "/")] = value
 
 
 def test_hdf5(tmp_path: Path):
-    import h5py
-
     events = some_events()
-    with h5py.File(tmp_path / "a.h5", "w") as f:  # v2e: columns t (µs), x, y, polarity 0/1
-        rows = np.stack([events["t"], events["x"], events["y"], events["p"]], axis=1).astype(
-            np.uint32
-        )
-        f.create_dataset("events", data=rows, maxshape=(None, 4), compression="gzip")
-        f.create_dataset("frame_ts", data=np.zeros(3, np.uint32))
-    assert np.array_equal(read_events(tmp_path / "a.h5"), events)
-    with h5py.File(tmp_path / "other.h5", "w") as f:
-        f.create_dataset("data", data=np.zeros(3))
-    with pytest.raises(UserError, match="other.h5 is damaged or no file of v2e"):
-        read_events(tmp_path / "other.h5")
+    t, x, y, p = (events[name] for name in "txyp")
+    rows = np.stack([t, x, y, p], axis=1).astype(np.uint32)  # v2e: t (µs), x, y, polarity 0/1
+    write_h5(tmp_path / "v2e.h5", events=rows, frame_ts=np.zeros(3, np.uint32))
+    write_h5(tmp_path / "group.h5", events__t=t, events__x=x, events__y=y, events__p=p)
+    write_h5(tmp_path / "names.h5", ts=t, xs=x, ys=y, ps=np.where(p, 1, -1))
+    write_h5(tmp_path / "fields.h5", events=events)
+    for name in ("v2e", "group", "names", "fields"):
+        assert np.array_equal(read_events(tmp_path / f"{name}.h5").events, events), name
+    write_h5(tmp_path / "none.h5", events=np.empty((0, 4), np.uint32))
+    assert len(read_events(tmp_path / "none.h5").events) == 0
 
 
-@pytest.mark.parametrize("label", ["", " 1"])
-def test_text(tmp_path: Path, label: str):
-    events = some_events()
-    lines = ["#!events.txt", "# Format is time (float s), x, y, polarity (0=off, 1=on)"]
-    lines += [f"{e['t'] / 1e6} {e['x']} {e['y']} {int(e['p'])}{label}" for e in events]
-    (tmp_path / "a.txt").write_text("\n".join(lines) + "\n", encoding="utf-8")
-    assert np.array_equal(read_events(tmp_path / "a.txt"), events)
-    (tmp_path / "none.txt").write_text("\n".join(lines[:2]) + "\n", encoding="utf-8")
-    assert len(read_events(tmp_path / "none.txt")) == 0
+def test_hdf5_clock_of_32_bits_goes_round(tmp_path: Path):
+    rows = np.array([[2**32 - 5, 1, 2, 1], [4, 1, 2, 0]], np.uint32)
+    write_h5(tmp_path / "a.h5", events=rows)
+    assert rows_of(read_events(tmp_path / "a.h5").events) == [
+        (1, 2, 2**32 - 5, True),
+        (1, 2, 2**32 + 4, False),
+    ]
 
 
 @pytest.mark.parametrize(
-    ("name", "content"),
+    ("message", "content"),
     [
-        ("a.aedat", b""),
-        ("a.aedat", b"#!AER-DAT3.1\r\n" + bytes(16)),
-        ("a.aedat", b"#!AER-DAT2.0\r\n" + bytes(13)),
-        ("a.aedat", b"#!AER-DAT2.0"),
-        ("a.h5", b"no hdf5"),
-        ("a.txt", b"0.1 3 4\n"),
-        ("a.txt", b"0.1 3 4 2\n"),
-        ("a.txt", b"0.1 99999 4 1\n"),
-        ("a.txt", b"\xff\xfe\x00"),
+        ("holds data; expected an array 'events'", {"data": np.zeros(3)}),
+        ("holds t, x, y; expected", {f"events__{k}": np.zeros(3, int) for k in "txy"}),
+        ("t holds a value that is no number", {"events": np.array([[np.nan, 3, 4, 1]])}),
+        ("nothing says their unit", {"events": np.array([[0.001, 3, 4, 1], [0.002, 3, 4, 0]])}),
+        ("has the shape", {"events": np.zeros((3, 3), np.uint32)}),
+        ("an address x = 40000", {"events": np.array([[1, 40_000, 4, 1]])}),
+        ("an address y = -1", {"events": np.array([[1, 4, -1, 1]])}),
+        ("polarities other than", {"events": np.array([[1, 4, 4, 7]])}),
+        ("a time of 1.84e.19 µs", {"events": np.array([[2**64 - 9, 4, 4, 1]], np.uint64)}),
+        (
+            "x holds fractions",
+            {"t": np.arange(2), "x": np.array([1, 2.5]), "y": np.arange(2), "p": np.ones(2)},
+        ),
+        (
+            "columns of 3, 2, 3 and 3",
+            {"t": np.arange(3), "x": np.arange(2), "y": np.arange(3), "p": np.ones(3)},
+        ),
     ],
 )
-def test_damaged_files_end_in_one_line(tmp_path: Path, name: str, content: bytes):
+def test_hdf5_that_does_not_say_what_is_needed(
+    tmp_path: Path, message: str, content: dict[str, np.ndarray]
+):
+    write_h5(tmp_path / "a.h5", **content)
+    with pytest.raises(UserError, match=f"a.h5: .*{message}"):
+        read_events(tmp_path / "a.h5")
+
+
+def test_hdf5_that_claims_too_much_is_refused_before_memory_is_taken(tmp_path: Path):
+    import h5py
+
+    with h5py.File(tmp_path / "a.h5", "w") as f:  # nothing is written: the file is 2 kB small
+        f.create_dataset("events", shape=(10**12, 4), dtype="u4", chunks=(1024, 4))
+    with pytest.raises(UserError, match="claims 1,000,000,000,000 events"):
+        read_events(tmp_path / "a.h5")
+
+
+@pytest.mark.parametrize("label", ["", " 1"])
+@pytest.mark.parametrize("separator", [" ", ",", "\t", " ; "])
+def test_text(tmp_path: Path, label: str, separator: str):
+    events = some_events()
+    lines = ["#!events.txt", "# Format is time (float s), x, y, polarity (0=off, 1=on)"]
+    body = [f"{e['t'] / 1e6} {e['x']} {e['y']} {int(e['p'])}{label}" for e in events]
+    lines += [line.replace(" ", separator) for line in body]
+    (tmp_path / "a.txt").write_text("\n".join(lines) + "\n", encoding="utf-8")
+    assert np.array_equal(read_events(tmp_path / "a.txt").events, events)
+    (tmp_path / "none.txt").write_text("\n".join(lines[:2]) + "\n", encoding="utf-8")
+    assert len(read_events(tmp_path / "none.txt").events) == 0
+
+
+@pytest.mark.parametrize("encoding", ["utf-8", "utf-8-sig", "cp1252", "utf-16"])
+@pytest.mark.parametrize("end", ["\n", "\r\n"])
+def test_text_from_windows(tmp_path: Path, encoding: str, end: str):
+    text = end.join(["# User name: Zoë", "0.001 3 4 1", "0.002 3 4 -1", ""])
+    (tmp_path / "a.txt").write_bytes(text.encode(encoding))
+    assert rows_of(read_events(tmp_path / "a.txt").events) == [
+        (3, 4, 1000, True),
+        (3, 4, 2000, False),
+    ]
+
+
+@pytest.mark.parametrize(
+    ("name", "content", "message"),
+    [
+        ("a.aedat", b"", "first line is not"),
+        ("a.aedat", b"#!AER-DAT3.1\r\n" + bytes(16), "this is AEDAT 3.1"),
+        ("a.aedat", b"#!AER-DAT2.0\r\n" + bytes(13), "5 bytes are left over"),
+        ("a.aedat", b"#!AER-DAT2.0", "its header has no end"),
+        ("a.h5", b"no hdf5", "is damaged or no event file"),
+        ("a.txt", b"0.1 3 4\n", "3 columns"),
+        ("a.txt", b"0.1 3 4 2\n", "polarities other than"),
+        ("a.txt", b"0.1 99999 4 1\n", "an address x = 99999"),
+        ("a.txt", b"0.1 3.7 4.2 1\n", "x holds fractions"),
+        ("a.txt", b"0.1 3 4 1\n0.2 3 4\n", "is damaged or no event file"),
+        ("a.txt", b"3 4 1 0.1\n", "nothing says their unit"),
+        ("a.txt", b"nan 3 4 1\n", "nothing says their unit|no number"),
+        ("a.txt", b"0.1 3 inf 1\n", "y holds a value that is no number"),
+        ("a.txt", b"1700000000000000000 3 4 1\n", "nothing says their unit"),
+        ("a.txt", b"1.7e18 3 4 1\n", "a time of 1.7e.24 µs"),
+        ("a.txt", b"\xff\xfe\x00", "is damaged or no event file"),
+        ("a.csv", b"t,x,y,p\n0.1,3,4,1\n", "is damaged or no event file"),
+    ],
+)
+def test_damaged_files_end_in_one_line(tmp_path: Path, name: str, content: bytes, message: str):
     (tmp_path / name).write_bytes(content)
-    with pytest.raises(UserError, match=f"{name} is damaged or no file of v2e"):
-        read_events(tmp_path / name)
+    with pytest.raises(UserError, match=message) as caught:
+        read_events(tmp_path / name, "davis346")
+    assert name in str(caught.value) and "\n" not in str(caught.value)
+
+
+HEADER = b"#!AER-DAT2.0\r\n# made for a test\r\n"
+
+
+@settings(max_examples=150, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])  # fmt: skip
+@given(st.sampled_from(["a.txt", "a.aedat", "a.h5"]), st.binary(max_size=200), st.data())
+def test_any_bytes_end_in_events_or_in_one_line(tmp_path: Path, name: str, junk: bytes, data):
+    begin = {"a.txt": b"0.001 3 4 1\n", "a.aedat": HEADER, "a.h5": _an_h5(tmp_path)}[name]
+    cut = data.draw(st.integers(0, len(begin)))
+    content = data.draw(st.sampled_from([junk, begin + junk, begin[:cut] + junk + begin[cut:]]))
+    (tmp_path / name).write_bytes(content)
+    try:
+        read = read_events(tmp_path / name, data.draw(st.sampled_from(["", "davis240", "dvs128"])))
+    except UserError as e:
+        assert "\n" not in str(e)
+        return
+    t, x, y = (read.events[column].astype(np.int64) for column in "txy")
+    width, height = read.size or (32_768, 32_768)
+    assert ((0 <= x) & (x < width) & (0 <= y) & (y < height)).all()
+    assert (np.diff(t) >= 0).all() and (np.abs(t) <= 2**53).all()
+
+
+@cache
+def _an_h5(folder: Path) -> bytes:
+    write_h5(folder / "good.h5", events=np.array([[1, 2, 3, 1]], np.uint32))
+    return (folder / "good.h5").read_bytes()
 
 
 def test_other_files_are_named(tmp_path: Path):
@@ -553,3 +731,51 @@ def test_v2e_is_called_with_seconds_and_its_rows_become_events(monkeypatch: pyte
     monkeypatch.setitem(sys.modules, "v2ecore.emulator", None)
     with pytest.raises(UserError, match="--engine v2e"):
         v2e_events(np.zeros((2, 8, 8)), [0, 2000])
+
+
+@pytest.mark.parametrize("quarters", [0, 1, 2, 3])
+def test_a_frame_is_turned_as_a_player_turns_it(quarters: int):
+    grey = np.arange(12, dtype=np.uint8).reshape(3, 4)
+    assert np.array_equal(_upright(grey, 90 * quarters), np.rot90(grey, quarters))
+    assert np.array_equal(_upright(grey, 90 * quarters - 360), np.rot90(grey, quarters))
+
+
+class _Clip:
+    """A stand-in for an open container: frames of given sizes, rotation and times."""
+
+    def __init__(self, frames: list[SimpleNamespace]) -> None:
+        self.frames = frames
+        self.streams = SimpleNamespace(video=[SimpleNamespace(average_rate=25)])
+
+    def __enter__(self) -> _Clip:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        pass
+
+    def decode(self, video: int) -> list[SimpleNamespace]:
+        return self.frames
+
+
+def a_frame(width: int, height: int, time: float | None, rotation: int = 0) -> SimpleNamespace:
+    def reformat(w: int, h: int, format: str) -> SimpleNamespace:
+        picture = np.tile(np.arange(w, dtype=np.uint8), (h, 1))  # darker on the left
+        return SimpleNamespace(to_ndarray=lambda: picture)
+
+    return SimpleNamespace(
+        width=width, height=height, time=time, rotation=rotation, reformat=reformat
+    )
+
+
+def test_video_that_was_taken_upright_or_changes_its_size(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+):
+    av = pytest.importorskip("av")
+    (tmp_path / "a.mp4").write_bytes(b"x")
+    monkeypatch.setattr(av, "open", lambda _: _Clip([a_frame(40, 30, 0.1, -90) for _ in range(2)]))
+    frames, t = read_video(tmp_path / "a.mp4", 9)
+    assert frames.shape == (2, 40, 30)  # a clock that stands still: evenly spaced instead
+    assert (np.diff(frames[0].astype(int), axis=0) == 1).all() and list(t) == [0, 40_000]
+    monkeypatch.setattr(av, "open", lambda _: _Clip([a_frame(40, 30, 0.0), a_frame(20, 30, 0.1)]))
+    with pytest.raises(UserError, match="frame 1 of a.mp4 has 20×30 pixels, the first has 40×30"):
+        read_video(tmp_path / "a.mp4", 9)
