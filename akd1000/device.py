@@ -8,6 +8,7 @@ from __future__ import annotations
 import argparse
 import gzip
 import hashlib
+import math
 import os
 import subprocess
 import sys
@@ -18,6 +19,7 @@ from typing import Any
 
 import numpy as np
 
+LIMIT = 50_000_000  # bytes of an idx file
 INSTALL = "pip install akida==2.19.3"
 
 
@@ -28,44 +30,88 @@ def read_idx(path: Path) -> np.ndarray:
     Raises:
         ValueError: the file is something else, or cut short.
     """
-    raw = path.read_bytes()
-    if path.suffix == ".gz":
-        try:
-            raw = gzip.decompress(raw)
-        except (OSError, EOFError, zlib.error) as e:
-            raise ValueError(f"{path} is damaged ({e}); copy it again") from e
+    try:  # no further than any file of MNIST reaches: a .gz may claim all memory
+        with gzip.open(path) if path.suffix == ".gz" else path.open("rb") as file:
+            raw = file.read(LIMIT + 1)
+    except (OSError, EOFError, zlib.error) as e:
+        raise ValueError(f"{path} is damaged ({e}); copy it again") from e
+    if len(raw) > LIMIT:
+        raise ValueError(f"{path} has more than {LIMIT:,} bytes, more than MNIST's; copy it again")
     if len(raw) < 4 or raw[:3] != b"\0\0\x08" or len(raw) < 4 + 4 * raw[3]:
         raise ValueError(f"{path} is no idx file of bytes")
     shape = tuple(int(n) for n in np.frombuffer(raw, ">u4", raw[3], offset=4))
-    if len(raw) != 4 + 4 * raw[3] + int(np.prod(shape)):
+    if len(raw) != 4 + 4 * raw[3] + math.prod(shape):
         raise ValueError(
-            f"{path} holds {len(raw):,} bytes, expected {4 + 4 * raw[3] + int(np.prod(shape)):,}; "
+            f"{path} holds {len(raw):,} bytes, expected {4 + 4 * raw[3] + math.prod(shape):,}; "
             "copy it again"
         )
     return np.frombuffer(raw, np.uint8, offset=4 + 4 * raw[3]).reshape(shape)
 
 
 TEST_FILES = ("t10k-images-idx3-ubyte", "t10k-labels-idx1-ubyte")
+FASHION_PIXELS = (
+    "b7656a891b218fc13e45205c48a92cae"  # MD5 of Fashion-MNIST's test images without their header
+)
+LAYOUTS = ("MNIST/raw", "MNIST", "raw", ".")  # below a data folder
+
+
+def data_folders(data_dir: Path | None) -> list[Path]:
+    """``data_dir``, ``$SNN_DATA`` and ``data``, as ``common.data`` takes them: without the quotes of Windows.
+
+    Raises:
+        ValueError: one of the first two is given, and is no folder.
+    """
+    folders = []
+    for flag, given in (("--data-dir", data_dir), ("SNN_DATA", os.environ.get("SNN_DATA"))):
+        name = os.path.expanduser(str(given or "").strip(" \"'"))
+        if name and not Path(name).is_dir():
+            raise ValueError(f"{flag}: got {name}, which is no folder; create it or name another")
+        folders += [Path(name)] if name else []
+    return [*folders, Path("data")]
 
 
 def find_test_files(data_dir: Path | None) -> tuple[Path, Path]:
-    """MNIST's two test files in ``data_dir``, ``$SNN_DATA`` or ``data``; there or in the folders below
-    it where torchvision keeps them, as they are or compressed.
+    """MNIST's two test files in one of ``data_folders``: there or in the folders below it where they are
+    met, plain or compressed, one like the other or not.
 
     Raises:
-        ValueError: they are in none of them.
+        ValueError: they are in none of them, or a folder that is named does not exist.
     """
-    roots = [Path(p) for p in (data_dir, os.environ.get("SNN_DATA"), "data") if p]
-    for root in roots:
-        for folder in (root, root / "raw", root / "MNIST" / "raw"):
-            for suffix in ("", ".gz"):
-                images, labels = (folder / (name + suffix) for name in TEST_FILES)
-                if images.is_file() and labels.is_file():
-                    return images, labels
+    tried = [root / below for root in data_folders(data_dir) for below in LAYOUTS]
+    for folder in tried:
+        found = [_spelled(folder, name) for name in TEST_FILES]
+        if all(found):
+            return found[0], found[1]
     raise ValueError(
-        f"no {' and '.join(TEST_FILES)} in {', '.join(str(r) for r in roots)}; copy them from the PC "
-        "and name their folder with --data-dir"
+        f"no {' and '.join(TEST_FILES)}, plain or .gz, in {', '.join(map(str, tried))}; copy them from "
+        "the PC and name their folder with --data-dir"
     )
+
+
+def read_test_set(images: Path, labels: Path) -> tuple[np.ndarray, np.ndarray]:
+    """Test images ``(N, 28, 28)`` and their labels ``(N,)``, both uint8.
+
+    Raises:
+        ValueError: a file is damaged, or they do not belong together, or are Fashion-MNIST's.
+    """
+    x, y = read_idx(images), read_idx(labels)
+    if x.ndim != 3 or x.shape[1:] != (28, 28) or y.shape != x.shape[:1] or y.max(initial=0) > 9:
+        raise ValueError(
+            f"{images} holds {x.shape} and {labels} {y.shape}, expected (N, 28, 28) and N labels 0 to 9; "
+            "copy both again"
+        )
+    if hashlib.md5(x.tobytes()).hexdigest() == FASHION_PIXELS:
+        raise ValueError(f"{images} is Fashion-MNIST's, whose files have the names of MNIST's")
+    return x, y
+
+
+def _spelled(folder: Path, name: str) -> Path | None:
+    """The file as it is met: plain or ``.gz``; some archives write ``.idx3`` for ``-idx3``."""
+    for stem in (name, name.replace("-idx", ".idx")):
+        for path in (folder / stem, folder / f"{stem}.gz"):
+            if path.is_file():
+                return path
+    return None
 
 
 def checksum_file(fbz: Path) -> Path:
@@ -233,7 +279,7 @@ def run_fbz(argv: list[str]) -> int:
             raise ValueError(
                 f"{args.fbz} takes images {tuple(model.input_shape)}, expected (28, 28, 1): MNIST's"
             )
-        images, labels = (read_idx(path) for path in find_test_files(args.data_dir))
+        images, labels = read_test_set(*find_test_files(args.data_dir))
         devices = akida.devices()
         print(f"akida     {akida.__version__}, {len(devices)} device(s) found")
         print(

@@ -152,6 +152,7 @@ def search_path(data_dir: Path | None) -> list[Path]:
     folders = []
     for flag, given in (("--data-dir", data_dir), ("SNN_DATA", os.environ.get("SNN_DATA"))):
         name = str(given or "").strip(" \"'")  # on Windows, set SNN_DATA="D:\data" keeps the quotes
+        name = os.path.expanduser(name)
         if name and not Path(name).is_dir():
             raise UserError(f"{flag}: got {name}, which is no folder; create it or name another")
         folders += [Path(name)] if name else []

@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import gzip
+import os
 import tarfile
-from collections.abc import Iterator
+import zipfile
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 
@@ -58,25 +60,53 @@ def read_bytes(path: Path, limit: int = LIMIT) -> bytes:
         return file.read(limit)
 
 
-def members(path: Path, limit: int = LIMIT) -> Iterator[tuple[str, bytes]]:
-    """Name and content of every file in a tar, which is read from front to back.
+def members(
+    path: Path,
+    limit: int = LIMIT,
+    total: int = 10 * LIMIT,
+    wanted: Callable[[str], bool] = lambda name: True,
+) -> Iterator[tuple[str, bytes]]:
+    """Name and content of every ``wanted`` file in a tar or zip, which is read from front to back.
+
+    A tar is read to its very end, where a ``.gz`` or ``.xz`` has its checksum; of a zip the checksum of
+    each wanted file is compared.
 
     Raises:
-        Damaged: the tar is cut off or damaged, or it claims more than ``limit`` bytes for one file
-            or ten times as many in all.
+        Damaged: it is cut off or damaged, or it claims more than ``limit`` bytes for one file or
+            ``total`` in all, which is found before memory is taken.
     """
-    total = 0
-    with reading(path), tarfile.open(path) as tar:
-        for member in tar:
-            total += member.size
-            if member.size > limit or total > 10 * limit:
-                raise ValueError(
-                    f"{member.name} claims {member.size:,} bytes, too many for this set"
-                )
-            if member.isfile():
-                yield member.name, tar.extractfile(member).read()
-        while tar.fileobj.read(1 << 20):  # a .gz has its checksum at the very end
-            pass
+    claimed = 0
+
+    def count(name: str, size: int) -> None:
+        nonlocal claimed
+        claimed += size
+        if size > limit or claimed > total:
+            raise ValueError(f"{name} claims {size:,} bytes, too many for this set")
+
+    with reading(path):
+        if zipfile.is_zipfile(path):
+            with zipfile.ZipFile(path) as packed:
+                for info in packed.infolist():
+                    count(info.filename, info.file_size)
+                    if not info.is_dir() and wanted(info.filename):
+                        yield info.filename, packed.read(info)
+            return
+        with tarfile.open(path) as tar:
+            for member in tar:
+                count(member.name, member.size)
+                if member.isfile() and wanted(member.name):
+                    yield member.name, tar.extractfile(member).read()
+            if tar.fileobj.tell() < tar.offset + tarfile.BLOCKSIZE:
+                raise ValueError("it is cut off: the block that ends a tar is missing")
+            # behind a damaged header tarfile stops as at the end; nothing but zeros may follow that
+            while block := tar.fileobj.read(1 << 20):
+                if block.strip(b"\0"):
+                    raise ValueError("something follows its end")
+
+
+def first_writable(roots: Sequence[Path]) -> Path:
+    """The first of the folders that can be written; the last one if none can."""
+    return next((root for root in roots if os.access(root, os.W_OK)), roots[-1])
 
 
 def check_source(source: str) -> None:

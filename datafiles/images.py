@@ -8,14 +8,22 @@ from __future__ import annotations
 
 import hashlib
 import io
-import os
 import pickle
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import suppress
 from dataclasses import dataclass, fields, replace
 from pathlib import Path, PurePosixPath
 
-from datafiles.files import LIMIT, Damaged, alone, members, read_bytes, reading, short
+from datafiles.files import (
+    LIMIT,
+    Damaged,
+    alone,
+    first_writable,
+    members,
+    read_bytes,
+    reading,
+    short,
+)
 
 import numpy as np
 
@@ -88,7 +96,7 @@ def find(
             found = read(key, path, cache, keep)
         if found:
             return found
-    root = next((root for root in roots if os.access(root, os.W_OK)), roots[-1])
+    root = first_writable(roots)
     try:
         from torchvision import datasets
 

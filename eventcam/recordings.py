@@ -10,20 +10,31 @@ import contextlib
 import hashlib
 import io
 import os
+import re
 import shutil
 import tarfile
 import urllib.error
 import urllib.request
 import zlib
+from bisect import insort
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from http.client import HTTPException
-from pathlib import Path
+from pathlib import Path, PurePosixPath
 from typing import Any
 
 from common.data import search_path
 from common.io import UserError, console, progress_allowed, write_atomic
-from datafiles.files import alone, check_source, short
+from datafiles.files import (
+    Damaged,
+    alone,
+    check_source,
+    first_writable,
+    members,
+    read_bytes,
+    reading,
+    short,
+)
 from eventcam.events import EVENT
 from eventcam.scenes import GESTURES, SIDE, arm_gestures, saccade_digits
 
@@ -39,9 +50,23 @@ from rich.progress import (
 )
 
 NMNIST_TAR = "nmnist-subset.tar.gz"
+NMNIST_ARCHIVES = (
+    NMNIST_TAR,
+    "nmnist-subset.tar",
+    "nmnist-subset.zip",
+    "NMNIST.zip",
+    "N-MNIST.zip",
+)
 NMNIST_TREES = ("NMNIST", "nmnist-subset", "N-MNIST", ".")  # folders that may hold Train/ and Test/
+NMNIST_BYTES = 3_000_000_000  # of the complete set, unpacked, and some more
 FIGSHARE = "https://api.figshare.com/v2/file/download/"
 DVS_PARTS = {"train": True, "test": False}
+DVS_TREES = (
+    "DVSGesture",
+    "DVS128Gesture",
+    "DvsGesture",
+    ".",
+)  # that may hold archives or unpacked folders
 
 
 @dataclass
@@ -100,12 +125,11 @@ def five_folds(y: torch.Tensor, folds: int, seed: int) -> torch.Tensor:
     fold = torch.empty_like(y)
     g, start = torch.Generator().manual_seed(seed), 0
     for k in y.unique():
-        members = (y == k).nonzero()[:, 0]
-        members = members[torch.randperm(len(members), generator=g)]
-        fold[members] = (torch.arange(len(members)) + start) % folds
-        start += len(
-            members
-        )  # the next class goes on where this one ended, so that folds are of equal size
+        of_class = (y == k).nonzero()[:, 0]
+        of_class = of_class[torch.randperm(len(of_class), generator=g)]
+        fold[of_class] = (torch.arange(len(of_class)) + start) % folds
+        # the next class goes on where this one ended, so that folds are of equal size
+        start += len(of_class)
     return fold
 
 
@@ -140,8 +164,9 @@ def nmnist(
 ) -> EventData:
     """N-MNIST: digits on a screen before a moving event camera, 34×34 pixels, three saccades in 300 ms.
 
-    Read from the complete set or from a part of it: a folder with ``Train/<digit>/*.bin`` and ``Test/…``, or
-    ``nmnist-subset.tar.gz`` with the same inside. ``tonic.datasets.NMNIST`` refuses a part, so Tonic downloads the
+    Read from the complete set or from a part of it: ``Train/<digit>/*.bin`` and ``Test/…`` (in any case) as folders
+    or as ``Train.zip`` and ``Test.zip``, in the data folder or in one of ``NMNIST_TREES`` below it, or one of
+    ``NMNIST_ARCHIVES`` with the same inside. ``tonic.datasets.NMNIST`` refuses a part, so Tonic downloads the
     complete set if there is nothing at all, and Tonic's reader reads the files in each case. The first ``n_train``
     and ``n_test`` recordings by number are taken: classes are mixed there as in MNIST.
 
@@ -153,8 +178,10 @@ def nmnist(
     if source != "stand-in":
         try:
             return _read_nmnist(data_dir, n_train, n_test)
+        except Damaged as e:
+            raise UserError(str(e)) from e
         except OSError as e:
-            why = f"N-MNIST is not here and could not be downloaded ({short(e)})"
+            why = f"N-MNIST is not here and could not be downloaded ({e})"
             if source == "real":
                 raise UserError(
                     f"{why}; put it in a folder and name that with --data-dir, or drop --no-stand-in"
@@ -174,50 +201,67 @@ def nmnist(
 
 
 def _read_nmnist(data_dir: Path | None, n_train: int, n_test: int) -> EventData:
-    for root in search_path(data_dir):
-        for tree in NMNIST_TREES:
-            if all((root / tree / part).is_dir() for part in ("Train", "Test")):
-                return _nmnist_set(root / tree, n_train, n_test)
-        if (root / NMNIST_TAR).is_file():
-            return _nmnist_set(root / NMNIST_TAR, n_train, n_test)
+    roots = search_path(data_dir)
+    tried = [root / tree for root in roots for tree in (*NMNIST_TREES, *NMNIST_ARCHIVES)]
+    for path in tried:
+        sources = {p: path if path.is_file() else _part_of(path, p) for p in ("Train", "Test")}
+        if all(sources.values()):
+            return _nmnist_set(path, sources, n_train, n_test)
     import tonic
 
-    root = data_dir or Path("data")
+    root = first_writable(roots)
     try:
         with alone(root):
             for train in DVS_PARTS.values():
                 tonic.datasets.NMNIST(str(root), train=train)
     except Exception as e:  # whatever a server that fails makes of it
-        raise OSError(short(e)) from e
-    return _nmnist_set(root / "NMNIST", n_train, n_test)
+        raise OSError(f"{short(e)}; tried {', '.join(map(str, tried))}") from e
+    folder = root / "NMNIST"
+    return _nmnist_set(folder, {p: folder / p for p in ("Train", "Test")}, n_train, n_test)
 
 
-def _nmnist_set(found: Path, n_train: int, n_test: int) -> EventData:
+def _part_of(folder: Path, part: str) -> Path | None:
+    """The folder or zip of one part, in any case: ``Train``, ``train``, ``Train.zip``."""
+    if not folder.is_dir():
+        return None
+    for path in sorted(folder.iterdir(), key=lambda p: p.suffix):  # a folder before its zip
+        if path.name.lower() == part.lower() and path.is_dir():
+            return path
+        if path.name.lower() == f"{part.lower()}.zip" and path.is_file():
+            return path
+    return None
+
+
+def _nmnist_set(found: Path, sources: dict[str, Path], n_train: int, n_test: int) -> EventData:
     """The first recordings by number of each part.
 
     Raises:
-        UserError: a file is damaged, or a part is empty.
+        Damaged: a file is damaged, or a part is empty.
     """
     from tonic.io import read_mnist_file
 
     recordings, labels, counts = [], [], {}
-    files = _bin_files(found, {"Train": n_train, "Test": n_test})
+    wanted = {"Train": n_train, "Test": n_test}
+    if sources["Train"] == sources["Test"]:  # one archive, which is read once
+        files = _bin_files(found, wanted)
+    else:
+        files = {p: _bin_files(sources[p], {p: n})[p] for p, n in wanted.items()}
     for part in ("Train", "Test"):
-        for _, label, name, content in sorted(files[part]):
+        for _, label, name, content in files[part]:
             if not content or len(content) % 5:
-                raise UserError(
+                raise Damaged(
                     f"{found}: {name} has {len(content)} bytes, expected a multiple of 5; get it anew"
                 )
             raw = read_mnist_file(io.BytesIO(content), EVENT, is_stream=True)
-            if raw["x"].max() >= 34 or raw["y"].max() >= 34:
-                raise UserError(
-                    f"{found}: {name} has an event off the 34×34 sensor; it is damaged, get it anew"
+            if not len(raw) or raw["x"].max() >= 34 or raw["y"].max() >= 34:
+                raise Damaged(
+                    f"{found}: {name} has an event off the 34×34 sensor, or none; it is damaged, get it anew"
                 )
             recordings.append(raw[np.argsort(raw["t"], kind="stable")])
             labels.append(label)
         counts[part] = len(files[part])
         if not counts[part]:
-            raise UserError(f"{found}: got no recording {part}/<digit>/*.bin; get the set anew")
+            raise Damaged(f"{found}: got no recording {part}/<digit>/*.bin; get the set anew")
     total = counts["Train"] + counts["Test"]
     return EventData(
         f"N-MNIST ({total:,} recordings)",
@@ -231,40 +275,37 @@ def _nmnist_set(found: Path, n_train: int, n_test: int) -> EventData:
     )
 
 
-def _bin_files(found: Path, first: dict[str, int]) -> dict[str, list[tuple[int, int, str, bytes]]]:
-    """``(number, digit, name, bytes)`` of the first so many recordings of each part, from a tree or a tar."""
-    entries: dict[str, list[tuple[int, int, str, Any]]] = {part: [] for part in first}
+Recording = tuple[int, int, str, Any]
+"""Number, digit, name, and the bytes or the path that they are read from."""
 
-    def add(name: str, handle: Any) -> None:
-        *_, part, digit, file = ("", "", *name.split("/"))
-        stem = file.removesuffix(".bin")
-        if (
-            part in entries
-            and len(digit) == 1
-            and digit.isdigit()
-            and file.endswith(".bin")
-            and stem.isdigit()
-        ):
-            entries[part].append((int(stem), int(digit), f"{part}/{digit}/{file}", handle))
 
-    try:
-        if found.is_dir():
-            for part in entries:
-                for path in (found / part).glob("*/*.bin"):
-                    add(path.as_posix(), path)
-            return {
-                p: [(*e[:3], e[3].read_bytes()) for e in sorted(v)[: first[p]]]
-                for p, v in entries.items()
-            }
-        with tarfile.open(
-            found
-        ) as tar:  # read from front to back: going back and forth in a .gz starts it anew
-            for member in tar:
-                if member.isfile() and (f := tar.extractfile(member)):
-                    add(member.name, f.read())
-    except (tarfile.TarError, EOFError, zlib.error) as e:
-        raise UserError(f"{found} is damaged ({short(e)}); get it anew") from e
-    return {part: sorted(several)[: first[part]] for part, several in entries.items()}
+def _bin_files(found: Path, first: dict[str, int]) -> dict[str, list[Recording]]:
+    """The first so many recordings of each part by number, from the folder of a part or from an archive.
+
+    Hidden files, as macOS puts them into archives, are no recordings.
+    """
+    entries: dict[str, list[Recording]] = {part: [] for part in first}
+
+    def place(name: str) -> Recording | None:
+        *_, part, digit, file = ("", "", *PurePosixPath(name.replace("\\", "/")).parts)
+        stem, part = file.removesuffix(".bin"), part.capitalize()
+        if part not in entries or stem == file or not (stem + digit).isdecimal() or len(digit) != 1:
+            return None
+        return int(stem), int(digit), f"{part}/{digit}/{file}", None
+
+    def keep(where: Recording, content: Any) -> None:
+        part = where[2].partition("/")[0]
+        insort(entries[part], (*where[:3], content), key=lambda r: r[:3])
+        del entries[part][first[part] :]
+
+    if found.is_dir():
+        for path in found.glob("*/*.bin"):
+            if where := place(path.as_posix()):
+                keep(where, path)
+        return {p: [(*r[:3], read_bytes(r[3])) for r in several] for p, several in entries.items()}
+    for name, content in members(found, total=NMNIST_BYTES, wanted=lambda name: bool(place(name))):
+        keep(place(name), content)
+    return entries
 
 
 # ---------------------------------------------------------------------------------------- DVS128 Gesture
@@ -304,11 +345,17 @@ class _Lazy(Sequence):
 
         if not 0 <= i < len(self):
             raise IndexError(i)
-        for part in self.parts:
-            if i < len(part):
+        part = next(p for p in self.parts if i < len(p) or (i := i - len(p)) < 0)
+        try:
+            with reading(Path(part.data[i])):
+                rows = np.load(part.data[i], mmap_mode="r")  # (N, 4): x, y, polarity, ms
+                if rows.ndim != 2 or rows.shape[1] != 4 or not np.isfinite(rows).all():
+                    raise ValueError(f"got {rows.shape}, expected finite numbers (N, 4)")
+                if rows.min(initial=0) < 0 or rows[:, :2].max(initial=0) >= 128:
+                    raise ValueError("an event is off the 128×128 sensor")
                 return part[i][0]
-            i -= len(part)
-        raise IndexError(i)
+        except Damaged as e:
+            raise UserError(str(e)) from e
 
 
 def dvs_gesture(
@@ -316,7 +363,7 @@ def dvs_gesture(
 ) -> EventData:
     """DVS128 Gesture (Amir et al. 2017): eleven hand and arm gestures, 128×128 pixels, 2.4 GB and 691 MB.
 
-    Tonic's ``DVSGesture`` reads it. Tonic's own address answers with an empty file, so the archives, with the same
+    Tonic's ``DVSGesture`` reads it, from its archives or from their folders unpacked, in one of ``DVS_TREES``. Tonic's own address answers with an empty file, so the archives, with the same
     ids and checksums, come through figshare's API.
 
     Raises:
@@ -327,8 +374,10 @@ def dvs_gesture(
     if source != "stand-in":
         try:
             return _read_dvs_gesture(data_dir, url)
+        except Damaged as e:
+            raise UserError(str(e)) from e
         except OSError as e:
-            why = f"DVS128 Gesture is not here and could not be downloaded ({short(e)})"
+            why = f"DVS128 Gesture is not here and could not be downloaded ({e})"
             if source == "real":
                 raise UserError(
                     f"{why}; put it in a folder and name that with --data-dir, or drop --no-stand-in"
@@ -341,22 +390,21 @@ def dvs_gesture(
 def _read_dvs_gesture(data_dir: Path | None, url: str) -> EventData:
     from tonic.datasets import DVSGesture
 
-    for root in search_path(data_dir):
-        if (root / "DVSGesture").is_dir():
-            break
-    else:
-        root = data_dir or Path("data")
-    with alone(root):
+    roots = search_path(data_dir)
+    tried = [root / below for root in roots for below in DVS_TREES]
+    folder = next((path for path in tried if any(_is_here(path, part) for part in DVS_PARTS)), None)
+    if folder is None:
+        folder = first_writable(roots) / "DVSGesture"
+    try:
         for part in DVS_PARTS:
-            _fetch_gestures(root / "DVSGesture", part, url)
-    parts = [DVSGesture(str(root), train=train) for train in DVS_PARTS.values()]
-    for p in parts:  # os.walk gives another order on each machine
-        order = sorted(range(len(p)), key=lambda i, p=p: Path(p.data[i]).as_posix())
-        p.data, p.targets, p.users = ([v[i] for i in order] for v in (p.data, p.targets, p.users))
+            if not _unpacked(folder, part).is_dir():
+                with alone(folder):
+                    _fetch_gestures(folder, part, url)
+    except OSError as e:
+        raise OSError(f"{short(e)}; tried {', '.join(map(str, tried))}") from e
+    parts = [_gestures(_unpacked(folder, part), train) for part, train in DVS_PARTS.items()]
     if shared := set(parts[0].users) & set(parts[1].users):
-        raise UserError(
-            f"{root / 'DVSGesture'}: the users {sorted(shared)} are in both parts; get the set anew"
-        )
+        raise UserError(f"{folder}: the users {sorted(shared)} are in both parts; get the set anew")
     hashes = [hashlib.sha256(Path(f).read_bytes()).hexdigest() for p in parts for f in p.data]
     y = torch.tensor([t for p in parts for t in p.targets])
     return EventData(
@@ -371,26 +419,78 @@ def _read_dvs_gesture(data_dir: Path | None, url: str) -> EventData:
     )
 
 
-def _fetch_gestures(folder: Path, part: str, url: str) -> None:
-    """Have archive and unpacked folder of one part; each of them is whole or absent."""
+def _gestures(folder: Path, train: bool) -> Any:
+    """Tonic's reader of one unpacked part, without its archive (for want of which it would download 2.4 GB).
+
+    Hidden files are no recordings. The order is by name: the same on each machine.
+    """
     from tonic.datasets import DVSGesture
 
-    name, md5, address = (getattr(DVSGesture, f"{part}_{k}") for k in ("filename", "md5", "url"))
-    unpacked, archive = folder / name.removesuffix(".tar.gz"), folder / name
-    if not archive.is_file():
-        download(url + address.rsplit("/", 1)[1], archive, md5)
-    if unpacked.is_dir():  # renamed into place below, or unpacked by Tonic
+    class Unpacked(DVSGesture):
+        def _check_exists(self) -> bool:
+            self.folder_name = "."  # Tonic's own walk stumbles over hidden files
+            self.location_on_system = os.devnull
+            return True
+
+    part = Unpacked("", train=train)
+    names = re.compile(r"user(\d+)_[^/]*/(\d+)\.npy")
+    for path in sorted(folder.glob("*/*.npy"), key=Path.as_posix):
+        if match := names.fullmatch(path.relative_to(folder).as_posix()):
+            part.data.append(str(path))
+            part.users.append(int(match[1]))
+            part.targets.append(int(match[2]))
+    if not part.data:
+        raise UserError(f"{folder}: got no recording user*/<class>.npy; get the set anew")
+    return part
+
+
+def _names(part: str) -> tuple[str, str]:
+    """Archive and unpacked folder of one part, as Tonic calls them."""
+    from tonic.datasets import DVSGesture
+
+    archive = getattr(DVSGesture, f"{part}_filename")
+    return archive, archive.removesuffix(".tar.gz")
+
+
+def _unpacked(folder: Path, part: str) -> Path:
+    return folder / _names(part)[1]
+
+
+def _is_here(folder: Path, part: str) -> bool:
+    archive, unpacked = _names(part)
+    return (folder / unpacked).is_dir() or (folder / archive).is_file()
+
+
+def _fetch_gestures(folder: Path, part: str, url: str) -> None:
+    """Have the unpacked folder of one part, whole or not at all; its archive is fetched if it is not there."""
+    from tonic.datasets import DVSGesture
+
+    name, unpacked = folder / _names(part)[0], _unpacked(folder, part)
+    md5, address = (getattr(DVSGesture, f"{part}_{k}") for k in ("md5", "url"))
+    if unpacked.is_dir():  # by another process, meanwhile
         return
-    console.print(f"unpacking {name}, once", markup=False)
+    if not name.is_file():
+        download(url + address.rsplit("/", 1)[1], name, md5)
+    elif (digest := md5_of(name)) != md5:  # put there by hand
+        raise UserError(
+            f"{name} is damaged (MD5 {digest[:8]}…, expected {md5[:8]}…); delete it and run again"
+        )
+    console.print(f"unpacking {name.name}, once", markup=False)
     half = folder / f".{unpacked.name}.unpacking"
     shutil.rmtree(half, ignore_errors=True)
-    try:
-        with tarfile.open(archive) as tar:
-            tar.extractall(half, filter="data")
-    except (tarfile.TarError, EOFError, zlib.error) as e:
-        raise UserError(f"{archive} is damaged ({short(e)}); delete it and run again") from e
+    with reading(name), tarfile.open(name) as tar:
+        tar.extractall(half, filter="data")
     os.replace(half / unpacked.name if (half / unpacked.name).is_dir() else half, unpacked)
     shutil.rmtree(half, ignore_errors=True)
+
+
+def md5_of(path: Path) -> str:
+    """MD5 of a file of any size."""
+    digest = hashlib.md5()
+    with path.open("rb") as f:
+        while block := f.read(1 << 20):
+            digest.update(block)
+    return digest.hexdigest()
 
 
 def download(url: str, path: Path, md5: str, *, tries: int = 5, timeout: float = 30.0) -> Path:
@@ -433,15 +533,11 @@ def download(url: str, path: Path, md5: str, *, tries: int = 5, timeout: float =
             f"{path.name}: the server answered with an empty file; try again later, or put the file with "
             f"MD5 {md5} into {path.parent} by hand"
         )
-    digest = hashlib.md5()
-    with part.open("rb") as f:
-        while block := f.read(1 << 20):
-            digest.update(block)
-    if digest.hexdigest() != md5:
+    if (digest := md5_of(part)) != md5:
         wrong = path.with_name(path.name + ".wrong")
         os.replace(part, wrong)
         raise UserError(
-            f"{path.name}: got MD5 {digest.hexdigest()[:8]}…, expected {md5[:8]}…; it was set aside as "
+            f"{path.name}: got MD5 {digest[:8]}…, expected {md5[:8]}…; it was set aside as "
             f"{wrong.name}; run again to fetch it anew"
         )
     os.replace(part, path)
@@ -586,19 +682,22 @@ def write_frames(path: Path, frames: Frames) -> Path:
 
 
 def read_frames(path: Path) -> Frames | None:
-    """What ``write_frames`` kept; None if it is missing, cut off or damaged."""
+    """What ``write_frames`` kept; None if it is missing, cut off or damaged, or its shapes do not fit each other."""
     from safetensors import safe_open
 
     with contextlib.suppress(Exception):  # safetensors raises its own error, OSError, KeyError …
         with safe_open(path, "pt") as f:
             frames = Frames(*(f.get_tensor(k) for k in ("frames", "lengths", "events")))
-            if f.metadata()["crc"] == _crc(frames):
+            whole = int(frames.lengths.sum()) == len(frames.frames)
+            if whole and f.metadata()["crc"] == _crc(frames):
                 return frames
     return None
 
 
 def _crc(frames: Frames) -> str:
+    """Of content, shapes and types: a header that is damaged gives the same bytes another meaning."""
     crc = 0
     for tensor in (frames.frames, frames.lengths, frames.events):
+        crc = zlib.crc32(f"{tuple(tensor.shape)} {tensor.dtype}".encode(), crc)
         crc = zlib.crc32(tensor.contiguous().numpy(), crc)
     return str(crc)

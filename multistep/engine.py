@@ -71,7 +71,7 @@ def unroll(
 
     ``Leaky``, ``Synaptic``, ``RLeaky`` and ``RSynaptic`` (all-to-all and one-to-one) take the fast path;
     another neuron, or an option that the fast path does not know (``inhibition``, ``state_quant``,
-    ``reset_delay=False``, a recurrent convolution, hooks), is stepped. The neuron's own hidden state is
+    ``reset_delay=False``, a recurrent convolution, hooks, half precision), is stepped. The neuron's own hidden state is
     neither used nor changed: a sequence starts from ``state``, or from rest if that is None, so nothing can
     be left over from the batch before.
 
@@ -280,8 +280,9 @@ def _plan(
         or not neuron.reset_delay
     ):
         return None
+    # snnTorch's spikes are float32, so a half-precision membrane is promoted by the first reset: stepped
     if (
-        not cur.is_floating_point()
+        cur.dtype not in (torch.float32, torch.float64)
         or torch.is_autocast_enabled(cur.device.type)
         or torch.compiler.is_compiling()
     ):

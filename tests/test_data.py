@@ -10,6 +10,7 @@ from pathlib import Path
 from common import data
 from common.data import batches, fashion_mnist, mnist
 from common.io import UserError
+from datafiles import files as datafiles_files
 from datafiles import images
 from datafiles.digits import digits
 from training.augment import flip_and_shift, jitter
@@ -243,7 +244,7 @@ def test_a_download_goes_where_the_first_folder_is(
 
     (small / "shared").mkdir()
     monkeypatch.setenv("SNN_DATA", str(small / "shared"))
-    monkeypatch.setattr(images.os, "access", lambda path, mode: False)
+    monkeypatch.setattr(datafiles_files.os, "access", lambda path, mode: False)
     assert not mnist(n_val=10).stand_in
     assert (small / "data" / "MNIST" / "raw" / "t10k-labels-idx1-ubyte").is_file()
     assert not list((small / "shared").iterdir())

@@ -421,6 +421,28 @@ def test_fallback(name):
     assert torch.equal(again, spk)
 
 
+@pytest.mark.parametrize("dtype", [torch.bfloat16, torch.float16], ids=str)
+@pytest.mark.parametrize("reset", ["subtract", "zero", "none"])
+@pytest.mark.parametrize("kind", ["Leaky", "Synaptic"])
+def test_half_precision_is_snntorchs(kind, reset, dtype):
+    """Spikes are float32, so snnTorch's membrane is promoted after the first reset: in value and in type."""
+    torch.manual_seed(0)
+    options = {"alpha": 0.8} if kind == "Synaptic" else {}
+    neuron = getattr(snn, kind)(beta=0.9, reset_mechanism=reset, **options)
+    cur = (torch.randn(30, 4, 20) * 0.5 + 0.1).to(dtype)
+    spk, mem, _ = unroll(neuron, cur, record_mem=True)
+    first, _, state = unroll(neuron, cur[:11])
+    second, _, _ = unroll(neuron, cur[11:], state)
+    again, _, _ = unroll(neuron, cur.requires_grad_(), recompute=True)
+    state = neuron.reset_mem()
+    state = state if isinstance(state, tuple) else (state,)
+    for t, step in enumerate(cur.detach()):
+        s, *state = neuron(step, *state)
+        assert torch.equal(spk[t], s) and torch.equal(mem[t], state[-1].to(mem.dtype))
+    assert spk.sum() > 100 and torch.equal(torch.cat((first, second)), spk)
+    assert torch.equal(again, spk)
+
+
 def test_a_learnt_surrogate_keeps_its_gradient():
     neuron = snn.Leaky(beta=0.9, spike_grad=_Learnt())
     unroll(neuron, torch.rand(5, 2, 3))[0].sum().backward()

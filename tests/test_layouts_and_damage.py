@@ -1,0 +1,335 @@
+"""Data sets as users have them on disk, and damaged: event recordings, archives, what the Pi reads."""
+
+from __future__ import annotations
+
+import gzip
+import hashlib
+import io
+import lzma
+import shutil
+import struct
+import tarfile
+import zipfile
+from pathlib import Path
+
+from akd1000 import device as device_side
+from common.data import search_path
+from common.io import UserError
+from datafiles import files as datafiles
+from datafiles.files import Damaged, members
+from eventcam import recordings
+from eventcam.recordings import Frames, dvs_gesture, nmnist, read_frames, write_frames
+
+import numpy as np
+import pytest
+import torch
+from test_event_data import files, gesture_tar, write_tar, write_tree
+
+
+@pytest.fixture(autouse=True)
+def alone(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Path:
+    """An empty working folder, no data of this machine, no network."""
+    import tonic
+
+    def fail(*_: object, **__: object) -> None:
+        raise OSError("no network here")
+
+    monkeypatch.delenv("SNN_DATA", raising=False)
+    monkeypatch.setattr(tonic.datasets.NMNIST, "download", fail)
+    monkeypatch.setattr(recordings, "download", fail)
+    (tmp_path / "work").mkdir()
+    monkeypatch.chdir(tmp_path / "work")
+    return tmp_path
+
+
+def write_zip(path: Path, content: dict[str, bytes]) -> Path:
+    path.parent.mkdir(parents=True, exist_ok=True)
+    with zipfile.ZipFile(path, "w", zipfile.ZIP_DEFLATED) as packed:
+        for name, data in content.items():
+            packed.writestr(name, data)
+    return path
+
+
+def part(name: str) -> dict[str, bytes]:
+    return {path: data for path, data in files().items() if path.startswith(name)}
+
+
+HIDDEN = {
+    "Train/3/._00004.bin": b"\0\5\26\7 from a Mac",
+    "Train/3/.DS_Store": b"x",
+    "__MACOSX/Train/3/._00004.bin": b"\0\5\26\7 from a Mac",
+    "Train/3/readme.txt": b"x",
+}
+
+
+# -------------------------------------------------------------------- N-MNIST
+
+
+@pytest.mark.parametrize("below", ["NMNIST", "N-MNIST", "."])
+@pytest.mark.parametrize("layout", ["zips", "lower", "mixed", "hidden"])
+def test_nmnist_layouts(layout: str, below: str, alone: Path) -> None:
+    folder = alone / "sets" / below
+    if layout == "zips":  # as Tonic downloads them
+        write_zip(folder / "Train.zip", part("Train") | HIDDEN)
+        write_zip(folder / "Test.zip", part("Test"))
+    elif layout == "lower":
+        write_tree(folder, {name.lower(): data for name, data in files().items()})
+    elif layout == "mixed":
+        write_tree(folder, part("Train"))
+        write_zip(folder / "test.zip", {n.lower(): d for n, d in part("Test").items()})
+    else:
+        write_tree(folder, files() | HIDDEN)
+    data = nmnist(alone / "sets")
+    assert not data.stand_in and data.sizes == {"train": 8, "test": 4}
+    assert data.y.tolist() == [0, 1, 2, 3, 4, 5, 6, 7, 0, 1, 2, 3]
+    assert nmnist(alone / "sets", n_train=3, n_test=2).y.tolist() == [0, 1, 2, 0, 1]
+
+
+def test_nmnist_as_one_archive_with_folders_around(alone: Path) -> None:
+    content = {f"NMNIST/{name}": data for name, data in (files() | HIDDEN).items()}
+    write_zip(alone / "a" / "NMNIST.zip", content)
+    write_tar(alone / "b" / "nmnist-subset.tar.gz", content, reverse=True)
+    assert nmnist(alone / "a").hashes == nmnist(alone / "b").hashes
+
+
+def test_nmnist_in_the_variable_and_the_paths_tried(
+    alone: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    write_tree(alone / "sets" / "NMNIST", files())
+    monkeypatch.setenv("SNN_DATA", f'"{alone / "sets"}"')
+    assert not nmnist().stand_in
+    (alone / "empty").mkdir()
+    monkeypatch.setenv("SNN_DATA", str(alone / "empty"))
+    why = nmnist().why
+    for path in ("empty/NMNIST", "empty/nmnist-subset.tar.gz", "data/NMNIST"):
+        assert str(Path(path)) in why
+    with pytest.raises(UserError, match=r"tried .*nmnist-subset\.tar\.gz"):
+        nmnist(source="real")
+
+
+def test_a_tilde_is_the_home_folder(alone: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A shell leaves it alone inside quotes, and so does a .env file."""
+    (alone / "sets").mkdir()
+    monkeypatch.setenv("HOME", str(alone))
+    monkeypatch.setenv("USERPROFILE", str(alone))
+    monkeypatch.setenv("SNN_DATA", "~/sets")
+    assert search_path(None)[0] == alone / "sets" == device_side.data_folders(None)[0]
+
+
+@pytest.mark.parametrize("kind", ["tar.gz", "tar", "zip"])
+def test_a_flipped_bit_of_an_archive_is_found(kind: str, alone: Path) -> None:
+    """Wherever it lies; a plain tar has checksums in its headers alone, which are found as well."""
+    if kind == "zip":
+        path = write_zip(alone / "nmnist-subset.zip", files())
+        places = np.linspace(40, path.stat().st_size - 1, 25).astype(int)
+    else:
+        path = write_tar(alone / "nmnist-subset.tar.gz", files())
+        places = np.linspace(10, path.stat().st_size - 1, 25).astype(int)
+        if kind == "tar":
+            content = gzip.decompress(path.read_bytes())
+            path.unlink()
+            path = alone / "nmnist-subset.tar"
+            path.write_bytes(content)
+            starts = [i for i in range(0, len(content), 512) if content[i : i + 5] == b"Train"]
+            places = np.array([i + 148 for i in starts])  # the checksum of a header
+    whole, good = path.read_bytes(), nmnist(alone).hashes
+    for at in places:
+        path.write_bytes(whole[:at] + bytes([whole[at] ^ 1]) + whole[at + 1 :])
+        try:
+            assert nmnist(alone).hashes == good, f"byte {at}"  # a flip that changes nothing
+        except UserError as e:
+            assert "nmnist-subset" in str(e) and "\n" not in str(e)
+
+
+def claiming(path: Path, size: int) -> Path:
+    """A tar whose only member says that it has so many bytes, and has few."""
+    info = tarfile.TarInfo("Train/0/00001.bin")
+    info.size = size
+    path.write_bytes(info.tobuf() + bytes(2048))
+    return path
+
+
+def test_an_archive_that_claims_12_gb_is_refused_before_memory_is_taken(alone: Path) -> None:
+    path = claiming(alone / "nmnist-subset.tar", 12_000_000_000)
+    with pytest.raises(UserError, match="claims 12,000,000,000 bytes, too many for this set"):
+        nmnist(alone)
+    # the same in a zip, whose directory says what it likes
+    path.unlink()
+    path = write_zip(alone / "nmnist-subset.zip", {"Train/0/00001.bin": bytes(5)})
+    raw = bytearray(path.read_bytes())
+    at = raw.index(b"PK\1\2")
+    raw[at + 24 : at + 28] = struct.pack("<I", 4_000_000_000)
+    path.write_bytes(raw)
+    with pytest.raises(UserError, match="claims 4,000,000,000 bytes"):
+        nmnist(alone)
+
+
+@pytest.mark.parametrize("keep", [0.0, 0.3, 0.97])
+@pytest.mark.parametrize("suffix", ["tar", "tar.gz", "tar.xz", "zip"])
+def test_a_cut_archive_is_one_line(suffix: str, keep: float, alone: Path) -> None:
+    packed = write_tar(alone / "a.tar.gz", files()).read_bytes()
+    plain = gzip.decompress(packed)
+    path = alone / f"set.{suffix}"
+    if suffix == "zip":
+        write_zip(path, files())
+    else:
+        path.write_bytes({"tar": plain, "tar.gz": packed}.get(suffix) or lzma.compress(plain))
+    assert sum(1 for _ in members(path)) == 12
+    content = path.read_bytes()
+    if suffix == "tar":  # at the end of a file's last block: nothing inside looks cut
+        length = content.rstrip(b"\0").__len__() // 512 * 512 + 512
+        path.write_bytes(content[: {0.0: 0, 0.3: 512, 0.97: length}[keep]])
+    else:
+        path.write_bytes(content[: int(keep * len(content))])
+    with pytest.raises(Damaged, match="is damaged or cannot be read") as stop:
+        list(members(path))
+    assert "\n" not in str(stop.value)
+
+
+# -------------------------------------------------------------------- DVS128 Gesture
+
+
+@pytest.fixture
+def gestures(alone: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """Both parts unpacked, without their archives, below ``sets/DVSGesture``."""
+    folder = alone / "sets" / "DVSGesture"
+    for name, user in (("ibmGestureTrain", "user01"), ("ibmGestureTest", "user24")):
+        path = alone / f"{name}.tar.gz"
+        gesture_tar(path, name, user, n=22)
+        with tarfile.open(path) as tar:
+            tar.extractall(folder, filter="data")
+    return folder
+
+
+def test_gestures_unpacked_without_their_archive(gestures: Path, alone: Path) -> None:
+    (gestures / "ibmGestureTrain" / "__MACOSX").mkdir()
+    (gestures / "ibmGestureTrain" / "user01_fluorescent_0" / "._0.npy").write_bytes(b"x")
+    (gestures / ".DS_Store").touch()
+    data = dvs_gesture(alone / "sets")
+    assert data.name == "DVS128 Gesture" and data.sizes == {"train": 22, "test": 22}
+    assert data.recordings[0]["t"].tolist() == [3000, 9000]
+    assert data.y[:11].tolist() == sorted(range(11), key=str)
+    for other in (alone / "sets" / "DVSGesture", alone):  # the folder itself; another name
+        if other == alone:
+            shutil.move(gestures, alone / "DvsGesture")
+        assert dvs_gesture(other).hashes == data.hashes
+
+
+def test_a_damaged_gesture_is_one_line(gestures: Path, alone: Path) -> None:
+    data = dvs_gesture(alone / "sets")
+    path = gestures / "ibmGestureTrain" / "user01_fluorescent_0" / "0.npy"
+    whole = path.read_bytes()
+    bad = {"cut": whole[:-9], "empty": b"", "text": b"not an array"}
+    for name, rows in (
+        ("nan", [[1, 2, 1, np.nan]]),
+        ("off", [[128, 2, 1, 3]]),
+        ("columns", [[1, 2, 1]]),
+    ):
+        buffer = io.BytesIO()
+        np.save(buffer, np.array(rows, dtype=np.float64))
+        bad[name] = buffer.getvalue()
+    buffer = io.BytesIO()
+    np.save(buffer, np.array([{"a": 1}], dtype=object), allow_pickle=True)
+    bad["pickle"] = buffer.getvalue()
+    for name, content in bad.items():
+        path.write_bytes(content)
+        with pytest.raises(UserError, match=r"0\.npy is damaged or cannot be read") as stop:
+            data.recordings[0]
+        assert "\n" not in str(stop.value), name
+    with pytest.raises(IndexError):
+        data.recordings[44]
+
+
+def test_an_archive_put_there_by_hand_is_checked(alone: Path) -> None:
+    folder = alone / "sets" / "DVSGesture"
+    gesture_tar(folder / "ibmGestureTrain.tar.gz", "ibmGestureTrain", "user01", n=3)
+    with pytest.raises(UserError, match=r"ibmGestureTrain\.tar\.gz is damaged \(MD5"):
+        dvs_gesture(alone / "sets")
+    shutil.rmtree(folder)
+    why = str(pytest.raises(UserError, dvs_gesture, alone / "sets", source="real").value)
+    assert "tried" in why and str(alone / "sets" / "DVSGesture") in why
+
+
+# -------------------------------------------------------------------- caches
+
+
+def test_a_frame_cache_of_other_shapes_is_made_anew(alone: Path) -> None:
+    frames = torch.zeros(6, 2, 3, 4, dtype=torch.uint8)
+    good = Frames(frames, torch.tensor([2, 4]), torch.tensor([9, 9]))
+    path = write_frames(alone / "f.safetensors", good)
+    assert read_frames(path) is not None
+    header = path.read_bytes()
+    for old, new in ((b"[6,2,3,4]", b"[6,2,4,3]"), (b'"dtype":"U8"', b'"dtype":"I8"')):
+        assert old in header
+        path.write_bytes(header.replace(old, new))
+        assert read_frames(path) is None, "the same bytes mean something else"
+    write_frames(path, Frames(frames, torch.tensor([2, 3]), torch.tensor([9, 9])))
+    assert read_frames(path) is None, "the lengths are not those of the frames"
+
+
+# -------------------------------------------------------------------- what the Pi reads
+
+
+def idx(array: np.ndarray) -> bytes:
+    sizes = struct.pack(f">{array.ndim}I", *array.shape)
+    return bytes([0, 0, 8, array.ndim]) + sizes + array.tobytes()
+
+
+def pi_files(folder: Path, **changed: np.ndarray) -> None:
+    arrays = {"images": np.ones((4, 28, 28), np.uint8), "labels": np.arange(4, dtype=np.uint8)}
+    folder.mkdir(parents=True, exist_ok=True)
+    for name, array in zip(device_side.TEST_FILES, (arrays | changed).values(), strict=True):
+        (folder / name).write_bytes(idx(array))
+
+
+@pytest.mark.parametrize("below", ["MNIST/raw", "MNIST", "raw", "."])
+def test_the_pi_finds_what_the_pc_finds(
+    below: str, alone: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    pi_files(alone / "my sets" / below)
+    labels = alone / "my sets" / below / device_side.TEST_FILES[1]
+    labels.with_name("t10k-labels.idx1-ubyte.gz").write_bytes(gzip.compress(labels.read_bytes()))
+    labels.unlink()
+    monkeypatch.setenv("SNN_DATA", f'"{alone / "my sets"}"')
+    x, y = device_side.read_test_set(*device_side.find_test_files(None))
+    assert x.shape == (4, 28, 28) and y.tolist() == [0, 1, 2, 3]
+    monkeypatch.setenv("SNN_DATA", str(alone / "nowhere"))
+    with pytest.raises(ValueError, match="SNN_DATA: got .*nowhere, which is no folder"):
+        device_side.find_test_files(None)
+
+
+def test_the_pi_refuses_what_does_not_belong_together(
+    alone: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    for wrong in (
+        {"images": np.ones((4, 32, 32), np.uint8)},
+        {"images": np.ones((5, 28, 28), np.uint8)},
+        {"labels": np.full(4, 12, np.uint8)},
+    ):
+        pi_files(alone / "sets", **wrong)
+        with pytest.raises(ValueError, match="expected .N, 28, 28. and N labels 0 to 9"):
+            device_side.read_test_set(*device_side.find_test_files(alone / "sets"))
+    pi_files(alone / "sets")
+    pixels = np.ones((4, 28, 28), np.uint8).tobytes()
+    monkeypatch.setattr(device_side, "FASHION_PIXELS", hashlib.md5(pixels).hexdigest())
+    with pytest.raises(ValueError, match="is Fashion-MNIST's"):
+        device_side.read_test_set(*device_side.find_test_files(alone / "sets"))
+
+
+def test_the_pi_reads_no_further_than_mnist_reaches(
+    alone: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(device_side, "LIMIT", 1000)
+    (alone / "x.gz").write_bytes(gzip.compress(bytes(5000)))
+    with pytest.raises(ValueError, match="more than 1,000 bytes"):
+        device_side.read_idx(alone / "x.gz")
+    sizes = struct.pack(">4I", *[1 << 16] * 4)  # 2^64 bytes: 0 in 64-bit arithmetic
+    (alone / "x").write_bytes(b"\0\0\x08\x04" + sizes)
+    with pytest.raises(ValueError, match="expected 18,446,744,073,709,551,636"):
+        device_side.read_idx(alone / "x")
+
+
+def test_first_writable(alone: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(datafiles.os, "access", lambda path, mode: path.name == "work")
+    assert datafiles.first_writable([alone, alone / "work", alone / "x"]).name == "work"
+    assert datafiles.first_writable([alone, alone / "x"]).name == "x"
