@@ -1,6 +1,6 @@
 """Runs scripts as ``python script.py …`` would, but forked from a process that has imported the libraries already.
 
-    python smoke_worker.py <folder> <script.py> <script.py> …
+    python smoke_worker.py <folder>     reads the paths of scripts, one a line, and says the name of each when it is done
 
 Importing PyTorch and its friends takes longer than most smoke runs, and is the same for all of them. So it is done once
 here; each script then gets a process of its own by ``fork``, with its own folder ``<folder>/<name>`` to run in, and its
@@ -97,6 +97,7 @@ def fork(work: Callable[[], int], out: str, err: str, limit_s: int) -> int:
             signal.alarm(0)
     code = 1
     try:
+        os.dup2(os.open(os.devnull, os.O_RDONLY), 0)  # the names of the next scripts come in there
         for number, path in ((1, out), (2, err)):
             os.dup2(os.open(path, os.O_WRONLY | os.O_CREAT | os.O_TRUNC), number)
         code = work()
@@ -111,7 +112,14 @@ def run_apart(script: Path, folder: Path) -> int:
     with open(f"{folder}.out", "wb") as out, open(f"{folder}.err", "wb") as err:
         command = [sys.executable, __file__, "--here", str(script)]
         try:
-            done = subprocess.run(command, cwd=folder, stdout=out, stderr=err, timeout=LIMIT_S)
+            done = subprocess.run(
+                command,
+                cwd=folder,
+                stdin=subprocess.DEVNULL,
+                stdout=out,
+                stderr=err,
+                timeout=LIMIT_S,
+            )
         except subprocess.TimeoutExpired:
             return -1
     return done.returncode
@@ -129,11 +137,13 @@ def main() -> None:
     forks = hasattr(os, "fork")
     if forks:
         import_libraries()
-    for script in map(Path, sys.argv[2:]):
+    for line in sys.stdin:
+        script = Path(line.strip())
         here = folder / script.stem
         here.mkdir()
         code = (run_forked if forks else run_apart)(script, here)
         (folder / f"{script.stem}.code").write_text(str(code), encoding="utf-8")
+        print(script.stem, flush=True)
 
 
 if __name__ == "__main__":
