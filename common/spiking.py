@@ -18,12 +18,13 @@ def reset_state(net: nn.Module) -> None:
     """Set the hidden state of every spiking neuron in ``net`` to zero, and of no other network.
 
     ``snntorch.utils.reset`` looks at direct children only, and resets through a list of all neurons that
-    were ever made (lesson 08 shows both); this walks the network itself.
+    were ever made (lesson 08 shows both); this walks the network itself, and takes along any other layer
+    that keeps a state and can forget it.
     """
-    for neuron in spiking_layers(net).values():
+    for layer in list(net.modules()):
         for reset in ("reset_mem", "reset_hidden_state"):
-            if hasattr(neuron, reset):
-                getattr(neuron, reset)()
+            if hasattr(layer, reset):
+                getattr(layer, reset)()
                 break
 
 

@@ -430,10 +430,16 @@ def test_both_exporters_on_eight_forwards() -> None:
         assert lesson.SILENT not in p["calls"] or p["check"] != "nothing in the way", p
 
 
+class Squared(nir.NIRNode):
+    """A node that NIR does not have."""
+
+    def __init__(self) -> None:
+        self.input_type, self.output_type = {"input": np.array([2])}, {"output": np.array([2])}
+
+
 def test_unknown_node_is_named() -> None:
-    graph = chain(nir.Scale(np.ones(2)))
-    with pytest.raises(UserError, match="scale: got a Scale"):
-        lesson.Reference(graph).run(torch.rand(1, 1, 2))
+    with pytest.raises(UserError, match="squared: got a Squared"):
+        lesson.Reference(chain(Squared())).run(torch.rand(1, 1, 2))
 
 
 def test_hardware_table_is_computed_from_the_nodes() -> None:
