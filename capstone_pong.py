@@ -434,12 +434,13 @@ def q_learning(
     optimizer = torch.optim.Adam(net.parameters(), lr=cfg.lr, eps=1e-5, fused=True)
     replay, rng = Replay(cfg.replay, cfg.envs, cfg.seed), np.random.default_rng(cfg.seed)
     path, log = run.dir / f"{name}.pt", []
+    decides = ("seed", "envs", "replay", "batch_size", "every", "n_step", "gamma", "lr")
+    mark = {k: str(getattr(cfg, k)) for k in decides} | {"network": type(net).__name__}
+    if isinstance(net, SpikingPong):
+        mark["num_steps"] = str(net.num_steps)
     done, best, learn_from, spent = 0, -22.0, min(10_000, steps // 2), 0.0
     if cfg.resume and path.exists():
-        saved = read_state(path)
-        net.load_state_dict(saved["net"])
-        target.load_state_dict(saved["target"])
-        optimizer.load_state_dict(saved["optimizer"])
+        saved = read_state(path, mark, net=net, target=target, optimizer=optimizer)
         done, best, log = saved["done"], saved["best"], saved["log"]
         learn_from, spent = done + learn_from, log[-1]["seconds"]
         write_csv(run.dir / f"{name}.csv", log)
@@ -515,6 +516,7 @@ def q_learning(
                 + f"  {(done - resumed_at) / seconds:.0f} decisions/s"
             )
             state = {
+                "mark": mark,
                 "net": net.state_dict(),
                 "target": target.state_dict(),
                 "optimizer": optimizer.state_dict(),

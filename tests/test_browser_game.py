@@ -424,6 +424,103 @@ def test_served_files_come_from_loopback_and_the_port_is_freed() -> None:
         urlopen(address, timeout=5)
 
 
+def answer(address: str, path: str, **headers: str) -> tuple[int, bytes]:
+    """Status and body of a request whose path is sent as it stands."""
+    from http.client import HTTPConnection
+    from urllib.parse import urlsplit
+
+    connection = HTTPConnection(urlsplit(address).netloc, timeout=5)
+    connection.request("GET", path, headers=headers)
+    reply = connection.getresponse()
+    body = reply.read()
+    connection.close()
+    return reply.status, body
+
+
+def test_nothing_leaves_the_folder_of_the_page(tmp_path: Path) -> None:
+    """Neither through a link, nor through dots, nor under another name; each try is counted."""
+    page, secret = tmp_path / "page", tmp_path / "secret.txt"
+    (page / "deep").mkdir(parents=True)
+    (page / "index.html").write_text("the page", encoding="utf-8")
+    (page / "deep" / "a.txt").write_text("inside", encoding="utf-8")
+    secret.write_text("not for the page", encoding="utf-8")
+    doors = ["/../secret.txt", "/%2e%2e/secret.txt", "/deep/..%2f..%2fsecret.txt", "//etc/passwd"]
+    doors += ["/..%5csecret.txt", "/%00", "/deep/%2e%2e/%2e%2e/secret.txt"]
+    links = {"link.txt": secret, "folder": tmp_path, "again": page / "again"}
+    for name, target in links.items():
+        try:
+            (page / name).symlink_to(target)
+        except OSError:
+            pytest.skip("this system allows no symbolic links")
+    linked = ["/link.txt", "/folder/secret.txt", "/folder", "/folder/", "/again/secret.txt"]
+    refused: list[str] = []
+    with served(page, refused) as address:
+        assert answer(address, "/") == (200, b"the page")
+        assert answer(address, "/deep/a.txt?x=1")[0] == 200 and refused == []
+        for door in [*doors, *linked]:
+            status, body = answer(address, door)
+            assert status in (400, 403, 404) and b"not for" not in body, door
+        assert set(linked) <= set(refused)
+        assert answer(address, "/deep/")[0] == 404, "a folder is not listed"
+        before = len(refused)
+        assert answer(address, "/", Host="evil.example")[0] == 403
+        assert refused[before:] == ["/"]
+        (page / "inner.txt").symlink_to(page / "deep" / "a.txt")
+        assert answer(address, "/inner.txt") == (200, b"inside"), "a link that stays inside"
+
+
+def test_a_page_that_is_itself_a_link(tmp_path: Path) -> None:
+    (tmp_path / "real").mkdir()
+    (tmp_path / "real" / "index.html").write_text("x", encoding="utf-8")
+    (tmp_path / "link").symlink_to(tmp_path / "real")
+    with served(tmp_path / "link") as address:
+        assert answer(address, "/") == (200, b"x")
+
+
+@pytest.mark.parametrize(
+    ("url", "allowed"),
+    [
+        ("http://127.0.0.1:5000/a.js", True),
+        ("http://127.0.0.1:5001/a.js", False),
+        ("http://localhost:5000/a.js", False),
+        ("https://127.0.0.1:5000/", False),
+        ("http://127.0.0.1.evil.example:5000/", False),
+        ("http://127.0.0.1:5000@evil.example/", False),
+        ("http://evil.example/127.0.0.1:5000", False),
+        ("http://127.0.0.1/", False),
+        ("file:///etc/passwd", False),
+        ("data:text/plain,x", False),
+        ("about:blank", False),
+        ("http://[::1", False),
+        ("http://127.0.0.1:port/", False),
+        ("", False),
+    ],
+)
+def test_only_the_pages_own_address_is_let_through(url: str, allowed: bool) -> None:
+    page = object.__new__(Page)
+    page.refused, page._origin = [], ("http", "127.0.0.1", 5000)
+    done = []
+    route = SimpleNamespace(
+        request=SimpleNamespace(url=url),
+        continue_=lambda: done.append("continued"),
+        abort=lambda: done.append("aborted"),
+    )
+    page._guard(route)
+    assert done == (["continued"] if allowed else ["aborted"])
+    assert page.refused == ([] if allowed else [url])
+    page._no_socket(SimpleNamespace(url="ws://127.0.0.1:5000/"))  # it has nothing to connect with
+    assert page.refused[-1] == "ws://127.0.0.1:5000/"
+    with pytest.raises(UserError, match=r"expected one of http://127\.0\.0\.1"):
+        page.goto("https://example.org/")
+
+
+def test_what_was_refused_stands_in_the_score() -> None:
+    game, page = made(FakePage(life=60.0))
+    assert game.score()["refused"] == 0
+    page.refused = ["ws://evil.example/", "/link.txt"]
+    assert game.score()["refused"] == 2
+
+
 def test_a_browser_that_is_none(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     with pytest.raises(UserError, match="--browser: got .*nothing"):
         find_browser(tmp_path / "nothing")
@@ -468,6 +565,28 @@ def test_our_page_keeps_the_contract(browser: None) -> None:
         first = host.evaluate("gameAPI.getState().debug.runSeed")
         host.evaluate("gameAPI.reset({})")
         assert [first, host.evaluate("gameAPI.getState().debug.runSeed")] == runner.run_seeds(4, 2)
+
+
+def test_a_page_that_wants_out(browser: None, tmp_path: Path) -> None:
+    """Scripts, pictures, requests, sockets: what is asked of another host or port is refused and counted."""
+    with served(runner.FOLDER) as other, Page() as page:
+        (tmp_path / "index.html").write_text("<p>here</p>", encoding="utf-8")
+        (tmp_path / "secret").symlink_to(Path(__file__))
+        with served(tmp_path, page.refused) as address:
+            page.goto(address)
+            assert page.evaluate("document.body.innerText") == "here"
+            ask = "url => fetch(url, {mode: 'no-cors'}).then(r => r.status, () => 'refused')"
+            assert page.evaluate(ask, address) == 200 and page.refused == []
+            for url in (other, "http://192.0.2.1/", "https://example.org/x"):
+                assert page.evaluate(ask, url) == "refused"
+                assert page.refused[-1].startswith(url)
+            assert page.evaluate(ask, address + "secret") == 403 and page.refused[-1] == "/secret"
+            connect = """url => new Promise(done => { const s = new WebSocket(url);
+                s.onmessage = () => done('heard'); s.onopen = () => s.send('x');
+                setTimeout(() => done('silent'), 300) })"""
+            for url in ("ws://127.0.0.1:9/", "wss://example.org/", address.replace("http", "ws")):
+                assert page.evaluate(connect, url) == "silent"
+                assert page.refused[-1].startswith(url)
 
 
 def test_pause_speed_and_untrusted_keys(browser: None) -> None:

@@ -223,16 +223,26 @@ def test_replay_against_a_second_one(
         )
         reward = rng.choice([0.0, 0.0, 0.0, 1.0, -1.0], envs).astype(np.float32) * ~restarted
         ended = (rng.random(envs) < 0.15) & (reward != 0)
+        ended |= rng.random(envs) < 0.05  # cut by a time limit, without a point
         action = rng.integers(0, 3, envs)
         memory.add(level, first, action, reward, restarted)
         history.append((level, first, action, reward, restarted))
         first, restarted = restarted, ended
     now = len(history)
+
+    def into_the_next_game(t: int, e: int) -> bool:
+        for k in range(n):
+            if history[t + k][3][e]:
+                return False
+            if history[t + k + 1][4][e]:
+                return True
+        return False
+
     whole = [
         (t, e)
         for t in range(max(1, now - rows + 1), now - n)
         for e in range(envs)
-        if not history[t][4][e]
+        if not history[t][4][e] and not into_the_next_game(t, e)
     ]
     if not whole:
         return
@@ -627,6 +637,34 @@ def test_a_cut_training_goes_on_where_it_was(
     assert [r["decisions"] for r in third] == [40], "without --resume it starts anew"
 
 
+def test_another_training_is_not_gone_on_with(tmp_path: Path, scores: list[float]) -> None:
+    cfg, run = start(tmp_path)
+    m.q_learning(m.PongNet(), cfg, run, "teacher", 200)
+    path = run.dir / "teacher.pt"
+    whole = path.read_bytes()
+    other = replace(cfg, resume=True, lr=1e-5, gamma=0.5)
+    with pytest.raises(
+        UserError, match=r"of another training: gamma is 0\.99 there, 0\.5 here; lr"
+    ):
+        m.q_learning(m.PongNet(), other, run, "teacher", 400)
+    with pytest.raises(UserError, match=r"network is PongNet there, SpikingPong here"):
+        m.q_learning(m.SpikingPong(m.PongNet(), 2), replace(cfg, resume=True), run, "teacher", 400)
+    with pytest.raises(UserError, match=r"is damaged .*RuntimeError.*without --resume"):
+        m.q_learning(m.PongNet(hidden=64), replace(cfg, resume=True), run, "teacher", 400)
+    for at in np.linspace(0, len(whole) - 1, 12).astype(int):  # one bit flipped
+        path.write_bytes(whole[:at] + bytes([whole[at] ^ 1]) + whole[at + 1 :])
+        with pytest.raises(UserError, match=r"is damaged"):
+            m.read_state(path)
+
+
+def test_a_damaged_log_is_one_line(tmp_path: Path) -> None:
+    path = tmp_path / "teacher.csv"
+    for content in (b"decisions,val\n1,\xff\n", b"decisions,val\n1,many\n", b"a\n1,2,3\n"):
+        path.write_bytes(content)
+        with pytest.raises(UserError, match=r"teacher\.csv is damaged"):
+            m.read_csv(path)
+
+
 def test_a_spiking_network_is_trained_and_resumed_as_well(
     tmp_path: Path, scores: list[float]
 ) -> None:
@@ -673,7 +711,7 @@ def test_full_disk_keeps_the_last_good_checkpoint(
     m.q_learning(m.PongNet(), cfg, run, "teacher", 200)
     files = sorted(p.name for p in run.dir.iterdir())
     monkeypatch.setattr(Path, "write_bytes", full_disk)
-    with pytest.raises(UserError, match=r"cannot write .*teacher\.pt.*Free the disk"):
+    with pytest.raises(UserError, match=r"cannot write .*teacher\.(pt|csv).*Free the disk"):
         m.q_learning(m.PongNet(), replace(cfg, resume=True), run, "teacher", 400)
     assert m.read_state(run.dir / "teacher.pt")["done"] == 200
     assert sorted(p.name for p in run.dir.iterdir()) == files, "half a file was left behind"

@@ -394,6 +394,7 @@ class BrowserGame:
         """Equation (2) over all runs so far, the one that stands included, and the latencies in ms.
 
         ``latency``: p50 and p95 by stage and of ``all``: from the request of a picture to the key that is down.
+        ``refused``: how often the page asked for something outside its folder, or for another host.
         ``s_per_step`` is GameWorld's unit: seconds of play for each step, everything included.
         """
         self._finish()
@@ -421,6 +422,7 @@ class BrowserGame:
                 for k, v in self.times.items()
                 if v
             },
+            "refused": len(getattr(self.host, "refused", ())),
             "runs": runs,
         }
 
@@ -574,8 +576,8 @@ def _open(
     if track not in TRACKS:
         raise UserError(f"track: got {track!r}, allowed are {', '.join(TRACKS)}")
     with ExitStack() as stack:
-        address = stack.enter_context(served(folder))
         page = stack.enter_context(Page(browser))
+        address = stack.enter_context(served(folder, page.refused))
         for script in scripts or ():
             page.page.add_init_script(script)
         page.goto(address)

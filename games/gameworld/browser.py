@@ -17,6 +17,7 @@ from functools import partial
 from http.server import SimpleHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 from typing import Any
+from urllib.parse import urlsplit
 
 from common.io import UserError
 
@@ -48,6 +49,11 @@ ARGS = (
     "--force-device-scale-factor=1",
     "--force-color-profile=srgb",
     "--hide-scrollbars",
+    # nothing but 127.0.0.1 has an address, and what asks for none goes to a closed port
+    "--host-resolver-rules=MAP * ~NOTFOUND, EXCLUDE 127.0.0.1",
+    "--proxy-server=127.0.0.1:9",
+    "--force-webrtc-ip-handling-policy=disable_non_proxied_udp",
+    "--webrtc-ip-handling-policy=disable_non_proxied_udp",
 )
 INSTALL = (
     "install one ('sudo apt-get install chromium' on Debian and Raspberry Pi OS, 'uv run playwright install "
@@ -88,15 +94,20 @@ def find_browser(path: Path | None = None) -> Path:
 
 
 @contextmanager
-def served(folder: Path) -> Iterator[str]:
+def served(folder: Path, refused: list[str] | None = None) -> Iterator[str]:
     """The address of ``folder``, served by a thread on 127.0.0.1 at a free port while the context is open.
+
+    Args:
+        refused: gets what was asked for and lies outside the folder, be it through a symbolic link.
 
     Raises:
         UserError: there is no such folder, or it has no index.html.
     """
     if not (folder / "index.html").is_file():
         raise UserError(f"got no index.html in {folder}; name the folder of a game's page")
-    server = ThreadingHTTPServer(("127.0.0.1", 0), partial(_Quiet, directory=str(folder)))
+    inside = folder.resolve()
+    handler = partial(_Quiet, directory=str(inside), refused=[] if refused is None else refused)
+    server = ThreadingHTTPServer(("127.0.0.1", 0), handler)
     thread = threading.Thread(
         target=server.serve_forever, kwargs={"poll_interval": 0.1}, daemon=True
     )
@@ -110,7 +121,29 @@ def served(folder: Path) -> Iterator[str]:
 
 
 class _Quiet(SimpleHTTPRequestHandler):
-    """Files only: no line on the terminal for each request, nothing kept in the browser's cache."""
+    """Files of one folder only: no list of a folder, no line on the terminal for each request, nothing kept in the
+    browser's cache. What is asked for under another host's name (DNS rebinding) is refused as well."""
+
+    def __init__(self, *args: Any, refused: list[str], **options: Any) -> None:
+        self.refused = refused
+        super().__init__(*args, **options)
+
+    def send_head(self) -> Any:
+        port = self.server.server_address[1]  # type: ignore[index]
+        known = (f"127.0.0.1:{port}", f"localhost:{port}")
+        try:
+            path = Path(self.translate_path(self.path)).resolve()
+            inside = path.is_relative_to(self.directory)
+        except (OSError, ValueError, RuntimeError):  # a circle of links, a byte 0
+            inside = False
+        if inside and self.headers.get("Host") in known:
+            return super().send_head()
+        self.refused.append(self.path)
+        self.send_error(403)
+        return None
+
+    def list_directory(self, path: Any) -> None:
+        self.send_error(404)
 
     def log_message(self, format: str, *args: Any) -> None:
         pass
@@ -120,11 +153,22 @@ class _Quiet(SimpleHTTPRequestHandler):
         super().end_headers()
 
 
+def _origin(url: str) -> tuple[str, str, int | None]:
+    """Scheme, host and port of an address; of one that cannot be read, nothing that is allowed."""
+    try:
+        parts = urlsplit(url)
+        return parts.scheme, parts.hostname or "", parts.port
+    except ValueError:
+        return "", "?", None
+
+
 class Page:
     """One page of 1280 × 720 in a headless Chromium; use as a context.
 
     Pictures come through the DevTools protocol and keys go through Playwright, so the page sees trusted events. What
-    asks for another host than 127.0.0.1 is refused and counted in ``refused``.
+    asks for another host or port than those of the page itself, and each WebSocket, is refused and counted in
+    ``refused``. Doors that Playwright does not watch (redirects, WebRTC, prefetching of names) lead nowhere: the
+    browser knows no other name than 127.0.0.1, and its proxy is a closed port.
 
     Args:
         path: the browser's program; None: ``find_browser``.
@@ -137,6 +181,7 @@ class Page:
         from playwright.sync_api import Error, sync_playwright
 
         self.refused: list[str] = []
+        self._origin = ("", "", None)  # of the page, once it is opened: nothing is allowed before
         self._playwright = sync_playwright().start()
         try:
             sandbox = (
@@ -146,9 +191,12 @@ class Page:
                 executable_path=str(program), headless=True, args=[*ARGS, *sandbox]
             )
             context = self._browser.new_context(
-                viewport={"width": width, "height": height}, service_workers="block"
+                viewport={"width": width, "height": height},
+                service_workers="block",
+                accept_downloads=False,
             )
             context.route("**/*", self._guard)
+            context.route_web_socket("**/*", self._no_socket)
             self.page = context.new_page()
             self._cdp = context.new_cdp_session(self.page)
         except Error as e:
@@ -156,11 +204,15 @@ class Page:
             raise UserError(f"cannot start {program}: {str(e).splitlines()[0]}; {INSTALL}") from e
 
     def _guard(self, route: Any) -> None:
-        if route.request.url.split("/")[2].rsplit(":", 1)[0] in ("127.0.0.1", "localhost"):
+        if _origin(route.request.url) == self._origin:
             route.continue_()
         else:
             self.refused.append(route.request.url)
             route.abort()
+
+    def _no_socket(self, socket: Any) -> None:
+        """A socket that is routed and not connected leads nowhere. (To close it here would wait for itself.)"""
+        self.refused.append(socket.url)
 
     def __enter__(self) -> Page:
         return self
@@ -172,10 +224,13 @@ class Page:
         """Open ``address`` and wait until it has loaded.
 
         Raises:
-            UserError: it cannot be opened.
+            UserError: it cannot be opened, or is not on this machine.
         """
         from playwright.sync_api import Error
 
+        self._origin = _origin(address)
+        if self._origin[:2] != ("http", "127.0.0.1"):
+            raise UserError(f"got the address {address}, expected one of http://127.0.0.1")
         try:
             self.page.goto(address, timeout=60_000)
         except Error as e:
