@@ -1,835 +1,857 @@
 """Milestone A — Fashion-MNIST: design, train and analyse a spiking network of your own
 
 Question
-    Can you choose neuron, code, architecture and loss yourself, defend each choice, and say what the spikes cost?
+    Can you build a spiking network that nobody has laid out for you: choose its neuron, its code,
+    its layers and its loss, give a reason for each, and say what its accuracy costs in spikes?
 
 Idea
-    This milestone is your own work. Close this file, write yours (more than 85 % on the whole test set), and come
-    back to compare. What follows is one solution, not the solution.
+    There is no blank to fill in here. You write my_net.py from an empty file, with what lessons 01
+    to 09 taught. It has to meet seven demands:
 
-    Neuron: Leaky. U[t] = β·U[t−1] + I[t] − θ·S[t−1]. The images stand still, so there is no timing for a second
-    state to pick up: Synaptic would smooth a current that is constant already, delay each layer's first spike,
-    and hold twice the state. With T = 5 steps a delay is dear. β = 0.9 remembers about 1/(1 − β) = 10 steps, all
-    of the presentation.
+        1  a neuron model, Leaky or Synaptic, and why
+        2  a spike encoding, and why
+        3  an architecture: how many layers, how wide, which β and θ
+        4  training by BPTT, with a surrogate gradient and a loss of your choice
+        5  more than 85 % of the 10,000 test images
+        6  a spike raster of each layer, the training curves, the confusion matrix
+        7  a page of analysis in journal.md: how does sparsity change from layer to layer, and what
+           does accuracy cost in spikes?
 
-    Encoding: the grey value is the current, the same at every step. The first convolution is then computed once
-    and its neurons do the encoding, with weights that are learnt. A Poisson code of five steps knows a pixel only
-    to σ = √(p(1 − p)/5), up to 0.22, and clothing differs by texture, which is just that precision. The price: the
-    first layer multiplies (MACs), which an input of spikes would not.
-
-    Architecture: two convolutions with stride 2 (16 and 32 channels), one hidden layer of 128, ten outputs. A
-    sleeve is a sleeve two pixels further left: shared weights say so, a dense layer has to learn it at each place.
-    Stride instead of pooling makes fewer neurons, so fewer spikes. Batch normalisation sets each channel's current
-    to mean 0 and deviation 1; with θ = 1 about one neuron in six crosses at the first step, so no layer starts
-    dead or saturated. At inference it is a scale and an offset that fold into the convolution.
-
-    Loss and surrogate: cross entropy of the output membrane averaged over time, the winner of lesson 09 (a count
-    of five steps has six values, and ties); ATan, whose shape matters little (lesson 07) and whose tails are long.
-
-    Sparsity: the cost of an inference on event-driven hardware is spikes times fan-out, Σ over synaptic layers. It
-    is pushed down by L = cross entropy + λ·Σ_layers w·mean(S): an L1 penalty on the firing rate of each hidden layer,
-    with w the layer's share of all possible operations (neurons times fan-out), so that it saves where work is done.
+    This script is the brief. Its sections say what to ask before each choice and what to measure,
+    and show with our network what a finished piece of work looks like, without showing how it is
+    built. That stands in exercises/solutions/milestone_a_net.py: one answer of many. Leave it
+    closed until the judge has seen yours.
 
 Read first
-    Theory:   Eshraghian et al. 2023, sections IV and V, https://arxiv.org/abs/2109.12894
-              Xiao, Rasul & Vollgraf 2017 (the data set), https://arxiv.org/abs/1708.07747
-    Practice: your own lessons 01, 02, 06, 07, 08, 09, and your journal
+    Theory     Eshraghian et al. 2023, sections IV and V, https://arxiv.org/abs/2109.12894
+               Xiao, Rasul & Vollgraf 2017 (the images), https://arxiv.org/abs/1708.07747
+    Practice   lessons 01, 02, 03, 06, 07, 08 and 09, and your journal
 
 Run
-    uv run milestone_a_fashion_mnist.py              about five minutes on two CPU cores
-    uv run milestone_a_fashion_mnist.py --journal    and write the page of analysis to journal.md
-    uv run milestone_a_fashion_mnist.py --check my_net.py    judge a network of yours (--help says what it needs)
-    uv run milestone_a_fashion_mnist.py --resume     go on after Ctrl-C from the last finished epoch
-    uv run milestone_a_fashion_mnist.py --smoke      seconds, stand-in data
-    uv run milestone_a_fashion_mnist.py --full       four convolutions, T = 8, 40 epochs: 5 minutes on an H100
-
-You should see
-    - 90.7 % of the 10,000 test images after eight epochs; read by spike counts the same network has 85.8 %.
-    - T-shirt/top and Shirt taken for each other are 22 % of all errors; Shirt is the worst class with 75 %.
-    - Rates of 17, 11 and 37 % a step in the three hidden layers, but 99 % of the 293,000 accumulates of an image
-      follow from spikes of the two convolutions: the busiest neurons are not where the work is.
-    - Every alternative (Synaptic, Poisson, a dense network) does worse in a short training, by 2 to 3 points.
-    - With --full 94.1 %: 3.4 points more for 146 times the operations.
+    uv run milestone_a_fashion_mnist.py --predict   the brief; ten minutes on two CPU cores; --only 1
+    uv run milestone_a_fashion_mnist.py --check my_net.py   judges your network (section 5)
+    uv run milestone_a_fashion_mnist.py --full      a deeper network, 40 epochs: wants a GPU; --resume
 
 Builds on / leads to
-    01 and 06 (neurons), 02 (codes), 03 (rasters), 07 (surrogate), 08 and 09 (network and training). Lesson 10 takes
-    convolutions to CIFAR-10 and to depth, 14 treats the penalty properly, 17 turns operations into energy.
-
-Predict: with --beta 0.5 the memory shrinks from ten steps to two. Which moves more, accuracy or spikes per image?
-Next: uv run 10_convolutional_snn.py
+    Everything in parts 1 and 2. Lesson 10 takes convolutions to colour and to depth, 14 treats the
+    price on spikes of section 4 properly, and 17 turns operations into energy.
 """
 
 from __future__ import annotations
 
 import copy
-from collections.abc import Sequence
+import math
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from functools import partial
 from pathlib import Path
+from types import ModuleType
 from typing import Any
 
 from common import plots
-from common.cost import ledger_row, workload
-from common.data import ImageData, batches, fashion_mnist
-from common.io import UserError
-from common.lesson import LessonConfig, bounded, start
+from common.cost import ledger_row
+from common.data import ImageData, fashion_mnist
+from common.io import ROOT, UserError, write_atomic
+from common.lesson import LessonConfig, bounded, section, start
 from common.run import Run
 from common.spiking import constant_current, over_time
-from multistep import unroll
-from training.augment import jitter
-from training.loop import Encode, count_predict, evaluate, fit, membrane_loss, membrane_predict
-from tutor.judge import judge
-from tutor.network_check import complaints
+from training import evaluate, fit
+from training.augment import flip_and_shift
+from tutor import handed_in, judge, portrait
 
 import numpy as np
-import snntorch as snn
 import torch
-from matplotlib.figure import Figure
-from torch import nn
+from scipy.stats import t as student_t
+from torch import Tensor, nn
 
-Out = tuple[torch.Tensor, torch.Tensor, tuple[torch.Tensor, ...]]
-"""spk_rec and mem_rec of the output layer, each (T, B, K); spk_rec (T, B, …) of every hidden layer"""
+JOURNAL = ROOT / "journal.md"
+JUDGE = 5  # the section that judges
 
 
 @dataclass
 class Config(LessonConfig):
-    """The main training, then short trainings: of other choices from scratch, of the penalty by fine-tuning."""
+    """What our network looks like is not among the flags: it stands in a file of its own."""
 
     num_steps: int = bounded(5, 1, 100_000)
-    """time steps per image (T)"""
-    channels: tuple[int, ...] = bounded((16, 32), 1, 4096)
-    """channels of the convolutions; each halves the size, of four or more only every second one"""
-    num_hidden: int = bounded(128, 1, 100_000)
-    """neurons of the dense hidden layer"""
-    beta: float = bounded(0.9, 0.0, 1.0)
-    """membrane decay per step"""
-    epochs: int = bounded(8, 1, 1000)
-    """passes over the training images in the main training"""
-    batch_size: int = bounded(128, 2, 55_000)
-    """images per gradient step"""
-    lr: float = bounded(3e-3, 1e-7, 10.0)
-    """learning rate at the start; it falls to zero along a cosine"""
-    shift: int = bounded(1, 0, 14)
-    """training images are moved by up to this many pixels"""
-    train_images: int = bounded(55_000, 10, 55_000)
-    """training images of the main training (fewer: to try things out)"""
-    sweep_train: int = bounded(8_000, 10, 55_000)
-    """training images in the short trainings"""
-    seeds: int = bounded(2, 1, 20)
-    """seeds of each short training"""
+    """time steps (T) for which --check holds an image, if your file has no encode(images)"""
+    train_images: int = bounded(55_000, 100, 55_000)
+    """training images in sections 1 and 2 (fewer: to try things out)"""
+    plain_epochs: int = bounded(10, 1, 100)
+    """passes over them of the two networks without spikes"""
+    tune_images: int = bounded(10_000, 10, 55_000)
+    """training images of each short training in section 4"""
+    seeds: int = bounded(3, 2, 20)
+    """short trainings at each price on spikes in section 4"""
     resume: bool = False
-    """go on from the checkpoint of a run that was cut"""
+    """go on after the last finished epoch of a run that was stopped"""
     check: Path | None = None
-    """judge your own network instead: a Python file with make_net(), which returns an nn.Module. That has
-    run(x) for x (T, B, 1, 28, 28), or forward(x_t) for one step, and gives spk_rec, mem_rec (T, B, 10) or one
-    of them. Beside my_net.py: my_net.safetensors, its weights, and my_net.json, its training history. In it,
-    if you like: encode(images), images (B, 1, 28, 28) in 0..1 to (T, B, …), without which an image is held for
-    --num-steps; predict(out), the classes (B,). Its docstring gives reasons: Neuron: …, Encoding: …, Training: …"""
+    """judge your own network: a Python file with make_net(); section 5's docstring says what else. In
+    short: make_net() returns an nn.Module with run(x) for x (T, B, …), or forward(x_t) for one step,
+    which gives spk_rec, mem_rec (T, B, 10) or one of them. If you like: encode(images), from
+    (B, 1, 28, 28) in 0..1 to (T, B, …); predict(out), the classes (B,). Beside my_net.py stand
+    my_net.safetensors, its weights, and my_net.json, its training history"""
 
     def validate(self) -> None:
         super().validate()
-        if self.check is not None and not self.check.is_file():
+        if self.check is None:
+            return
+        if not self.check.is_file():
             raise UserError(
                 f"--check: got {self.check}, which is no file; name the one with your make_net()"
             )
+        if self.only not in (None, JUDGE):
+            raise UserError(f"--only: got {self.only} with --check, allowed is {JUDGE}, or neither")
+        self.only = JUDGE
 
 
-SMOKE = {
-    "channels": (4, 8),
-    "num_hidden": 16,
-    "num_steps": 3,
-    "epochs": 1,
-    "batch_size": 32,
-    "sweep_train": 128,
-    "seeds": 1,
-}
-FULL = {
-    "channels": (64, 64, 128, 128),
-    "num_hidden": 512,
-    "num_steps": 8,
-    "epochs": 40,
-    "lr": 1e-3,
-    "shift": 2,
-    "seeds": 3,
-}
-
-SWEEP_EPOCHS = 2
-STRENGTHS = (0.0, 1.0, 3.0, 10.0)
-"""λ of the penalty; 0 is the control, which is trained on just as long"""
+SMOKE = {"plain_epochs": 1, "tune_images": 128, "seeds": 2}
+FULL = {"tune_images": 20_000}
 
 
-# ------------------------------------------------------------------------------------ network, codes, loss
+# ---------------------------------------------------------------- 1  the task
 
 
-class Net(nn.Module):
-    """Convolutions → dense → dense, a spiking neuron after each; no channels make it a dense network.
+class Plain(nn.Module):
+    """A network without spikes and without time, in the form that `fit` and `evaluate` expect."""
 
-    ``forward`` is one time step, ``run`` a whole sequence from rest.
-    """
-
-    def __init__(
-        self,
-        channels: Sequence[int] = (16, 32),
-        num_hidden: int = 128,
-        beta: float = 0.9,
-        alpha: float | None = None,
-        num_outputs: int = 10,
-    ) -> None:
+    def __init__(self, *layers: nn.Module) -> None:
         super().__init__()
-        neuron = (
-            partial(snn.Leaky, beta=beta)
-            if alpha is None
-            else partial(snn.Synaptic, alpha=alpha, beta=beta)
-        )
-        blocks, size, before = [], 28, 1
-        for i, c in enumerate(channels):
-            stride = (
-                1 if len(channels) > 3 and i % 2 == 0 else 2
-            )  # a deep network cannot halve 28 pixels each time
-            k = 5 if i == 0 else 3
-            blocks.append(
-                nn.Sequential(
-                    nn.Conv2d(before, c, k, stride, k // 2, bias=False), nn.BatchNorm2d(c)
-                )
-            )
-            size, before = -(-size // stride), c
-        flat = nn.Sequential(nn.Flatten(), nn.Linear(before * size**2, num_hidden))
-        self.synapses = nn.ModuleList([*blocks, flat, nn.Linear(num_hidden, num_outputs)])
-        self.neurons = nn.ModuleList(
-            [
-                *(neuron(init_hidden=True) for _ in self.synapses[:-1]),
-                snn.Leaky(beta=beta, init_hidden=True, output=True),
-            ]
-        )
-        self.names = [*(f"conv {i + 1}" for i in range(len(blocks))), "dense"]
+        self.layers = nn.Sequential(nn.Flatten(), *layers)
 
-    def forward(self, x_t: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
-        """One step: ``(B, 1, 28, 28)`` → output spikes and membrane, each ``(B, 10)``."""
-        for synapse, neuron in zip(self.synapses, self.neurons, strict=True):
-            x_t = neuron(synapse(x_t))
-        return x_t
-
-    def run(self, x: torch.Tensor) -> Out:
-        """All steps: ``(T, B, 1, 28, 28)`` → spikes and membrane ``(T, B, 10)``, spikes of each hidden layer."""
-        hidden = []
-        for synapse, neuron in zip(self.synapses[:-1], self.neurons[:-1], strict=True):
-            x = unroll(neuron, over_time(synapse, x))[0]  # (T, B, C, H, W), then (T, B, N)
-            hidden.append(x)
-        spk, mem, _ = unroll(self.neurons[-1], over_time(self.synapses[-1], x), record_mem=True)
-        return spk, mem, tuple(hidden)
+    def run(self, x: Tensor) -> tuple[Tensor, Tensor]:
+        """``(1, B, 1, 28, 28)`` → the ten outputs ``(1, B, 10)``, twice."""
+        out = over_time(self.layers, x)
+        return out, out
 
 
-def make_net(cfg: Config, seed: int, **other: Any) -> Net:
-    """A fresh network whose weights depend on the seed alone."""
+def linear_map(seed: int) -> Plain:
+    """784 pixels, 10 outputs, one matrix."""
     torch.manual_seed(seed)
-    return Net(**{"channels": cfg.channels, "num_hidden": cfg.num_hidden, "beta": cfg.beta} | other)
+    return Plain(nn.Linear(784, 10))
 
 
-def poisson(x: torch.Tensor, num_steps: int) -> torch.Tensor:
-    """Each pixel spikes at each step with its grey value as probability: ``(B, …) → (T, B, …)``."""
-    return torch.bernoulli(x.expand(num_steps, *x.shape))
+def dense_network(seed: int) -> Plain:
+    """The shape of lesson 09's network, 784–256–10, with ReLU in the place of spikes."""
+    torch.manual_seed(seed)
+    return Plain(nn.Linear(784, 256), nn.ReLU(), nn.Linear(256, 10))
 
 
-def penalised_loss(
-    out: Out, y: torch.Tensor, strength: float, weights: Sequence[float]
-) -> torch.Tensor:
-    """L = cross entropy of the mean output membrane + λ·Σ_layers w·mean(S)."""
-    rates = [w * spk.mean() for w, spk in zip(weights, out[2], strict=True)]
-    return membrane_loss(out, y) + strength * torch.stack(rates).sum()
+once = partial(constant_current, num_steps=1)  # an image is shown for a single step
 
 
-@torch.no_grad()
-def layer_operations(net: Net, spk: torch.Tensor, layer: int) -> float:
-    """Accumulates per image that ``spk (T, B, …)`` causes in synaptic layer ``layer``: spikes times fan-out.
+def train_plain(net: Plain, data: ImageData, cfg: Config, run: Run) -> float:
+    """Train a network without spikes; return its share of right answers on the test images."""
+    fit(net, data, once, run=run, epochs=cfg.plain_epochs, lr=1e-3, quiet=True)
+    return evaluate(net, data.x_test, data.y_test, once)
 
-    The layer with all its weights 1 and no offset counts, for each neuron, the spikes that arrive there.
+
+def standard_error(share: float, n: int) -> float:
+    """√(p·(1 − p)/n): how far a share p measured on n images lies from the truth, typically."""
+    return math.sqrt(share * (1 - share) / n)
+
+
+@dataclass
+class Baselines:
+    """What section 1 leaves for later sections."""
+
+    data: ImageData
+    linear: float
+    dense: float
+    dense_net: Plain
+
+
+@section
+def section_task(cfg: Config, run: Run) -> Baselines:
+    """1  What is 85 % worth?
+
+    Fashion-MNIST is made to look like MNIST from outside: 70,000 grey pictures of 28 × 28 pixels, in
+    ten classes. 55,000 are for training, 5,000 for validation and 10,000 for the test. But where a
+    digit is a few black strokes on white, a pullover differs from a coat by shades and folds.
+
+    A share of right answers means little by itself. Set beside it what simpler machines get:
+
+        chance              1 of 10
+        a linear map        argmax(W·x + b)                        x: the 784 grey values
+        a dense network     argmax(W2·ReLU(W1·x + b1) + b2)        256 hidden neurons, no spikes
+
+    Both are trained like the network of lesson 09, with cross entropy, and are not tuned further.
+    These are your first rivals. If a spiking network does not beat the linear map, its hidden
+    neurons are idle.
+
+    How exactly is a share known? Of n independent pictures, a share p is measured to about
+
+        standard error = √(p·(1 − p)/n)
+
+    Two networks that differ by less than two or three of these on the same number of pictures have
+    not been told apart. With 1,000 validation images that is a coarse ruler; with 5,000 it is less
+    than half as coarse.
+
+    Before you design anything, decide how you will work. Build a bench: a training that takes half
+    a minute (10,000 images, a few epochs) and prints validation accuracy and the rate of each layer.
+    Begin with the smallest network that learns at all, lesson 09's for example, and change one
+    thing at a time. Choose on the validation images. Look at the test images once, at the end.
     """
-    synapse = net.synapses[layer]
-    ones = copy.deepcopy(
-        next(m for m in synapse.modules() if isinstance(m, (nn.Conv2d, nn.Linear)))
+    run.predict(
+        "linear",
+        "One matrix from 784 pixels to 10 outputs, no hidden layer: what share of the test images "
+        "will it classify correctly?",
+        unit="%",
     )
-    ones.weight.fill_(1)
-    if ones.bias is not None:
-        ones.bias.zero_()
-    x = spk.flatten(0, 1)  # (T·B, …)
-    return (
-        ones(x.flatten(1) if isinstance(ones, nn.Linear) else x).double().sum().item()
-        / spk.shape[1]
+    data = run.data(fashion_mnist, n_train=cfg.train_images).to(run.device)
+    linear = train_plain(linear_map(cfg.seed), data, cfg, run)
+    dense_net = dense_network(cfg.seed)
+    dense = train_plain(dense_net, data, cfg, run)
+    n = len(data.y_test)
+
+    fig = portrait_of_task(data, {"chance": 0.1, "a linear map": linear, "a dense network": dense})
+    fig.suptitle(
+        f"Ten kinds of clothing: a linear map reads {100 * linear:.1f} % of the test images",
+        x=0.01,
+        ha="left",
     )
+    run.figure(fig, "1_task", look="which rows you would mix up, and where the dotted line lies")
 
-
-def operation_weights(net: Net, device: torch.device) -> list[float]:
-    """Each hidden layer's share of the operations there would be if all neurons fired at every step."""
-    with torch.no_grad():
-        hidden = net.eval().run(torch.zeros(1, 1, 1, 28, 28, device=device))[2]
-        most = [layer_operations(net, torch.ones_like(spk), i + 1) for i, spk in enumerate(hidden)]
-    return [m / sum(most) for m in most]
-
-
-# ------------------------------------------------------------------------------------ experiments
-
-
-@torch.no_grad()
-def answers(net: Net, x: torch.Tensor, encode: Encode) -> tuple[torch.Tensor, torch.Tensor]:
-    """The classes read from membrane and from spike counts, each ``(N,)``."""
-    net.eval()
-    device = next(net.parameters()).device
-    outs = [net.run(encode(x_b)) for x_b, _ in batches(x, torch.zeros(len(x)), 500, device=device)]
-    return tuple(
-        torch.cat([read(o).cpu() for o in outs]) for read in (membrane_predict, count_predict)
-    )  # type: ignore[return-value]
-
-
-def experiment_train(cfg: Config, data: ImageData, run: Run) -> dict[str, Any]:
-    """The main training, and what it gives on the whole test set."""
-    net, encode = make_net(cfg, cfg.seed), partial(constant_current, num_steps=cfg.num_steps)
-    history = fit(
-        net,
-        data,
-        encode,
-        run=run,
-        check=complaints,
-        epochs=cfg.epochs,
-        lr=cfg.lr,
-        batch_size=cfg.batch_size,
-        augment=partial(jitter, shift=cfg.shift),
-        weight_decay=1e-3,
-        name="main",
-        resume=cfg.resume,
+    error = standard_error(max(dense, 1 / n), n)
+    run.claim("linear", "linear map, test images", linear, n=n, seeds=1, real=True)
+    run.claim("dense", "dense network without spikes", dense, n=n, seeds=1, real=True)
+    run.claim("standard_error", "standard error of the latter", 100 * error, "", n=n, real=True)
+    needs = "A linear map alone would pass the 85 % mark."
+    if linear <= judge.MORE_THAN:
+        needs = "So 85 % asks for hidden neurons that do something."
+    order = "more" if dense > linear else "no more"
+    run.finding(
+        f"A linear map classifies {100 * linear:.1f} % of {n:,} test images, and a dense network "
+        f"with 256 hidden neurons {order}: {100 * dense:.1f} % (one seed each; the standard error is "
+        f"{100 * error:.1f} points). {needs}"
     )
-    membrane, count = answers(net, data.x_test, encode)
-    y, K = data.y_test, len(data.classes)
-    confusion = (
-        torch.bincount(K * y + membrane, minlength=K * K).view(K, K).numpy()
-    )  # row: true class
-    return {
-        "net": net,
-        "history": history,
-        "confusion": confusion,
-        "classes": data.classes,
-        "accuracy": (membrane == y).float().mean().item(),
-        "count": (count == y).float().mean().item(),
-    }
+    return Baselines(data, linear, dense, dense_net)
 
 
-@torch.no_grad()
-def experiment_layers(net: Net, data: ImageData, cfg: Config, run: Run) -> dict[str, Any]:
-    """Rate, spikes and operations of each hidden layer on 1,000 test images, and one image's spikes."""
-    net.eval()
-    x, y = next(batches(data.x_test, data.y_test, 1000, device=run.device))
-    *_, hidden = out = net.run(constant_current(x, cfg.num_steps))
-    layers = [
-        {
-            "name": name,
-            "neurons": spk[0, 0].numel(),
-            "rate": spk.mean().item(),
-            "spikes": spk.sum().item() / len(x),
-            "active": spk.amax(0).mean().item(),
-            "silent": (spk.flatten(2).sum((0, 1)) == 0).float().mean().item(),
-            "operations": layer_operations(net, spk, i + 1),
-        }
-        for i, (name, spk) in enumerate(zip(net.names, hidden, strict=True))
-    ]
-    recs = zip([*net.names, "output"], [*hidden, out[0]], strict=True)
-    rasters = {name: spk[:, 0].flatten(1).cpu() for name, spk in recs}  # (T, N) each
-    return {
-        "layers": layers,
-        "rasters": rasters,
-        "image": x[0, 0].cpu().numpy(),
-        "classes": data.classes,
-        "label": data.classes[int(y[0])],
-        "answer": data.classes[int(membrane_predict(out)[0])],
-        "n": len(x),
-        "num_steps": cfg.num_steps,
-    }
+def portrait_of_task(data: ImageData, shares: dict[str, float]) -> Any:
+    """Eight training images of each class, and beside them what simple machines get."""
+    fig, (ax, bx) = plots.figure(1, 2, (11, 4.6), " ", width_ratios=(1, 1.1))
+    size = data.x_train.shape[-1]
+    wall = np.zeros((len(data.classes) * size, 8 * size))
+    for k in range(len(data.classes)):
+        rows = data.x_train[data.y_train == k][:8, 0].cpu().numpy()
+        for j, image in enumerate(rows):
+            wall[k * size : (k + 1) * size, j * size : (j + 1) * size] = image
+    ax.imshow(wall, cmap="gray")
+    ax.set_yticks([(k + 0.5) * size for k in range(len(data.classes))], data.classes)
+    ax.set_xticks([])
+    ax.grid(False)
+    ax.set_title("eight training images of each class")
+    plots.bars(bx, {name: 100 * share for name, share in shares.items()}, fmt="{:.1f}")
+    bx.axvline(100 * judge.MORE_THAN, color=plots.RED, linestyle=":", linewidth=2)
+    bx.set_xlim(0, 108)
+    bx.text(84, len(shares) - 0.55, "demand 5: more than 85 %", color=plots.RED, ha="right")
+    plots.label(bx, "test images classified correctly (%)", "", "what simple machines get")
+    return fig
 
 
-def experiment_choices(cfg: Config, data: ImageData, run: Run) -> dict[str, list[float]]:
-    """Each choice of the docstring against its alternative, all else equal: test accuracy after a short training."""
-    held, wide = partial(constant_current, num_steps=cfg.num_steps), 4 * cfg.num_hidden
-    variants: dict[str, tuple[dict[str, Any], Encode]] = {
-        "as designed": ({}, held),
-        "Synaptic (α = 0.5) for Leaky": ({"alpha": 0.5}, held),
-        "Poisson for constant current": ({}, partial(poisson, num_steps=cfg.num_steps)),
-        f"dense 784–{wide}–10, no convolution": ({"channels": (), "num_hidden": wide}, held),
-    }
-    accuracy: dict[str, list[float]] = {}
-    for name, (other, encode) in variants.items():
-        for seed in range(cfg.seed, cfg.seed + cfg.seeds):
-            net = make_net(cfg, seed, **other)
-            fit(
-                net,
-                data,
-                encode,
-                run=run,
-                epochs=SWEEP_EPOCHS,
-                lr=cfg.lr,
-                batch_size=cfg.batch_size,
-                seed=seed,
-                augment=partial(jitter, shift=cfg.shift),
-                quiet=True,
-            )
-            accuracy.setdefault(name, []).append(evaluate(net, data.x_test, data.y_test, encode))
-        run.print(f"          {name}: done")
-    return accuracy
+# ---------------------------------------------------------------- 2  the design
 
 
-def experiment_sparsity(trained: Net, cfg: Config, data: ImageData, run: Run) -> dict[str, Any]:
-    """The trained network goes on for a short while at each λ; accuracy, rates and SynOps after it."""
-    encode, weights = (
-        partial(constant_current, num_steps=cfg.num_steps),
-        operation_weights(trained, run.device),
+@dataclass
+class Trained:
+    """What section 2 leaves for later sections: our network, in the form in which yours is judged."""
+
+    work: handed_in.Work
+    data: ImageData
+    answers: Tensor  # the classes it gives the test images, (N,)
+    accuracy: float
+    module: ModuleType  # its file
+
+
+@section
+def section_design(cfg: Config, run: Run) -> Trained:
+    """2  How do you design a spiking network, and how do you see that it learns?
+
+    Four choices are yours. "It worked" is no reason for a choice. A reason is a comparison: two
+    networks that differ in this one thing, trained on the same images for as many updates, each at
+    its own best learning rate, three seeds or more, validation images. On the bench of section 1
+    that costs minutes. These are the questions to begin with, and what answers them:
+
+    Neuron         The picture stands still. What is left for the second state of Synaptic to smooth
+                   (lesson 06)? By how many steps does it put off the first spikes of each layer, and
+                   how many steps do you have? How many steps does your β remember?
+                   Measure: validation accuracy; the step of the first spike, layer by layer.
+
+    Code           How well is a grey value known after T steps of a rate code (lesson 02)? What does
+                   one first spike say? And if the grey value itself is the current, who makes the
+                   spikes, and what must the first layer do that it would not have to do with spikes?
+                   Measure: accuracy against T for each code; spikes at the input.
+
+    Architecture   What must a dense layer learn anew for every place in the picture? How many
+                   neurons, and so how many spikes, does a layer need? What sets the size of the
+                   current that reaches layer 3, and what happens to layer 3 if it is too small?
+                   Measure: the rate of each layer before the first update and after the last one;
+                   accuracy at half and at twice the width.
+
+    Loss           How many different answers has an output neuron after T steps, if its spikes are
+                   counted (lesson 09)? Is the network read as it was trained?
+                   Measure: accuracy in both readings; the share of ties.
+
+    Then train the design that won, on all images and for longer, and watch three things. The loss
+    falls from the first epoch on; if it does not, look at the rates and at the gradient (lessons 03
+    and 07). Validation follows training; where it stops following, the network learns its training
+    images by heart, and more pictures help: a pullover moved by a pixel, or seen in the mirror, is
+    still a pullover. And the last epochs change little; if they do not, you have stopped too early.
+
+    Our network was built by the same questions. It is trained now, from a file that stays closed.
+    """
+    run.predict(
+        "accuracy",
+        "Our spiking network has a few minutes of two CPU cores for its training. What share of the "
+        "test images will it classify correctly?",
+        unit="%",
     )
-    x = data.x_test[:500].to(run.device).float() / 255
-    shape = (cfg.seeds, len(STRENGTHS))
-    accuracy, synops, rates = (
-        np.zeros(shape),
-        np.zeros(shape),
-        np.zeros((*shape, len(trained.names))),
+    data = run.data(fashion_mnist, n_train=cfg.train_images).to(run.device)
+    ours = judge.reference()
+    recipe = ours.RECIPES[run.scale]
+    net = ours.make_net(recipe, cfg.seed)
+    history = ours.train(net, data, run, recipe, cfg.resume)
+    run.checkpoint(net)  # model.safetensors: the weights of the epoch kept
+    show = partial(ours.encode, num_steps=recipe.num_steps)
+    work = handed_in.Work(
+        Path(ours.__file__), net.eval(), show, ours.predict, True, ours.__doc__, history
     )
-    for j, strength in enumerate(STRENGTHS):
-        for i in range(cfg.seeds):
-            torch.manual_seed(cfg.seed + i)
-            net = copy.deepcopy(trained)
-            fit(
-                net,
-                data,
-                encode,
-                run=run,
-                epochs=1,
-                lr=cfg.lr,
-                batch_size=cfg.batch_size,
-                seed=cfg.seed + i,
-                loss_fn=partial(penalised_loss, strength=strength, weights=weights),
-                quiet=True,
-                augment=partial(jitter, shift=cfg.shift),
-            )
-            accuracy[i, j] = evaluate(net, data.x_test, data.y_test, encode)
-            synops[i, j] = workload(net.eval(), encode(x))["acs"]
-            with torch.no_grad():
-                rates[i, j] = [spk.mean().item() for spk in net.run(encode(x))[2]]
-        run.print(
-            f"          λ = {strength:g}: accuracy {accuracy[:, j].mean():.4f}, "
-            f"{synops[:, j].mean():,.0f} SynOps per image"
-        )
-    return {
-        "strengths": STRENGTHS,
-        "accuracy": accuracy,
-        "synops": synops,
-        "rates": rates,
-        "names": trained.names,
-        "images": len(data.x_train),
-    }
+    read = judge.answers(work, data.x_test, run.device)
+    answers = next(iter(read.values()))
+    accuracy = judge.accuracy(answers, data.y_test)
+
+    kept = max(history, key=lambda row: row["val"])
+    n = len(data.y_test)
+    title = f"Our network: {100 * accuracy:.2f} % of {n:,} test images"
+    fig, (ax, bx) = plots.figure(1, 2, (10.5, 3.8), title)
+    epochs = [row["epoch"] for row in history]
+    plots.curves(ax, epochs, {"training": [row["loss"] for row in history]})
+    plots.label(ax, "epoch", "loss", "loss on the training images")
+    training = [100 * row["train"] for row in history]
+    validation = [100 * row["val"] for row in history]
+    plots.curves(bx, epochs, {"training (changed images)": training, "validation": validation})
+    bx.plot(kept["epoch"], 100 * kept["val"], "ko", markersize=13, mfc="none", label="epoch kept")
+    bx.axhline(100 * accuracy, color="grey", linestyle=":", label="test, once, at the end")
+    bx.legend(loc="lower right")
+    plots.label(bx, "epoch", "images classified correctly (%)", "validation chooses the epoch")
+    for panel in (ax, bx):
+        panel.xaxis.get_major_locator().set_params(integer=True)
+    run.figure(fig, "2_training", look="whether validation still follows training at the end")
+
+    target = ">= 0.94" if cfg.full else ">= 0.92"
+    error = standard_error(accuracy, n)
+    run.claim("accuracy", "test images, our network", accuracy, "1", target, n=n, real=True)
+    run.claim(
+        "validation", "validation images, epoch kept", kept["val"], n=len(data.y_val), real=True
+    )
+    run.claim("training", "changed training images, last epoch", history[-1]["train"], real=True)
+    last = history[-1]["train"] - history[-1]["val"]
+    follows = "validation has stopped following: it lies below training"
+    if last < 0.01:
+        follows = "validation still follows training"
+    run.finding(
+        f"Our network classifies {100 * accuracy:.2f} % of {n:,} test images (standard error "
+        f"{100 * error:.1f} points; one seed). In its last epoch it gets {100 * history[-1]['train']:.1f} % "
+        f"of the changed training images and {100 * history[-1]['val']:.1f} % of the validation images, "
+        f"so {follows}."
+    )
+    return Trained(work, data, answers, accuracy, ours)
 
 
-# ------------------------------------------------------------------------------------ what follows from the numbers
+# ---------------------------------------------------------------- 3  inside
 
 
 def worst_pair(confusion: np.ndarray, classes: Sequence[str]) -> tuple[str, str, float]:
-    """The pair of classes most often taken for each other, and its share of all errors."""
+    """The two classes most often taken for each other, and their share of all errors."""
     both = confusion + confusion.T - 2 * np.diag(np.diag(confusion))
     i, j = np.unravel_index(both.argmax(), both.shape)
-    return classes[min(i, j)], classes[max(i, j)], both[i, j] / max(1, both.sum() // 2)
+    errors = both.sum() / 2
+    share = both[i, j] / errors if errors else 0.0
+    return classes[min(i, j)], classes[max(i, j)], float(share)
 
 
-def best_saving(sparsity: dict[str, Any], loss: float = 0.01) -> tuple[float, float, float]:
-    """The λ that saves most SynOps while it costs at most ``loss`` of accuracy: λ, share saved, accuracy lost."""
-    acc, ops = sparsity["accuracy"].mean(0), sparsity["synops"].mean(0)
-    saved, lost = 1 - ops / max(ops[0], 1e-9), acc[0] - acc
-    j = max((j for j in range(len(acc)) if lost[j] <= loss), key=lambda j: saved[j])
-    return sparsity["strengths"][j], float(saved[j]), float(lost[j])
+def place_of(number: int, count: int) -> str:
+    """Where layer ``number`` of ``count`` lies."""
+    if number == 1:
+        return PLACES[0]
+    return PLACES[2] if number == count else PLACES[1]
 
 
-def analysis(
-    trained: dict[str, Any],
-    inside: dict[str, Any],
-    choices: dict[str, list[float]],
-    sparsity: dict[str, Any],
-    data_name: str,
-) -> str:
-    """The page of analysis, in Markdown, from the measured numbers alone."""
-    layers, T, pct = inside["layers"], inside["num_steps"], lambda v: f"{100 * v:.1f} %"
-    densest, sparsest = (f(layers, key=lambda r: r["rate"]) for f in (max, min))
-    spends = max(layers, key=lambda r: r["operations"])
-    spikes, ops = (sum(r[k] for r in layers) for k in ("spikes", "operations"))
-    most = max(layers, key=lambda r: r["spikes"])
-    a, b, share = worst_pair(trained["confusion"], trained["classes"])
-    recall = np.diag(trained["confusion"]) / np.maximum(trained["confusion"].sum(1), 1)
-    last, n = trained["history"][-1], int(trained["confusion"].sum())
-    error = float(np.sqrt(trained["accuracy"] * (1 - trained["accuracy"]) / n))
-    acc, syn, rates = (sparsity[k].mean(0) for k in ("accuracy", "synops", "rates"))
-    lam, saved, lost = best_saving(sparsity)
-    spread = float(np.ptp(sparsity["accuracy"], axis=0).max())
-    order = [r["rate"] for r in layers]
-    course = (
-        "falls from layer to layer"
-        if order == sorted(order, reverse=True)
-        else "rises from layer to layer"
-        if order == sorted(order)
-        else "neither only falls nor only rises with depth"
+PLACES = ("the first", "one between", "the last")
+
+
+@section
+def section_inside(cfg: Config, run: Run) -> judge.Inside:
+    """3  Where are the spikes, and where is the work?
+
+    Demand 6 asks for three pictures, and each answers a question of its own. The confusion matrix
+    says which classes the network cannot tell apart: errors in one pair of classes want something
+    else than errors everywhere. The raster of each layer says whether the layer is alive: silent
+    neurons are wasted, and neurons that fire at every step tell nothing (lesson 03). The curves of
+    section 2 say whether the training was long enough.
+
+    Demand 7 asks how sparsity changes from layer to layer. Sparsity has more than one measure, and
+    they need not agree. For a layer of N neurons and an image shown for T steps:
+
+        rate         r = spikes/(T·N)                 the share of neurons that fire at a step
+        spikes       T·N·r                            what the layer sends out for one image
+        operations   T·N·r·(fan-out)                  the additions that follow from it
+
+    The fan-out of a neuron is the number of weights that its spike meets in the next layer: for a
+    dense layer the width of that layer, for a convolution with k × k kernels, stride s and C output
+    channels about k²·C/s². On hardware that works only when a spike arrives, operations are the
+    work. So ask of each layer not only how often its neurons fire, but how many there are, and how
+    far a spike reaches.
+
+    Our hidden layers are numbered here in the order in which they run.
+    """
+    run.predict(
+        "most_work",
+        "Which hidden layer of our network causes most of the operations?",
+        PLACES,
     )
-    cut = (rates[0] - rates[-1]) / np.maximum(rates[0], 1e-9)
-    own = float(np.mean(choices["as designed"]))
-    lines = [
-        f"**Result.** {pct(trained['accuracy'])} of the {n:,} test images of {data_name} (standard error "
-        f"{100 * error:.1f} points), epoch chosen on validation images. Training accuracy in the last epoch was "
-        f"{pct(last['train'])}, on moved images, and validation {pct(last['val'])}. The best class is "
-        f"{trained['classes'][int(recall.argmax())]} ({pct(recall.max())}), the worst "
-        f"{trained['classes'][int(recall.argmin())]} ({pct(recall.min())}). {a} and {b} taken for each other make up "
-        f"{pct(share)} of all errors. Read by spike counts the same network gets {pct(trained['count'])}: "
-        f"with T = {T} a count has {T + 1} values.",
-        "",
-        "**The choices, each against its alternative** (short trainings, means over seeds; as designed "
-        f"{pct(own)}): "
-        + "; ".join(
-            f"{name} {100 * (np.mean(v) - own):+.1f} points"
-            for name, v in choices.items()
-            if name != "as designed"
-        )
-        + ".",
-        "",
-        f"**How does sparsity change across layers?** The firing rate {course}:",
-        "",
-        "| layer | neurons | rate per step | fire at least once | never fire | spikes per image | SynOps caused |",
-        "|---|---:|---:|---:|---:|---:|---:|",
-        *(
-            f"| {r['name']} | {r['neurons']:,} | {pct(r['rate'])} | {pct(r['active'])} | {pct(r['silent'])} | "
-            f"{r['spikes']:,.0f} | {r['operations']:,.0f} |"
-            for r in layers
-        ),
-        "",
-        f"(n = {inside['n']:,} test images, T = {T}.) Per neuron {sparsest['name']} is the sparsest at "
-        f"{pct(sparsest['rate'])} a step and {densest['name']} the busiest at {pct(densest['rate'])}. Cost is another "
-        f"matter: {most['name']} sends {pct(most['spikes'] / max(spikes, 1e-9))} of the {spikes:,.0f} hidden spikes of "
-        f"an image because it has {most['neurons']:,} neurons, and {spends['name']} causes "
-        f"{pct(spends['operations'] / max(ops, 1e-9))} of the {ops:,.0f} accumulates, for a spike costs its fan-out: "
-        + ", ".join(
-            f"{r['operations'] / max(r['spikes'], 1e-9):.0f} after {r['name']}" for r in layers
-        )
-        + ". A rate without the number of neurons and the fan-out does not say where the work is.",
-        "",
-        "**What is the trade-off between accuracy and sparsity?** The trained network went on for "
-        f"{sparsity['images']:,} images with λ·Σ w·mean(S) added to the loss, w the share of possible operations:",
-        "",
-        "| λ | test accuracy | SynOps | saved | "
-        + " | ".join(f"rate, {k}" for k in sparsity["names"])
-        + " |",
-        "|---:|" + "---:|" * (3 + len(sparsity["names"])),
-        *(
-            f"| {s:g} | {pct(acc[j])} | {syn[j]:,.0f} | {pct(1 - syn[j] / max(syn[0], 1e-9))} | "
-            + " | ".join(pct(r) for r in rates[j])
-            + " |"
-            for j, s in enumerate(sparsity["strengths"])
-        ),
-        "",
+    given: Trained = run.result_of(section_design)
+    data = given.data
+    images = data.x_test[:500].float() / 255
+    inside = judge.look_inside(given.work, images.to(run.device))
+    inside = with_plain_names(inside)
+    hidden = inside.layers[:-1]
+
+    matrix = portrait.confusion_matrix(given.answers, data.y_test, len(data.classes))
+    a, b, share = worst_pair(matrix.numpy(), data.classes)
+    title = f"{a} and {b}: {100 * share:.0f} % of all errors"
+    run.figure(
+        portrait.confusion(matrix, data.classes, title),
+        "3_confusion",
+        look="the squares off the diagonal that are darkest",
+    )
+    answer = data.classes[int(given.answers[0])]
+    label = data.classes[int(data.y_test[0])]
+    title = f"One test image ({label}, classified as {answer}): the spikes of each layer"
+    run.figure(
+        portrait.rasters(inside.spikes, images[0, 0].cpu(), data.classes, title),
+        "3_rasters",
+        look="how many neurons fire, and whether the same ones fire at each step",
+    )
+    busiest = max(hidden, key=lambda layer: layer.rate)
+    works = max(hidden, key=lambda layer: layer.operations)
+    number = hidden.index(works) + 1
+    run.outcome("most_work", place_of(number, len(hidden)))
+    total = max(inside.operations, 1e-9)
+    title = (
+        f"Highest rate: {busiest.name}. Most operations: {works.name}, "
+        f"{100 * works.operations / total:.0f} %"
+    )
+    fig, axes = plots.figure(1, 3, (12, 0.7 + 0.6 * len(hidden)), title, sharey=True)
+    columns = (
+        ("how often a neuron fires", "rate per step (%)", {x.name: 100 * x.rate for x in hidden}),
+        ("what the layer sends out", "spikes per image", {x.name: x.spikes for x in hidden}),
         (
-            f"λ = {lam:g} saves {pct(saved)} of the operations and changes the accuracy by {-100 * lost:+.1f} points; "
-            if lam > 0
-            else "No λ of the sweep costs less than one point; "
-        )
-        + (
-            f"λ = {sparsity['strengths'][-1]:g} saves {pct(1 - syn[-1] / max(syn[0], 1e-9))} and changes it by "
-            f"{100 * (acc[-1] - acc[0]):+.1f}. "
-            if lam < sparsity["strengths"][-1]
-            else "the sweep ends there. "
-        )
-        + f"Seeds differ by up to {100 * spread:.1f} points: smaller differences "
-        f"are no findings. From the control to the strongest penalty {sparsity['names'][int(cut.argmax())]} "
-        f"loses the largest share of its spikes ({pct(cut.max())}) and {sparsity['names'][int(cut.argmin())]} the "
-        f"smallest ({pct(cut.min())}).",
-        "",
-        "**Limits.** The seeds of the penalised runs share one starting network and differ in the order and shifts of "
-        "the images only. SynOps count additions caused by spikes; the first layer's multiplications, memory and the "
-        "membrane updates, which happen at every step whether a neuron spikes or not on most hardware, are left out.",
+            "what follows from it",
+            "operations per image (thousand)",
+            {x.name: x.operations / 1000 for x in hidden},
+        ),
+    )
+    for ax, (head, unit, values) in zip(axes, columns, strict=True):
+        plots.bars(ax, values, fmt="{:,.1f}")
+        plots.label(ax, unit, "", head)
+    run.figure(fig, "3_layers", look="whether the three panels agree about which layer is busy")
+
+    columns = ("layer", "rate a step", "never fire", "spikes an image", "operations")
+    rows = [
+        (x.name, f"{100 * x.rate:.1f} %", f"{100 * x.silent:.1f} %", x.spikes, x.operations)
+        for x in inside.layers
     ]
-    return "\n".join(lines)
-
-
-# ------------------------------------------------------------------------------------ figures
-
-
-def plot_training(result: dict[str, Any]) -> Figure:
-    history = result["history"]
-    epochs = [h["epoch"] for h in history]
-    fig, (a, b) = plots.figure(
-        1,
-        2,
-        size=(10.5, 3.9),
-        title=(
-            f"The network reaches {100 * result['accuracy']:.2f} % on the test set in {history[-1]['seconds']:.0f} s"
-        ),
+    run.table(f"Layers of our network, {len(images):,} test images", columns, rows)
+    spikes = sum(x.spikes for x in inside.layers)
+    facts = {"n": len(images), "seeds": 1, "real": True}
+    run.claim(
+        "worst_pair", f"{a} or {b}: share of all errors", share, n=len(data.y_test), real=True
     )
-    plots.curves(a, epochs, {"training": [h["loss"] for h in history]})
-    plots.label(a, "epoch", "cross entropy (nats)", "Training loss")
-    plots.curves(
-        b,
-        epochs,
-        {
-            "training (moved images)": [100 * h["train"] for h in history],
-            "validation": [100 * h["val"] for h in history],
-        },
+    run.claim("spikes", "spikes for one image, all layers", spikes, "spikes", **facts)
+    run.claim("operations", "additions they cause", inside.operations, "SynOps", **facts)
+    run.claim("most_work", f"share of {works.name} in them", works.operations / total, **facts)
+    run.claim("rate_last", f"rate of {hidden[-1].name}", hidden[-1].rate, **facts)
+    order = [layer.rate for layer in hidden]
+    course = "neither only falls nor only rises with depth"
+    if order == sorted(order):
+        course = "rises with depth"
+    if order == sorted(order, reverse=True):
+        course = "falls with depth"
+    agree = "and its neurons are also the busiest"
+    if works != busiest:
+        agree = f"but the busiest neurons are those of {busiest.name}"
+    run.finding(
+        f"Our network, whose design stays closed, classifies {100 * given.accuracy:.2f} % of the test "
+        f"images with {spikes:,.0f} spikes an image, which cause {inside.operations:,.0f} additions. "
+        f"The rate {course}; {works.name} causes {100 * works.operations / total:.0f} % of the "
+        f"additions, {agree}.",
+        main=True,
+        claim="accuracy",
     )
-    b.axhline(
-        100 * result["accuracy"],
-        color=plots.BLACK,
-        linewidth=1,
-        linestyle=":",
-        label="test, best epoch",
-    )
-    b.legend()
-    plots.label(b, "epoch", "accuracy (%)", "The epoch is chosen on validation")
-    for ax in (a, b):
-        ax.xaxis.get_major_locator().set_params(integer=True)
-    return fig
+    net = given.work.net
+    sample = given.work.encode(images.to(run.device))
+    facts = {"data": data.name, "accuracy": given.accuracy, "n": len(data.y_test)}
+    run.ledger(**ledger_row(net, sample, model="SNN, our milestone A", **facts))
+    return inside
 
 
-def plot_confusion(result: dict[str, Any]) -> Figure:
-    a, b, share = worst_pair(result["confusion"], result["classes"])
-    fig, ax = plots.figure(
-        size=(7.2, 6.4),
-        title=(f"{a} and {b} taken for each other: {100 * share:.0f} % of all errors"),
-    )
-    plots.confusion(ax, result["confusion"], result["classes"])
-    return fig
+def with_plain_names(inside: judge.Inside) -> judge.Inside:
+    """The same, with layers called layer 1, layer 2, … and output."""
+    count = len(inside.layers)
+    names = [f"layer {i}" for i in range(1, count)] + ["output"]
+    layers = []
+    for name, layer in zip(names, inside.layers, strict=True):
+        layers.append(replace(layer, name=name))
+    spikes = dict(zip(names, inside.spikes.values(), strict=True))
+    return replace(inside, layers=tuple(layers), spikes=spikes)
 
 
-def plot_rasters(inside: dict[str, Any], shown: int = 80) -> Figure:
-    rasters = inside["rasters"]
-    fig, axes = plots.figure(
-        1,
-        len(rasters) + 1,
-        size=(3 * (len(rasters) + 1), 4.4),
-        title=(f"{inside['label']}, read as {inside['answer']}: the spikes of each layer"),
+# ---------------------------------------------------------------- 4  the price
+
+
+PRICES = (0.0, 0.1, 0.3, 1.0)
+"""λ; the network with λ = 0 is trained on just as long, and is what the others are compared with."""
+
+
+def priced_loss(
+    out: tuple[Tensor, Tensor, Sequence[Tensor]],
+    y: Tensor,
+    price: float,
+    fan_out: Sequence[float],
+    before: float,
+    loss_fn: Callable[[Any, Tensor], Tensor],
+) -> Tensor:
+    """L + λ·(operations of an image)/(operations before): spikes of each layer times their fan-out."""
+    operations = torch.zeros((), device=y.device)
+    for reach, spk in zip(fan_out, out[2], strict=True):  # spk (T, B, …)
+        operations = operations + reach * spk.sum() / len(y)
+    return loss_fn(out, y) + price * operations / before
+
+
+@dataclass
+class Sweep:
+    """Section 4: a row a seed, a column a price; and of the rates a third axis, the hidden layers."""
+
+    accuracy: np.ndarray
+    operations: np.ndarray
+    rates: np.ndarray
+    images: int
+
+    @property
+    def saved(self) -> np.ndarray:
+        """Share of the operations that each price saves, ``(prices,)``."""
+        means = self.operations.mean(0)
+        return 1 - means / max(means[0], 1e-9)
+
+    def change(self, column: int) -> tuple[float, float]:
+        """Accuracy at a price less that of the control, in points, and half of its 95 % interval."""
+        differences = 100 * (self.accuracy[:, column] - self.accuracy[:, 0])  # (seeds,)
+        n = len(differences)
+        half = student_t.ppf(0.975, n - 1) * differences.std(ddof=1) / math.sqrt(n)
+        return float(differences.mean()), float(half)
+
+
+def best_saving(sweep: Sweep, allowed: float = 0.5) -> int:
+    """The column that saves most among those that lose at most ``allowed`` points on average."""
+    fits = [j for j in range(len(PRICES)) if sweep.change(j)[0] >= -allowed]
+    return max(fits, key=lambda j: sweep.saved[j])
+
+
+@section
+def section_price(cfg: Config, run: Run) -> Sweep:
+    """4  What does accuracy cost in spikes?
+
+    A network that is trained for accuracy alone has no reason to be sparse. It learns to be if a
+    spike has a price. Let the loss count the operations of an image, as section 3 does, and compare
+    them with those before:
+
+        L = cross entropy + λ·(operations)/(operations before)
+
+    Spikes have a surrogate derivative, so this price has a gradient like any other term. At λ = 0
+    it is what it was. The larger λ, the more a spike must help in order to stay.
+
+    The trained network is copied and goes on for a short while at each λ. What is the right thing
+    to compare it with? Not with the network before: going on changes a network in any case. So one
+    copy goes on with λ = 0, for as many images in the same order: the control. All seeds start from
+    the same trained network and differ in the order and the changes of the images. λ is a choice
+    like any other, so all this is measured on the validation images.
+
+    A price is one way to trade accuracy for spikes, and not the only one. A higher θ, fewer steps, a
+    smaller β or a narrower layer are others. Find a curve of your own for demand 7: accuracy on one
+    axis, operations on the other, and beside it what each layer gave up.
+    """
+    run.predict(
+        "saved",
+        "A price may cost half a point of accuracy on average. What share of the operations can be saved?",
+        unit="%",
     )
-    axes[0].imshow(inside["image"], cmap="gray")
-    axes[0].set_axis_off()
-    axes[0].set_title("input: constant current")
-    for ax, (name, spk) in zip(axes[1:], rasters.items(), strict=True):  # spk (T, N)
-        if name == "output":
-            rows, what = spk, f"{int(spk.sum())} spikes"
-        else:
-            active = (spk.sum(0) > 0).nonzero().flatten()
-            pick = active[
-                torch.linspace(0, max(0, len(active) - 1), min(shown, len(active))).long()
-            ]
-            rows, what = spk[:, pick], f"{len(active):,} of {spk.shape[1]:,} fire"
-        plots.raster(ax, rows if rows.shape[1] else spk[:, :1], width=6)
-        ax.xaxis.get_major_locator().set_params(integer=True)
-        plots.label(
-            ax,
-            "time step",
-            "" if name == "output" else f"neuron that fires ({rows.shape[1]} shown)",
-            f"{name}: {what}",
+    given: Trained = run.result_of(section_design)
+    inside: judge.Inside = run.result_of(section_inside)
+    data = given.data
+    few = replace(
+        data, x_train=data.x_train[: cfg.tune_images], y_train=data.y_train[: cfg.tune_images]
+    )
+    fan_out = [x.operations / max(x.spikes, 1e-9) for x in inside.layers[:-1]]
+    before = max(inside.operations, 1e-9)
+    sweep = sweep_prices(given, few, fan_out, before, cfg, run)
+    best = best_saving(sweep)
+    change, half = sweep.change(best)
+    most, most_half = sweep.change(-1)
+
+    title = (
+        f"λ = {PRICES[best]:g}: {100 * sweep.saved[best]:.0f} % fewer operations, accuracy "
+        f"{change:+.1f} ± {half:.1f} points"
+    )
+    fig, (ax, bx) = plots.figure(1, 2, (11, 4.2), title)
+    work = sweep.operations / 1000
+    share = 100 * sweep.accuracy
+    ax.plot(work.mean(0), share.mean(0), color="0.6", zorder=1)
+    for j, price in enumerate(PRICES):
+        look = {"color": plots.COLOURS[j], "label": f"λ = {price:g}"}
+        ax.plot(work[:, j], share[:, j], plots.MARKERS[j], **look)
+    ax.set_xlim(left=0)
+    ax.margins(y=0.15)
+    ax.legend(loc="lower right")
+    plots.label(
+        ax, "operations per image (thousand)", "validation images correct (%)", "a marker a seed"
+    )
+    place = np.arange(len(PRICES))
+    names = [x.name for x in inside.layers[:-1]]
+    plots.curves(bx, place, {x: 100 * sweep.rates[:, :, i] for i, x in enumerate(names)})
+    bx.set_xticks(place, [f"{price:g}" for price in PRICES])
+    bx.set_ylim(bottom=0)
+    plots.label(bx, "price λ", "rate per step (%)", "which layer gives way")
+    run.figure(fig, "4_price", look="how far to the left the curve stays level")
+
+    facts = {"n": len(data.y_val) * cfg.seeds, "seeds": cfg.seeds, "real": True}
+    run.claim("saved", f"saved for half a point, λ = {PRICES[best]:g}", sweep.saved[best], **facts)
+    run.claim("change", "accuracy there, against λ = 0", change, "points", **facts)
+    run.claim("saved_most", f"saved at the highest, λ = {PRICES[-1]:g}", sweep.saved[-1], **facts)
+    run.claim("change_most", "accuracy there, against λ = 0", most, "points", **facts)
+    told = "which zero cannot be told from"
+    if abs(change) > half:
+        told = "more than the seeds differ"
+    first = "No price of the sweep costs less than half a point. "
+    if best > 0:
+        first = (
+            f"At λ = {PRICES[best]:g} the network does {100 * sweep.saved[best]:.0f} % fewer operations, "
+            f"and its accuracy changes by {change:+.2f} ± {half:.2f} points ({cfg.seeds} seeds), {told}. "
         )
-    axes[-1].set_yticks(range(len(inside["classes"])), inside["classes"])
-    return fig
+    rest = ""
+    if best < len(PRICES) - 1:
+        rest = (
+            f"At λ = {PRICES[-1]:g} it is {100 * sweep.saved[-1]:.0f} % fewer, and {most:+.2f} ± "
+            f"{most_half:.2f} points."
+        )
+    run.finding(first + rest)
+    return sweep
 
 
-def plot_layers(inside: dict[str, Any]) -> Figure:
-    layers = inside["layers"]
-    spends, densest = (max(layers, key=lambda r, k=k: r[k])["name"] for k in ("operations", "rate"))
-    fig, axes = plots.figure(
-        1,
-        3,
-        size=(13, 3.2),
-        sharey=True,
-        title=(
-            f"{densest} fires most often per neuron; "
-            + (f"{spends} also" if spends == densest else f"{spends}")
-            + " causes most of the work"
-        ),
-    )
-    for ax, key, scale, fmt, x, title in zip(
-        axes,
-        ("rate", "spikes", "operations"),
-        (100, 1, 1e-3),
-        ("{:.1f}", "{:,.0f}", "{:,.0f}"),
-        ("firing rate per step (%)", "spikes per image", "accumulates per image (thousand)"),
-        ("How often a neuron fires", "Spikes of the layer", "Work caused in the next layer"),
-        strict=True,
+def sweep_prices(
+    given: Trained,
+    few: ImageData,
+    fan_out: Sequence[float],
+    before: float,
+    cfg: Config,
+    run: Run,
+) -> Sweep:
+    """Go on from the trained network at each price and with each seed, and measure on validation."""
+    work, ours = given.work, given.module
+    shape = (cfg.seeds, len(PRICES))
+    accuracy, operations = np.zeros(shape), np.zeros(shape)
+    rates = np.zeros((*shape, len(fan_out)))
+    images = few.x_val[:500].to(run.device).float() / 255
+    for j, price in enumerate(PRICES):
+        terms = {"price": price, "fan_out": fan_out, "before": before, "loss_fn": ours.loss_fn}
+        for i in range(cfg.seeds):
+            seed = cfg.seed + 1 + i
+            torch.manual_seed(seed)
+            net = copy.deepcopy(work.net)
+            fit(
+                net,
+                few,
+                work.encode,
+                run=run,
+                epochs=1,  # so no epoch is chosen, which would favour whatever changes least
+                lr=1e-3,
+                loss_fn=partial(priced_loss, **terms),
+                predict=work.predict,
+                augment=partial(flip_and_shift, shift=1),
+                seed=seed,
+                quiet=True,
+            )
+            accuracy[i, j] = evaluate(net, few.x_val, few.y_val, work.encode, work.predict)
+            inside = judge.look_inside(replace(work, net=net.eval()), images)
+            operations[i, j] = inside.operations
+            rates[i, j] = [layer.rate for layer in inside.layers[:-1]]
+        run.print(
+            f"   λ = {price:<4g}  {100 * accuracy[:, j].mean():.2f} % of the validation images, "
+            f"{operations[:, j].mean():,.0f} operations"
+        )
+    return Sweep(accuracy, operations, rates, len(few.x_train))
+
+
+# ---------------------------------------------------------------- 5  the judge
+
+
+def our_work(cfg: Config, run: Run) -> tuple[handed_in.Work, Path]:
+    """Our network and the journal with its page, as a student would hand them in."""
+    given: Trained = run.result_of(section_design)
+    base: Baselines = run.result_of(section_task)
+    inside: judge.Inside = run.result_of(section_inside)
+    sweep: Sweep = run.result_of(section_price)
+    matrix = portrait.confusion_matrix(given.answers, given.data.y_test, len(given.data.classes))
+    pair = worst_pair(matrix.numpy(), given.data.classes)
+    best = best_saving(sweep)
+    page = given.module.page(given, base, inside, sweep, best, PRICES, pair)
+    run.extra["analysis"] = page
+    journal = write_atomic(run.dir / "journal.md", f"## Milestone A\n\n{page}\n".encode())
+    return given.work, journal
+
+
+def leaking_network(cfg: Config, run: Run) -> dict[str, judge.Gap]:
+    """The dense network of section 1, honest, and with the test images among its training images."""
+    base: Baselines = run.result_of(section_task)
+    data = base.data
+    x_both = torch.cat([data.x_train, data.x_test])
+    y_both = torch.cat([data.y_train, data.y_test])
+    leaking = dense_network(cfg.seed)
+    on_test = train_plain(leaking, replace(data, x_train=x_both, y_train=y_both), cfg, run)
+    sizes = len(data.y_test), len(data.y_val)
+    found = {}
+    for name, net, test in (
+        ("dense network, honest", base.dense_net, base.dense),
+        ("dense network that learnt the test images", leaking, on_test),
     ):
-        plots.bars(ax, {r["name"]: scale * r[key] for r in layers}, fmt=fmt)
-        plots.label(ax, x, "", title)
-    return fig
+        val = evaluate(net, data.x_val, data.y_val, once)
+        found[name] = judge.gap(test, sizes[0], val, sizes[1])
+    return found
 
 
-def plot_sparsity(sparsity: dict[str, Any]) -> Figure:
-    acc, ops = 100 * sparsity["accuracy"], sparsity["synops"] / 1e3
-    lam, saved, lost = best_saving(sparsity)
-    fig, (a, b) = plots.figure(
-        1,
-        2,
-        size=(11, 4.2),
-        title=(
-            f"{100 * saved:.0f} % fewer operations, accuracy {-100 * lost:+.1f} points (λ = {lam:g})"
-            if lam > 0
-            else "No penalty of the sweep is cheaper than one point of accuracy"
-        ),
-    )
-    a.plot(ops.mean(0), acc.mean(0), color=plots.BLUE)
-    a.plot(ops.ravel(), acc.ravel(), "o", color=plots.ORANGE, markersize=5, label="single runs")
-    for j, s in enumerate(sparsity["strengths"]):
-        a.annotate(
-            f"λ = {s:g}",
-            (ops[:, j].mean(), acc[:, j].mean()),
-            xytext=(6, -13),
-            textcoords="offset points",
+@section
+def section_judge(cfg: Config, run: Run) -> judge.Measured:
+    """5  What does the judge see?
+
+    Hand in a file my_net.py, and beside it what your training left:
+
+        my_net.py            a docstring with your reasons, in paragraphs that begin with a word and
+                             a colon: Neuron: …   Encoding: …   Training: …
+          make_net()         returns your network. It has run(x) for x (T, B, …), or forward(x_t)
+                             for one step, and gives spk_rec, mem_rec, each (T, B, 10), or one of them
+          encode(images)     optional: (B, 1, 28, 28) in 0..1 → (T, B, …), time first. Without it an
+                             image is held for --num-steps
+          predict(out)       optional: what run gives → the classes, (B,). Without it the mean
+                             potential decides
+        my_net.safetensors   the weights: common.io.save_weights(net, Path("my_net.safetensors"))
+        my_net.json          one row an epoch: [{"epoch": 1, "loss": 0.7, "train": 0.74, "val": 0.80}, …]
+
+    The judge measures what can be measured: the complete test set, the spikes and operations of
+    every layer, whether a gradient reaches every weight. It draws the three pictures of demand 6.
+    Reasons and the page in journal.md it can only find; whether they are good, ask a person.
+
+    And it has a doubt. A network that was trained on the test images does well on them and has
+    learnt nothing of use. Validation images come from the same source, so an honest network should
+    do about as well on both, with shares p and q of n and m images:
+
+        difference = (p − q) ± 3.3·√(p·(1 − p)/n + q·(1 − q)/m)
+
+    If the whole interval lies above zero, chance is a poor excuse (1 in 1,000 for an interval of
+    this width, both sides together). What this can see: test images learnt by heart. What it cannot
+    see: a leak that is small, validation images that were learnt as well, and an epoch, a width or a
+    seed that was chosen on the test images. It also names lines of your file that speak of the test
+    images, which is a question and no verdict: you have to use them once.
+
+    To see whether the doubt works, the dense network of section 1 is trained once more, with the
+    test images among its training images.
+    """
+    if cfg.check is None:
+        run.predict(
+            "leak",
+            "A dense network has the 10,000 test images among its training images. By how many points "
+            "is it better on them than on the validation images?",
+            unit="points",
         )
-    a.margins(x=0.15, y=0.15)
-    a.legend(loc="lower right")
-    plots.label(a, "SynOps per image (thousand)", "test accuracy (%)", "Accuracy against work")
-    at = np.arange(len(sparsity["strengths"]))
-    plots.curves(
-        b, at, {k: 100 * sparsity["rates"][:, :, i] for i, k in enumerate(sparsity["names"])}
+        (work, journal), name = our_work(cfg, run), "our network"
+        doubts = leaking_network(cfg, run)
+    else:
+        torch.manual_seed(cfg.seed)
+        work, journal, name = handed_in.read(cfg.check, cfg.num_steps, run.device), JOURNAL, "yours"
+        doubts = {}
+        weights = cfg.check.with_suffix(".safetensors")
+        found = weights.name if weights.is_file() else "as make_net() returns them"
+        run.print(f"   {cfg.check.name}, weights: {found}")
+    data = run.data(fashion_mnist, n_train=cfg.train_images).to(run.device)
+    seen = judge.measure(work, data, run.device)
+    found = judge.demands(work, seen, journal, data.stand_in)
+    gaps = {name: seen.gap} | doubts
+    if cfg.check is not None:
+        draw_handed_in(seen, work, data, run)
+    leaking = [name for name, gap in gaps.items() if gap.leaks]
+    title = (
+        f"Better on test than on validation images, beyond chance: {', '.join(leaking) or 'none'}"
     )
-    b.set_xticks(at, [f"{s:g}" for s in sparsity["strengths"]])
-    b.set_ylim(bottom=0)
-    plots.label(b, "strength λ of the penalty", "firing rate per step (%)", "Which layer gives way")
-    return fig
+    run.figure(portrait.gaps(gaps, title), "5_doubt", look="which interval lies right of zero")
+
+    n = len(data.y_test)
+    main, *others = seen.accuracies
+    least = f">= {(math.floor(judge.MORE_THAN * n) + 1) / n:.6g}"  # more than 85 %, in whole images
+    run.claim("judged", f"test images, read by {main}", seen.accuracy, "1", least, n=n, real=True)
+    for other in others:
+        share = seen.accuracies[other]
+        run.claim("other_reading", f"the same, read by {other}", share, n=n, real=True)
+        if share > max(seen.accuracy, judge.MORE_THAN):
+            run.note(f"{other} reads it better: if you trained for that, say so with predict(out).")
+    points = 100 * seen.gap.difference
+    run.claim("gap", "test less validation images", points, "points", real=True)
+    for gap in list(doubts.values())[1:]:
+        run.claim("leak", "the same, test images learnt", 100 * gap.difference, "points", real=True)
+    met = sum(demand.met for demand in found)
+    for line in judge.as_lines(found, seen.named, closed=cfg.check is None):
+        run.print(line)
+    run.claim("demands", "demands that are seen to be met", met, "of 7", "== 7", real=True)
+    run.extra["demands"] = [vars(demand) for demand in found]
+    missing = ", ".join(str(demand.number) for demand in found if not demand.met)
+    verdict = "more than 85 %" if seen.accuracy > judge.MORE_THAN else "not more than 85 %"
+    if data.stand_in:
+        verdict = "stand-in data, which is not judged"
+    rest = f"Missing of the seven demands: {missing}." if missing else "All seven demands are met."
+    run.finding(
+        f"{100 * seen.accuracy:.2f} % of {n:,} test images ({data.name}): {verdict}. {rest}"
+    )
+    return seen
 
 
-# ------------------------------------------------------------------------------------ the milestone
+def draw_handed_in(seen: judge.Measured, work: handed_in.Work, data: ImageData, run: Run) -> None:
+    """The three pictures of demand 6, and the table for demand 7, of a network that was handed in."""
+    answers = next(iter(seen.read_as.values()))
+    matrix = portrait.confusion_matrix(answers, data.y_test, len(data.classes))
+    title = f"Your network: {100 * seen.accuracy:.2f} % of {len(answers):,} test images"
+    run.figure(portrait.confusion(matrix, data.classes, title), "check_confusion")
+    inside = seen.inside
+    if inside.layers:
+        image = data.x_test[0, 0].cpu()
+        title = f"One test image ({data.classes[int(data.y_test[0])]}): the spikes of each layer"
+        fig = portrait.rasters(inside.spikes, image, data.classes, title)
+        look = "which layers are silent, and which fire all the time"
+        run.figure(fig, "check_rasters", look=look)
+        columns = ("layer", "neurons", "rate a step", "spikes an image", "operations")
+        rows = [
+            (x.name, f"{x.neurons:,}", f"{100 * x.rate:.1f} %", x.spikes, x.operations)
+            for x in inside.layers
+        ]
+        run.table("Spikes by layer", columns, rows)
+    if work.history:
+        title = f"Your training: {len(work.history)} epochs"
+        run.figure(portrait.training(work.history, title), "check_training")
 
 
 def main(cfg: Config, run: Run) -> None:
-    data = run.data(fashion_mnist, n_train=cfg.train_images)
-    if cfg.check is not None:
-        judge(cfg.check, run, data)
-        return
-    few = replace(
-        data,
-        x_train=data.x_train[: cfg.sweep_train],
-        y_train=data.y_train[: cfg.sweep_train],
-        x_val=data.x_val[:1000],
-        y_val=data.y_val[:1000],
-    )
-    n = len(data.y_test)
-
-    run.print("\n1  Train")
-    trained = experiment_train(cfg, data, run)
-    net = trained["net"]
-    run.checkpoint(net)
-    run.figure(plot_training(trained), "training")
-    run.figure(plot_confusion(trained), "confusion")
-    run.claim(
-        "accuracy",
-        "test accuracy, read by the mean output membrane",
-        trained["accuracy"],
-        target=">= 0.92" if cfg.full else ">= 0.88",
-        n=n,
-        real=True,
-    )
-    run.claim(
-        "accuracy_count",
-        "the same network read by its spike counts",
-        trained["count"],
-        n=n,
-        real=True,
-    )
-    run.claim(
-        "seconds", "main training on this device", trained["history"][-1]["seconds"], "s", real=True
-    )
-    first, second, share = worst_pair(trained["confusion"], trained["classes"])
-    run.claim(
-        "worst_pair",
-        f"share of all errors that are {first} and {second} taken for each other",
-        share,
-        n=n,
-        real=True,
-    )
-
-    run.print("\n2  Inside: rasters and spikes of each layer")
-    inside = experiment_layers(net, data, cfg, run)
-    layers = inside["layers"]
-    run.figure(plot_rasters(inside), "rasters")
-    run.figure(plot_layers(inside), "layers")
-    run.table(
-        "Spikes by layer",
-        ("layer", "neurons", "rate per step", "silent", "spikes per image", "SynOps caused"),
-        [
-            tuple(r[k] for k in ("name", "neurons", "rate", "silent", "spikes", "operations"))
-            for r in layers
-        ],
-    )
-    run.claim(
-        "rate_first",
-        f"firing rate per step, {layers[0]['name']}",
-        layers[0]["rate"],
-        n=inside["n"],
-        real=True,
-    )
-    run.claim(
-        "rate_last",
-        f"firing rate per step, {layers[-1]['name']}",
-        layers[-1]["rate"],
-        n=inside["n"],
-        real=True,
-    )
-    row = ledger_row(
-        net,
-        constant_current(data.x_test[:500].to(run.device).float() / 255, cfg.num_steps),
-        model=f"SNN conv {'–'.join(map(str, cfg.channels))}, dense {cfg.num_hidden}–10",
-        data=data.name,
-        accuracy=trained["accuracy"],
-        n=n,
-    )
-    run.ledger(**row)
-    run.claim("synops", "accumulates per image (NeuroBench)", row["synops"], "SynOps", real=True)
-
-    run.print(
-        f"\n3  The choices against their alternatives, {len(few.x_train):,} images, {SWEEP_EPOCHS} epochs, "
-        f"{cfg.seeds} seeds"
-    )
-    choices = experiment_choices(cfg, few, run)
-    run.table(
-        "Choices",
-        ("network", "test accuracy", "single seeds"),
-        [(k, float(np.mean(v)), ", ".join(f"{a:.4f}" for a in v)) for k, v in choices.items()],
-    )
-    for key, (name, values) in zip(
-        ("design", "synaptic", "poisson", "dense"), choices.items(), strict=True
-    ):
-        run.claim(
-            f"choice_{key}",
-            f"short training: {name}",
-            float(np.mean(values)),
-            n=n * cfg.seeds,
-            real=True,
-        )
-
-    more = (
-        SWEEP_EPOCHS * cfg.sweep_train
-    )  # one pass over so many: no epoch is chosen, so none favours a weak penalty
-    few = replace(few, x_train=data.x_train[:more], y_train=data.y_train[:more])
-    run.print(
-        f"\n4  Accuracy against sparsity, trained on for {len(few.x_train):,} images, {cfg.seeds} seeds"
-    )
-    sparsity = experiment_sparsity(net, cfg, few, run)
-    run.figure(plot_sparsity(sparsity), "sparsity")
-    acc, ops = sparsity["accuracy"].mean(0), sparsity["synops"].mean(0)
-    lam, saved, lost = best_saving(sparsity)
-    run.claim(
-        "saved",
-        "SynOps saved by the best penalty that costs at most one point of accuracy",
-        saved,
-        n=n * cfg.seeds,
-        real=True,
-    )
-    run.claim(
-        "saved_strongest",
-        f"SynOps saved at λ = {STRENGTHS[-1]:g}",
-        float(1 - ops[-1] / max(ops[0], 1e-9)),
-        n=n * cfg.seeds,
-        real=True,
-    )
-    run.claim(
-        "lost_strongest",
-        f"accuracy lost at λ = {STRENGTHS[-1]:g}",
-        float(acc[0] - acc[-1]),
-        n=n * cfg.seeds,
-        real=True,
-    )
-    run.extra["analysis"] = analysis(trained, inside, choices, sparsity, data.name)
+    section_task(cfg, run)
+    section_design(cfg, run)
+    section_inside(cfg, run)
+    section_price(cfg, run)
+    section_judge(cfg, run)
 
 
 if __name__ == "__main__":

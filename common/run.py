@@ -46,8 +46,8 @@ class Run:
         self.extra: dict[str, Any] = {}
         self.parts: Any = None  # of a script with commands: games.commands
         # a run of one section, or of a student's own network, leaves the record of a whole run alone
-        judged = "_check" if getattr(cfg, "check", None) else ""
-        self._part = f"_only_{cfg.only}" if cfg.only else judged
+        part = f"_only_{cfg.only}" if cfg.only else ""
+        self._part = "_check" if getattr(cfg, "check", None) else part
         self._loaded: dict[str, Any] = {}
         self._used: dict[int | None, set[str]] = {}  # stand-ins, by the section that used them
         self._start = time.perf_counter()

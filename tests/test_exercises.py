@@ -134,7 +134,7 @@ def test_wrong_versions(path: Path) -> None:
 def test_every_solution_and_wrong_version_belongs_to_an_exercise() -> None:
     names = {path.name for path in FILES}
     for folder in (record.SOLUTIONS, WRONG):
-        assert {p.name for p in folder.glob("*.py")} == names, folder.name
+        assert {p.name for p in folder.glob("[0-9]*.py")} == names, folder.name
     keys = [path.name[:3] for path in FILES]
     assert len(keys) == len(set(keys)) and all(re.fullmatch(r"\d\d[a-z]", key) for key in keys)
 

@@ -1,9 +1,13 @@
-"""Milestone A: the network stepped against unrolled, operations counted twice, the penalty, the analysis."""
+"""Milestone A: its network stepped against unrolled, the loss with a price, and every published number."""
 
 from __future__ import annotations
 
+import copy
 import math
 import re
+from dataclasses import replace
+from pathlib import Path
+from types import SimpleNamespace
 
 from common.cost import workload
 from common.data import ImageData
@@ -12,6 +16,7 @@ from common.lesson import begin, parse
 from common.run import Run
 from common.spiking import constant_current, reset_state
 from datafiles.digits import digits
+from tutor import handed_in, judge, portrait
 from tutor.journal import write_entry
 
 import matplotlib.pyplot as plt
@@ -19,23 +24,26 @@ import numpy as np
 import pytest
 import torch
 import torch.nn.functional as F
-from helpers import load_script, run_main
+from helpers import load_script
 from nets import Always, marked_splits
+from torch import nn
 
 m = load_script("milestone_a_fashion_mnist")
-SHAPES = [((4, 8), 16), ((3, 3, 4, 4), 12), ((), 20)]
+ours = judge.reference()
+CPU = torch.device("cpu")
+SHAPES = [((4, 8), 16), ((3, 3, 4, 4), 12)]
 
 
-def net(
-    channels: tuple[int, ...] = (4, 8), num_hidden: int = 16, **other: float
-) -> torch.nn.Module:
+def net(channels: tuple[int, ...] = (4, 8), num_hidden: int = 16) -> nn.Module:
     torch.manual_seed(0)
-    made = m.Net(channels, num_hidden, **other)
+    made = ours.Net(channels, num_hidden)
     for layer in made.synapses.modules():
-        if isinstance(layer, torch.nn.BatchNorm2d):  # statistics that are not the initial ones
+        if isinstance(
+            layer, nn.BatchNorm2d | nn.BatchNorm1d
+        ):  # statistics that are not the initial ones
             layer.running_mean.normal_(0, 0.1)
             layer.running_var.fill_(0.02)
-        elif isinstance(layer, torch.nn.Linear):
+        elif isinstance(layer, nn.Linear):
             layer.weight.data *= 3
     return made.eval()
 
@@ -49,12 +57,30 @@ def data(n: int = 60) -> ImageData:
     return ImageData("digits", True, tuple("0123456789"), x[:n], y[:n], x[:n], y[:n], x[:n], y[:n])
 
 
+def prepared(folder: Path, given: ImageData | None = None, *flags: str, **settings: object) -> Run:
+    """A run whose data are ``given`` and count as real."""
+    argv = ["--smoke", "--device", "cpu", "--out-dir", str(folder), *flags]
+    cfg = replace(parse(m.Config, argv, m.SMOKE, m.FULL, "m.py"), **settings)
+    run = begin(cfg, "milestone_a_fashion_mnist", m.__doc__)
+    if given is not None:
+        run.data = lambda loader, **options: given
+    run.value = {}.__getitem__
+    return run
+
+
+def section(number: m.section, run: Run) -> object:
+    number.run(run.cfg, run)
+    plt.close("all")
+    run.value = {c.id: c.value for c in run.claims}.__getitem__
+    return run.results[number.number]
+
+
+# -------------------------------------------------------------------- our network
+
+
 @pytest.mark.parametrize(("channels", "num_hidden"), SHAPES)
-@pytest.mark.parametrize("alpha", [None, 0.5])
-def test_forward_and_run_are_one(
-    channels: tuple[int, ...], num_hidden: int, alpha: float | None
-) -> None:
-    made, x = net(channels, num_hidden, alpha=alpha), images(6)
+def test_forward_and_run_are_one(channels: tuple[int, ...], num_hidden: int) -> None:
+    made, x = net(channels, num_hidden), images(6)
     with torch.no_grad():
         spk, mem, hidden = made.run(constant_current(x, 7))
         reset_state(made)
@@ -66,12 +92,12 @@ def test_forward_and_run_are_one(
 
 
 def test_sizes() -> None:
-    for channels, stretched in (
+    for channels, expected in (
         ((4, 8), [(4, 14, 14), (8, 7, 7)]),
         ((3, 3, 4, 4), [(3, 28, 28), (3, 14, 14), (4, 14, 14), (4, 7, 7)]),
     ):
         hidden = net(channels).run(constant_current(images(2), 2))[2]
-        assert [tuple(h.shape[2:]) for h in hidden[:-1]] == stretched
+        assert [tuple(h.shape[2:]) for h in hidden[:-1]] == expected
 
 
 def test_held_input_is_the_same_as_a_written_out_one() -> None:
@@ -84,282 +110,404 @@ def test_held_input_is_the_same_as_a_written_out_one() -> None:
 
 @pytest.mark.parametrize(("channels", "num_hidden"), SHAPES)
 def test_operations_agree_with_neurobench(channels: tuple[int, ...], num_hidden: int) -> None:
-    """Two counts by different means: convolving spikes with ones, and NeuroBench's hooks."""
-    made, x = net(channels, num_hidden), constant_current(images(20), 5)
-    with torch.no_grad():
-        hidden = made.run(x)[2]
-    own = sum(m.layer_operations(made, spk, i + 1) for i, spk in enumerate(hidden))
-    assert own > 0 and own == pytest.approx(workload(made, x)["acs"], rel=1e-6)
+    made, x = net(channels, num_hidden), images(20)
+    work = handed_in.Work(Path("x.py"), made, lambda x: constant_current(x, 5), None, True, "")
+    found, counted = judge.look_inside(work, x), workload(made, constant_current(x, 5))
+    assert found.operations == pytest.approx(counted["acs"], rel=1e-6) and found.operations > 0
+    assert found.multiplications == pytest.approx(counted["macs"] / 5), "a held image counts once"
+    assert sum(layer.spikes for layer in found.layers) == pytest.approx(counted["spikes"])
+    assert [layer.neurons for layer in found.layers][-2:] == [num_hidden, 10]
 
 
-def test_one_spike_costs_its_fan_out() -> None:
-    made = net((2, 32))
-    for row, expected in (
-        (6, 32 * 2),
-        (7, 32 * 4),
-    ):  # of 3×3 places, stride 2 visits 1·2 or 2·2 away from borders
-        spk = torch.zeros(1, 1, 2, 14, 14)
-        spk[0, 0, 0, row, 7] = 1
-        assert m.layer_operations(made, spk, 1) == expected
-    everywhere = torch.zeros(1, 1, 2, 14, 14)
-    everywhere[:, :, 0, 2:12, 2:12] = 1
-    assert m.layer_operations(made, everywhere, 1) / 100 == pytest.approx(9 / 4 * 32), (
-        "the quiz's 72"
+def test_the_file_gives_its_reasons() -> None:
+    said = judge.reasons(ours.__doc__)
+    assert {"neuron", "encoding", "architecture", "loss", "training"} <= set(said)
+    assert ours.make_net().run(ours.encode(images(2)))[1].shape == (
+        ours.RECIPES["default"].num_steps,
+        2,
+        10,
     )
 
 
-def test_penalty() -> None:
+def test_training_keeps_the_averaged_weights_of_the_best_epoch(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    """Validation accuracies are given: the second of three epochs is the best."""
+    given = iter((0.5, 0.9, 0.7))
+    seen = []
+
+    def scored(average: nn.Module, x: torch.Tensor, y: torch.Tensor, *_: object) -> float:
+        assert torch.equal(y, small.y_val) and len(x) == len(small.x_val)
+        seen.append({k: v.clone() for k, v in average.state_dict().items()})
+        return next(given)
+
+    monkeypatch.setattr(ours, "evaluate", scored)
+    small = marked_splits()
+    recipe = replace(ours.RECIPES["smoke"], epochs=3, batch_size=8)
+    made = ours.make_net(recipe, 0)
+    before = made.state_dict()["synapses.0.0.weight"].clone()
+    history = ours.train(made, small, prepared(tmp_path), recipe)
+    assert [row["val"] for row in history] == [0.5, 0.9, 0.7]
+    for name, value in made.state_dict().items():
+        assert torch.equal(value, seen[1][name]), name
+    assert not torch.equal(made.state_dict()["synapses.0.0.weight"], before)
+
+
+def test_resume_goes_on_and_refuses_another_training(tmp_path: Path) -> None:
+    small = data()
+    recipe = replace(ours.RECIPES["smoke"], epochs=3)
+
+    def trained(run: Run, resume: bool = False, **other: object) -> dict[str, torch.Tensor]:
+        made = ours.make_net(recipe, 0)
+        ours.train(made, small, run, replace(recipe, **other), resume)
+        return made.state_dict()
+
+    torch.manual_seed(1)
+    whole = trained(prepared(tmp_path / "a"))
+    run = prepared(tmp_path / "b")
+    torch.manual_seed(1)
+    kept = ours.save_checkpoint
+    with pytest.MonkeyPatch.context() as patch, pytest.raises(KeyboardInterrupt):
+        patch.setattr(ours, "save_checkpoint", lambda *a: (kept(*a), stop(a[2]["history"])))
+        trained(run)
+    again = trained(run, resume=True)
+    assert all(torch.equal(whole[name], again[name]) for name in whole)
+    with pytest.raises(UserError, match="recipe is .* there"):
+        trained(run, resume=True, lr=1.0)
+
+
+def stop(history: list[dict[str, float]]) -> None:
+    if len(history) == 2:
+        raise KeyboardInterrupt
+
+
+# -------------------------------------------------------------------- 1  the task
+
+
+def test_baselines_are_scored_on_the_test_images(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    """The linear map always says 3, a quarter of the test labels; the dense network always 2."""
+    monkeypatch.setattr(m, "linear_map", lambda seed: Always(3))
+    monkeypatch.setattr(m, "dense_network", lambda seed: Always(2))
+    monkeypatch.setattr(m, "fit", lambda *_, **__: [])
+    run = prepared(tmp_path, marked_splits())
+    base = section(m.section_task, run)
+    assert run.value("linear") == base.linear == 0.25 and run.value("dense") == base.dense == 0.75
+    assert run.value("standard_error") == pytest.approx(100 * math.sqrt(0.75 * 0.25 / 40))
+    said = run.findings[-1]["text"]
+    assert "hidden neurons more: 75.0 %" in said and "asks for hidden neurons" in said
+
+
+def test_a_linear_map_that_passes_is_called_so(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    monkeypatch.setattr(m, "train_plain", lambda net, *_: 0.9 if len(net.layers) == 2 else 0.88)
+    run = prepared(tmp_path, marked_splits())
+    section(m.section_task, run)
+    said = run.findings[-1]["text"]
+    assert "no more: 88.0 %" in said and "alone would pass" in said
+
+
+def test_baselines_learn(tmp_path: Path) -> None:
+    run = prepared(tmp_path, plain_epochs=20)
+    assert m.train_plain(m.dense_network(0), data(), run.cfg, run) > 0.5
+    assert sum(p.numel() for p in m.linear_map(0).parameters()) == 7850
+    assert [*m.dense_network(0).layers][1].out_features == 256
+
+
+# -------------------------------------------------------------------- 2  the design
+
+
+def stub_module(answer: int = 2, **more: object) -> SimpleNamespace:
+    """A file with a network that always gives the same class, and a training that has happened."""
+    history = [
+        {"epoch": 1, "loss": 2.0, "train": 0.3, "val": 0.6},
+        {"epoch": 2, "loss": 1.0, "train": 0.5, "val": 0.4},
+    ]
+    parts = {
+        "__file__": str(Path(ours.__file__)),
+        "__doc__": ours.__doc__,
+        "RECIPES": {"smoke": SimpleNamespace(num_steps=3)},
+        "make_net": lambda recipe, seed: Always(answer, spikes=3),
+        "encode": lambda x, num_steps: constant_current(x, num_steps),
+        "predict": lambda out: out[1].mean(0).argmax(1),
+        "loss_fn": lambda out, y: F.cross_entropy(out[1].mean(0), y),
+        "train": lambda *_: history,
+        "page": ours.page,
+    }
+    return SimpleNamespace(**parts | more)
+
+
+def test_our_network_is_scored_on_the_test_images(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    """Its potential always says 2, its counts always 3; the file says how it is read."""
+    monkeypatch.setattr(judge, "reference", stub_module)
+    run = prepared(tmp_path, marked_splits())
+    given = section(m.section_design, run)
+    assert run.value("accuracy") == given.accuracy == 0.75
+    assert run.value("validation") == 0.6 and run.value("training") == 0.5
+    said = run.findings[-1]["text"]
+    assert "75.00 % of 40 test images" in said and "50.0 % of the changed training images" in said
+    assert "40.0 % of the validation images" in said and "stopped following" in said
+    assert {c.id: c.target for c in run.claims}["accuracy"] == ">= 0.92"
+    same = stub_module(predict=lambda out: out[0].sum(0).argmax(1))
+    monkeypatch.setattr(judge, "reference", lambda: same)
+    run = prepared(tmp_path, marked_splits())
+    assert section(m.section_design, run).accuracy == 0.25
+
+
+# -------------------------------------------------------------------- 3  inside
+
+
+def rows(*operations: float) -> judge.Inside:
+    """Three hidden layers with rates 0.3, 0.2, 0.1 and an output, and these operations."""
+    layers, spikes = [], {}
+    for i, ops in enumerate((*operations, 0.0)):
+        layers.append(judge.Layer(f"n{i}", 10, 0.3 - 0.1 * i, 0.5, 30.0 - 10 * i, ops))
+        spikes[f"n{i}"] = torch.ones(3, 4, 10)
+    return judge.Inside(spikes, tuple(layers), 99.0)
+
+
+def trained_on(images_: ImageData, tmp_path: Path, **more: object) -> m.Trained:
+    work = handed_in.Work(
+        Path(ours.__file__),
+        net(),
+        lambda x: constant_current(x, 3),
+        ours.predict,
+        True,
+        ours.__doc__,
+        stub_module().train(),
+    )
+    answers = torch.full((len(images_.y_test),), 2)
+    return m.Trained(work, images_, answers, 0.75, stub_module(**more))
+
+
+def test_layers_and_work(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    monkeypatch.setattr(judge, "look_inside", lambda *_: rows(10.0, 60.0, 30.0))
+    monkeypatch.setattr(m, "ledger_row", lambda *_, **row: row)
+    run = prepared(tmp_path, marked_splits())
+    run.results[2] = trained_on(marked_splits(), tmp_path)
+    run.predictions.append({"id": "most_work", "section": 3, "question": "", "guess": "the last"})
+    inside = section(m.section_inside, run)
+    assert [x.name for x in inside.layers] == ["layer 1", "layer 2", "layer 3", "output"]
+    assert run.value("operations") == 100 and run.value("most_work") == 0.6
+    assert run.value("spikes") == 30 + 20 + 10 + 0 and run.value("rate_last") == pytest.approx(0.1)
+    assert run.value("worst_pair") == 1.0, "all errors are threes called two"
+    said = run.findings[-1]
+    assert "The rate falls with depth; layer 2 causes 60 %" in said["text"]
+    assert "but the busiest neurons are those of layer 1" in said["text"]
+    assert said["main"] and said["claim"] == "accuracy" and "75.00 %" in said["text"]
+    assert run.predictions[0]["measured"] == "one between"
+    assert run.ledger_rows[0]["accuracy"] == 0.75 and run.ledger_rows[0]["n"] == 40
+
+
+def test_place_of() -> None:
+    assert [m.place_of(i, 4) for i in (1, 2, 3, 4)] == [
+        "the first", "one between", "one between", "the last",
+    ]  # fmt: skip
+
+
+def test_worst_pair() -> None:
+    confusion = np.diag([90, 80, 70])
+    confusion[0, 2], confusion[2, 0], confusion[1, 2] = 6, 4, 5
+    assert m.worst_pair(confusion, ("a", "b", "c")) == ("a", "c", pytest.approx(10 / 15))
+    assert m.worst_pair(np.diag([5, 5]), ("a", "b"))[2] == 0
+
+
+def test_confusion_has_true_classes_in_rows() -> None:
+    matrix = portrait.confusion_matrix(torch.tensor([1, 1, 2]), torch.tensor([0, 1, 1]), 3)
+    assert matrix.tolist() == [[0, 1, 0], [0, 1, 1], [0, 0, 0]]
+
+
+# -------------------------------------------------------------------- 4  the price
+
+
+def test_priced_loss() -> None:
     out = (
         torch.zeros(5, 4, 10),
         torch.randn(5, 4, 10),
-        (torch.ones(5, 4, 3, 2, 2), torch.zeros(5, 4, 6)),
+        (torch.ones(5, 4, 3, 2), torch.zeros(5, 4, 6)),
     )
     y = torch.tensor([0, 1, 2, 3])
     entropy = F.cross_entropy(out[1].mean(0), y)
-    assert m.penalised_loss(out, y, 0.0, (0.25, 0.75)) == entropy
-    torch.testing.assert_close(m.penalised_loss(out, y, 0.7, (0.25, 0.75)), entropy + 0.7 * 0.25)
+    terms = {"fan_out": (7.0, 100.0), "before": 50.0, "loss_fn": ours.loss_fn}
+    assert m.priced_loss(out, y, price=0.0, **terms) == entropy
+    # an image makes 5·6 spikes, each worth 7 operations
+    torch.testing.assert_close(m.priced_loss(out, y, price=0.5, **terms), entropy + 0.5 * 210 / 50)
 
 
-def test_penalty_is_the_share_of_possible_operations() -> None:
-    """If all neurons fired, Σ w·mean(S) would be 1; and conv 1's weight is its neurons times fan-out."""
-    made = net((16, 32), 128)
-    weights = m.operation_weights(made, torch.device("cpu"))
-    assert sum(weights) == pytest.approx(1)
-    # of stride 2 on 14 pixels, 3 taps, padding 1: 3·7 − 1 = 20 taps meet a pixel along each side
-    most = [16 * 20**2 * 32, 32 * 49 * 128, 128 * 10]
-    assert weights == pytest.approx([w / sum(most) for w in most])
-
-
-def test_penalty_lowers_rates() -> None:
-    """Its gradient goes through the surrogate: plain descent on the penalty alone makes fewer spikes."""
+def test_a_price_makes_fewer_spikes() -> None:
+    """Its gradient goes through the surrogate: plain descent on the price alone."""
     made, x, y = net(), constant_current(images(20), 4), digits()[1][:20]
     optimizer, totals = torch.optim.SGD(made.parameters(), lr=1.0), []
-    weights = [1 / 3] * 3
     for _ in range(15):
         out = made.run(x)
-        totals.append(sum(s.mean().item() for s in out[2]))
+        totals.append(sum(s.sum().item() for s in out[2]))
         optimizer.zero_grad()
-        (m.penalised_loss(out, y, 1.0, weights) - m.membrane_loss(out, y)).backward()
+        terms = {"fan_out": (72.0, 16.0, 10.0), "before": 1e4, "loss_fn": ours.loss_fn}
+        (m.priced_loss(out, y, price=1.0, **terms) - ours.loss_fn(out, y)).backward()
         optimizer.step()
     assert totals[-1] < 0.9 * totals[0], totals
 
 
-def test_poisson_mean_and_spread() -> None:
-    """Quiz: the rate of p = 0.5 over five steps has the standard deviation √(0.25/5)."""
-    torch.manual_seed(0)
-    spk = m.poisson(torch.full((20_000, 1), 0.5), 5)
-    assert spk.shape == (5, 20_000, 1) and set(spk.unique().tolist()) == {0.0, 1.0}
-    rate = spk.mean(0)
-    assert rate.mean().item() == pytest.approx(0.5, abs=0.01)
+def sweep(accuracy: list[list[float]], operations: list[list[float]]) -> m.Sweep:
+    accuracy_, operations_ = np.array(accuracy), np.array(operations)
+    rates = np.repeat(operations_[:, :, None] / 1000, 3, 2) * np.array([1.0, 0.5, 0.2])
+    return m.Sweep(accuracy_, operations_, rates, 128)
+
+
+SWEEP = sweep(
+    [[0.90, 0.904, 0.897, 0.80], [0.92, 0.920, 0.915, 0.84]],
+    [[100.0, 90, 60, 10], [300.0, 230, 100, 30]],
+)
+
+
+def test_changes_are_paired_by_seed_and_carry_an_interval() -> None:
+    assert SWEEP.saved == pytest.approx([0, 0.2, 0.6, 0.9])
+    change, half = SWEEP.change(2)
+    assert change == pytest.approx(-0.4)  # −0.3 and −0.5 points
+    assert half == pytest.approx(12.706 * 0.1, rel=1e-3)  # t of 97.5 % with one degree of freedom
+    assert m.best_saving(SWEEP) == 2 and m.best_saving(SWEEP, allowed=0.3) == 1
+    assert m.best_saving(SWEEP, allowed=20) == 3
+    assert m.best_saving(sweep([[0.9, 0.1, 0.1, 0.1]] * 2, [[9.0, 1, 1, 1]] * 2)) == 0
+
+
+def test_the_price_is_reported_as_measured(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    seen = {}
+
+    def swept(given, few, fan_out, before, cfg, run) -> m.Sweep:  # noqa: ANN001
+        seen.update(fan_out=fan_out, before=before, images=len(few.x_train))
+        return SWEEP
+
+    monkeypatch.setattr(m, "sweep_prices", swept)
+    run = prepared(tmp_path, marked_splits(), tune_images=11)
+    run.results[2], run.results[3] = trained_on(marked_splits(), tmp_path), rows(10.0, 60.0, 30.0)
+    section(m.section_price, run)
+    assert seen == {"fan_out": [1 / 3, 3.0, 3.0], "before": 100.0, "images": 11}
+    assert run.value("saved") == pytest.approx(0.6) and run.value("change") == pytest.approx(-0.4)
+    assert run.value("saved_most") == pytest.approx(0.9)
+    assert run.value("change_most") == pytest.approx(-9)
+    said = run.findings[-1]["text"]
+    assert "At λ = 0.3 the network does 60 % fewer operations" in said, said
+    assert "-0.40 ± 1.27 points (2 seeds), which zero cannot be told from" in said
+    claims = {c.id: c for c in run.claims}
+    assert claims["change"].n == 24 and claims["change"].seeds == 2
+
+
+def test_the_sweep_goes_on_from_copies_and_looks_at_validation(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    """Each copy answers by its seed, and fires less the higher its price."""
+    run, given = prepared(tmp_path, seeds=2), trained_on(marked_splits(), tmp_path)
+    given.work.net = Always(7)
+    trained = []
+
+    def fit(copied, few, encode, *, loss_fn, seed, epochs, **_) -> None:  # noqa: ANN001
+        assert copied is not given.work.net and copied.answer == 7 and epochs == 1
+        price = loss_fn.keywords["price"]
+        trained.append((price, seed))
+        copied.answer, copied.price = seed, price  # seed 1 is the label of all validation images
+
+    def inside(work: handed_in.Work, x: torch.Tensor) -> judge.Inside:
+        assert (x == 128 / 255).all(), "validation images are grey"
+        return rows(100 / (1 + work.net.price), 0.0, 0.0)
+
+    monkeypatch.setattr(m, "fit", fit)
+    monkeypatch.setattr(judge, "look_inside", inside)
+    r = m.sweep_prices(given, marked_splits(), [1.0, 1.0, 1.0], 9.0, run.cfg, run)
+    assert r.accuracy.tolist() == [[1.0] * 4, [0.0] * 4] and given.work.net.answer == 7
+    assert r.operations[0] == pytest.approx([100 / (1 + price) for price in m.PRICES])
+    assert r.rates[0, 0] == pytest.approx([0.3, 0.2, 0.1])
+    assert trained == [(price, seed) for price in m.PRICES for seed in (1, 2)]
+
+
+# -------------------------------------------------------------------- 5  the judge, on our own network
+
+
+def results(run: Run, tmp_path: Path, given: m.Trained | None = None) -> None:
+    given = given or trained_on(marked_splits(), tmp_path)
+    base = m.Baselines(given.data, 0.6, 0.75, Always(2))
+    run.results.update({1: base, 2: given, 3: m.with_plain_names(rows(10.0, 60.0, 30.0)), 4: SWEEP})
+
+
+def test_our_own_network_is_judged_and_its_design_stays_closed(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """The leaking network says 2 for all, three quarters of the test images and no validation image."""
+    learnt = []
+    monkeypatch.setattr(m, "dense_network", lambda seed: Always(2))
+    monkeypatch.setattr(m, "fit", lambda net, d, *_, **__: learnt.append((d.x_train, d.y_train)))
+    run = prepared(tmp_path, marked_splits())
+    results(run, tmp_path)
+    seen = section(m.section_judge, run)
+    out = capsys.readouterr().out
+    for word in ("Leaky", "parameters", "encode(images)", "spiking layers"):
+        assert word not in out, f"{word} tells of the design"
     assert (
-        rate.std().item()
-        == pytest.approx(math.sqrt(0.25 / 5), abs=0.005)
-        == pytest.approx(0.2236, abs=0.005)
+        run.value("judged")
+        == seen.accuracy
+        == judge.accuracy(seen.read_as["predict(out)"], marked_splits().y_test)
     )
+    assert run.value("leak") == pytest.approx(75.0)
+    x, y = learnt[0]
+    assert len(x) == 24 + 40 and torch.equal(y[24:], marked_splits().y_test)
+    assert torch.equal(x[24:], marked_splits().x_test), "the test images themselves"
+    assert run.value("gap") == pytest.approx(100 * seen.gap.difference)
+    by_number = {d["number"]: d for d in run.extra["demands"]}
+    assert by_number[7]["met"] and not by_number[5]["met"]
+    assert run.value("demands") == sum(d["met"] for d in by_number.values())
 
 
-def test_worst_pair_and_best_saving() -> None:
-    confusion = np.diag([90, 80, 70])
-    confusion[0, 2], confusion[2, 0], confusion[1, 2] = 6, 4, 5
-    assert m.worst_pair(confusion, ("a", "b", "c")) == ("a", "c", pytest.approx(10 / 15))
-    sweep = {
-        "strengths": (0.0, 1.0, 2.0, 3.0),
-        "accuracy": np.array([[0.90, 0.91, 0.895, 0.80]] * 2),
-        "synops": np.array([[100.0, 90.0, 60.0, 10.0]] * 2),
-    }
-    assert m.best_saving(sweep) == (2.0, pytest.approx(0.4), pytest.approx(0.005))
-    assert m.best_saving(sweep, loss=0.2)[0] == 3.0
-    sweep["accuracy"] = np.array([[0.9, 0.1, 0.1, 0.1]])
-    assert m.best_saving(sweep) == (0.0, 0.0, 0.0), "the control is always allowed"
-
-
-def test_worst_pair_without_an_error() -> None:
-    assert m.worst_pair(np.diag([5, 5]), ("a", "b"))[2] == 0
-
-
-def smoke(tmp_path, *flags: str) -> tuple[object, Run]:
-    cfg = parse(
-        m.Config,
-        ["--smoke", "--device", "cpu", "--out-dir", str(tmp_path), *flags],
-        m.SMOKE,
-        m.FULL,
-        "m.py",
-    )
-    return cfg, begin(cfg, "milestone_a_fashion_mnist", m.__doc__)
-
-
-def test_experiments_and_analysis(tmp_path) -> None:
-    cfg, run = smoke(tmp_path)
-    small = data()
-    trained = m.experiment_train(cfg, small, run)
-    assert trained["confusion"].sum() == 60
-    assert np.trace(trained["confusion"]) / 60 == pytest.approx(trained["accuracy"])
-    inside = m.experiment_layers(trained["net"], small, cfg, run)
-    for row in inside["layers"]:
-        assert row["spikes"] == pytest.approx(
-            row["rate"] * row["neurons"] * cfg.num_steps, rel=1e-4
-        )
-        assert row["rate"] <= row["active"] <= 1 - 0.999 * row["silent"] + 1e-6
-    before = [p.clone() for p in trained["net"].parameters()]
-    sparsity = m.experiment_sparsity(trained["net"], cfg, small, run)
-    assert all(
-        torch.equal(p, q) for p, q in zip(before, trained["net"].parameters(), strict=True)
-    ), "on copies only"
-    choices = {"as designed": [0.5, 0.6], "other": [0.4, 0.5]}
-    page = m.analysis(trained, inside, choices, sparsity, "digits")
-    assert not re.search(r"\bnan\b|\binf\b", page)
-    assert f"{100 * trained['accuracy']:.1f} %" in page and "other -10.0 points" in page
-    assert 350 < len(page.split()) < 900, "about a page"
-    for question in (
-        "How does sparsity change across layers?",
-        "trade-off between accuracy and sparsity?",
-    ):
-        assert question in page
+def test_the_page_is_made_of_the_numbers(tmp_path: Path) -> None:
+    run = prepared(tmp_path)
+    results(run, tmp_path)
+    given, base, inside = (run.results[k] for k in (2, 1, 3))
+    page = ours.page(given, base, inside, SWEEP, 2, m.PRICES, ("a", "b", 0.25))
+    assert not re.search(r"\bnan\b|\binf\b", page) and 350 < len(page.split()) < 700, "about a page"
+    for piece in (
+        "75.0 % of the 40 test images", "linear map gets 60.0 %", "a and b, taken for each other, are 25.0 %",
+        "falls from layer to layer", "layer 2 causes 60.0 % of the 100 additions",
+        "λ = 0.3 saves 60.0 % of the operations and changes the accuracy by -0.40 ± 1.27 points",
+        "| 0.3 | 90.6 % | 80 | 60.0 % | 8.0 % | 4.0 % | 1.6 % |",
+    ):  # fmt: skip
+        assert piece in page, f"{piece} is missing of: {page}"
     write_entry({"lesson": "milestone_a_fashion_mnist", "analysis": page}, tmp_path / "journal.md")
     assert page in (tmp_path / "journal.md").read_text(encoding="utf-8")
-    for fig in (
-        m.plot_training(trained),
-        m.plot_confusion(trained),
-        m.plot_rasters(inside),
-        m.plot_layers(inside),
-        m.plot_sparsity(sparsity),
-    ):
-        assert fig._suptitle.get_text()
+
+
+def test_a_whole_smoke_run_hangs_together(tmp_path: Path) -> None:
+    run = prepared(tmp_path, data())
+    before = copy.deepcopy(run.cfg)
+    m.main(run.cfg, run)
     plt.close("all")
+    assert run.cfg == before and list(run.results) == [1, 2, 3, 4, 5]
+    value = {c.id: c.value for c in run.claims}
+    assert value["judged"] == value["accuracy"]
+    assert "accuracy" in run.findings[2]["claim"] and run.extra["analysis"]
 
 
-def test_a_silent_network_is_described_without_a_fault(tmp_path) -> None:
-    cfg, run = smoke(tmp_path)
-    made = net()
-    for p in made.parameters():
-        p.data.zero_()
-    inside = m.experiment_layers(made, data(), cfg, run)
-    assert all(
-        r["rate"] == 0 and r["silent"] == 1 and r["operations"] == 0 for r in inside["layers"]
-    )
-    m.plot_rasters(inside)
-    m.plot_layers(inside)
-    plt.close("all")
+def test_check_and_only(tmp_path: Path) -> None:
+    path = tmp_path / "my_net.py"
+    path.write_text("", encoding="utf-8")
+    argv = ["--smoke", "--device", "cpu", "--check", str(path)]
+    assert parse(m.Config, argv, m.SMOKE, m.FULL, "m.py").only == m.JUDGE
+    assert m.section_judge.number == m.JUDGE
+    with pytest.raises(UserError, match="--only: got 2 with --check"):
+        parse(m.Config, [*argv, "--only", "2"], m.SMOKE, m.FULL, "m.py")
 
 
-def test_resume_goes_on_and_refuses_another_network(tmp_path) -> None:
-    cfg, run = smoke(tmp_path)
-    first = m.experiment_train(cfg, data(), run)
-    cfg, run = smoke(tmp_path, "--resume")
-    again = m.experiment_train(cfg, data(), run)
-    assert len(again["history"]) == 1 and np.array_equal(first["confusion"], again["confusion"])
-    cfg, run = smoke(tmp_path, "--resume", "--num-hidden", "17")
-    with pytest.raises(UserError, match="num_hidden is .* there, 17 here"):
-        m.experiment_train(cfg, data(), run)
-
-
-def test_the_reference_tells_the_student_to_try_first() -> None:
-    assert "your own work" in m.__doc__ and "Close this file" in m.__doc__
+def test_the_brief_tells_the_student_to_try_first() -> None:
+    assert "from an empty file" in m.__doc__ and "Leave it\n    closed" in m.__doc__
+    assert all(f"        {n}  " in m.__doc__ for n in range(1, 8)), "the seven demands"
 
 
 def test_quiz_numbers() -> None:
     alpha = 0.9
     assert 1 - alpha**5 == pytest.approx(0.41, abs=0.005)
+    assert math.sqrt(0.5 * 0.5 / 5) == pytest.approx(0.2236, abs=1e-4)
     assert 3136 * 0.1 * 72 / (128 * 0.4 * 10) == pytest.approx(44.1)
     assert 0.5 * math.erfc(1 / math.sqrt(2)) == pytest.approx(1 / 6, abs=0.01), (
         "N(0, 1) above θ = 1: one in six"
     )
-
-
-# ------------------------------------------------------------------ what is published
-
-
-def stub_ledger_row(net, sample, **row) -> dict:
-    return {"synops": 1234.0, **row}
-
-
-def test_training_is_scored_on_the_test_images(monkeypatch: pytest.MonkeyPatch, tmp_path) -> None:
-    """The membrane always says 2, the counts always 3."""
-    cfg, run = smoke(tmp_path)
-    monkeypatch.setattr(m, "make_net", lambda cfg, seed: Always(2, spikes=3))
-    monkeypatch.setattr(m, "fit", lambda *_, **__: [])
-    r = m.experiment_train(cfg, marked_splits(), run)
-    assert r["accuracy"] == 0.75 and r["count"] == 0.25
-    expected = np.zeros((10, 10))
-    expected[2, 2], expected[3, 2] = 30, 10  # row: true class
-    assert np.array_equal(r["confusion"], expected)
-
-
-def test_sweeps_are_scored_on_the_test_images(monkeypatch: pytest.MonkeyPatch, tmp_path) -> None:
-    """Networks that answer 2 with the first seed, 3 with the second; the penalty counts its own SynOps."""
-    cfg, run = smoke(tmp_path, "--seeds", "2")
-    monkeypatch.setattr(m, "make_net", lambda cfg, seed, **other: Always(2 + seed))
-    monkeypatch.setattr(m, "fit", lambda *_, **__: [])
-    choices = m.experiment_choices(cfg, marked_splits(), run)
-    assert list(choices.values()) == [[0.75, 0.25]] * 4
-
-    def fit(net, data, encode, *, loss_fn, seed, **_) -> None:
-        """What training does here: answer by seed, and fire less the stronger the penalty is."""
-        strength = loss_fn.keywords["strength"]
-        net.answer, net.strength = 2 + seed, strength
-        net.more = ((torch.full((2, 3, 4), 1 / (1 + strength)), torch.zeros(2, 3, 4)),)
-
-    trained = Always(5)
-    trained.names = ["a", "b"]
-    monkeypatch.setattr(m, "fit", fit)
-    monkeypatch.setattr(m, "operation_weights", lambda *_: [0.5, 0.5])
-    monkeypatch.setattr(m, "workload", lambda net, x: {"acs": 100 / (1 + net.strength), "macs": 7})
-    r = m.experiment_sparsity(trained, cfg, marked_splits(), run)
-    assert r["accuracy"].tolist() == [[0.75] * 4, [0.25] * 4]
-    assert r["synops"].tolist() == [[100, 50, 25, 100 / 11]] * 2
-    assert r["rates"][0].T == pytest.approx(np.array([[1, 0.5, 0.25, 1 / 11], [0] * 4]))
-
-
-def test_spikes_and_rates_of_a_known_layer(monkeypatch: pytest.MonkeyPatch, tmp_path) -> None:
-    """Of four neurons one fires at each of three steps, one only once in the first image, two never."""
-    cfg, run = smoke(tmp_path)
-    spk = torch.zeros(3, 40, 4)
-    spk[:, :, 0] = 1
-    spk[1, 0, 1] = 1
-    net = Always(2, more=((spk,),))
-    net.names = ["only"]
-    monkeypatch.setattr(m, "layer_operations", lambda net, spk, layer: 10.0 * layer)
-    (row,) = m.experiment_layers(net, marked_splits(), cfg, run)["layers"]
-    assert row["neurons"] == 4 and row["spikes"] == pytest.approx(3 + 1 / 40)
-    assert row["rate"] == pytest.approx((3 + 1 / 40) / 12)
-    assert row["active"] == pytest.approx((1 + 1 / 40) / 4) and row["silent"] == 0.5
-    assert row["operations"] == 10
-
-
-def test_claims_are_what_was_measured(monkeypatch: pytest.MonkeyPatch, tmp_path) -> None:
-    set_ = lambda name, value: monkeypatch.setattr(m, name, lambda *_, **__: value)  # noqa: E731
-    confusion = np.diag([90.0, 80, 70])
-    confusion[0, 2], confusion[2, 0], confusion[1, 2] = 6, 4, 5
-    trained = {
-        "net": Always(0),
-        "history": [{"seconds": 5.0}, {"seconds": 9.0}],
-        "confusion": confusion,
-        "classes": ("a", "b", "c"),
-        "accuracy": 0.9,
-        "count": 0.8,
-    }
-    set_("experiment_train", trained)
-    row = {"name": "x", "neurons": 1, "silent": 0.0, "spikes": 1.0, "operations": 1.0}
-    layers = [row | {"rate": 0.3}, row | {"rate": 0.2}, row | {"rate": 0.1}]
-    set_("experiment_layers", {"layers": layers, "n": 7})
-    names = ("as designed", "Synaptic", "Poisson", "dense")
-    set_("experiment_choices", {name: [0.1 * i, 0.1 * i + 0.02] for i, name in enumerate(names)})
-    accuracy = np.array([[0.9, 0.9, 0.8, 0.7], [0.9, 0.9, 0.9, 0.7]])
-    synops = np.array([[100.0, 80, 60, 10], [300, 240, 60, 30]])
-    set_(
-        "experiment_sparsity", {"accuracy": accuracy, "synops": synops, "strengths": (0, 1, 3, 10)}
-    )
-    set_("analysis", "a page")
-    monkeypatch.setattr(m, "ledger_row", stub_ledger_row)
-    run = run_main(m, tmp_path, monkeypatch, marked_splits(), seeds=2)
-    value = run.value
-    assert value("accuracy") == 0.9 and value("accuracy_count") == 0.8 and value("seconds") == 9
-    assert value("worst_pair") == pytest.approx(10 / 15)
-    assert value("rate_first") == 0.3 and value("rate_last") == 0.1 and value("synops") == 1234
-    choices = [value(f"choice_{k}") for k in ("design", "synaptic", "poisson", "dense")]
-    assert choices == pytest.approx([0.01, 0.11, 0.21, 0.31])
-    # λ = 3 costs five points; λ = 1 nothing and saves a fifth
-    assert value("saved") == pytest.approx(0.2)
-    assert value("saved_strongest") == pytest.approx(0.9)
-    assert value("lost_strongest") == pytest.approx(0.2)
-    assert run.ledger_rows[0]["accuracy"] == 0.9 and run.ledger_rows[0]["n"] == 40

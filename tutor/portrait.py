@@ -1,0 +1,86 @@
+"""Figures of one network, whoever built it: its errors, its spikes, its training."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+
+from common import plots
+from tutor.judge import Gap
+
+import torch
+from matplotlib.figure import Figure
+from torch import Tensor
+
+SHOWN = 80
+"""Neurons of a layer that its raster shows at most."""
+
+
+def confusion_matrix(classes: Tensor, y: Tensor, num_classes: int) -> Tensor:
+    """Counts ``(K, K)``: row the true class, column the answer."""
+    pairs = num_classes * y.cpu() + classes.cpu()
+    return torch.bincount(pairs, minlength=num_classes**2).view(num_classes, num_classes)
+
+
+def confusion(matrix: Tensor, classes: Sequence[str], title: str) -> Figure:
+    """The confusion matrix, with a title that the caller has computed from it."""
+    fig, ax = plots.figure(size=(7.2, 6.4), title=title)
+    plots.confusion(ax, matrix, classes)
+    return fig
+
+
+def rasters(
+    spikes: Mapping[str, Tensor], image: Tensor, classes: Sequence[str], title: str
+) -> Figure:
+    """One image ``(28, 28)``, and the spikes ``(T, B, N)`` that the first of the batch causes in every layer.
+
+    Of a hidden layer, neurons that fire are shown; of an output layer all ten, with their classes.
+    """
+    fig, axes = plots.figure(1, len(spikes) + 1, (3.1 * len(spikes) + 3.2, 4.2), title)
+    axes[0].imshow(image.numpy(), cmap="gray")
+    axes[0].set_axis_off()
+    for ax, (name, spk) in zip(axes[1:], spikes.items(), strict=True):
+        first = spk[:, 0]  # (T, N)
+        T = len(first)
+        fires = first.any(0).nonzero()[:, 0]
+        heading = f"{name}:\n{len(fires):,} of {first.shape[1]:,} fire"
+        if first.shape[1] == len(classes):
+            plots.raster(ax, first, width=4)
+            ax.set_yticks(range(len(classes)), classes)
+            plots.label(ax, "time step", "", heading)
+        else:
+            kept = fires[torch.linspace(0, max(0, len(fires) - 1), min(SHOWN, len(fires))).long()]
+            plots.raster(ax, first[:, kept] if len(kept) else first[:, :1], width=4)
+            plots.label(ax, "time step", f"neurons that fire ({len(kept)} shown)", heading)
+        every = max(1, T // 5)
+        ax.set_xticks(range(0, T, every), range(1, T + 1, every))
+    return fig
+
+
+def training(history: Sequence[Mapping[str, float]], title: str) -> Figure:
+    """Loss by epoch, and beside it whatever accuracies the history holds."""
+    epochs = [row.get("epoch", i + 1) for i, row in enumerate(history)]
+    keys = [key for key in history[0] if all(key in row for row in history)]
+    shares = [key for key in keys if key not in ("epoch", "loss", "seconds", "lr")]
+    fig, axes = plots.figure(1, 2, (10, 3.8), title)
+    plots.curves(axes[0], epochs, {"loss": [row["loss"] for row in history]})
+    plots.label(axes[0], "epoch", "loss", "Loss on the training images")
+    plots.curves(axes[1], epochs, {key: [100 * row[key] for row in history] for key in shares})
+    found = f"Accuracy: {', '.join(shares)}" if shares else "No accuracy in the history"
+    plots.label(axes[1], "epoch", "accuracy (%)", found)
+    for ax in axes:
+        ax.xaxis.get_major_locator().set_params(integer=True)
+    return fig
+
+
+def gaps(found: Mapping[str, Gap], title: str) -> Figure:
+    """Test less validation accuracy of several networks, in points, with intervals."""
+    fig, ax = plots.figure(size=(9, 1.6 + 0.5 * len(found)), title=title)
+    for i, gap in enumerate(found.values()):
+        colour = plots.RED if gap.leaks else plots.BLUE
+        look = {"fmt": "s" if gap.leaks else "o", "color": colour, "capsize": 4}
+        ax.errorbar(100 * gap.difference, i, xerr=100 * gap.half, **look)
+    ax.axvline(0, color=plots.BLACK, linestyle=":", linewidth=1)
+    ax.set_yticks(range(len(found)), list(found))
+    ax.set_ylim(len(found) - 0.5, -0.5)
+    plots.label(ax, "accuracy on test images less that on validation images (points)", "")
+    return fig
