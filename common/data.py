@@ -7,7 +7,6 @@ embedded stand-in takes its place, and says so together with the paths that were
 
 from __future__ import annotations
 
-import os
 from collections.abc import Iterator
 from contextlib import suppress
 from dataclasses import dataclass, replace
@@ -17,7 +16,7 @@ from typing import Any
 from common.io import UserError, write_atomic
 from datafiles import images
 from datafiles.digits import digits
-from datafiles.files import check_source
+from datafiles.files import check_source, data_folders
 
 import torch
 import torch.nn.functional as F
@@ -144,19 +143,11 @@ def _keep(path: Path, content: bytes) -> None:
 
 
 def search_path(data_dir: Path | None) -> list[Path]:
-    """Folders in which a data set is looked for, first to last.
-
-    Raises:
-        UserError: ``--data-dir`` or ``$SNN_DATA`` is given, and is no folder.
-    """
-    folders = []
-    for flag, given in (("--data-dir", data_dir), ("SNN_DATA", os.environ.get("SNN_DATA"))):
-        name = str(given or "").strip(" \"'")  # on Windows, set SNN_DATA="D:\data" keeps the quotes
-        name = os.path.expanduser(name)
-        if name and not Path(name).is_dir():
-            raise UserError(f"{flag}: got {name}, which is no folder; create it or name another")
-        folders += [Path(name)] if name else []
-    return list(dict.fromkeys([*folders, Path("data")]))
+    """Folders in which a data set is looked for, first to last; a ``UserError`` if one is not there."""
+    try:
+        return data_folders(data_dir)
+    except NotADirectoryError as e:
+        raise UserError(str(e)) from e
 
 
 def batches(

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import errno
 import importlib
 import json
 import os
@@ -20,6 +21,7 @@ if TYPE_CHECKING:
 
 console = Console(highlight=False, soft_wrap=True)
 T = TypeVar("T")
+OF_THE_MACHINE = (errno.ENOSPC, errno.EDQUOT, errno.EROFS, errno.EACCES, errno.EIO, errno.EPIPE)
 ROOT = Path(__file__).resolve().parent.parent
 
 
@@ -69,14 +71,20 @@ def one_line_errors() -> Iterator[None]:
         if hasattr(stream, "reconfigure"):
             stream.reconfigure(encoding="utf-8", errors="replace")
     try:
-        yield
+        try:
+            yield
+        finally:
+            if sys.stdout:
+                sys.stdout.flush()  # a disk that is full says so here, at the latest
     except KeyboardInterrupt:
         print("\nstopped by Ctrl-C; a lesson that trains goes on with --resume", file=sys.stderr)
         sys.exit(130)
-    except (UserError, ModuleNotFoundError, MemoryError, RuntimeError) as e:
+    except (UserError, ModuleNotFoundError, MemoryError, RuntimeError, OSError) as e:
         line = _for_the_user(e)
         if line is None:
             raise
+        if isinstance(e, OSError) and sys.stdout:  # what could not be printed is not tried again
+            sys.stdout = open(os.devnull, "w", encoding="utf-8")
         print(f"error: {line}", file=sys.stderr)
         sys.exit(2)
 
@@ -86,6 +94,9 @@ def _for_the_user(e: Exception) -> str | None:
     text = " ".join(str(e).split())
     if isinstance(e, UserError):
         return text
+    if isinstance(e, OSError) and e.errno in OF_THE_MACHINE:
+        where = e.filename or "what this prints"
+        return f"{where}: {e.strerror}; free the disk, or choose another place"
     if isinstance(e, ModuleNotFoundError):  # imported where it is needed, so perhaps late
         if (ROOT / (e.name or "common").split(".")[0]).is_dir():
             return None

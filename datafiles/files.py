@@ -104,6 +104,23 @@ def members(
                     raise ValueError("something follows its end")
 
 
+def data_folders(given: Path | None) -> list[Path]:
+    """Folders in which a data set is looked for, first to last: ``given``, ``$SNN_DATA``, ``data``.
+
+    Raises:
+        NotADirectoryError: one of the first two is named, and is no folder.
+    """
+    folders = []
+    for flag, value in (("--data-dir", given), ("SNN_DATA", os.environ.get("SNN_DATA"))):
+        # on Windows, set SNN_DATA="D:\data" keeps the quotes; in quotes a shell leaves ~ as it is
+        name = os.path.expanduser(str(value or "").strip(" \"'"))
+        if name and not Path(name).is_dir():
+            text = f"{flag}: got {name}, which is no folder; create it or name another"
+            raise NotADirectoryError(text)
+        folders += [Path(name)] if name else []
+    return list(dict.fromkeys([*folders, Path("data")]))
+
+
 def first_writable(roots: Sequence[Path]) -> Path:
     """The first of the folders that can be written; the last one if none can."""
     return next((root for root in roots if os.access(root, os.W_OK)), roots[-1])
