@@ -1,77 +1,51 @@
-"""Lesson 05 — Population coding: why a thousand bad neurons beat one good one
+"""Lesson 05 — Population coding: many poor neurons, one good answer
 
 Question
-    How can neurons that are noisy, ambiguous and mortal report an angle to a fraction of a degree?
+    A cortical neuron is a poor instrument. Shown the same thing twice, it answers with different
+    numbers of spikes; many different things draw the same answer from it; and it may die. How can
+    a brain, or a chip, made of such parts measure an angle to a fraction of a degree?
 
 Idea
-    A *tuning curve* fᵢ(s) is the mean firing rate of neuron i as a function of a stimulus s. Here s is an angle, and
-    each of N neurons has a preferred angle sᵢ, evenly spread over the circle. Two shapes that were found in brains:
+    Let N neurons measure the same angle s. Neuron i fires most at its *preferred angle* sᵢ and less
+    the further s lies from it. Its mean rate as a function of s is its *tuning curve* fᵢ(s). In a
+    window of T seconds it fires nᵢ spikes:
 
-        cosine    f(s) = b + A·cos(s − sᵢ)                    motor cortex: direction of reach (Georgopoulos 1982)
-        Gaussian  f(s) = b + A·exp(−d(s, sᵢ)²/2σ²)            place cells (O'Keefe & Dostrovsky 1971): position, on a
-                                                              round track an angle too; d is the shorter way round
+        nᵢ ~ Poisson(T·fᵢ(s))          a mean of T·fᵢ(s), a standard deviation of √(T·fᵢ(s))   (1)
 
-    In a window of T seconds neuron i fires nᵢ spikes, Poisson with mean T·fᵢ(s). One count says little: its noise is
-    √mean, and two angles share each rate (the curve goes up and comes down). N counts together say much. The
-    *population vector* lets every neuron vote for its preferred angle with its count:
+    A *decoder* turns the N counts back into an angle ŝ. The error ŝ − s is a sum of N independent
+    errors over a sum of N signals. The first grows as √N, the second as N:
 
-        P = Σᵢ nᵢ·(cos sᵢ, sin sᵢ)                             ŝ = angle of P                                (1)
-
-    The vote is a vector for a reason: averaging the angles themselves, Σ nᵢsᵢ/Σ nᵢ, puts halfway between 179° and
-    −179° at 0°. *Maximum likelihood* asks which s makes the counts most probable:
-
-        log L(s) = Σᵢ nᵢ·log fᵢ(s) − T·Σᵢ fᵢ(s) + const       ŝ = argmax log L                              (2)
-
-    The first sum is a linear layer with weights log fᵢ(s), so a layer of synapses can compute it. How well can any
-    decoder do? No unbiased one beats the Cramér–Rao bound, given by the Fisher information of the tuning curves:
-
-        Var ŝ ≥ 1/J(s)                                        J(s) = T·Σᵢ fᵢ′(s)²/fᵢ(s)                     (3)
-
-    J is a sum over neurons: with independent noise it grows as N, so the error falls as 1/√N, a slope of −½ on
-    log-log axes. Steep flanks inform, not peaks: where f′ = 0 a neuron says nothing about small changes of s.
-    The "independent" matters. Noise that all neurons share cannot be averaged away (--shared).
+        error  ∝  √N / N  =  1/√N                                                            (2)
 
 Read first
-    Theory:   Dayan & Abbott, Theoretical Neuroscience, ch. 3 (Neural Decoding), http://www.gatsby.ucl.ac.uk/~dayan/book/
-              Neuronal Dynamics, Ch. 11, https://neuronaldynamics.epfl.ch/online/Ch11.html
-              Georgopoulos et al. 1982, https://doi.org/10.1523/JNEUROSCI.02-11-01527.1982
-    Practice: snnTorch's tutorial on population codes,
-              https://snntorch.readthedocs.io/en/latest/tutorials/tutorial_pop.html
+    Theory     Dayan & Abbott, Theoretical Neuroscience, chapter 3,
+               http://www.gatsby.ucl.ac.uk/~dayan/book/
+               Neuronal Dynamics, chapter 11, https://neuronaldynamics.epfl.ch/online/Ch11.html
+    Practice   snnTorch's tutorial on population codes,
+               https://snntorch.readthedocs.io/en/latest/tutorials/tutorial_pop.html
 
 Run
-    uv run 05_population_coding.py             about half a minute of one core (65 s on a busy machine)
-    uv run 05_population_coding.py --smoke     seconds, stand-in data
-    uv run 05_population_coding.py --full      ten times the trials, all training images, ten epochs
-
-You should see
-    From 16 to 1,024 neurons the error falls with slope −0.51 (Gaussian) and −0.50 (cosine), to 0.49° and 0.74°. The
-    loudest neuron alone gets slope −0.10; the arithmetic mean of the angles stays at 59°, however many neurons.
-    Maximum likelihood stays within 4 % of the Cramér–Rao bound at every N; the population vector lies 24 to 34 %
-    above it with Gaussian tuning, 15 to 17 % with cosine.
-    30 % of 256 neurons dead: the error grows 1.19 times if the decoder knows which (1/√0.7 = 1.195), 2.3 times if
-    not. Weights of 4 bits cost the population vector nothing, maximum likelihood 54 % at N = 256: more neurons make
-    the error smaller, yet the share of it that is due to coarse weights larger.
-    MNIST at one time step: 86.1 % with 10 output neurons, where 18 % of the images end in a tie, and 91.1 % with
-    200 (3 %). At ten steps the two are level: 92.7 and 92.6 %.
+    uv run 05_population_coding.py --predict   asks what you expect, then measures it: start here
+    uv run 05_population_coding.py             without questions; under a minute on two CPU cores
+    uv run 05_population_coding.py --only 2 --shared 0.5     also --dead, --sigma, --stimulus
+    uv run 05_population_coding.py --full      ten times the trials, all training images
 
 Builds on / leads to
-    Poisson spikes come from 02. Training is a closed box here that lesson 09 opens. Votes of several output neurons a
-    class come back wherever few time steps must do; quantised weights return in 16 and 19.
-
-Predict: with --shared 2 every trial's angle is blurred by 2° before all neurons see it. What becomes of the slope?
-Next: uv run 06_synaptic_currents.py
+    Poisson spikes come from lesson 02, the variance of counts from 03. Section 5 trains networks
+    with the loop that lesson 09 opens. Coarse weights return in 16 and 19.
 """
 
 from __future__ import annotations
 
+import math
+from collections.abc import Callable
 from dataclasses import dataclass
 from functools import partial
-from typing import Any
 
 from common import plots
 from common.cost import ledger_row
 from common.data import ImageData, batches, mnist
-from common.lesson import LessonConfig, bounded, start
+from common.lesson import LessonConfig, bounded, section, start
 from common.run import Run
 from common.spiking import constant_current, over_time
 from multistep import unroll
@@ -81,283 +55,648 @@ import numpy as np
 import snntorch as snn
 import snntorch.functional as SF
 import torch
-from matplotlib.figure import Figure
-from torch import nn
+import torch.nn.functional as F
+from scipy.stats import t as student_t
+from torch import Tensor, nn
 
-Array = np.ndarray
 SIZES = (16, 32, 64, 128, 256, 512, 1024)  # neurons in the sweeps
-DAMAGED = (16, 64, 256)  # neurons in experiment 3
+DAMAGED = (16, 64, 256)  # neurons in section 4
 BITS = (2, 3, 4, 6, 8)
-SHAPES = ("Gaussian", "cosine")
+GRID = torch.arange(-180, 180, dtype=torch.float64)  # the angles that likelihood tries, in degrees
 
 
 @dataclass
 class Config(LessonConfig):
-    """``num_steps`` belongs to the MNIST experiment; the spike counts before it are taken over ``window``."""
+    """Sections 1 to 4 count spikes over ``window``; ``num_steps`` belongs to section 5."""
 
     num_steps: int = bounded(10, 1, 1000)
-    """most time steps of the MNIST network; 1, 2 and 5 are tried too if they are fewer"""
-    trials: int = bounded(2000, 20, 1_000_000)
-    """stimuli decoded per population"""
+    """time steps of the longer of the two answers in section 5"""
+    trials: int = bounded(2000, 20, 50_000)
+    """stimuli that each population decodes"""
     window: float = bounded(0.5, 0.01, 100.0)
-    """time for which spikes are counted, in seconds"""
+    """time T for which spikes are counted, in seconds"""
+    stimulus: float = bounded(40.0, -180.0, 180.0)
+    """the angle that section 1 shows again and again, in degrees"""
     sigma: float = bounded(25.0, 5.0, 90.0)
-    """width of the Gaussian tuning curves, in degrees"""
+    """width σ of the Gaussian tuning curves, in degrees"""
+    shared: float = bounded(2.0, 0.0, 30.0)
+    """tremble of the stimulus that all neurons share, in one arm of section 2, in degrees"""
     dead: float = bounded(0.3, 0.0, 0.9)
-    """share of neurons that die in experiment 3"""
-    shared: float = bounded(0.0, 0.0, 30.0)
-    """noise of the stimulus that all neurons see alike, in degrees; 0 makes all noise independent"""
+    """share of the neurons that die in sections 4 and 5"""
     num_hidden: int = bounded(64, 1, 10_000)
-    """hidden neurons of the MNIST network"""
+    """hidden neurons of the networks in section 5"""
     n_train: int = bounded(10_000, 10, 55_000)
-    """training images"""
+    """their training images"""
     epochs: int = bounded(2, 1, 100)
-    """passes over the training images"""
-    seeds: int = bounded(3, 1, 20)
-    """networks trained per setting"""
-    lr: float = bounded(5e-3, 1e-6, 1.0)
-    """learning rate at the start"""
+    """passes over these images"""
+    seeds: int = bounded(3, 2, 20)
+    """networks trained for each arm"""
+    lr: float | None = bounded(None, 1e-6, 1.0)
+    """one learning rate for all arms (default: the best of each, see READOUTS)"""
 
 
-SMOKE = {"trials": 100, "num_hidden": 16, "n_train": 300, "epochs": 1, "seeds": 1}
-FULL = {"trials": 20_000, "num_hidden": 128, "n_train": 55_000, "epochs": 10, "seeds": 5}
+SMOKE = {"trials": 100, "num_hidden": 16, "n_train": 300, "epochs": 1, "seeds": 2}
+FULL = {"trials": 20_000, "num_hidden": 128, "n_train": 55_000, "epochs": 10, "lr": 5e-3}
 
 
-# ------------------------------------------------------------------------------------ the equations as code
-
-
-def wrap(angle: Array) -> Array:
-    """The same angle in −π … π (radians), so that 359° is 1° away from 0°."""
-    return (angle + np.pi) % (2 * np.pi) - np.pi
+def wrap(angle: Tensor) -> Tensor:
+    """The same angle from −180° to 180°, so that 359° is 1° away from 0°."""
+    return (angle + 180) % 360 - 180
 
 
 @dataclass(frozen=True)
 class Population:
-    """N neurons with evenly spread preferred angles. Rates in spikes a second, angles in radians."""
+    """N neurons whose preferred angles are spread evenly over the circle."""
 
-    N: int
+    num_neurons: int
     shape: str = "Gaussian"
-    sigma: float = np.deg2rad(25.0)
+    sigma: float = 25.0
 
     @property
-    def preferred(self) -> Array:
-        """sᵢ, ``(N,)``; centred, so that the circle's seam at ±180° is no special place for any neuron."""
-        return -np.pi + 2 * np.pi * (np.arange(self.N) + 0.5) / self.N
+    def preferred(self) -> Tensor:
+        """The preferred angles sᵢ in degrees, ``(N,)``."""
+        place = torch.arange(self.num_neurons, dtype=torch.float64) + 0.5
+        return 360 * place / self.num_neurons - 180
 
-    def rates(self, s: Array) -> Array:
-        """fᵢ(s): ``(B,) → (B, N)``. Cosine: 20 ± 18 Hz. Gaussian: 3 Hz at rest, 40 Hz more at the peak."""
-        d = wrap(np.asarray(s)[:, None] - self.preferred)
-        return (
-            20 + 18 * np.cos(d)
-            if self.shape == "cosine"
-            else 3 + 40 * np.exp(-(d**2) / (2 * self.sigma**2))
-        )
+    def rates(self, s: Tensor) -> Tensor:
+        """Mean rates fᵢ(s) in spikes a second: angles ``(B,)`` → ``(B, N)``."""
+        distance = wrap(s[:, None] - self.preferred)
+        if self.shape == "cosine":
+            return 20 + 18 * torch.cos(torch.deg2rad(distance))
+        return 3 + 40 * torch.exp(-(distance**2) / (2 * self.sigma**2))
 
-    def slopes(self, s: Array) -> Array:
-        """fᵢ′(s) = dfᵢ/ds: ``(B,) → (B, N)``, spikes a second and radian."""
-        d = wrap(np.asarray(s)[:, None] - self.preferred)
-        return (
-            -18 * np.sin(d) if self.shape == "cosine" else -d / self.sigma**2 * (self.rates(s) - 3)
-        )
+    def slopes(self, s: Tensor) -> Tensor:
+        """Their derivatives fᵢ′(s), in spikes a second and degree: ``(B,)`` → ``(B, N)``."""
+        distance = wrap(s[:, None] - self.preferred)
+        if self.shape == "cosine":
+            return -18 * torch.sin(torch.deg2rad(distance)) * math.pi / 180
+        return -distance / self.sigma**2 * (self.rates(s) - 3)
 
-    def fisher(self, s: Array, window: float) -> Array:
-        """J(s) = T·Σᵢ fᵢ′²/fᵢ, equation (3), of these very curves: ``(B,)`` in radian⁻²."""
-        return window * (self.slopes(s) ** 2 / self.rates(s)).sum(1)
-
-
-def population_vector(counts: Array, weights: Array) -> Array:
-    """Equation (1): ``counts (B, N)`` and ``weights (N, 2)``, one vote (x, y) a neuron → angles ``(B,)``."""
-    x, y = (counts @ weights).T
-    return np.arctan2(y, x)
+    def counts(self, s: Tensor, window: float, generator: torch.Generator) -> Tensor:
+        """One trial for each angle, equation (1): ``(B,)`` → whole numbers of spikes ``(B, N)``."""
+        return torch.poisson(window * self.rates(s), generator=generator)
 
 
-def votes(pop: Population) -> Array:
-    """The population vector's weights (cos sᵢ, sin sᵢ), ``(N, 2)``."""
-    return np.stack([np.cos(pop.preferred), np.sin(pop.preferred)], 1)
+def random_angles(num: int, generator: torch.Generator) -> Tensor:
+    """``num`` angles from all around the circle, in degrees."""
+    return 360 * torch.rand(num, generator=generator, dtype=torch.float64) - 180
 
 
-def maximum_likelihood(
-    counts: Array,
-    pop: Population,
-    window: float,
-    alive: Array | None = None,
-    grid: int = 720,
-    iterations: int = 6,
-) -> Array:
-    """Equation (2): best angle of a fine grid, then Fisher scoring between its neighbours; ``(B, N) → (B,)``.
+def rms(error: Tensor) -> float:
+    """Root mean square of errors in degrees, each the shorter way round."""
+    return wrap(error).square().mean().sqrt().item()
+
+
+def interval_of_ratio(
+    error: Tensor, unit: Tensor, generator: torch.Generator, resamples: int = 300
+) -> tuple[float, float]:
+    """95 % bootstrap interval of RMS(error)/RMS(unit), both ``(B,)``.
+
+    It answers how much the ratio could have differed with other trials: as many trials are drawn
+    again from those that we have, with repetition, and the ratio is taken anew, 300 times.
+    """
+    ratios = torch.zeros(resamples, dtype=torch.float64)
+    for k in range(resamples):
+        drawn = torch.randint(len(error), (len(error),), generator=generator)
+        ratios[k] = rms(error[drawn]) / rms(unit[drawn])
+    low, high = ratios.quantile(torch.tensor([0.025, 0.975], dtype=torch.float64)).tolist()
+    return low, high
+
+
+@section
+def section_one_and_many(cfg: Config, run: Run) -> None:
+    """1  What can one neuron tell, and what can many?
+
+    The neuron in the left half of the picture prefers 0°. Its tuning curve is a bell on a floor:
+
+        f(s) = 3 + 40·exp(−d²/2σ²)  spikes/s          d: from s to sᵢ, the shorter way round  (3)
+
+    It is shown the same angle again and again. A spike comes by chance in each millisecond, with
+    probability f(s)·1 ms, as in the rate code of lesson 02. So the count of half a second is
+    Poisson, equation (1), and its Fano factor, variance over mean, is 1 (lesson 03).
+
+    To get an angle from a count, take the angle at which the curve promises this count. Two things
+    go wrong. The count varies, so the angle does too, and most where the curve is flat: on its
+    floor a change of the angle changes nothing. And the curve goes up and comes down, so each
+    height but the top belongs to *two* angles, one on each side. No longer counting mends that.
+
+    In the right half, 48 neurons see the angle, once. None is better than the first. But each has
+    its own preferred angle, and so their counts, side by side, form a hill where the stimulus is.
+
+    Such curves are found in brains. Place cells in the hippocampus fire in one part of a room
+    (O'Keefe & Dostrovsky 1971): bells over position. Cells of the motor cortex fire with the
+    *cosine* of the angle between an arm's movement and their preferred direction (Georgopoulos
+    and colleagues 1982, https://doi.org/10.1523/JNEUROSCI.02-11-01527.1982). A cosine is so wide
+    that nearly all cells take part in each movement. In section 2 it is 20 + 18·cos(d) spikes/s.
+    """
+    run.predict(
+        "one_told",
+        f"The stimulus is {cfg.stimulus:g}°, shown {cfg.trials:,} times. Each time the angle is read "
+        "off the curve of the one neuron, and it is told on which side of 0° to look. How far off "
+        "are its answers (root mean square)?",
+        unit="degrees",
+    )
+    generator = run.generator()
+    steps = max(1, round(1000 * cfg.window))  # of 1 ms
+    s = torch.tensor([cfg.stimulus], dtype=torch.float64)
+    many = Population(48, "Gaussian", cfg.sigma)
+    one = partial(tuning_of_one, sigma=cfg.sigma)
+
+    # One trial of the 48 neurons, millisecond by millisecond.
+    chance = many.rates(s)[0] / 1000  # (N,), of a spike in one step
+    spk_rec = []
+    for _ in range(steps):
+        spk = torch.rand(48, generator=generator) < chance
+        spk_rec.append(spk)
+    spk_rec = torch.stack(spk_rec)  # (T, N)
+    hill = spk_rec.sum(0)  # (N,)
+
+    # Many trials of the one neuron, and of the 48.
+    same = s.expand(cfg.trials)  # (B,)
+    n = torch.poisson(cfg.window * one(same), generator=generator)  # (B,)
+    side = torch.linspace(0, 180, 181, dtype=torch.float64)  # one half of the curve
+    told = side[(n[:, None] - cfg.window * one(side)).abs().argmin(1)]  # (B,), in 0..180
+    told = told * (1 if cfg.stimulus >= 0 else -1)
+    coin = torch.randint(0, 2, (cfg.trials,), generator=generator) * 2 - 1
+    one_told = rms(told - same)
+    one_alone = rms(told * coin - same)
+    counts = many.counts(same, cfg.window, generator)
+    all_48 = rms(population_vector(counts, many.preferred) - same)
+    fano = (n.var() / n.mean().clamp(min=1e-9)).item()
+
+    title = f"The same {cfg.stimulus:g}°, {cfg.trials:,} times: one neuron answered with "
+    title += f"{n.min():.0f} to {n.max():.0f} spikes"
+    fig, axes = plots.figure(2, 2, (11, 6), title, height_ratios=(1.2, 1))
+    (ax, bx), (cx, dx) = axes
+    around = torch.linspace(-180, 180, 361, dtype=torch.float64)
+    height = one(s).item()
+    ax.plot(around, one(around), color=plots.BLUE)
+    ax.axhline(height, color="grey", linestyle=":", label=f"{height:.1f} spikes/s: which side?")
+    for angle, name in ((cfg.stimulus, "the stimulus"), (-cfg.stimulus, "its double")):
+        mark = "o" if angle == cfg.stimulus else "s"
+        ax.plot(angle, height, mark, color=plots.RED, mfc="none", ms=9, label=name)
+    ax.set_ylim(0, 58)
+    ax.legend(loc="upper right")
+    head = "One neuron: its tuning curve"
+    plots.label(ax, "stimulus s (°)", "mean rate f(s) (spikes/s)", head)
+    cx.hist(n.numpy(), bins=np.arange(-0.5, int(n.max()) + 1.5), color=plots.SKY, edgecolor="white")
+    cx.axvline(cfg.window * height, color=plots.RED, linestyle="--", label="mean T·f(s)")
+    cx.legend()
+    plots.label(cx, f"spikes in {cfg.window:g} s", "trials", "One neuron: its counts")
+    plots.raster(bx, spk_rec, width=1.2)
+    bx.set_yticks([-0.5, 11.5, 23.5, 35.5, 47.5], ["−180", "−90", "0", "90", "180"])
+    plots.label(bx, "time (ms)", "preferred angle sᵢ (°)", "48 neurons: one trial")
+    dx.bar(many.preferred, hill, width=6, color=plots.SKY, label="counts nᵢ")
+    dx.plot(many.preferred, cfg.window * many.rates(s)[0], color=plots.BLUE, label="their means")
+    dx.axvline(cfg.stimulus, color=plots.RED, linestyle="--", label="the stimulus")
+    dx.legend(loc="upper left" if cfg.stimulus > 0 else "upper right")
+    plots.label(
+        dx,
+        "preferred angle sᵢ (°)",
+        f"spikes in {cfg.window:g} s",
+        "48 neurons: the counts of that trial",
+    )
+    for panel in (ax, dx):
+        panel.set_xticks(range(-180, 181, 90))
+    run.figure(
+        fig, "1_one_and_many", look="the spread of the counts on the left, the hill on the right"
+    )
+
+    run.claim("fano", "one neuron: Fano factor", fano, "", n=cfg.trials)
+    run.claim("one_told", "one neuron, told the side: error", one_told, "°", n=cfg.trials)
+    run.claim("one_alone", "not told, the side by lot: error", one_alone, "°", n=cfg.trials)
+    run.claim("all_48", "48 neurons (equation 4): error", all_48, "°", n=cfg.trials)
+    run.finding(
+        f"From {cfg.trials:,} counts of one neuron the angle is off by {one_told:.0f}°, even where "
+        f"the side is known, and by {one_alone:.0f}° where it is not (root mean squares). From the "
+        f"counts of 48 such neurons it is off by {all_48:.1f}°."
+    )
+
+
+def tuning_of_one(s: Tensor, sigma: float) -> Tensor:
+    """Equation (3) for one neuron that prefers 0°: angles ``(B,)`` → rates ``(B,)``."""
+    return 3 + 40 * torch.exp(-(s**2) / (2 * sigma**2))
+
+
+def population_vector(counts: Tensor, preferred: Tensor) -> Tensor:
+    """Equation (4) for many trials at once: ``(B, N)``, ``(N,)`` → angles in degrees ``(B,)``."""
+    x = counts @ torch.cos(torch.deg2rad(preferred))
+    y = counts @ torch.sin(torch.deg2rad(preferred))
+    return torch.rad2deg(torch.atan2(y, x))
+
+
+def slope(sizes: tuple[int, ...], errors: list[float]) -> float:
+    """The exponent k of error ∝ Nᵏ: the slope of a straight line through the logarithms."""
+    return float(np.polyfit(np.log(sizes), np.log(errors), 1)[0])
+
+
+@section
+def section_population_vector(cfg: Config, run: Run) -> None:
+    """2  What do more neurons buy?
+
+    Let the neurons vote. Each casts a vote for its own preferred angle, with as many voices as it
+    has spikes. A vote is an arrow: as long as the count, in the direction of sᵢ. The sum of all
+    arrows is the *population vector*, and its direction is the answer:
+
+        P = Σᵢ nᵢ·(cos sᵢ, sin sᵢ)          ŝ = direction of P                                (4)
+
+    (This is how Georgopoulos and colleagues read a monkey's reach from its motor cortex.) Why
+    arrows, and not simply the average of the angles, Σ nᵢ·sᵢ / Σ nᵢ? Because 179° and −179° are 2°
+    apart, and their average is 0°, the opposite direction.
+
+    What are more neurons good for? Twice as many give a P twice as long. Its sideways error comes
+    from the noise of the counts. Variances add up, so it grows by √2 only. The error of an angle
+    is the sideways error over the length: it falls as 1/√N, as equation (2) says. On axes that are
+    both logarithmic this is a straight line with slope −½. A tenth of the error costs a hundred
+    times as many neurons.
+
+    All this needs noise that is *independent*. In one arm the stimulus itself trembles before the
+    neurons see it, with a standard deviation of 2° (--shared). All neurons share this error.
+    """
+    much = "It falls to less than a fifth."
+    little = "It falls, but not to a half."
+    half = "It falls to between a half and a fifth."
+    none = "It does not fall."
+    run.predict(
+        "loudest",
+        "Another way to read the hill: answer with the preferred angle of the neuron that has most "
+        f"spikes. N goes from {SIZES[0]} to {SIZES[-1]:,}. What does the error of this answer do?",
+        (much, half, little, none),
+    )
+    generator = run.generator()
+    # The vote of 16 neurons on one angle, arrow by arrow.
+    few = Population(16, "Gaussian", cfg.sigma)
+    truth = torch.tensor([40.0], dtype=torch.float64)
+    counts = few.counts(truth, cfg.window, generator)  # (B = 1, N)
+    x, y = 0.0, 0.0
+    path = [(x, y)]
+    for n, s_i in zip(counts[0].tolist(), few.preferred.tolist(), strict=True):
+        x += n * math.cos(math.radians(s_i))
+        y += n * math.sin(math.radians(s_i))
+        path.append((x, y))
+    answer = math.degrees(math.atan2(y, x))
+
+    errors: dict[str, list[float]] = {}
+    for num_neurons in SIZES:
+        bells = Population(num_neurons, "Gaussian", cfg.sigma)
+        cosines = Population(num_neurons, "cosine")
+        s = random_angles(cfg.trials, generator)  # (B,)
+        tremble = cfg.shared * torch.randn(cfg.trials, generator=generator, dtype=torch.float64)
+        counts = bells.counts(s, cfg.window, generator)  # (B, N)
+        counts_cosine = cosines.counts(s, cfg.window, generator)
+        counts_shared = bells.counts(wrap(s + tremble), cfg.window, generator)
+        total = counts.sum(1).clamp(min=1)
+        answers = {
+            "vector": population_vector(counts, bells.preferred),
+            "vector, cosine": population_vector(counts_cosine, cosines.preferred),
+            "vector, shared": population_vector(counts_shared, bells.preferred),
+            "loudest": bells.preferred[counts.argmax(1)],
+            "mean of angles": counts @ bells.preferred / total,
+        }
+        for name, found in answers.items():
+            errors.setdefault(name, []).append(rms(found - s))
+    slopes = {name: slope(SIZES, values) for name, values in errors.items()}
+
+    title = f"Population vector: the error falls as N to the power {slopes['vector']:.2f}"
+    fig, (ax, bx) = plots.figure(1, 2, (11.5, 4.6), title.replace("-", "−"), width_ratios=(1, 1.5))
+    corners = np.array(path)
+    steps = np.diff(corners, axis=0)
+    arrows = {"angles": "xy", "scale_units": "xy", "scale": 1}
+    ax.quiver(*corners[:-1].T, *steps.T, color=plots.BLUE, width=0.007, **arrows)
+    ax.quiver(0, 0, x, y, color=plots.RED, width=0.012, **arrows)
+    ax.plot([], [], color=plots.BLUE, label="votes of 16 neurons, tip to tail")
+    ax.plot([], [], color=plots.RED, linewidth=3, label=f"their sum P: {answer:.0f}°")
+    length = math.hypot(x, y)
+    direction = math.radians(truth.item())
+    ray = np.array([0, 1.15 * length])
+    look = {"color": "grey", "linestyle": "--", "label": "the stimulus: 40°"}
+    ax.plot(ray * math.cos(direction), ray * math.sin(direction), **look)
+    ax.set_aspect("equal", adjustable="datalim")
+    ax.legend(loc="upper center", bbox_to_anchor=(0.5, -0.2))
+    plots.label(ax, "x (spikes)", "y (spikes)", "One trial")
+    names = {
+        "vector": "population vector",
+        "vector, cosine": "the same, cosine tuning",
+        "vector, shared": f"the same, {cfg.shared:g}° of tremble shared",
+        "loudest": "loudest neuron",
+        "mean of angles": "average of the angles",
+    }
+    for i, (name, text) in enumerate(names.items()):
+        look = {"color": plots.COLOURS[i], "linestyle": plots.DASHES[i], "marker": plots.MARKERS[i]}
+        head = f"{text} ({slopes[name]:.2f})".replace("-", "−")
+        bx.plot(SIZES, errors[name], markersize=5, label=head, **look)
+    bx.set(xscale="log", yscale="log")
+    bx.set_xticks(SIZES, [str(n) for n in SIZES])
+    bx.set_yticks([0.5, 1, 2, 5, 10, 20, 50, 100], ["0.5", "1", "2", "5", "10", "20", "50", "100"])
+    bx.minorticks_off()
+    bx.legend(loc="center left", bbox_to_anchor=(1, 0.5), title="in brackets: the slope")
+    plots.label(bx, "neurons N", "RMS error (°)", "Error against the number of neurons")
+    run.figure(
+        fig, "2_population_vector", look="which lines go on falling, and which one levels out"
+    )
+
+    first, last = errors["vector"][0], errors["vector"][-1]
+    shared = errors["vector, shared"][-1]
+    loud = errors["loudest"]
+    n = cfg.trials * len(SIZES)
+    aim = "-0.55..-0.45"
+    run.claim("slope_vector", "population vector: slope", slopes["vector"], "", aim, n=n)
+    run.claim("error_vector", f"population vector, N = {SIZES[-1]:,}", last, "°", n=cfg.trials)
+    run.claim("error_shared", f"the same, {cfg.shared:g}° of tremble shared", shared, "°")
+    run.claim("slope_loudest", "loudest neuron: slope", slopes["loudest"], "", n=n)
+    run.claim("error_mean", "average of the angles", errors["mean of angles"][-1], "°")
+    falls = loud[0] / loud[-1]
+    outcome = little if falls > 1 else none
+    if falls > 2:
+        outcome = much if falls > 5 else half
+    run.outcome("loudest", outcome)
+    run.finding(
+        f"From {SIZES[0]} to {SIZES[-1]:,} noisy neurons the error of the population vector falls "
+        f"from {first:.1f}° to {last:.2f}°, as N to the power {slopes['vector']:.2f}. That of the "
+        f"loudest neuron falls from {loud[0]:.1f}° to {loud[-1]:.1f}°. With a tremble of "
+        f"{cfg.shared:g}° that all neurons share, {SIZES[-1]:,} of them are off by "
+        f"{shared:.2f}°.".replace("power -", "power −"),
+        main=True,
+        claim="slope_vector",
+    )
+
+
+def most_likely(counts: Tensor, log_rates: Tensor, expected: Tensor) -> Tensor:
+    """Equation (5): the best angle of ``GRID``, made finer by a parabola through its neighbours.
 
     Args:
-        alive: ``(B, N)`` of 0 and 1 if the decoder knows which neurons are dead; None: it believes in all.
+        counts: spikes ``(B, N)``.
+        log_rates: log fᵢ(s) for each angle of the grid, ``(G, N)``; a table of weights.
+        expected: T·Σᵢ fᵢ(s), the spikes that all living neurons should fire, ``(G,)`` or ``(B, G)``.
     """
-    s_grid = -np.pi + 2 * np.pi * np.arange(grid) / grid
-    f = pop.rates(s_grid)  # (G, N)
-    living = np.ones((1, pop.N)) if alive is None else alive
-    start_at = s_grid[(counts @ np.log(f).T - window * living @ f.T).argmax(1)]  # (B,)
-    s, step = start_at, 2 * np.pi / grid
-    for _ in range(
-        iterations
-    ):  # s ← s + (d log L/ds)/J(s), held within the two neighbours on the grid
-        f, slope = pop.rates(s), pop.slopes(s)
-        score = ((counts / f - window * living) * slope).sum(1)
-        information = window * (living * slope**2 / f).sum(1)
-        s = np.clip(s + score / np.maximum(information, 1e-9), start_at - step, start_at + step)
-    return wrap(s)
+    log_l = counts @ log_rates.T - expected  # (B, G)
+    best = log_l.argmax(1, keepdim=True)
+    before = log_l.gather(1, (best - 1) % len(GRID))
+    peak = log_l.gather(1, best)
+    after = log_l.gather(1, (best + 1) % len(GRID))
+    bend = (2 * peak - before - after).clamp(min=1e-9)  # 0 where all three are equal
+    shift = 0.5 * (after - before) / bend  # in steps of the grid, which are 1°
+    return wrap(GRID[best] + shift)[:, 0]
 
 
-def arithmetic_mean(counts: Array, pop: Population) -> Array:
-    """The wrong way: Σ nᵢ·sᵢ / Σ nᵢ, as if angles were lengths."""
-    return counts @ pop.preferred / np.maximum(counts.sum(1), 1)
+@section
+def section_likelihood(cfg: Config, run: Run) -> None:
+    """3  Is there a better way to read the counts?
+
+    A neuron far from the stimulus fires on its floor, whatever the angle is. Its spikes are noise,
+    and the population vector counts them in full. *Maximum likelihood* (ML) weighs them. It asks
+    under which angle these counts were most probable. By the Poisson distribution, log P(n) is
+    n·log(T·f) − T·f + a number without s. With independent neurons the logarithms add up:
+
+        log L(s) = Σᵢ nᵢ·log fᵢ(s) − T·Σᵢ fᵢ(s)          ŝ: the s where it is highest         (5)
+
+    The first sum is a linear layer with the weights log fᵢ(s). Where a curve is flat its weights
+    are equal for all s, so its spikes do not matter. The price: the decoder must know the curves.
+
+    How good can a decoder be? Move the stimulus by a small Δs. The mean count of a neuron moves by
+    T·f′·Δs, where f′ is the slope of its curve. The noise of the count is √(T·f). The move is as
+    large as the noise when
+
+        T·f′·Δs = √(T·f)          so          1/Δs² = T·f′²/f                                 (6)
+
+    This is the neuron's *Fisher information* about s. It is high on the flanks of the curve. At
+    the top f′ is 0: there the neuron fires most and tells least about a small change. Informations
+    of independent neurons add up, and the Cramér–Rao bound says that no decoder whose average
+    answer is right (*unbiased*) can have a smaller mean squared error than
+
+        1/J          J = Σᵢ T·fᵢ′(s)²/fᵢ(s)          J grows as N, so its root gives 1/√N again
+
+    A measured error scatters around its true value, so it may lie a little below the bound. That
+    is why each point has a 95 % interval. One such interval in twenty misses.
+    """
+    run.predict(
+        "vector_over_bound",
+        "Bell-shaped tuning. By how many per cent is the error of the population vector above the "
+        "Cramér–Rao bound, at the N where it comes closest?",
+        unit="per cent",
+    )
+    generator = run.generator()
+    ratios: dict[str, list[float]] = {}
+    low_high: dict[str, list[tuple[float, float]]] = {}
+    error_ml = math.nan
+    for shape in ("Gaussian", "cosine"):
+        for num_neurons in SIZES:
+            population = Population(num_neurons, shape, cfg.sigma)
+            s = random_angles(cfg.trials, generator)  # (B,)
+            counts = population.counts(s, cfg.window, generator)  # (B, N)
+            table = population.rates(GRID)  # (G, N)
+            ml = most_likely(counts, table.log(), cfg.window * table.sum(1))
+            vector = population_vector(counts, population.preferred)
+            information = cfg.window * population.slopes(s) ** 2 / population.rates(s)  # (B, N)
+            bound = 1 / information.sum(1).sqrt()  # (B,), in degrees
+            for decoder, found in (("ML", ml), ("vector", vector)):
+                name = f"{decoder}, {shape}"
+                error = wrap(found - s)
+                ratios.setdefault(name, []).append(rms(error) / rms(bound))
+                low_high.setdefault(name, []).append(interval_of_ratio(error, bound, generator))
+            if shape == "Gaussian":
+                error_ml = rms(ml - s)
+
+    closest = min(ratios["vector, Gaussian"])
+    all_ml = ratios["ML, Gaussian"] + ratios["ML, cosine"]
+    inside = 0
+    for low, high in low_high["ML, Gaussian"] + low_high["ML, cosine"]:
+        inside += low <= 1 <= high
+    title = f"Error over bound: ML {min(all_ml):.2f} to {max(all_ml):.2f}; population vector "
+    title += f"{closest:.2f} to {max(ratios['vector, Gaussian']):.2f} with bells"
+    fig, (ax, bx, cx) = plots.figure(1, 3, (13, 4), title, width_ratios=(1, 1, 1.25))
+    # One neuron's curve and its information, both in parts of their maximum.
+    alone = Population(2, "Gaussian", cfg.sigma)  # the second of its two prefers 90°
+    around = torch.linspace(-10, 180, 381, dtype=torch.float64)
+    f = alone.rates(around)[:, 1]
+    info = cfg.window * alone.slopes(around)[:, 1] ** 2 / f
+    ax.plot(around, f / f.max(), color=plots.BLUE, label="rate f")
+    ax.plot(around, info / info.max(), "--", color=plots.RED, label="information T·f′²/f")
+    ax.set_ylim(0, 1.35)
+    ax.legend(loc="upper right")
+    plots.label(ax, "stimulus s (°)", "share of its maximum", "One neuron that prefers 90°")
+    for i, num_neurons in enumerate((16, 64, 256)):
+        population = Population(num_neurons, "Gaussian", cfg.sigma)
+        counts = population.counts(torch.zeros(1, dtype=torch.float64), cfg.window, generator)
+        fine = torch.linspace(-15, 15, 301, dtype=torch.float64)
+        table = population.rates(fine)
+        log_l = table.log() @ counts[0] - cfg.window * table.sum(1)  # equation (5)
+        look = {"color": plots.COLOURS[i], "linestyle": plots.DASHES[i]}
+        bx.plot(fine, log_l - log_l.max(), label=f"N = {num_neurons}", **look)
+    bx.axvline(0, 0, 0.7, color="grey", linestyle=":", label="the stimulus")
+    bx.set_ylim(-8, 3.5)
+    bx.set_yticks([-8, -6, -4, -2, 0])
+    bx.legend(loc="upper center", ncols=2)
+    plots.label(bx, "angle s (°)", "log L(s) − its maximum", "One trial of three populations")
+    for i, name in enumerate(ratios):
+        place = np.array(SIZES) * 1.06 ** (i - 1.5)  # side by side
+        low, high = np.array(low_high[name]).T
+        value = np.array(ratios[name])
+        away = np.abs(np.stack([value - low, high - value]))
+        look = {"color": plots.COLOURS[i], "marker": plots.MARKERS[i], "markersize": 4.5}
+        cx.errorbar(place, value, away, linestyle=plots.DASHES[i], label=name, **look)
+    cx.axhline(1, color=plots.BLACK, linewidth=1)
+    cx.set_xscale("log")
+    cx.set_xticks(SIZES, [str(n) for n in SIZES])
+    cx.minorticks_off()
+    cx.set_ylim(top=1.85)
+    cx.legend(loc="upper center", ncols=2)
+    plots.label(cx, "neurons N", "RMS error / bound", "Each point with its 95 % interval")
+    run.figure(
+        fig, "3_likelihood", look="where a neuron informs; how L narrows; which points are at 1"
+    )
+
+    farthest = max(all_ml, key=lambda ratio: abs(ratio - 1))
+    cosine = min(ratios["vector, cosine"])
+    n = cfg.trials
+    run.claim("error_ml", f"ML, N = {SIZES[-1]:,}: error", error_ml, "°", n=n)
+    text = "ML: error / bound, farthest from 1"
+    run.claim("ml_over_bound", text, farthest, "times", "0.9..1.1", n=n)
+    text = f"ML: intervals with 1, of {len(all_ml)}"
+    run.claim("ml_inside", text, inside, "", n=n)
+    above = 100 * (closest - 1)
+    run.claim("vector_over_bound", "vector, bells: above bound by", above, "%", ">= 2", n=n)
+    above = 100 * (cosine - 1)
+    run.claim("cosine_over_bound", "vector, cosines: above bound by", above, "%", ">= 2", n=n)
+    run.finding(
+        f"The error of ML is {min(all_ml):.2f} to {max(all_ml):.2f} times the Cramér–Rao bound; the "
+        f"95 % interval contains 1 for {inside} of {len(all_ml)} populations. The population vector is "
+        f"{100 * (closest - 1):.0f} to {100 * (max(ratios['vector, Gaussian']) - 1):.0f} % above the "
+        "bound with bells, and with cosines "
+        f"{100 * (cosine - 1):.0f} to {100 * (max(ratios['vector, cosine']) - 1):.0f} %."
+    )
 
 
-def loudest(counts: Array, pop: Population) -> Array:
-    """Another wrong way: believe the neuron with most spikes, and throw the others away."""
-    return pop.preferred[counts.argmax(1)]
-
-
-def quantise(weights: Array, bits: int) -> tuple[Array, float, float]:
-    """Round to 2^bits evenly spaced levels: ``codes, step, lowest`` with weights ≈ lowest + step·codes."""
+def rounded(weights: Tensor, bits: int) -> Tensor:
+    """Each weight moved to the nearest of 2^bits levels, evenly spaced from the lowest to the highest."""
     low, high = weights.min(), weights.max()
     step = (high - low) / (2**bits - 1)
-    return np.round((weights - low) / step), step, low
+    return low + step * ((weights - low) / step).round()
 
 
-def quantised_likelihood(counts: Array, pop: Population, bits: int, grid: int = 720) -> Array:
-    """Equation (2) on integer weights, as a chip would do it; several best angles are averaged (as vectors).
+@section
+def section_damage(cfg: Config, run: Run) -> None:
+    """4  What if neurons die, or weights are coarse?
 
-    The term −T·Σf is left out: with evenly spread neurons, all alive, it is the same for every s.
+    Brains lose neurons, and chips have cells that never worked. Of each population 30 % are
+    silenced (--dead), others in each trial. There are two cases. A decoder that is *told* leaves
+    the dead out of both sums of (5). The information of the others remains, 0.7·J, so its error
+    should grow by 1/√0.7, about 1.2 times. A decoder that is *not told* takes silence for
+    evidence: where the hill should be, too few spikes came, so the stimulus must be elsewhere.
+
+    Cheap hardware also stores weights with few bits: 4 bits are 16 levels. The population vector
+    needs the weights cos sᵢ and sin sᵢ, ML a table of log fᵢ(s). They are rounded to 2^bits evenly
+    spaced levels; the counts stay exact. The vector is a *sum*, in which the roundings of many
+    neurons mostly cancel. ML looks for the highest of many sums that differ little. So it lives on
+    the small *differences* between the weights of neighbouring angles, and these are what
+    rounding takes away.
     """
-    s_grid = -np.pi + 2 * np.pi * np.arange(grid) / grid
-    codes, _, _ = quantise(
-        np.log(pop.rates(s_grid)), bits
-    )  # (G, N), whole numbers: sums are exact, so are ties
-    log_l = counts @ codes.T
-    best = log_l == log_l.max(1, keepdims=True)
-    return np.angle(best @ np.exp(1j * s_grid))
+    dead = f"{100 * cfg.dead:.0f} %"
+    run.predict(
+        "blind",
+        f"{dead} of {DAMAGED[-1]} neurons are dead. A ML decoder that knows which ones makes an "
+        f"error {(1 - cfg.dead) ** -0.5:.2f} times as large as before, by theory. How many times as "
+        "large is the error of one that does not know?",
+        unit="times",
+    )
+    generator = run.generator()
+    growth: dict[str, list[float]] = {}
+    low_high: dict[str, list[tuple[float, float]]] = {}
+    coarse: dict[str, list[float]] = {}
+    for num_neurons in DAMAGED:
+        population = Population(num_neurons, "Gaussian", cfg.sigma)
+        s = random_angles(cfg.trials, generator)  # (B,)
+        counts = population.counts(s, cfg.window, generator)  # (B, N)
+        table = population.rates(GRID)  # (G, N)
+        expected = cfg.window * table.sum(1)  # (G,)
+        ml = wrap(most_likely(counts, table.log(), expected) - s)
+        vector = wrap(population_vector(counts, population.preferred) - s)
 
-
-def observe(
-    pop: Population, cfg: Config, trials: int, rng: np.random.Generator
-) -> tuple[Array, Array]:
-    """Random stimuli ``(B,)`` and one window of Poisson spike counts for each, ``(B, N)``."""
-    s = rng.uniform(-np.pi, np.pi, trials)
-    seen = s + np.deg2rad(cfg.shared) * rng.standard_normal(trials)
-    return s, rng.poisson(cfg.window * pop.rates(seen)).astype(float)
-
-
-def rms(error: Array) -> float:
-    """Root mean square of angular errors (radians), in degrees."""
-    return float(np.rad2deg(np.sqrt((wrap(error) ** 2).mean())))
-
-
-def band(error: Array, rng: np.random.Generator, resamples: int = 200) -> Array:
-    """Root mean squares (degrees) of ``resamples`` bootstrap samples of the trials: the band's raw material."""
-    e = wrap(error) ** 2
-    return np.rad2deg(np.sqrt(np.array([rng.choice(e, len(e)).mean() for _ in range(resamples)])))
-
-
-# ------------------------------------------------------------------------------------ experiments 1 and 2
-
-
-def experiment_one_trial(cfg: Config) -> dict[str, Any]:
-    """One stimulus at 180° (the seam), 48 neurons, spike by spike; and what three decoders make of it."""
-    rng, pop = np.random.default_rng(cfg.seed), Population(48, "Gaussian", np.deg2rad(cfg.sigma))
-    s, steps = np.array([np.deg2rad(178.0)]), max(1, round(cfg.window * 1000))
-    spk = rng.random((steps, pop.N)) < pop.rates(s) / 1000  # steps of 1 ms, (T, N)
-    counts = spk.sum(0, keepdims=True).astype(float)
-    decoded = {
-        "arithmetic mean of angles": arithmetic_mean(counts, pop),
-        "population vector": population_vector(counts, votes(pop)),
-        "maximum likelihood": maximum_likelihood(counts, pop, cfg.window),
-    }
-    return {
-        "pop": pop,
-        "s": s,
-        "spk": spk,
-        "counts": counts[0],
-        "window": cfg.window,
-        "decoded": {k: float(np.rad2deg(v[0])) for k, v in decoded.items()},
-    }
-
-
-def experiment_size(cfg: Config) -> dict[str, Any]:
-    """Error of each decoder against N beside the Cramér–Rao bound, with 95 % bands by bootstrap over trials."""
-    result: dict[str, Any] = {"sizes": SIZES}
-    for shape in SHAPES:
-        rng = np.random.default_rng(cfg.seed)
-        error, boot, bound = {}, {}, []
-        for N in SIZES:
-            pop = Population(N, shape, np.deg2rad(cfg.sigma))
-            s, counts = observe(pop, cfg, cfg.trials, rng)
-            bound.append(float(np.rad2deg(np.sqrt((1 / pop.fisher(s, cfg.window)).mean()))))
-            for name, guess in (
-                ("arithmetic mean", arithmetic_mean(counts, pop)),
-                ("loudest neuron", loudest(counts, pop)),
-                ("population vector", population_vector(counts, votes(pop))),
-                ("maximum likelihood", maximum_likelihood(counts, pop, cfg.window)),
-            ):
-                error.setdefault(name, []).append(rms(guess - s))
-                boot.setdefault(name, []).append(band(guess - s, rng))
-        log_n = np.log(SIZES)
-        slopes = {
-            k: np.polyfit(log_n, np.log(np.array(v)), 1)[0] for k, v in boot.items()
-        }  # (resamples,)
-        result[shape] = {
-            "error": {k: np.array(v) for k, v in error.items()},
-            "bound": np.array(bound),
-            "band": {k: np.percentile(v, (2.5, 97.5), axis=1) for k, v in boot.items()},
-            "slope": {k: float(np.polyfit(log_n, np.log(v), 1)[0]) for k, v in error.items()},
-            "slope_band": {k: np.percentile(v, (2.5, 97.5)) for k, v in slopes.items()},
-        }
-    return result
-
-
-# ------------------------------------------------------------------------------------ experiment 3
-
-
-def experiment_damage(cfg: Config) -> dict[str, Any]:
-    """Error in degrees for N of ``DAMAGED``: intact, with dead neurons, and with the decoder's weights quantised."""
-    dead: dict[str, list[float]] = {}
-    bits: dict[str, list[list[float]]] = {"population vector": [], "maximum likelihood": []}
-    for N in DAMAGED:
-        rng, pop = np.random.default_rng(cfg.seed), Population(N, "Gaussian", np.deg2rad(cfg.sigma))
-        s, counts = observe(pop, cfg, cfg.trials, rng)
-        killed = rng.random((cfg.trials, N)).argsort(1) < round(
-            cfg.dead * N
-        )  # others die in each trial
-        alive = (~killed).astype(float)
-        left, w = counts * alive, votes(pop)
-        for name, guess in (
-            ("population vector, intact", population_vector(counts, w)),
-            ("population vector, damaged", population_vector(left, w)),
-            ("ML, intact", maximum_likelihood(counts, pop, cfg.window)),
-            ("ML, not told who died", maximum_likelihood(left, pop, cfg.window)),
-            ("ML, told who died", maximum_likelihood(left, pop, cfg.window, alive)),
+        # In each trial the neurons get a random order, and the first of it die.
+        order = torch.rand(counts.shape, generator=generator).argsort(1)
+        alive = (order >= round(cfg.dead * num_neurons)).double()  # (B, N), 1 or 0
+        left = counts * alive
+        told = most_likely(left, table.log(), cfg.window * alive @ table.T)
+        blind = most_likely(left, table.log(), expected)
+        damaged = population_vector(left, population.preferred)
+        for name, found, intact in (
+            ("ML, told who died", told, ml),
+            ("population vector", damaged, vector),
+            ("ML, not told", blind, ml),
         ):
-            dead.setdefault(name, []).append(rms(guess - s))
-        rows: dict[str, list[float]] = {"population vector": [], "maximum likelihood": []}
-        for b in BITS:
-            codes, step, low = quantise(w, b)
-            rows["population vector"].append(rms(population_vector(counts, low + step * codes) - s))
-            rows["maximum likelihood"].append(rms(quantised_likelihood(counts, pop, b) - s))
-        for name, row in rows.items():
-            bits[name].append(row)
-    exact = {
-        "population vector": dead["population vector, intact"],
-        "maximum likelihood": dead["ML, intact"],
-    }
-    return {
-        "dead": {k: np.array(v) for k, v in dead.items()},
-        "share": cfg.dead,
-        "bits": {k: np.array(v) for k, v in bits.items()},  # (sizes, bits)
-        "growth": {k: np.array(v) / np.array(exact[k])[:, None] for k, v in bits.items()},
-    }
+            error = wrap(found - s)
+            growth.setdefault(name, []).append(rms(error) / rms(intact))
+            low_high.setdefault(name, []).append(interval_of_ratio(error, intact, generator))
 
+        # The same counts, read with coarse weights.
+        angle = torch.deg2rad(population.preferred)
+        votes = torch.stack([torch.cos(angle), torch.sin(angle)], dim=1)  # (N, 2)
+        coarse[f"ML, N = {num_neurons}"] = []
+        coarse[f"vector, N = {num_neurons}"] = []
+        for bits in BITS:
+            found = most_likely(counts, rounded(table.log(), bits), expected)
+            coarse[f"ML, N = {num_neurons}"].append(rms(found - s) / rms(ml))
+            x, y = (counts @ rounded(votes, bits)).T
+            found = torch.rad2deg(torch.atan2(y, x))
+            coarse[f"vector, N = {num_neurons}"].append(rms(found - s) / rms(vector))
 
-# ------------------------------------------------------------------------------------ experiment 4
+    theory = (1 - cfg.dead) ** -0.5
+    title = (
+        f"{dead} dead, N = {DAMAGED[-1]}: error × {growth['ML, told who died'][-1]:.2f} if told, "
+    )
+    title += f"× {growth['ML, not told'][-1]:.2f} if not"
+    fig, (ax, bx) = plots.figure(1, 2, (11.5, 4.2), title)
+    for i, name in enumerate(growth):
+        place = np.array(DAMAGED) * 1.05 ** (i - 1)
+        low, high = np.array(low_high[name]).T
+        value = np.array(growth[name])
+        away = np.abs(np.stack([value - low, high - value]))
+        look = {"color": plots.COLOURS[i], "marker": plots.MARKERS[i], "markersize": 5}
+        ax.errorbar(place, value, away, linestyle=plots.DASHES[i], label=name, **look)
+    ax.axhline(theory, color="grey", linestyle=":", label=f"1/√(1 − dead) = {theory:.2f}")
+    ax.set_xscale("log")
+    ax.set_xticks(DAMAGED, [str(n) for n in DAMAGED])
+    ax.minorticks_off()
+    ax.set_ylim(bottom=0)
+    ax.legend(loc="upper right")
+    head = f"{dead} of the neurons dead (95 % intervals)"
+    plots.label(ax, "neurons N", "error / error of the intact population", head)
+    for i, num_neurons in enumerate(DAMAGED):
+        look = {"marker": plots.MARKERS[i], "color": plots.COLOURS[i], "markersize": 5}
+        name = f"ML, N = {num_neurons}"
+        bx.plot(BITS, coarse[name], "-", label=name, **look)
+        name = f"vector, N = {num_neurons}"
+        bx.plot(BITS, coarse[name], "--", mfc="none", label=name, **look)
+    bx.axhline(1, color="grey", linestyle=":")
+    bx.set_xticks(BITS)
+    bx.legend(loc="upper right", ncols=2)
+    plots.label(bx, "bits of a weight", "error / error with exact weights", "Coarse weights")
+    run.figure(fig, "4_damage", look="the distance of the three curves; which decoder minds 4 bits")
+
+    largest = DAMAGED[-1]
+    four = BITS.index(4)
+    told, blind = growth["ML, told who died"][-1], growth["ML, not told"][-1]
+    vector = growth["population vector"][-1]
+    bits_ml = coarse[f"ML, N = {largest}"][four]
+    bits_vector = coarse[f"vector, N = {largest}"][four]
+    n = cfg.trials
+    aim = f"{0.93 * theory:.3f}..{1.07 * theory:.3f}"
+    run.claim("told", f"{dead} dead, ML told: error grows", told, "times", aim, n=n)
+    run.claim("blind", f"{dead} dead, ML not told", blind, "times", n=n)
+    run.claim("vector_dead", f"{dead} dead, vector, not told", vector, "times", n=n)
+    run.claim("bits_ml", "weights of 4 bits, ML", bits_ml, "times", n=n)
+    run.claim("bits_vector", "weights of 4 bits, vector", bits_vector, "times", n=n)
+    run.finding(
+        f"With {dead} of {largest} neurons dead the error of ML grows {told:.2f} times if it knows "
+        f"which ({theory:.2f} by theory) and {blind:.1f} times if it does not; that of the "
+        f"population vector, which is not told either, {vector:.1f} times. Weights of 4 bits "
+        f"multiply the error of ML by {bits_ml:.2f} and that of the population vector by "
+        f"{bits_vector:.2f}."
+    )
 
 
 class Net(nn.Module):
-    """784–H–outputs, ``outputs`` a multiple of 10. ``forward`` is one time step, ``run`` a whole sequence."""
+    """784–H–outputs, where ``outputs`` is a multiple of 10. ``forward`` is one time step."""
 
     def __init__(self, num_hidden: int, num_outputs: int, beta: float = 0.9) -> None:
         super().__init__()
@@ -366,435 +705,294 @@ class Net(nn.Module):
         self.fc2 = nn.Linear(num_hidden, num_outputs)
         self.lif2 = snn.Leaky(beta=beta, init_hidden=True, output=True)
 
-    def forward(self, x_t: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
-        """One step: ``(B, 784)`` → output spikes and membrane, each ``(B, outputs)``."""
-        return self.lif2(self.fc2(self.lif1(self.fc1(x_t))))
+    def forward(self, x_t: Tensor) -> tuple[Tensor, Tensor]:
+        """One step: ``(B, 784)`` → spikes and potentials of the outputs, ``(B, outputs)`` each."""
+        spk1 = self.lif1(self.fc1(x_t))
+        return self.lif2(self.fc2(spk1))
 
-    def run(self, x: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
-        """All steps: ``(T, B, 784)`` → ``spk_rec, mem_rec``, each ``(T, B, outputs)``, starting from rest."""
+    def run(self, x: Tensor) -> tuple[Tensor, Tensor]:
+        """All steps: ``(T, B, 784)`` → ``spk_rec, mem_rec``, each ``(T, B, outputs)``."""
         spk1, _, _ = unroll(self.lif1, over_time(self.fc1, x))
         spk2, mem2, _ = unroll(self.lif2, over_time(self.fc2, spk1), record_mem=True)
         return spk2, mem2
 
 
-def class_votes(spk_rec: torch.Tensor) -> torch.Tensor:
-    """Spikes per class, ``(T, B, outputs) → (B, 10)``: the first tenth of the neurons votes for class 0, and so on."""
-    return spk_rec.sum(0).unflatten(1, (10, -1)).sum(2)
+Out = tuple[Tensor, Tensor]  # what a network returns: spk_rec and mem_rec, (T, B, outputs) each
 
 
-def encode(x: torch.Tensor, num_steps: int) -> torch.Tensor:
-    """Grey values as a constant current: ``(B, 1, 28, 28) → (T, B, 784)``."""
+def class_votes(spk_rec: Tensor) -> Tensor:
+    """Spikes for each class: ``(T, B, outputs)`` → ``(B, 10)``.
+
+    As in snnTorch, the first tenth of the outputs votes for class 0, the next for class 1, and so
+    on: 200 outputs are 10 classes of 20 neurons.
+    """
+    counts = spk_rec.sum(0)  # (B, outputs), over time
+    by_class = counts.unflatten(1, (10, -1))  # (B, 10, neurons of a class)
+    return by_class.sum(2)
+
+
+def votes_loss(out: Out, y: Tensor) -> Tensor:
+    """snnTorch's loss for populations: cross entropy of the votes. With 10 outputs, of the counts."""
+    count_loss = SF.ce_count_loss(population_code=True, num_classes=10)
+    return count_loss(out[0], y)
+
+
+def potential_loss(out: Out, y: Tensor) -> Tensor:
+    """Cross entropy of the output potentials, averaged over time."""
+    return F.cross_entropy(out[1].mean(0), y)
+
+
+def most_votes(out: Out) -> Tensor:
+    """The class with most votes, ``(B,)``; of equal ones the lower digit."""
+    return class_votes(out[0]).argmax(1)
+
+
+def highest_potential(out: Out) -> Tensor:
+    """The class of the highest potential, averaged over time, ``(B,)``; for 10 outputs."""
+    return out[1].mean(0).argmax(1)
+
+
+@dataclass
+class Readout:
+    """One arm of section 5: how many outputs, what they are trained for, and how they are read.
+
+    ``lr_one`` and ``lr_more`` are its learning rates for one time step and for more: the best of
+    0.002, 0.005, 0.01, 0.02 and 0.04 for three networks on validation images.
+    """
+
+    num_outputs: int
+    loss: Callable[[Out, Tensor], Tensor]
+    read: Callable[[Out], Tensor]
+    lr_one: float
+    lr_more: float
+
+
+READOUTS = {
+    "200, spikes": Readout(200, votes_loss, most_votes, 0.01, 0.005),
+    "10, spikes": Readout(10, votes_loss, most_votes, 0.01, 0.005),
+    "10, potentials": Readout(10, potential_loss, highest_potential, 0.02, 0.01),
+}
+
+
+def encode(x: Tensor, num_steps: int) -> Tensor:
+    """Grey values as a steady current: ``(B, 1, 28, 28)`` → ``(T, B, 784)``."""
     return constant_current(x.flatten(1), num_steps)
 
 
 @torch.no_grad()
-def judge(net: Net, data: ImageData, num_steps: int) -> Array:
-    """Shares of all test images: right by spikes, right by membrane, undecided (classes tie for most spikes)."""
-    found = np.zeros(3)
-    for x_b, y_b in batches(data.x_test, data.y_test, 1000, device=next(net.parameters()).device):
+def share_right(
+    net: Net,
+    data: ImageData,
+    num_steps: int,
+    read: Callable[[Out], Tensor],
+    alive: Tensor | None = None,
+) -> float:
+    """Share of all test images that ``read`` answers rightly.
+
+    Args:
+        alive: ``(outputs,)`` of 1 and 0; the outputs with 0 are dead: no spikes, no potential.
+    """
+    device = next(net.parameters()).device
+    right = 0
+    for x_b, y_b in batches(data.x_test, data.y_test, 1000, device=device):
         spk_rec, mem_rec = net.run(encode(x_b, num_steps))
-        votes_b = class_votes(spk_rec)
-        top = votes_b.topk(2, dim=1).values  # (B, 2)
-        found += [
-            int(hit.sum())
-            for hit in (
-                votes_b.argmax(1) == y_b,
-                class_votes(mem_rec).argmax(1) == y_b,
-                top[:, 0] == top[:, 1],
+        if alive is not None:
+            spk_rec, mem_rec = spk_rec * alive, mem_rec.masked_fill(alive == 0, -math.inf)
+        right += (read((spk_rec, mem_rec)) == y_b).sum().item()
+    return right / len(data.y_test)
+
+
+def is_tie(out: Out) -> Tensor:
+    """1 where two or more classes share the most votes, else 0: ``(B,)``."""
+    top = class_votes(out[0]).topk(2, dim=1).values  # (B, 2)
+    return (top[:, 0] == top[:, 1]).long()
+
+
+@torch.no_grad()
+def share_tied(net: Net, data: ImageData, num_steps: int) -> float:
+    """Share of all test images that end in a tie."""
+    device = next(net.parameters()).device
+    ties = 0
+    for x_b, _ in batches(data.x_test, data.y_test, 1000, device=device):
+        ties += is_tie(net.run(encode(x_b, num_steps))).sum().item()
+    return ties / len(data.y_test)
+
+
+def half_width(values: list[float]) -> float:
+    """Half of the 95 % interval of a mean over few seeds, by Student's t."""
+    n = len(values)
+    return float(student_t.ppf(0.975, n - 1) * np.std(values, ddof=1) / math.sqrt(n))
+
+
+@section
+def section_readout(cfg: Config, run: Run) -> None:
+    """5  What does a population buy at a network's output?
+
+    A classifier usually has one output neuron a class, and the class with most spikes wins. In one
+    time step a neuron spikes once or not at all. So the answer has ten bits, and where two outputs
+    spike, or none, it is a *tie*, which argmax gives to the lower digit. More time steps mend it:
+    ten steps give counts from 0 to 10. snnTorch's population read-out uses neurons in place of
+    time. Each class gets 20 output neurons, and their spikes are added up:
+
+        SF.ce_count_loss(population_code=True, num_classes=10)                     to train
+        SF.accuracy_rate(spk_rec, y, population_code=True, num_classes=10)         to judge
+
+    Is it the number of neurons that helps, or only that their sum is a finer number than one spike?
+    To find out, the *same* ten neurons are also read by their potential, which is as fine as
+    floats are. And a third network of ten outputs is trained for this reading from the start.
+    Then 30 % of the output neurons die. Nobody is told, and no network is trained again. Of ten
+    neurons, each one that dies takes its class with it. Of 200 the dead leave most classes with
+    more than half of their voices.
+
+    Each arm has three networks of 784–64–outputs, trained on 10,000 digits of MNIST in two passes,
+    each arm with the learning rate that is best for it on validation images.
+    """
+    nothing, half, most = "less than a third of it", "a third to two thirds", "more than two thirds"
+    run.predict(
+        "recovered",
+        "One time step. 200 outputs answer more digits rightly than 10. Now the 10 are read by their "
+        "potentials, without any new training. How much of the advantage of the 200 does this give?",
+        (nothing, half, most),
+    )
+    data = run.data(mnist, n_train=cfg.n_train, n_val=1000)
+    lengths = sorted({1, cfg.num_steps})
+    names = [*READOUTS, "10, spikes, read by potential"]
+    found = {(name, steps): [] for name in names for steps in lengths}  # shares, one a seed
+    ties = {(name, steps): [] for name in READOUTS for steps in lengths}
+    dead = {name: [] for name in READOUTS}  # at one step
+    generator = run.generator()
+    for seed in range(cfg.seed, cfg.seed + cfg.seeds):
+        for steps in lengths:
+            for name, arm in READOUTS.items():
+                torch.manual_seed(seed)
+                net = Net(cfg.num_hidden, arm.num_outputs)
+                lr = cfg.lr or (arm.lr_one if steps == 1 else arm.lr_more)
+                show = partial(encode, num_steps=steps)
+                options = {"loss_fn": arm.loss, "predict": arm.read, "lr": lr, "seed": seed}
+                fit(net, data, show, run=run, epochs=cfg.epochs, quiet=True, **options)
+                right = share_right(net, data, steps, arm.read)
+                found[name, steps].append(right)
+                ties[name, steps].append(share_tied(net, data, steps))
+                if name == "10, spikes":
+                    again = share_right(net, data, steps, highest_potential)
+                    found["10, spikes, read by potential", steps].append(again)
+                if steps == 1:
+                    for _ in range(5):  # five times, other outputs die
+                        order = torch.randperm(arm.num_outputs, generator=generator)
+                        alive = (order >= round(cfg.dead * arm.num_outputs)).to(run.device)
+                        dead[name].append(share_right(net, data, 1, arm.read, alive))
+                    if seed == cfg.seed:
+                        sample = encode(data.x_test[:500].float() / 255, 1).to(run.device)
+                        model = f"SNN 784–{cfg.num_hidden}–{arm.num_outputs}, {name.split(', ')[1]}"
+                        kept = {"model": model, "data": data.name, "accuracy": right}
+                        run.ledger(**ledger_row(net, sample, **kept, n=len(data.y_test)))
+
+    mean = {key: 100 * float(np.mean(values)) for key, values in found.items()}
+    spikes_200, spikes_10 = mean["200, spikes", 1], mean["10, spikes", 1]
+    potential_10 = mean["10, spikes, read by potential", 1]
+    trained_10 = mean["10, potentials", 1]
+    differences = [
+        100 * (many - few)
+        for many, few in zip(found["200, spikes", 1], found["10, spikes", 1], strict=True)
+    ]
+    gain, off = float(np.mean(differences)), half_width(differences)
+    recovered = (potential_10 - spikes_10) / gain if gain > 0 else math.nan
+    survive = {name: 100 * float(np.mean(values)) for name, values in dead.items()}
+
+    title = (
+        f"One step: 200 outputs {spikes_200:.1f} % right, 10 outputs {spikes_10:.1f} %, the same "
+    )
+    title += f"10 by potential {potential_10:.1f} %"
+    fig, (ax, bx, cx) = plots.figure(1, 3, (14, 3.9), title, width_ratios=(1.3, 1, 1))
+    labels = {
+        "200, spikes": "200 outputs, spikes",
+        "10, spikes": "10 outputs, spikes",
+        "10, spikes, read by potential": "the same 10,\nread by potential",
+        "10, potentials": "10, trained and\nread by potential",
+    }
+    for i, name in enumerate(labels):
+        for j, steps in enumerate(lengths):
+            values = [100 * share for share in found[name, steps]]
+            height = i + 0.15 * (2 * j - len(lengths) + 1)
+            what = f"T = {steps}" if i == 0 else None
+            look = {"color": plots.COLOURS[j], "marker": plots.MARKERS[j], "linestyle": ""}
+            ax.plot(values, [height] * len(values), mfc="none", label=what, **look)
+    ax.set_yticks(range(len(labels)), labels.values())
+    ax.set_ylim(len(labels) - 0.4, -1.3)
+    ax.legend(loc="upper left", ncols=2)
+    plots.label(ax, "test images read correctly (%)", "", "One mark for each network")
+    drawn = {
+        f"T = {steps}": {
+            name.replace(", ", "\n"): 100 * float(np.mean(ties[name, steps]))
+            for name in ("200, spikes", "10, spikes")
+        }
+        for steps in lengths
+    }
+    plots.grouped_bars(bx, drawn, fmt="{:.1f}")
+    plots.label(bx, "outputs, read by", "test images (%)", "Ties: several classes share the most")
+    drawn = {
+        "all outputs alive": {name.replace(", ", "\n"): mean[name, 1] for name in READOUTS},
+        f"{100 * cfg.dead:.0f} % dead": {
+            name.replace(", ", "\n"): survive[name] for name in READOUTS
+        },
+    }
+    plots.grouped_bars(cx, drawn, fmt="{:.0f}")
+    cx.set_ylim(0, 130)
+    cx.legend(loc="upper right", ncols=2)
+    plots.label(cx, "outputs, read by", "read correctly (%)", "One step, outputs dead")
+    run.figure(
+        fig, "5_readout", look="the first and the third row on the left; the dead on the right"
+    )
+
+    n = len(data.y_test)
+    real = {"n": n, "seeds": cfg.seeds, "real": True}
+    run.claim("gain", "200 outputs for 10, one step: gain", gain, "points", ">= 2", **real)
+    read = potential_10 - spikes_10
+    run.claim("read_gain", "the 10 read by potential: gain", read, "points", **real)
+    run.claim(
+        "trained_gain", "10 trained for it, against 200", trained_10 - spikes_200, "points", **real
+    )
+    tied = float(np.mean(ties["10, spikes", 1]))
+    run.claim("ties_10", "10 outputs, one step: ties", tied, "1", **real)
+    lost = survive["200, spikes"] - spikes_200
+    run.claim(
+        "lost_200", f"{100 * cfg.dead:.0f} % of the outputs die: 200 lose", lost, "points", **real
+    )
+    lost = survive["10, potentials"] - trained_10
+    run.claim("lost_10", "10 read by potential lose", lost, "points", **real)
+    outcome = "neither: the 200 have no advantage"
+    if gain > 0:
+        outcome = most if recovered > 2 / 3 else half
+        if recovered < 1 / 3:
+            outcome = nothing
+    run.outcome("recovered", outcome)
+    later = ""
+    if cfg.num_steps > 1:
+        differences = [
+            100 * (many - few)
+            for many, few in zip(
+                found["200, spikes", cfg.num_steps],
+                found["10, spikes", cfg.num_steps],
+                strict=True,
             )
         ]
-    return found / len(data.y_test)
-
-
-def experiment_readout(cfg: Config, data: ImageData, run: Run) -> dict[str, Any]:
-    """Train with 10 and with 200 output neurons at several T. Shares are of the full test set, ``(seeds, steps)``."""
-    steps = sorted({t for t in (1, 2, 5) if t < cfg.num_steps} | {cfg.num_steps})
-    loss = SF.ce_count_loss(
-        population_code=True, num_classes=10
-    )  # with 10 neurons: one a class, the usual count loss
-    result: dict[str, Any] = {
-        "steps": steps,
-        "nets": {},
-        "accuracy": {},
-        "membrane": {},
-        "ties": {},
-    }
-    for num_outputs in (10, 200):
-        found = np.zeros((3, cfg.seeds, len(steps)))
-        for i, j in np.ndindex(cfg.seeds, len(steps)):
-            torch.manual_seed(cfg.seed + i)
-            net = Net(cfg.num_hidden, num_outputs)
-            fit(
-                net,
-                data,
-                partial(encode, num_steps=steps[j]),
-                run=run,
-                epochs=cfg.epochs,
-                lr=cfg.lr,
-                seed=cfg.seed + i,
-                quiet=True,
-                loss_fn=lambda out, y: loss(out[0], y),
-                predict=lambda out: class_votes(out[0]).argmax(1),
-            )
-            found[:, i, j] = judge(net, data, steps[j])
-            if i == j == 0:
-                result["nets"][num_outputs] = net
-        for key, share in zip(("accuracy", "membrane", "ties"), found, strict=True):
-            result[key][num_outputs] = share
-        run.print(
-            f"          {num_outputs:3d} output neurons, T = {steps}: "
-            + ", ".join(f"{a:.4f}" for a in found[0].mean(0))
-        )
-    return result
-
-
-# ------------------------------------------------------------------------------------ figures
-
-
-def plot_one_trial(r: dict[str, Any]) -> Figure:
-    pop, wrong = (
-        r["pop"],
-        abs(wrap(np.deg2rad(r["decoded"]["arithmetic mean of angles"]) - r["s"][0])),
+        later = f" At {cfg.num_steps} steps the 200 gain {np.mean(differences):.1f} ± "
+        later += f"{half_width(differences):.1f}."
+    run.finding(
+        f"In one step 200 outputs gain {gain:.1f} ± {off:.1f} points over 10 (95 % interval of "
+        f"{cfg.seeds} seeds). The same 10, read by potential, gain {potential_10 - spikes_10:.1f}, and "
+        f"10 trained for that gain {trained_10 - spikes_10:.1f}.{later} When "
+        f"{100 * cfg.dead:.0f} % of the outputs die, 200 fall to {survive['200, spikes']:.0f} % "
+        f"and 10 to {survive['10, potentials']:.0f} % even by potential."
     )
-    fig, (a, b, c) = plots.figure(
-        1,
-        3,
-        size=(14, 4),
-        title=(
-            f"One neuron is ambiguous; averaging angles as numbers misses by {np.rad2deg(wrong):.0f}°"
-        ),
-    )
-    s = np.linspace(-np.pi, np.pi, 361)
-    for i, shape in enumerate(SHAPES):
-        p = Population(12, shape, pop.sigma)
-        f = p.rates(s)
-        a.plot(np.rad2deg(s), f, color=plots.COLOURS[i], alpha=0.2, linewidth=1)
-        a.plot(
-            np.rad2deg(s), f[:, 6], color=plots.COLOURS[i], linestyle=plots.DASHES[i], label=shape
-        )
-    a.axhline(25, color=plots.BLACK, linestyle=":", linewidth=1, label="25 spikes/s: which angle?")
-    a.set_xticks(range(-180, 181, 90))
-    a.set_ylim(0, 58)
-    a.legend(loc="upper right")
-    plots.label(
-        a, "stimulus s (°)", "rate f (spikes/s)", "Tuning curves: each rate fits two angles"
-    )
-    plots.raster(b, r["spk"], width=1.2)
-    b.set_yticks([0, 12, 24, 36, 47], ["−180", "−90", "0", "90", "180"])
-    plots.label(
-        b, "time (ms)", "preferred angle (°)", f"{pop.N} neurons, s = {np.rad2deg(r['s'][0]):.0f}°"
-    )
-    c.bar(np.rad2deg(pop.preferred), r["counts"], width=360 / pop.N * 0.8, color=plots.SKY)
-    for i, (name, at) in enumerate(r["decoded"].items()):
-        c.axvline(
-            at,
-            0,
-            0.7,
-            color=(plots.RED, plots.BLUE, plots.ORANGE)[i],
-            linestyle=plots.DASHES[i],
-            linewidth=2.2,
-            label=f"{name}: {at:.0f}°",
-        )
-    c.set_xticks(range(-180, 181, 90))
-    c.set_ylim(0, r["counts"].max() * 1.5 + 1)  # room for the legend
-    c.legend(loc="upper center")
-    plots.label(
-        c,
-        "preferred angle (°)",
-        f"spikes in {r['window']:g} s",
-        "The counts, and three readings of them",
-    )
-    return fig
-
-
-def plot_size(r: dict[str, Any]) -> Figure:
-    slopes = [r[shape]["slope"]["maximum likelihood"] for shape in SHAPES]
-    fig, axes = plots.figure(
-        2,
-        2,
-        size=(12.5, 7),
-        sharex=True,
-        height_ratios=(2, 1),
-        title=(
-            f"Maximum likelihood's error falls as N to the power {slopes[0]:.2f} (Gaussian) and {slopes[1]:.2f} (cosine), "
-            f"the loudest neuron's as {r['Gaussian']['slope']['loudest neuron']:.2f}".replace(
-                "-", "−"
-            )
-        ),
-    )
-    for (top, low), shape in zip(axes.T, SHAPES, strict=True):
-        x = r[shape]
-        for i, name in enumerate(
-            ("maximum likelihood", "population vector", "loudest neuron", "arithmetic mean")
-        ):
-            look = {
-                "color": plots.COLOURS[i],
-                "marker": plots.MARKERS[i],
-                "markersize": 4.5,
-                "linestyle": plots.DASHES[i],
-            }
-            panels = ((top, 1.0), (low, x["bound"])) if i < 2 else ((top, 1.0),)
-            for ax, unit in panels:
-                ax.fill_between(
-                    r["sizes"],
-                    *(x["band"][name] / unit),
-                    color=plots.COLOURS[i],
-                    alpha=0.2,
-                    linewidth=0,
-                )
-                ax.plot(
-                    r["sizes"],
-                    x["error"][name] / unit,
-                    label=f"{name} (slope {x['slope'][name]:.2f})",
-                    **look,
-                )
-        top.plot(
-            r["sizes"], x["bound"], color=plots.BLACK, linestyle="--", label="Cramér–Rao bound"
-        )
-        low.axhline(1, color=plots.BLACK, linestyle="--")
-        top.set(xscale="log", yscale="log", ylim=(0.3, 500))
-        top.legend(loc="upper right", ncols=2, fontsize=8)
-        plots.label(top, "", "RMS error (°)", f"{shape} tuning")
-        plots.label(low, "neurons N", "error / bound", "Bands: 95 % of bootstrap samples")
-        low.set_xticks(r["sizes"], [str(n) for n in r["sizes"]])
-        low.minorticks_off()
-    return fig
-
-
-def plot_damage(r: dict[str, Any]) -> Figure:
-    told = r["dead"]["ML, told who died"] / r["dead"]["ML, intact"]
-    fig, axes = plots.figure(
-        1,
-        3,
-        size=(14.5, 4.2),
-        title=(
-            f"{100 * r['share']:.0f} % dead cost a decoder that knows who died {100 * (told[-1] - 1):.0f} % at "
-            f"N = {DAMAGED[-1]} (expected {100 * ((1 - r['share']) ** -0.5 - 1):.0f} %)"
-        ),
-    )
-    plots.curves(axes[0], DAMAGED, r["dead"])
-    axes[0].set(xscale="log", yscale="log")
-    axes[0].set_xticks(DAMAGED, [str(n) for n in DAMAGED])
-    axes[0].set_yticks([1, 2, 5, 10, 20], ["1", "2", "5", "10", "20"])
-    axes[0].minorticks_off()
-    plots.label(axes[0], "neurons N", "RMS error (°)", "Dead neurons")
-    for ax, name in zip(axes[1:], r["growth"], strict=True):
-        plots.curves(
-            ax, BITS, {f"N = {n}": g for n, g in zip(DAMAGED, r["growth"][name], strict=True)}
-        )
-        ax.axhline(1, color=plots.BLACK, linewidth=1)
-        plots.label(
-            ax,
-            "bits per decoder weight",
-            "error / error with exact weights",
-            f"Coarse weights: {name}",
-        )
-    return fig
-
-
-def plot_readout(r: dict[str, Any]) -> Figure:
-    one = {k: 100 * v.mean(0)[0] for k, v in r["accuracy"].items()}
-    fig, (a, b) = plots.figure(
-        1,
-        2,
-        size=(11, 4),
-        title=(
-            f"At T = {r['steps'][0]}, 200 output neurons answer {one[200]:.1f} % right, 10 answer {one[10]:.1f} %"
-        ),
-    )
-    plots.curves(
-        a,
-        r["steps"],
-        {f"{k} output neurons": 100 * v for k, v in r["accuracy"].items()}
-        | {"10, read by membrane": 100 * r["membrane"][10]},
-    )
-    plots.label(a, "time steps T", "test accuracy (%)", "Accuracy (bands: range of the seeds)")
-    a.set_xticks(r["steps"])
-    b.set_xticks(r["steps"])
-    plots.curves(b, r["steps"], {f"{k} output neurons": 100 * v for k, v in r["ties"].items()})
-    plots.label(b, "time steps T", "test images (%)", "Ties: several classes share the most spikes")
-    return fig
-
-
-# ------------------------------------------------------------------------------------ the lesson
 
 
 def main(cfg: Config, run: Run) -> None:
-    run.print("\n1  One trial: wrong ways first")
-    trial = experiment_one_trial(cfg)
-    run.figure(plot_one_trial(trial), "one_trial")
-
-    run.print("\n2  Error against the number of neurons, beside the Cramér–Rao bound")
-    size = experiment_size(cfg)
-    run.figure(plot_size(size), "size")
-    n = cfg.trials * len(SIZES)
-    for shape, r in ((shape, size[shape]) for shape in SHAPES):
-        rows = [
-            (N, *(f"{e[i]:.2f}" for e in r["error"].values()), f"{r['bound'][i]:.2f}")
-            for i, N in enumerate(SIZES)
-        ]
-        rows += [
-            ("slope", *(f"{v:.3f}" for v in r["slope"].values()), "−0.500"),
-            ("95 % band", *("{:.2f} … {:.2f}".format(*v) for v in r["slope_band"].values()), ""),
-        ]
-        run.table(f"RMS error (°), {shape} tuning", ("N", *r["error"], "Cramér–Rao"), rows)
-    run.claim(
-        "arithmetic_mean",
-        f"Gaussian: arithmetic mean of angles, N = {SIZES[-1]}, RMS error",
-        size["Gaussian"]["error"]["arithmetic mean"][-1],
-        "°",
-        n=cfg.trials,
-    )
-    run.claim(
-        "slope_loudest",
-        "Gaussian: slope when only the loudest neuron is believed",
-        size["Gaussian"]["slope"]["loudest neuron"],
-        "",
-        n=n,
-    )
-    for shape, r in ((shape, size[shape]) for shape in SHAPES):
-        for key, name in (("ml", "maximum likelihood"), ("pv", "population vector")):
-            ratio = r["error"][name] / r["bound"]
-            text, value, target = (
-                ("farthest from 1 of all N", ratio[np.abs(ratio - 1).argmax()], "0.9..1.1")
-                if key == "ml"
-                else ("smallest of all N", ratio.min(), ">= 1.02")
-            )
-            run.claim(
-                f"slope_{key}_{shape.lower()}",
-                f"{shape}: log-log slope of error against N, {name}",
-                r["slope"][name],
-                "",
-                "-0.55..-0.45",
-                n=n,
-            )
-            run.claim(
-                f"bound_{key}_{shape.lower()}",
-                f"{shape}: {name}, error / Cramér–Rao bound, {text}",
-                value,
-                "×",
-                target,
-                n=n,
-            )
-    run.claim(
-        f"error_{SIZES[-1]}",
-        f"Gaussian: ML's RMS error with {SIZES[-1]} neurons",
-        size["Gaussian"]["error"]["maximum likelihood"][-1],
-        "°",
-        n=cfg.trials,
-    )
-
-    run.print("\n3  Dead neurons and coarse weights")
-    damage = experiment_damage(cfg)
-    run.figure(plot_damage(damage), "damage")
-    dead = damage["dead"]
-    run.table(
-        f"RMS error (°), {100 * cfg.dead:.0f} % of the neurons dead",
-        ("decoder", *(f"N = {N}" for N in DAMAGED)),
-        [(k, *map(float, v)) for k, v in dead.items()],
-    )
-    run.table(
-        "RMS error / error with exact weights",
-        ("decoder, N", *(f"{b} bits" for b in BITS)),
-        [
-            (f"{k}, N = {N}", *map(float, g))
-            for k, v in damage["growth"].items()
-            for N, g in zip(DAMAGED, v, strict=True)
-        ],
-    )
-    expected = (
-        1 - cfg.dead
-    ) ** -0.5  # what is left of the information, if the decoder knows what is left
-    for i, N in enumerate(DAMAGED):
-        for name, key, intact in (
-            ("population vector, damaged", "pv", "population vector, intact"),
-            ("ML, not told who died", "ml_blind", "ML, intact"),
-            ("ML, told who died", "ml_told", "ML, intact"),
-        ):
-            judged = (
-                f"{0.93 * expected:.3f}..{1.07 * expected:.3f}"
-                if key == "ml_told" and N == DAMAGED[-1]
-                else None
-            )
-            run.claim(
-                f"dead_{key}_{N}",
-                f"{name}: error / error when intact, N = {N}",
-                dead[name][i] / dead[intact][i],
-                "×",
-                judged,
-                n=cfg.trials,
-            )
-        for key, name in (("pv", "population vector"), ("ml", "maximum likelihood")):
-            for bits in (2, 4, 8):
-                run.claim(
-                    f"bits{bits}_{key}_{N}",
-                    f"{name}, {bits}-bit weights: error / exact, N = {N}",
-                    damage["growth"][name][i, BITS.index(bits)],
-                    "×",
-                    n=cfg.trials,
-                )
-
-    data = run.data(mnist, n_train=cfg.n_train, n_val=1000)
-    run.print(
-        f"\n4  Ten output neurons or two hundred: {cfg.n_train:,} images, {cfg.epochs} epochs, {cfg.seeds} seeds"
-    )
-    readout, n = experiment_readout(cfg, data, run), len(data.y_test) * cfg.seeds
-    run.figure(plot_readout(readout), "readout")
-    first, last = readout["steps"][0], readout["steps"][-1]
-    for k in (10, 200):
-        run.claim(
-            f"mnist_{k}",
-            f"test accuracy with {k} output neurons, T = {first}",
-            readout["accuracy"][k][:, 0].mean(),
-            n=n,
-            real=True,
-        )
-        run.claim(
-            f"ties_{k}",
-            f"test images on which classes tie, {k} output neurons, T = {first}",
-            readout["ties"][k][:, 0].mean(),
-            n=n,
-            real=True,
-        )
-    gain = readout["accuracy"][200] - readout["accuracy"][10]  # (seeds, steps)
-    run.claim(
-        "mnist_gain",
-        f"accuracy gained by 200 output neurons, T = {first}, worst seed",
-        gain[:, 0].min(),
-        target=">= 0.005",
-        n=n,
-        real=True,
-    )
-    run.claim(
-        "mnist_gain_last",
-        f"accuracy gained by 200 output neurons, T = {last}, mean",
-        gain[:, -1].mean(),
-        n=n,
-        real=True,
-    )
-    run.claim(
-        "mnist_membrane",
-        f"the 10 neurons read by membrane instead, T = {first}",
-        readout["membrane"][10][:, 0].mean(),
-        n=n,
-        real=True,
-    )
-    run.print(
-        "          published, Fashion-MNIST, one step, 5 epochs (snnTorch's tutorial): 59.4 to 61.9 % without a "
-        "population read-out, 80.5 to 82.7 % with one"
-    )
-    sample = encode(data.x_test[:500].float() / 255, first).to(run.device)
-    for k, net in readout["nets"].items():
-        run.ledger(
-            **ledger_row(
-                net,
-                sample,
-                model=f"SNN 784–{cfg.num_hidden}–{k}",
-                data=data.name,
-                accuracy=float(readout["accuracy"][k][0, 0]),
-                n=len(data.y_test),
-            )
-        )
+    section_one_and_many(cfg, run)
+    section_population_vector(cfg, run)
+    section_likelihood(cfg, run)
+    section_damage(cfg, run)
+    section_readout(cfg, run)
 
 
 if __name__ == "__main__":
