@@ -7,16 +7,28 @@ from __future__ import annotations
 
 import os
 import sys
+from pathlib import Path
 from typing import Any
 
 
+def missing(error: BaseException) -> str | None:
+    """What the user is told about a package that is not there; None if that is a fault of ours."""
+    name, root = getattr(error, "name", None) or "common", Path(__file__).resolve().parents[1]
+    if not isinstance(error, ModuleNotFoundError) or (root / name.split(".")[0]).is_dir():
+        return None
+    return (
+        f"the package '{name}' is missing; install the course's packages with 'uv sync' or "
+        "'uv pip install -r requirements-pc.txt'"
+    )
+
+
 def _excepthook(kind: type[BaseException], error: BaseException, trace: Any) -> None:
-    """Python's own report of an error nobody caught, but one line for Ctrl-C."""
-    if not issubclass(kind, KeyboardInterrupt):
-        sys.__excepthook__(kind, error, trace)
-        return
-    print("\nstopped by Ctrl-C", file=sys.stderr, flush=True)
-    os._exit(130)  # without another word from threads that still hold on
+    """Python's own report of an error nobody caught, but one line for Ctrl-C and a missing package."""
+    text = missing(error)
+    if text is None and not issubclass(kind, KeyboardInterrupt):
+        return sys.__excepthook__(kind, error, trace)
+    print(f"error: {text}" if text else "\nstopped by Ctrl-C", file=sys.stderr, flush=True)
+    os._exit(2 if text else 130)  # without another word from threads that still hold on
 
 
 sys.excepthook = _excepthook

@@ -15,11 +15,10 @@ from typing import Any
 
 from common.io import UserError, write_atomic
 from datafiles import images
-from datafiles.digits import digits
+from datafiles.digits import stand_in
 from datafiles.files import check_source, data_folders
 
 import torch
-import torch.nn.functional as F
 
 
 @dataclass
@@ -115,7 +114,7 @@ def _load(
                 advice = "name its folder with --data-dir or SNN_DATA, or drop --no-stand-in"
                 raise UserError(f"{why}; {advice}") from e
     if found is None:
-        name, classes, parts = _stand_in(key)
+        name, classes, parts = stand_in(key)
         n_val = min(n_val, 200)
     else:
         name, classes, why = found.name, images.CLASSES[key], ""
@@ -125,15 +124,6 @@ def _load(
     train, val = (x[:cut][:n_train], y[:cut][:n_train]), (x[cut:], y[cut:])
     test = (x_test[:n_test], y_test[:n_test])
     return ImageData(name, found is None, classes, *train, *val, *test, why)
-
-
-def _stand_in(key: str) -> tuple[str, tuple[str, ...], tuple[torch.Tensor, ...]]:
-    """Name, classes and tensors of what stands in: digits, for CIFAR-10 in its shape."""
-    name, (x, y, x_test, y_test) = "scikit-learn digits", digits()
-    if key == "CIFAR10":
-        name += " (3×32×32)"
-        x, x_test = (F.pad(part, (2,) * 4).expand(-1, 3, -1, -1) for part in (x, x_test))
-    return name, tuple("0123456789"), (x, y, x_test, y_test)
 
 
 def _keep(path: Path, content: bytes) -> None:

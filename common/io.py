@@ -13,6 +13,8 @@ from dataclasses import asdict, is_dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeVar
 
+from common import missing
+
 from rich.console import Console
 from rich.progress import track
 
@@ -98,12 +100,7 @@ def _for_the_user(e: Exception) -> str | None:
         where = e.filename or "what this prints"
         return f"{where}: {e.strerror}; free the disk, or choose another place"
     if isinstance(e, ModuleNotFoundError):  # imported where it is needed, so perhaps late
-        if (ROOT / (e.name or "common").split(".")[0]).is_dir():
-            return None
-        return (
-            f"the package '{e.name}' is missing; install the course's packages with 'uv sync' or "
-            "'uv pip install -r requirements-pc.txt'"
-        )
+        return missing(e)
     words = ("can't allocate memory", "out of memory", "not enough memory")
     if isinstance(e, MemoryError) or any(w in text for w in words):
         return (

@@ -1,0 +1,97 @@
+"""A sample of the grid of matrix.py, and that its committed result has no failing cell."""
+
+from __future__ import annotations
+
+import json
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+import matrix
+import pytest
+from helpers import ROOT, SCRIPTS
+
+SAMPLE = {
+    "01": (
+        "bad flag value",
+        "RANK=banana",
+        "$SNN_DATA missing",
+        "out-dir read-only",
+        "package missing",
+        "stdout to /dev/full",
+        "output cut (| head)",
+        "disk full at once",
+        "quiz, stdin closed",
+        "ASCII locale",
+        "stdin closed",
+    ),
+    "course": ("stdout to /dev/full", "output cut (| head)", "ASCII locale"),
+    "01a": ("bad flag value", "stdout to /dev/full", "output cut (| head)"),
+}
+on_linux = pytest.mark.skipif(sys.platform != "linux", reason="/dev/full and fork")
+
+
+@on_linux
+def test_a_sample_of_the_grid() -> None:
+    """In a process of its own, for a fork of pytest would hold all that pytest holds."""
+    code = (
+        "import sys, tempfile; from pathlib import Path; import matrix\n"
+        "import torch._dynamo, snntorch, matplotlib.pyplot, tyro, rich.table\n"
+        f"for name, faults in {SAMPLE!r}.items():\n"
+        "    script = matrix.scripts([name])[0]\n"
+        "    with tempfile.TemporaryDirectory() as folder:\n"
+        "        row = matrix.try_script(script, Path(folder) / 'run', list(faults))\n"
+        "    for fault, (symbol, why) in row.items(): print(symbol, script.name, fault, why)\n"
+    )
+    env = {k: v for k, v in os.environ.items() if k not in ("SNN_DATA", "RANK")}
+    env |= {"PYTHONPATH": os.pathsep.join([str(ROOT), str(ROOT / "tests")]), "OMP_NUM_THREADS": "1"}
+    done = subprocess.run(
+        [sys.executable, "-c", code], capture_output=True, encoding="utf-8", env=env, timeout=240
+    )
+    lines = done.stdout.splitlines()
+    assert len(lines) == sum(map(len, SAMPLE.values())), done.stderr[-2000:]
+    assert not [line for line in lines if line.startswith(matrix.LOST)], done.stdout
+
+
+@pytest.mark.parametrize(
+    ("code", "err", "refuse", "symbol"),
+    [
+        (0, "", False, matrix.SURVIVED),
+        (0, "", True, matrix.LOST),
+        (2, "error: got 0\n", True, matrix.REFUSED),
+        (2, "error: got 0\n", False, matrix.LOST),
+        (2, "error: a\nand more\n", True, matrix.LOST),
+        (1, "error: a\n", None, matrix.LOST),
+        (1, "Traceback (most recent call last):\nValueError\n", None, matrix.LOST),
+        (130, "stopped by Ctrl-C\n", None, matrix.REFUSED),
+        (-1, "", None, matrix.LOST),
+        (-9, "", None, matrix.LOST),
+    ],
+)
+def test_judging(code: int, err: str, refuse: bool | None, symbol: str) -> None:
+    assert matrix.judge(code, err, refuse)[0] == symbol
+
+
+def test_every_script_has_a_row_and_lost_cells_are_named() -> None:
+    names = [s.name for s in matrix.scripts([])]
+    assert set(SCRIPTS) <= set(names) and {"course", "01a_leaky_step", "01_resets"} <= set(names)
+    rows = {"a": {"x": (matrix.LOST, "why"), "y": (matrix.REFUSED, "")}}
+    assert matrix.counts(rows) == {"tried": 2, "survived": 0, "refused kindly": 1, "lost": 1}
+    assert "lost  a, x: why" in matrix.grid(rows, ["x", "y"])
+
+
+def test_the_committed_grid_has_no_failing_cell() -> None:
+    result = json.loads(matrix.RESULT.read_text(encoding="utf-8"))
+    assert result["faults"] == list(matrix.FAULTS)
+    cells = [symbol for row in result["grid"].values() for symbol in row.values()]
+    assert result["counts"]["lost"] == cells.count(matrix.LOST) == 0
+    assert result["counts"]["tried"] == len(cells) - cells.count(matrix.NOTHING) > 200
+
+
+def test_a_file_that_is_cut_is_not_whole(tmp_path: Path) -> None:
+    for name, content in (("a.json", b"{"), ("a.png", b"x"), ("a.pt", b"y" * 99), ("a.fbz", b"z")):
+        (tmp_path / name).write_bytes(content)
+        assert not matrix._whole(tmp_path / name)
+    (tmp_path / "a.json").write_bytes(b"{}")
+    assert matrix._whole(tmp_path / "a.json") and not matrix._whole(tmp_path / "gone.json")
