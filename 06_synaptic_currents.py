@@ -632,7 +632,6 @@ def section_coincidence(cfg: Config, run: Run) -> None:
     )
     names = (*NAMES, SLOW)
     scatters = mean_delay(cfg) * np.geomspace(0.05, 4, 13)  # standard deviations in steps
-    middle = int(4 * scatters[-1])
     normal = torch.randn(20, cfg.trials, generator=run.generator())
     window, share, half = {}, {}, {}
     for name in names:
@@ -640,9 +639,11 @@ def section_coincidence(cfg: Config, run: Run) -> None:
         weight = 1.6 / 20 / response(name, cfg).max()
         fired = []
         for scatter in scatters:
+            middle = int(4 * scatter) + 1
             arrival = (middle + scatter * normal).round().long()
             arrival = arrival.clamp(0, 2 * middle - 1)  # (20, B), B trials side by side
-            volley = torch.zeros(2 * middle, cfg.trials)  # (T, B)
+            steps = 2 * middle + int(2 * mean_delay(cfg))  # U may rise after the last arrival
+            volley = torch.zeros(steps, cfg.trials)  # (T, B)
             volley.scatter_add_(0, arrival, torch.ones(arrival.shape))
             spk = simulate(name, weight * volley, cfg)["spk"]
             fired.append(spk.any(0).float().mean().item())
