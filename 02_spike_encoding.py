@@ -1,925 +1,874 @@
-"""Lesson 02 — Spike encoding: how a number becomes a train of spikes, and what each way costs
+"""Lesson 02 — Spike encoding: how a number becomes a train of spikes
 
 Question
-    An image is numbers and a neuron hears only spikes: which train of spikes should stand for a pixel?
+    An image is made of numbers, and a neuron hears only spikes, all of which look alike. Which train
+    of spikes should stand for a pixel, what does it cost, and what gets lost on the way?
 
 Idea
-    All spikes look alike, so a train can say something in two ways only: *how many* spikes there are, or *when*
-    they come. Three codes cover most of what is used, in brains as in chips. x is a pixel's intensity from 0 to 1,
-    T the number of time steps (num_steps).
+    Since spikes look alike, a train of them can tell something in two ways: by *how many* spikes it
+    has, or by *when* they come. For a pixel of intensity x, 0 for black and 1 for white, that is
+    sent in T time steps:
 
-    **Rate**: fire at every step with probability g·x (g is a gain, 1 in spikegen). The receiver counts.
+        rate      fires at each step with probability g·x      x̂ = spikes/(g·T)              (1)
+        latency   fires once, at step (T−1)·(1−x), rounded     x̂ = 1 − step/(T−1)            (2)
+        delta     fires +1 where x has just risen by θ or more, −1 where it has fallen         (3)
 
-        N ~ Binomial(T, g·x)      x̂ = N/(g·T)      mean squared error  x·(1 − g·x)/(g·T)  ∝  1/T              (1)
-
-    Twice the precision takes four times the steps. But no single spike matters, so losing some, or shifting them, does
-    little. Motor neurons that set a muscle's force speak like this.
-
-    **Latency**: fire once; the brighter, the sooner. With a linear ramp over T steps
-
-        t = round((T − 1)·(1 − x))      x̂ = 1 − t/(T − 1)      squared error  ≈ 1/(12·(T − 1)²)  ∝  1/T²      (2)
-
-    People tell within 150 ms whether a picture shows an animal (Thorpe, Fize & Marlot 1996,
-    https://doi.org/10.1038/381520a0): ten synapses or so, with time for one spike a cell and not for counting.
-
-    **Delta**: say nothing while nothing happens. Fire +1 where a pixel has risen by θ or more, −1 where it has fallen.
-
-        S[t] = +1 if x[t] − x[t−1] ≥ θ,   −1 if x[t] − x[t−1] ≤ −θ,   else 0                                  (3)
-
-    The retina works this way, and so does the *silicon retina* that became the event camera of lesson 04. A still image
-    is silent, so here the digit moves: one pixel a step round a square, as eyes do in small.
-
-    What the code drops no network brings back. Textbooks conclude that rate is robust but slow and latency fast but
-    fragile. Two of these four words turn out to hold on conditions only.
-
-    How information is counted (section 3): a pixel drawn at random from the test images has intensity X, and S is its
-    train. I(X;S) is computed, not sampled. Rate: the count N says all that a Bernoulli train says of x, so it is
-    H(N) − H(N|X), with (1) for N given X and the pixels' histogram for X. Latency: the train is a function of x, so it
-    is H(t), "no spike" being one value. Delta: the sum over t of H(S[t]) bounds *from above* what the train says of all
-    the pixel's changes (not of X). Bits per spike are these bits over the mean spikes of a train: silence is free.
+    x̂, "x hat", is what a receiver can rebuild from the spikes. The *gain* g says how often a white
+    pixel fires; spikegen, snnTorch's module for encoding, takes g = 1. A delta code says nothing as
+    long as nothing changes, so it is made for pictures that move. Animals use all three: the
+    rate of a motor neuron sets the force of its muscle, the time of the first spikes from a fingertip
+    tells what it has touched, and many cells of the eye answer to change alone.
 
 Read first
-    Theory:   Neuronal Dynamics, Ch. 7, https://neuronaldynamics.epfl.ch/online/Ch7.html
-              Eshraghian et al. 2023, section II-B, https://arxiv.org/abs/2109.12894
-    Practice: snnTorch tutorial 1, https://snntorch.readthedocs.io/en/latest/tutorials/tutorial_1.html
+    Theory     Neuronal Dynamics, chapter 7, https://neuronaldynamics.epfl.ch/online/Ch7.html
+               Eshraghian et al. 2023, section II-B, https://arxiv.org/abs/2109.12894
+    Practice   snnTorch tutorial 1,
+               https://snntorch.readthedocs.io/en/latest/tutorials/tutorial_1.html
 
 Run
-    uv run 02_spike_encoding.py            45 s on one CPU core
-    uv run 02_spike_encoding.py --smoke    seconds, on stand-in data
-    uv run 02_spike_encoding.py --full     read-outs trained on all of MNIST: 2 minutes on an H100
-
-You should see
-    82 % of the default latency code's spikes come from black pixels. Set right, its 141 spikes an image carry 7.6 bits
-    each, 24 times those of the rate code. Squared error falls as T^−1.01 by counting, as T^−1.95 by timing.
-    Slow? At gain 1 the rate code reads 89 % of the digits after one step: MNIST is nearly black and white, and one draw
-    is nearly the picture. At gain 0.1 it starts at 58 % (latency: 85 %) and overtakes latency at step 18 of 25, also
-    because a leaky trace forgets the bright pixels, which fired first: latency falls from 89 to 86 %.
-    Fragile to loss? At step 13 latency leads by 2.3 points until 64 % of the spikes are gone (62 to 67 % in three other
-    runs). The deadline decides: asked at step 7 it leads whatever is lost, asked at step 25 sparse rate does.
-    Fragile to jitter? 16 steps cost 1.4 points: *which* pixels fire is enough for 90 %. On grey paper, where all of
-    them fire, the same jitter costs 24 points, sparse rate 0.4, and they cross at 9 steps.
+    uv run 02_spike_encoding.py --predict    asks what you expect, then measures it: start here
+    uv run 02_spike_encoding.py              without questions; about a minute on two CPU cores
+    uv run 02_spike_encoding.py --gain 0.3   livelier neurons; also --num-steps 50, or --only 3
+    uv run 02_spike_encoding.py --full       readers of sections 4 and 5 learn from 48,000 images
 
 Builds on / leads to
-    01 (a trace is a LIF membrane that never fires). 03 reads the rasters, 04 builds the pixel that delta imitates,
-    milestone A asks you to choose a code.
-
-Predict: --trace-beta 1 lets the traces forget nothing. Which code gains most at the last step, and why just that one?
-Next: uv run 03_spike_visualization.py
+    01 is the neuron that will hear these spikes. 03 reads them as rasters, 04 builds the camera
+    that delta imitates, and milestone A asks you to choose a code.
 """
 
 from __future__ import annotations
 
 import io
-from collections.abc import Iterator
-from dataclasses import dataclass, replace
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from pathlib import Path
 from typing import Any
 
 from common import plots
 from common.data import ImageData, mnist
 from common.io import write_atomic
-from common.lesson import LessonConfig, bounded, start
+from common.lesson import LessonConfig, bounded, section, start
 from common.run import Run
-from training import fit
 
 import numpy as np
 import torch
 import torch.nn.functional as F
+from matplotlib.axes import Axes
+from matplotlib.colors import ListedColormap
 from matplotlib.figure import Figure
-from PIL import Image, ImageDraw, ImageFont
+from PIL import Image, ImageDraw
 from snntorch import spikegen
-from torch import nn
+from torch import Tensor
 
-Tensor = torch.Tensor
 RATE, SPARSE, LATENCY, DELTA = "rate", "sparse rate", "latency", "delta"
 CODES = (RATE, SPARSE, LATENCY, DELTA)
-SQUARE = [
-    (0, 0),
-    (0, 1),
-    (0, 2),
-    (0, 3),
-    (1, 3),
-    (2, 3),
-    (3, 3),
-    (3, 2),
-    (3, 1),
-    (3, 0),
-    (2, 0),
-    (1, 0),
-]  # (dy, dx)
-DELETED = np.arange(10) / 10  # shares of spikes that are lost
-SIGMAS = (0.0, 2.0, 4.0, 8.0, 16.0)  # jitter, steps
+STILL = (RATE, SPARSE, LATENCY)  # the codes that can tell a picture that does not move
+LOST = (0.0, 0.5, 0.75, 0.9)  # shares of the spikes that do not arrive
+SIGNS = ListedColormap([plots.ORANGE, "white", plots.BLACK])  # of a spike: −1, 0, +1
+JITTER = (0.0, 2.0, 4.0, 8.0)  # standard deviation of the shift of a spike, in steps
 
 
 @dataclass
 class Config(LessonConfig):
-    """num_steps is the window T in which each code has to say everything it has to say."""
+    """The window T, the settings of the three codes, and how much the readers learn from."""
 
     num_steps: int = bounded(25, 1, 250)
-    """time steps T of the window; one step stands for 1 ms"""
-    gain: float = bounded(0.1, 0.001, 1)
-    """spikes per step of a white pixel in the sparse rate code (0.1 at 1 ms: 100 Hz, a busy cell of the cortex)"""
+    """time steps T in which a code has to say everything; one step stands for 1 ms"""
+    gain: float = bounded(0.1, 0.001, 1.0)
+    """gain g of the sparse rate code: spikes per step of a white pixel"""
     pixel_threshold: float = bounded(0.01, 0.001, 0.5)
     """pixels below this intensity stay silent in the latency code"""
-    delta_threshold: float = bounded(0.1, 0.01, 1)
-    """change of intensity that makes a spike in the delta code"""
-    trace_beta: float = bounded(0.95, 0.1, 1)
-    """share of the receiver's trace that one step leaves; 0.95 is a memory of 20 steps"""
-    n_train: int = bounded(10_000, 100, 60_000)
-    """training images for the read-outs; the test set is always whole"""
-    epochs: int = bounded(5, 1, 100)
-    """passes over the training images for each read-out"""
+    delta_threshold: float = bounded(0.1, 0.01, 1.0)
+    """change of intensity θ that makes a spike in the delta code"""
+    n_train: int = bounded(5_000, 100, 20_000)
+    """training images of each reader in sections 4 and 5; the test set is always whole"""
+    seeds: int = bounded(3, 2, 10)
+    """repetitions of sections 4 and 5, each with other training images and other spikes"""
 
 
-SMOKE = {"n_train": 256, "epochs": 1}
-FULL = {"n_train": 55_000, "epochs": 15}
+SMOKE = {"n_train": 256, "seeds": 2}
+FULL = {"n_train": 16_000}
 
 
-# ------------------------------------------------------------------------------------ the equations as code
+def rate(x: Tensor, num_steps: int, gain: float = 1.0) -> Tensor:
+    """Equation (1): intensities ``x (…)`` → spikes ``(T, …)``, a coin toss at every step."""
+    return (torch.rand(num_steps, *x.shape, device=x.device) < gain * x).float()
 
 
-def shift(x: Tensor, dy: int, dx: int) -> Tensor:
-    """Images ``(..., H, W)`` moved down and right by up to 4 pixels; what enters is black."""
-    H, W = x.shape[-2:]
-    return F.pad(x, (4, 4, 4, 4))[..., 4 - dy : 4 - dy + H, 4 - dx : 4 - dx + W]
-
-
-def moving(x: Tensor, num_steps: int) -> Tensor:
-    """Images ``(B, 1, H, W)`` carried round a square, one pixel a step: ``(T, B, H·W)``."""
-    loop = torch.stack([shift(x, dy, dx).flatten(1) for dy, dx in SQUARE[:num_steps]])
-    return loop[torch.arange(num_steps, device=x.device) % len(SQUARE)]
-
-
-def encode(code: str, x: Tensor, cfg: Config) -> Tensor:
-    """Images ``(B, 1, 28, 28)`` in 0..1 → spikes ``(T, B, N)``; N is 784, and twice that for delta (ON, then OFF)."""
-    if code in (RATE, SPARSE):
-        return spikegen.rate(
-            x.flatten(1), num_steps=cfg.num_steps, gain=1.0 if code == RATE else cfg.gain
-        )
-    if code == LATENCY:
-        return spikegen.latency(
-            x.flatten(1),
-            num_steps=cfg.num_steps,
-            threshold=cfg.pixel_threshold,
-            normalize=True,
-            linear=True,
-            clip=True,
-        )
-    lap = spikegen.delta(
-        moving(x, len(SQUARE) + 1), threshold=cfg.delta_threshold, padding=True, off_spike=True
-    )
-    # two cells a pixel, as in the retina: summed in one cell, ON and OFF would cancel once the digit is back home
-    lap = torch.cat([lap.clamp(min=0), (-lap).clamp(min=0)], 2)
-    later = torch.arange(cfg.num_steps, device=x.device)
-    return lap[
-        torch.where(later > 0, (later - 1) % len(SQUARE) + 1, 0)
-    ]  # every lap is like the first
-
-
-def retina(frames: Tensor, theta: float) -> Tensor:
-    """Delta against the level *last reported*, as a DVS pixel does: ``frames (T, …)`` → signed counts ``(T, …)``. The
-    level moves by θ with every spike, so what is too slow for one step adds up until it is told."""
-    level, spk_rec = frames[0].clone(), []
-    for frame in frames:
-        count = torch.trunc(
-            (frame - level) / theta + 1e-4 * (frame - level).sign()
-        )  # 1e-4: rounding of 0.1 + 0.1 …
-        level = level + theta * count
-        spk_rec.append(count)
+def latency(x: Tensor, num_steps: int, threshold: float) -> Tensor:
+    """Equation (2): ``x (…)`` → spikes ``(T, …)``, one for each pixel of at least ``threshold``."""
+    when = torch.round((num_steps - 1) * (1 - x))
+    spk_rec = []
+    for step in range(num_steps):
+        spk = (when == step) & (x >= threshold)
+        spk_rec.append(spk.float())
     return torch.stack(spk_rec)
 
 
-def trace_weights(steps: list[int], num_steps: int, beta: float) -> Tensor:
-    """The leaky trace X[t] = β·X[t−1] + S[t] unrolled, X[t] = Σ β^(t−s)·S[s]: its weights ``(K, T)`` at ``steps``."""
-    age = torch.tensor(steps)[:, None] - torch.arange(
-        num_steps
-    )  # (K, T): steps since s; negative is the future
-    return torch.where(age >= 0, beta ** age.clamp(min=0).float(), 0.0)
+def delta(frames: Tensor, threshold: float) -> Tensor:
+    """Equation (3): a film ``frames (T, …)`` → spikes ``(T, …)``, each +1 (ON), −1 (OFF) or 0."""
+    before = frames[0]
+    spk_rec = []
+    for frame in frames:
+        change = frame - before
+        spk = (change >= threshold).float() - (change <= -threshold).float()
+        spk_rec.append(spk)
+        before = frame
+    return torch.stack(spk_rec)
 
 
-def entropy(p: Tensor, dim: int = -1) -> Tensor:
-    """Bits; ``p`` sums to 1 along ``dim``."""
-    return -torch.xlogy(p, p).sum(dim) / np.log(2)
-
-
-def counts_given(level: Tensor, num_steps: int) -> Tensor:
-    """Binomial(T, p) for each probability ``level (L,)``: ``(L, T + 1)``."""
-    k = torch.arange(num_steps + 1, dtype=torch.float64)
-    log_choose = torch.lgamma(k[-1] + 1) - torch.lgamma(k + 1) - torch.lgamma(k[-1] - k + 1)
-    p = level.double()[:, None]
-    return torch.exp(log_choose + torch.xlogy(k, p) + torch.xlogy(num_steps - k, 1 - p))
-
-
-def mutual_information(joint: Tensor) -> float:
-    """I(X;Y) in bits from a table ``(X, Y)`` of probabilities or counts."""
-    p = joint.double() / joint.sum()
-    return float(entropy(p.sum(0)) + entropy(p.sum(1)) - entropy(p.flatten()))
-
-
-def crossing(x: Any, a: Any, b: Any) -> float:
-    """The first x where a − b, positive at the start, reaches 0, by straight lines; the ends if it is never so."""
-    gap = np.asarray(a, dtype=float) - np.asarray(b, dtype=float)
-    if gap[0] <= 0:
-        return float(x[0])
-    i = int(np.argmax(gap <= 0))  # 0 if it never is
-    return float(x[i - 1] + (x[i] - x[i - 1]) * gap[i - 1] / (gap[i - 1] - gap[i]) if i else x[-1])
-
-
-class ReadOut(nn.Module):
-    """One linear layer for each of K decision steps, all trained at once: traces ``(B, K, N)`` → ``(K, B, 10)``."""
-
-    def __init__(self, K: int, N: int) -> None:
-        super().__init__()
-        self.weight = nn.Parameter(
-            torch.zeros(K, N, 10)
-        )  # convex problem: zero is as good a start as any
-        self.bias = nn.Parameter(torch.zeros(K, 1, 10))
-
-    def run(self, x: Tensor) -> Tensor:
-        return torch.baddbmm(self.bias, x.transpose(0, 1), self.weight)
-
-
-def chunks(x: Tensor, cfg: Config, device: torch.device) -> Iterator[Tensor]:
-    """uint8 images as floats in 0..1, as many at a time as keep a chunk of spikes near 8 MB."""
-    for part in x.split(max(1, 2_500 // cfg.num_steps)):
-        yield part.to(device).float() / 255
-
-
-def traces(code: str, x: Tensor, steps: list[int], cfg: Config, device: torch.device) -> Tensor:
-    """Encode and leave only the traces at the decision steps: images → ``(B, K, N)``."""
-    weights = trace_weights(steps, cfg.num_steps, cfg.trace_beta).to(device)
-    spks = (encode(code, x_b, cfg) for x_b in chunks(x, cfg, device))  # each (T, B, N)
-    return torch.cat(
-        [(weights @ s.flatten(1)).unflatten(1, s.shape[1:]).transpose(0, 1) for s in spks]
-    )
-
-
-def train(code: str, data: ImageData, steps: list[int], cfg: Config, run: Run) -> ReadOut:
-    """Softmax regression on the traces; ``fit`` is the box that lesson 09 opens."""
-    x_train, x_val = (traces(code, x, steps, cfg, run.device) for x in (data.x_train, data.x_val))
-    net = ReadOut(len(steps), x_train.shape[2])
-    fit(
-        net,
-        replace(data, x_train=x_train, x_val=x_val),
-        lambda x: x,
-        run=run,
-        epochs=cfg.epochs,
-        lr=3e-3,
-        loss_fn=lambda out, y: F.cross_entropy(out.flatten(0, 1), y.repeat(len(out))) * len(out),
-        predict=lambda out: out[-1].argmax(1),
-        quiet=True,
-    )
-    return net
-
-
-def code_curves(ax: Any, x: Any, ys: dict[str, Any]) -> None:
-    """One line a code, in the same colour in every panel."""
-    for code, y in ys.items():
-        i = CODES.index(code)
-        ax.plot(
-            x,
-            y,
-            color=plots.COLOURS[i],
-            marker=plots.MARKERS[i],
-            linestyle=plots.DASHES[i],
-            ms=4.5,
-            label=code,
-        )
-    ax.legend()
-
-
-def experiment_defaults(x: Tensor, cfg: Config) -> dict[str, Any]:
-    """1. What goes wrong with the obvious calls. ``x (B, 1, 28, 28)`` in 0..1."""
-    pixels, T = x.flatten(1), cfg.num_steps
-    ink = pixels >= cfg.pixel_threshold
-    r: dict[str, Any] = {"times": {}, "black": {}, "early": {}, "stops": False}
-    r["bytes"] = float((spikegen.rate(pixels * 255, num_steps=T) * ink).mean() / ink.float().mean())
-    calls = {
-        "default": {},
-        "clip": {"clip": True},
-        "clip, normalize": {"clip": True, "normalize": True},
-        "and linear": {"clip": True, "normalize": True, "linear": True},
-    }
-    for name, options in calls.items():
-        spk = spikegen.latency(
-            pixels, num_steps=T, threshold=cfg.pixel_threshold, bypass=True, **options
-        )
-        count = r["times"][name] = torch.stack(
-            [(spk * part).sum((1, 2)) for part in (ink, ~ink)]
-        ).cpu()  # (2, T)
-        r["black"][name] = float(count[1].sum() / count.sum().clamp(min=1))
-        r["early"][name] = float(count[0, :2].sum() / ink.sum())
-    try:
-        spikegen.latency(pixels, num_steps=T, tau=float(T))
-    except Exception:  # snnTorch raises nothing narrower
-        r["stops"] = True
-    grey = torch.tensor([[0.3, 0.5, 0.9]])
-    r["batch"] = [
-        spikegen.latency(batch, num_steps=25, normalize=True).argmax(0)[0].tolist()
-        for batch in (grey, torch.cat([grey, 0 * grey]))
-    ]
-    on = spikegen.delta(pixels.expand(T, -1, -1), threshold=cfg.delta_threshold)
-    r["still"] = (float(on[0].sum() / len(x)), float(on[1:].sum() / len(x)))
-    both = spikegen.delta(moving(x, T), threshold=cfg.delta_threshold, padding=True, off_spike=True)
-    r["off"] = float((both < 0).sum() / both.abs().sum().clamp(min=1))
-    return r
-
-
-def plot_defaults(r: dict[str, Any]) -> Figure:
-    black, early = r["black"]["default"], r["early"]["default"]
-    title = f"latency by default: {black:.0%} of the spikes from black pixels, {early:.1%} of the ink in two steps"
-    fig, axes = plots.figure(1, 4, (13, 3.5), title, sharey=True)
-    for ax, (name, count) in zip(axes, r["times"].items(), strict=True):
-        ax.bar(range(count.shape[1]), count[0], color=plots.BLUE, width=1, label="from ink")
-        ax.bar(
-            range(count.shape[1]),
-            count[1],
-            bottom=count[0],
-            color=plots.RED,
-            width=1,
-            label="from black",
-        )
-        ax.set_yscale("symlog", linthresh=100)
-        ax.set_ylim(0, 1e6)
-        plots.label(
-            ax, "step of the spike", "spikes" if name == "default" else "", f"latency: {name}"
-        )
-    axes[0].legend(loc="upper right")
-    return fig
-
-
-def experiment_pictures(x: Tensor, cfg: Config) -> dict[str, Any]:
-    """2. One image ``x (1, 1, 28, 28)`` in each code: what is shown, and its spikes, both ``(T, 784)``."""
-    still = x.flatten(1).expand(cfg.num_steps, 1, -1)
-    shown = {
-        code: (moving(x, cfg.num_steps) if code == DELTA else still)[:, 0].cpu() for code in CODES
-    }
-    spk = {code: encode(code, x, cfg)[:, 0].cpu() for code in CODES}
-    spk[DELTA] = spk[DELTA][:, :784] - spk[DELTA][:, 784:]
-    return {"shown": shown, "spk": spk}
-
-
-def plot_pictures(r: dict[str, Any]) -> Figure:
-    title = "Spikes for one digit: " + ", ".join(
-        f"{c} {int(spk.abs().sum()):,}" for c, spk in r["spk"].items()
-    )
-    fig, axes = plots.figure(1, 4, (14, 4.4), title, sharey=True)
-    for ax, (code, spk) in zip(axes, r["spk"].items(), strict=True):
-        rows = spk[:, 12 * 28 : 16 * 28]  # four lines of the picture: all 784 would be a grey wall
-        plots.raster(
-            ax, rows.clamp(min=0), color=plots.BLUE if code == DELTA else plots.BLACK, width=2.2
-        )
-        if code == DELTA:
-            ax.plot(
-                *np.nonzero(rows.numpy() < 0),
-                "_",
-                color=plots.RED,
-                markersize=5,
-                markeredgewidth=1.3,
-                label="OFF",
-            )
-            ax.plot([], [], "|", color=plots.BLUE, markersize=8, markeredgewidth=2, label="ON")
-            ax.legend(loc="upper right", ncols=2)
-        ax.set_ylim(top=124)
-        ax.hlines((27.5, 55.5, 83.5), 0, len(spk) - 1, color="grey", linewidth=0.6, linestyle=":")
-        plots.label(ax, "step", "pixel (lines 12–15 of the picture)" if code == RATE else "", code)
-    return fig
-
-
-def plot_gif(code: str, r: dict[str, Any], beta: float, note: str = "") -> list[Image.Image]:
-    """Frames of an animation: the picture, the spikes of this step, and the leaky trace of all so far."""
-    shown, spk, font = r["shown"][code], r["spk"][code], ImageFont.load_default(size=15)
-    trace = trace_weights(list(range(len(spk))), len(spk), beta) @ spk  # (T, 784)
-    trace = trace / trace.abs().max().clamp(min=1e-6)
+def film(images: Tensor, num_steps: int) -> Tensor:
+    """Images ``(B, 28, 28)`` that move a pixel a step, three to the right and back: ``(T, B, 784)``."""
     frames = []
-    for t in range(len(spk)):
-        page = Image.new("RGB", (3 * 224 + 40, 286), "white")
-        draw = ImageDraw.Draw(page)
-        tiles = {
-            f"{code}: what is shown": shown[t],
-            f"spikes, step {t + 1} of {len(spk)}": spk[t],
-            "leaky trace so far": trace[t],
-        }
-        for k, (name, values) in enumerate(tiles.items()):
-            v = values.view(28, 28).numpy()
-            # black is silence, white is ON, orange-red is OFF
-            rgb = np.stack(
-                [np.abs(v), np.where(v > 0, v, -0.37 * v), np.where(v > 0, v, 0)], -1
-            ).clip(0, 1)
-            tile = Image.fromarray((rgb * 255).round().astype(np.uint8)).resize(
-                (224, 224), Image.Resampling.NEAREST
-            )
-            page.paste(tile, (10 + k * 234, 34))
-            draw.text((10 + k * 234, 10), name, fill="black", font=font)
-        draw.text(
-            (10, 263),
-            f"{int(spk[: t + 1].abs().sum()):,} spikes so far    {note}",
-            fill="black",
-            font=font,
+    for step in range(num_steps):
+        place = 3 - abs(step % 6 - 3)  # 0, 1, 2, 3, 2, 1, 0, …
+        frames.append(images.roll(place, dims=-1).flatten(1))
+    return torch.stack(frames)
+
+
+def encode(code: str, images: Tensor, cfg: Config) -> Tensor:
+    """Images ``(B, 28, 28)``, intensities from 0 to 1 → spikes ``(T, B, 784)``."""
+    x = images.flatten(1)  # (B, 784)
+    if code == RATE:
+        return rate(x, cfg.num_steps)
+    if code == SPARSE:
+        return rate(x, cfg.num_steps, cfg.gain)
+    if code == LATENCY:
+        return latency(x, cfg.num_steps, cfg.pixel_threshold)
+    return delta(film(images, cfg.num_steps), cfg.delta_threshold)
+
+
+def as_images(x: Tensor, run: Run) -> Tensor:
+    """``uint8`` images ``(B, 1, 28, 28)`` of a data set → intensities ``(B, 28, 28)``."""
+    return x[:, 0].to(run.device).float() / 255
+
+
+def chunks(
+    images: Tensor, labels: Tensor, cfg: Config, run: Run
+) -> Iterator[tuple[Tensor, Tensor]]:
+    """Images ``(B, 28, 28)`` with their labels, as many at a time as make 40 MB of spikes."""
+    size = max(1, 12_500 // cfg.num_steps)
+    for x_b, y_b in zip(images.split(size), labels.split(size), strict=True):
+        yield as_images(x_b, run), y_b.to(run.device)
+
+
+def look(code: str) -> dict[str, Any]:
+    """Colour, marker, dash and name of a code: the same in every figure."""
+    i = CODES.index(code)
+    shown = {"color": plots.COLOURS[i], "linestyle": plots.DASHES[i], "label": code}
+    return shown | {"marker": plots.MARKERS[i], "markersize": 4.5}
+
+
+def with_range(ax: Axes, x: Sequence[float], ys: np.ndarray, code: str) -> None:
+    """The mean of ``ys (seeds, len(x))`` as a line, and the range of the seeds as a band."""
+    ax.plot(x, ys.mean(0), **look(code))
+    ax.fill_between(x, ys.min(0), ys.max(0), color=look(code)["color"], alpha=0.15, linewidth=0)
+
+
+def pictures(rows: int, cols: int, size: tuple[float, float], title: str) -> tuple[Figure, Any]:
+    """``plots.figure`` for pictures: panels with a thin frame and no axes."""
+    fig, axes = plots.figure(rows, cols, size, title)
+    for ax in axes.flat:
+        ax.set_xticks([])
+        ax.set_yticks([])
+        ax.grid(False)
+        ax.spines[:].set(visible=True, color="0.8")
+    return fig, axes
+
+
+def save_film(path: Path, spikes: dict[str, Tensor], scale: int = 7) -> None:
+    """A GIF of the spikes ``(T, 784)`` of each code, side by side: black is +1, orange is −1."""
+    colours = np.array([[230, 159, 0], [255, 255, 255], [0, 0, 0]], dtype=np.uint8)  # −1, 0, 1
+    pages = []
+    for step in range(len(next(iter(spikes.values())))):
+        page = Image.new("RGB", (len(spikes) * 31 * scale, 32 * scale), "grey")
+        for i, (code, spk_rec) in enumerate(spikes.items()):
+            signs = spk_rec[step].view(28, 28).int().numpy()
+            picture = Image.fromarray(colours[signs + 1])
+            picture = picture.resize((28 * scale, 28 * scale), Image.Resampling.NEAREST)
+            page.paste(picture, (i * 31 * scale + scale, 3 * scale))
+            ImageDraw.Draw(page).text((i * 31 * scale + scale, 4), f"{code}, step {step}")
+        pages.append(page)
+    content = io.BytesIO()
+    pages[0].save(content, "GIF", save_all=True, append_images=pages[1:], duration=250, loop=0)
+    write_atomic(path, content.getvalue())
+
+
+@section
+def section_digit(cfg: Config, run: Run) -> None:
+    """1  How does a digit become spikes?
+
+    The three functions `rate`, `latency` and `delta` above are equations (1) to (3), line by line.
+    snnTorch has them ready:
+
+        spikegen.rate(x, num_steps=T)                                  the same coin tosses
+        spikegen.latency(x, num_steps=T, threshold=0.01,
+                         normalize=True, linear=True, clip=True)       the same spikes
+        spikegen.delta(frames, threshold=0.1, padding=True,
+                       off_spike=True)                                 the same spikes
+
+    Mind the options of the second. Without `linear` the time is the logarithm that a charging
+    capacitor gives (exercise 02b); with its default time constant of one step, nearly all ink
+    fires in the first two steps. `normalize` stretches the times over all T steps. And without
+    `clip` a black pixel is not silent: it fires late. Most of a digit is black.
+
+    Below, one digit of the test set is sent in T steps. For rate and latency it stands still. For
+    delta it moves, one pixel a step, three to the right and back. An ON spike (+1) marks a pixel
+    that has become brighter, an OFF spike (−1) one that has become darker. (A neuron has no
+    negative spikes: an eye has ON cells and OFF cells.)
+
+    A chip whose pixels send such spikes, each on its own, is a *silicon retina*; it became the event
+    camera of lesson 04. Its pixel compares x with the value at its last spike, not at the last step,
+    so slow changes add up until they are told. By equation (3) they go unnoticed (exercise 02c).
+    """
+    data = run.data(mnist)
+    images = as_images(data.x_test[:1000], run)
+    digit = images[:1]  # (1, 28, 28)
+    ink = int((digit >= cfg.pixel_threshold).sum())
+    run.predict(
+        "digit_rate",
+        f"{ink} pixels of the digit are not black; all intensities add up to {digit.sum():.0f}. "
+        f"How many spikes does the rate code send in {cfg.num_steps} steps?",
+        unit="spikes",
+    )
+    spikes = {}
+    for code in (RATE, LATENCY, DELTA):
+        spikes[code] = encode(code, digit, cfg)[:, 0].cpu()  # (T, 784)
+    counts = {code: int(spk_rec.abs().sum()) for code, spk_rec in spikes.items()}
+
+    # spikegen.latency with all options as they are by default, and with those named above.
+    x = images.flatten(1)  # (1000, 784)
+    threshold = cfg.pixel_threshold
+    carelessly = spikegen.latency(x, num_steps=cfg.num_steps, threshold=threshold, bypass=True)
+    carefully = encode(LATENCY, images, cfg)
+    black = x < threshold
+    from_black = (carelessly * black).sum().item() / max(carelessly.sum().item(), 1)
+    ink_spikes = (carelessly * ~black).sum((1, 2))  # (T,)
+    ink_early = (ink_spikes[:2].sum() / ink_spikes.sum().clamp(min=1)).item()
+    ink_early_carefully = (carefully[:2].sum() / carefully.sum().clamp(min=1)).item()
+
+    title = f"One {int(data.y_test[0])} in three codes: "
+    title += ", ".join(f"{count:,} spikes by {code}" for code, count in counts.items())
+    steps = np.linspace(0, cfg.num_steps - 1, 6).round().astype(int)
+    fig, axes = pictures(3, 8, (12.5, 5.4), title)
+    for row, (code, spk_rec) in enumerate(spikes.items()):
+        axes[row, 0].imshow(digit[0].cpu(), cmap="gray")
+        axes[row, 0].set_title("x" if code != DELTA else "x, and it moves")
+        for column, step in enumerate(steps, 1):
+            spk = spk_rec[step].view(28, 28)
+            axes[row, column].imshow(spk, cmap=SIGNS, vmin=-1, vmax=1)
+            axes[row, column].set_title(f"step {step}: {int(spk.abs().sum())}")
+        axes[row, 7].imshow(spk_rec.abs().sum(0).view(28, 28), cmap="gray_r", vmin=0)
+        axes[row, 7].set_title("all spikes")
+        axes[row, 0].set_ylabel(code)
+    caption = (
+        "the number: spikes of this step; black: a spike (delta: brighter, ON); orange: darker, OFF"
+    )
+    fig.supxlabel(caption, fontsize=10)
+    run.figure(fig, "1_digit", look="which pixels fire at which step, and how many of them")
+
+    # The same codes for single pixels: seven intensities, and one pixel of the moving digit.
+    levels = torch.linspace(1, 0, 7, device=run.device)
+    moving = film(digit, cfg.num_steps)[:, 0].cpu()  # (T, 784)
+    pixel = int(spikes[DELTA].abs().sum(0).argmax())
+    fig, (ax, bx, cx) = plots.figure(
+        1, 3, (12.5, 3.4), "Single pixels: how many, when, and what changes"
+    )
+    plots.raster(ax, rate(levels, cfg.num_steps).cpu())
+    plots.raster(bx, latency(levels, cfg.num_steps, threshold).cpu())
+    for panel, name in ((ax, "rate: brighter is more often"), (bx, "latency: brighter is sooner")):
+        panel.set_yticks(range(7), [f"{level:.2f}" for level in levels])
+        panel.invert_yaxis()
+        plots.label(panel, "step (counted from 0)", "intensity x of the pixel", name)
+    cx.plot(moving[:, pixel], color="0.5", drawstyle="steps-post", label="x[t]")
+    for sign, marker, name in ((1, "^", "ON"), (-1, "v", "OFF")):
+        when = torch.nonzero(spikes[DELTA][:, pixel] == sign)[:, 0]
+        colour = plots.BLUE if sign > 0 else plots.RED
+        cx.plot(
+            when, torch.full_like(when, 1.12, dtype=torch.float), marker, color=colour, label=name
         )
-        frames.append(page.quantize(32))
-    return frames
-
-
-def experiment_density(x: Tensor, cfg: Config) -> dict[str, dict[str, float]]:
-    """3. Spikes, silence and information of each code on images ``x (B, 1, 28, 28)``, as the docstring defines them."""
-    pixels, n = (x * 255).round().long().flatten().cpu(), x[0].numel()
-    levels = torch.bincount(pixels, minlength=256).double() / len(pixels)  # P(X)
-    r = {"H(X)": {"bits": float(entropy(levels))}}
-    for code in CODES:
-        spk = [
-            encode(code, x_b, cfg).unflatten(2, (-1, n))
-            for x_b in x.split(max(1, 2_500 // cfg.num_steps))
-        ]
-        count = torch.cat([s.sum((0, 2)) for s in spk]).cpu()  # (B, 784)
-        share = sum(s.sum((1, 3)).double().cpu() for s in spk) / len(pixels)  # (T, 1), delta (T, 2)
-        if (
-            code == LATENCY
-        ):  # at most one spike a pixel: the shares of the steps, and the rest, are P(t)
-            bits = float(entropy(torch.cat([share.flatten(), 1 - share.sum()[None]]).clamp(min=0)))
-        elif code == DELTA:
-            bits = float(
-                entropy(torch.cat([share, 1 - share.sum(1, keepdim=True)], 1).clamp(min=0)).sum()
-            )
-        else:
-            level = (1.0 if code == RATE else cfg.gain) * torch.arange(256) / 255
-            bits = mutual_information(levels[:, None] * counts_given(level, cfg.num_steps))
-        r[code] = {
-            "spikes": float(count.sum(1).mean()),
-            "silent": float((count == 0).float().mean()),
-            "bits": bits,
-            "most": float(count.max()),
-            "per_spike": bits / max(float(count.mean()), 1e-9),
-        }
-    return r
-
-
-def plot_density(r: dict[str, dict[str, float]]) -> Figure:
-    best = max((RATE, SPARSE, LATENCY), key=lambda c: r[c]["per_spike"])
-    fig, axes = plots.figure(
-        1,
-        4,
-        (14.5, 3),
-        f"{best.capitalize()} says most about the intensity with each spike: "
-        f"{r[best]['per_spike']:.2f} bits, rate {r[RATE]['per_spike']:.3f}",
-    )
-    bits = f"bits per pixel (H(X) = {r['H(X)']['bits']:.2f})"
-    panels = (
-        ("spikes", "spikes per image", "{:,.0f}"),
-        ("silent", "share of silent pixels", "{:.1%}"),
-        ("bits", bits, "{:.2f}"),
-        ("per_spike", "bits per spike", "{:.2f}"),
-    )
-    for ax, (key, text, fmt) in zip(axes, panels, strict=True):
-        plots.bars(
-            ax,
-            {"delta (≤)" if c == DELTA and "bits" in text else c: r[c][key] for c in CODES},
-            fmt=fmt,
-        )
-        plots.label(ax, text, "")
-        ax.margins(x=0.3)
-    return fig
-
-
-def experiment_rebuild(x: Tensor, steps: list[int]) -> dict[str, Any]:
-    """4. Mean squared error of the rebuilt intensity against T, for rate (1) and latency (2). ``x (B, 1, 28, 28)``."""
-    pixels = x.flatten(1)
-    count = spikegen.rate(pixels, num_steps=steps[-1]).cumsum(
-        0
-    )  # (T, B, N): a shorter window is the start of a longer
-    error: dict[str, list[float]] = {RATE: [], LATENCY: []}
-    for T in steps:
-        error[RATE].append(float((count[T - 1] / T - pixels).square().mean()))
-        spk = spikegen.latency(pixels, num_steps=T, normalize=True, linear=True, clip=True)
-        rebuilt = torch.where(spk.any(0), 1 - spk.argmax(0) / max(T - 1, 1), 0.0)
-        error[LATENCY].append(float((rebuilt - pixels).square().mean()))
-    theory = [float((pixels * (1 - pixels)).mean() / T) for T in steps]
-    # for latency one or two steps are no ramp yet, and beyond 64 the bytes' own 256 levels show
-    slope = {
-        code: float(np.polyfit(np.log(steps[fit]), np.log(error[code][fit]), 1)[0])
-        for code, fit in ((RATE, slice(None)), (LATENCY, slice(2, 7)))
-    }
-    return {"steps": steps, "error": error, "theory": theory, "slope": slope}
-
-
-def plot_rebuild(r: dict[str, Any]) -> Figure:
-    fig, ax = plots.figure(
-        1,
-        1,
-        (7.5, 4.2),
-        f"Squared error ∝ T^{r['slope'][RATE]:.2f} by counting, "
-        f"∝ T^{r['slope'][LATENCY]:.2f} by timing (4 to 64 steps)",
-    )
-    ax.plot(
-        r["steps"],
-        r["theory"],
-        color=plots.BLACK,
-        linewidth=5,
-        alpha=0.2,
-        label="mean of x·(1 − x) / T",
-    )
-    code_curves(ax, r["steps"], r["error"])
-    ax.set_yscale("log")
-    ax.set_xscale("log", base=2)
-    plots.label(ax, "num_steps T", "mean squared error of x̂")
-    return fig
-
-
-def experiment_moving(x: Tensor, cfg: Config) -> dict[str, Any]:
-    """5. Where does delta fire, and what if the change is slow? At v pixels a step no pixel changes by more than v."""
-    r: dict[str, Any] = {"theta": cfg.delta_threshold}
-    frames = moving(x, cfg.num_steps)
-    changed = torch.cat([torch.zeros_like(frames[:1]), frames.diff(dim=0)]) != 0
-    for padding in (False, True):
-        spk = spikegen.delta(
-            frames, threshold=cfg.delta_threshold, padding=padding, off_spike=True
-        ).abs()
-        r[padding] = float((spk * changed).sum() / spk.sum().clamp(min=1))
-    r["n"] = int(spk.sum())
-    r |= {
-        "speeds": [1, 1 / 2, 1 / 4, 1 / 8, 1 / 16, 1 / 32],
-        "spikes": {"spikegen.delta": [], "level kept (DVS)": []},
-    }
-    whole = torch.stack(
-        [shift(x, 0, dx).flatten(1) for dx in range(4)]
-    )  # three pixels to the right
-    for v in r["speeds"]:
-        at = torch.arange(round(3 / v) + 1, device=x.device) * v
-        low = at.floor().clamp(max=2).long()
-        part = (at - low)[:, None, None]
-        frames = (1 - part) * whole[low] + part * whole[low + 1]  # (steps, B, 784)
-        spk = spikegen.delta(frames, threshold=cfg.delta_threshold, padding=True, off_spike=True)
-        r["spikes"]["spikegen.delta"].append(float(spk.abs().sum() / len(x)))
-        r["spikes"]["level kept (DVS)"].append(
-            float(retina(frames, cfg.delta_threshold).abs().sum() / len(x))
-        )
-    return r
-
-
-def plot_moving(r: dict[str, Any]) -> Figure:
-    lost, kept = (counts[-1] for counts in r["spikes"].values())
-    fig, ax = plots.figure(
-        1,
-        1,
-        (8.5, 4.2),
-        f"At 1/32 pixel a step spikegen.delta fires {lost:,.0f} times, "
-        f"one that keeps its level {kept:,.0f}",
-    )
-    plots.curves(ax, r["speeds"], r["spikes"])
-    ax.axvline(r["theta"], color="grey", linestyle=":", label="speed = θ")
-    ax.set_xscale("log", base=2)
-    ax.legend()
-    plots.label(ax, "speed (pixels a step)", "spikes per image on a way of 3 pixels")
-    return fig
-
-
-def experiment_decide(data: ImageData, cfg: Config, run: Run) -> dict[str, Any]:
-    """6. A linear read-out for each code at each of some six steps, judged on the whole test set."""
-    steps = sorted({int(t) for t in np.geomspace(1, cfg.num_steps, 6).round()})
-    half = int(np.abs(np.array(steps) - (cfg.num_steps + 1) / 2).argmin())
-    r: dict[str, Any] = {"steps": steps, "half": half, "accuracy": {}, "net": {}}
-    at, y = (
-        [t - 1 for t in steps],
-        data.y_test.to(run.device),
-    )  # decision after t steps: the trace at index t − 1
-    # the control forgets *when*: a trace without leak, read at the end, is the set of pixels that fired
-    control = replace(cfg, trace_beta=1.0)
-    for name, code, at_k, c in (
-        *((code, code, at, cfg) for code in CODES),
-        ("timeless", LATENCY, at[-1:], control),
-    ):
-        net = r["net"][name] = train(code, data, at_k, c, run)
-        with torch.no_grad():  # 2,000 images at a time: the traces are the large thing here
-            out = [
-                net.run(traces(code, x_b, at_k, c, run.device)).argmax(2)
-                for x_b in data.x_test.split(2000)
-            ]
-        r["accuracy"][name] = (torch.cat(out, 1) == y).float().mean(1).tolist()
-        line = "  ".join(
-            f"{t + 1}: {a:.3f}" for t, a in zip(at_k, r["accuracy"][name], strict=True)
-        )
-        run.print(f"{name:12s} test accuracy by step  {line}")
-    r["timeless"] = r["accuracy"].pop("timeless")[0]
-    return r
-
-
-def plot_decide(r: dict[str, Any]) -> Figure:
-    cross = crossing(r["steps"], r["accuracy"][LATENCY], r["accuracy"][SPARSE])
-    fig, ax = plots.figure(
-        1,
-        1,
-        (8.8, 4.4),
-        f"Sparse rate needs {cross:.0f} steps to overtake latency; "
-        f"gain 1 has {r['accuracy'][RATE][0]:.1%} after one",
-    )
-    code_curves(ax, r["steps"], r["accuracy"])
-    ax.axhline(r["timeless"], color="grey", linestyle=":", label="which pixels fired, without when")
-    ax.set_xscale("log")
-    ax.set_xticks(r["steps"], r["steps"])
-    ax.minorticks_off()
-    ax.legend(loc="lower right")
-    plots.label(ax, "decision after step t", "test accuracy")
-    return fig
-
-
-@torch.no_grad()
-def experiment_noise(
-    code: str, net: ReadOut, k: int, step: int, data: ImageData, cfg: Config, device: torch.device
-) -> dict[str, list[float]]:
-    """7. Lose or shift spikes of the test images, and ask the read-out trained on intact ones. A spike is lost with
-    probability p, or moved by a normal number of steps, rounded, kept inside the window; the trace at ``step`` is then
-    built straight from the list of spikes."""
-    right = torch.zeros(10 + len(SIGMAS), device=device)
-    weight = trace_weights([step], cfg.num_steps, cfg.trace_beta)[0].to(
-        device
-    )  # (T,): what a spike adds, by its time
-    labels = data.y_test.to(device).split(max(1, 2_500 // cfg.num_steps))
-    for x_b, y_b in zip(chunks(data.x_test, cfg, device), labels, strict=True):
-        spk = encode(code, x_b, cfg)  # (T, B, N)
-        B, N = spk.shape[1:]
-        t, where = spk.flatten(1).nonzero(
-            as_tuple=True
-        )  # one entry a spike: its step, and image and pixel
-        # each spike falls into one of ten bins; losing a share p is losing the first 10·p bins
-        fate, z = torch.randint(0, 10, t.shape, device=device), torch.randn(t.shape, device=device)
-        bins = torch.bincount(fate * (B * N) + where, weight[t], 10 * B * N).view(10, B, N)
-        moved = [(t + (sigma * z).round().long()).clamp(0, cfg.num_steps - 1) for sigma in SIGMAS]
-        jittered = [torch.bincount(where, weight[m], B * N).view(1, B, N) for m in moved]
-        x = torch.cat([bins.flip(0).cumsum(0).flip(0), *jittered]).float()  # (10 + 5, B, N)
-        right += ((x @ net.weight[k] + net.bias[k]).argmax(-1) == y_b).sum(-1)
-    share = (right / len(data.y_test)).tolist()
-    return {"deleted": share[:10], "jittered": share[10:]}
-
-
-def grey_paper(data: ImageData) -> ImageData:
-    """Ink at 3/4, paper at 1/4: every pixel fires, so only times and counts are left to tell them apart."""
-    return replace(
-        data, **{part: 64 + getattr(data, part) // 2 for part in ("x_train", "x_val", "x_test")}
-    )
-
-
-def plot_noise(
-    deleted: dict[str, list[float]],
-    jittered: dict[str, list[float]],
-    grey: dict[str, list[float]],
-    step: int,
-) -> Figure:
-    lost = {
-        name: r[LATENCY][0] - r[LATENCY][-1] for name, r in (("black", jittered), ("grey", grey))
-    }
-    title = (
-        f"Jitter of {SIGMAS[-1]:.0f} steps costs the latency code {100 * lost['black']:.1f} points on black "
-        f"paper, {100 * lost['grey']:.1f} on grey"
-    )
-    fig, axes = plots.figure(1, 3, (14, 4.2), title, sharey=True)
-    code_curves(axes[0], DELETED, deleted)
+    cx.set_ylim(-0.05, 1.45)
+    cx.legend(loc="upper center", ncols=3)
     plots.label(
-        axes[0], "share of spikes lost", "test accuracy", f"Deletion, decision after step {step}"
+        cx, "step (counted from 0)", "intensity x[t]", "delta: a pixel that the digit passes"
     )
-    for ax, r, name in (
-        (axes[1], jittered, f"Jitter, black paper, after step {step}"),
-        (axes[2], grey, "Jitter, grey paper, at the end"),
-    ):
-        code_curves(ax, SIGMAS, r)
-        plots.label(ax, "standard deviation of the shift (steps)", "", name)
-    return fig
+    run.figure(fig, "1_pixels", look="the number of ticks on the left, their place in the middle")
+    save_film(run.dir / "1_digit.gif", spikes)
+    run.print(f"   film    {run.dir / '1_digit.gif'}")
+
+    run.claim("digit_rate", "this digit, rate", counts[RATE], unit="spikes")
+    run.claim("digit_latency", "this digit, latency", counts[LATENCY], unit="spikes")
+    run.claim("digit_delta", "this digit, delta, moving", counts[DELTA], unit="spikes")
+    run.claim(
+        "from_black",
+        "spikegen.latency by default: spikes that come from black pixels",
+        from_black,
+        target=">= 0.7",
+        n=1000,
+        real=True,
+    )
+    run.claim(
+        "ink_early",
+        "and of the other spikes, in the first two steps",
+        ink_early,
+        target=">= 0.9",
+        n=1000,
+        real=True,
+    )
+    run.finding(
+        f"The same digit is {counts[RATE]:,} spikes by rate, {counts[LATENCY]:,} by latency and, "
+        f"while it moves, {counts[DELTA]:,} by delta. Of the spikes that spikegen.latency makes with "
+        f"its default options, {100 * from_black:.0f} % come from black pixels; of the others "
+        f"{100 * ink_early:.1f} % come in the first two steps (with the options above, "
+        f"{100 * ink_early_carefully:.0f} %)."
+    )
+
+
+def message(code: str, spk: Tensor) -> Tensor:
+    """What the receiver of a train notes down: ``spk (T, …)`` → whole numbers from 0 to T ``(…)``.
+
+    For latency the step of the spike, or T if there was none; for rate the number of spikes.
+    """
+    if code == LATENCY:
+        silent = spk.sum(0) == 0
+        return torch.where(silent, len(spk), spk.argmax(0))
+    return spk.sum(0).long()
+
+
+def entropy(table: np.ndarray) -> float:
+    """H = −Σ p·log₂ p in bits; p is the share of each entry of a table of counts."""
+    p = table[table > 0] / table.sum()
+    return float(-(p * np.log2(p)).sum())
+
+
+def bits_told(levels: Tensor, messages: Tensor, num_steps: int) -> float:
+    """Equation (4): what the messages, from 0 to ``num_steps``, tell about the 256 grey levels."""
+    table, _, _ = np.histogram2d(
+        levels.flatten().cpu().numpy(),
+        messages.flatten().cpu().numpy(),
+        bins=(256, num_steps + 1),
+        range=((0, 256), (0, num_steps + 1)),
+    )  # (256, T + 1): how often each level was sent as each message
+    return entropy(table.sum(1)) + entropy(table.sum(0)) - entropy(table)
+
+
+@section
+def section_cost(cfg: Config, run: Run) -> None:
+    """2  What does a code cost, and how much does a spike say?
+
+    Every spike costs energy, in a brain as on a chip. So a code should be *sparse*: few spikes, and
+    most pixels silent. Besides the rate code with g = 1, where a white pixel fires at every step, we
+    now look at a *sparse rate* code, with g = 0.1. With steps of 1 ms this is 100 spikes a second
+    for a white pixel, which is already much for a cell of the cortex.
+
+    But a code that never fires is sparser still. How much does a train tell? Let X be the grey level
+    of a pixel that is picked at random, and M the message that its train brings: the number of its
+    spikes, or the time of its one spike ("none" being a message as well). The entropy H(X), in bits,
+    is the number of yes-no questions that it takes on average to find out X, asked as cleverly as
+    possible. H(X) − H(X given M) of them need not be asked any more once M is known. This is the
+    *information* that M carries about X:
+
+        I = H(X) + H(M) − H(X, M)          H = −Σ p·log₂ p                                   (4)
+
+    All it takes is to count, over many pixels, how often each level was sent as each message. Four
+    fifths of the pixels are black. A latency code spends nothing on them, and yet the receiver
+    learns from their silence that they are black. So information per spike can exceed what the
+    time of a single spike can tell. Delta is left out of the bits: it speaks of changes, and it was
+    shown another picture.
+    """
+    run.predict(
+        "bits_ratio",
+        "Information about a pixel, divided by its spikes: how many times as many bits does a spike "
+        "of the latency code carry as a spike of the rate code?",
+        unit="times",
+    )
+    images = run.data(mnist).x_test[:1000]
+    levels = images.flatten(1).long()  # (B, 784), 0 to 255
+    spikes = dict.fromkeys(CODES, 0.0)  # for one image
+    silent = dict.fromkeys(CODES, 0.0)  # share of its pixels
+    bits = {}  # for one pixel
+    for code in CODES:
+        messages = []
+        for x_b, _ in chunks(images, levels, cfg, run):
+            spk = encode(code, x_b, cfg)  # (T, B, 784)
+            spikes[code] += spk.abs().sum().item() / len(images)
+            quiet = spk.abs().sum(0) == 0
+            silent[code] += quiet.sum().item() / levels.numel()
+            if code != DELTA:
+                messages.append(message(code, spk))
+        if code != DELTA:
+            bits[code] = bits_told(levels, torch.cat(messages), cfg.num_steps)
+    grey = entropy(np.bincount(levels.flatten().numpy()))
+    per_spike = {}
+    for code in STILL:
+        per_pixel = spikes[code] / levels.shape[1]
+        per_spike[code] = bits[code] / max(per_pixel, 1e-9)
+
+    ratio = per_spike[LATENCY] / max(per_spike[RATE], 1e-9)
+    title = (
+        f"An image costs {spikes[LATENCY]:,.0f} spikes by latency, {spikes[RATE]:,.0f} by rate; "
+    )
+    title += f"a latency spike carries {ratio:.1f} times the bits"
+    fig, (ax, bx, cx, dx) = plots.figure(1, 4, (13, 3), title)
+    plots.bars(ax, spikes, fmt="{:,.0f}")
+    plots.bars(bx, {code: 100 * share for code, share in silent.items()}, fmt="{:.0f}")
+    plots.bars(cx, bits, fmt="{:.2f}")
+    cx.axvline(grey, color="grey", linestyle=":")
+    plots.bars(dx, per_spike, fmt="{:.2f}")
+    plots.label(ax, "spikes for one image", "")
+    plots.label(bx, "silent pixels (%)", "")
+    plots.label(cx, f"bits for one pixel\n(dotted: all of them, H(X) = {grey:.2f})", "")
+    plots.label(dx, "bits for one spike", "")
+    for panel in (ax, bx, dx):
+        panel.margins(x=0.3)
+    run.figure(fig, "2_cost", look="which code is last on the left, and first on the right")
+
+    n = len(images)
+    run.claim("spikes_rate", "rate: spikes for one image", spikes[RATE], "", n=n, real=True)
+    run.claim(
+        "spikes_latency", "latency: spikes for one image", spikes[LATENCY], "", n=n, real=True
+    )
+    run.claim(
+        "bits_rate", "rate: information in a pixel's train", bits[RATE], "bits", n=n, real=True
+    )
+    run.claim("bits_latency", "latency: information in it", bits[LATENCY], "bits", n=n, real=True)
+    run.claim(
+        "bits_ratio", "bits per spike, latency / rate", ratio, "times", ">= 5", n=n, real=True
+    )
+    run.finding(
+        f"For one image the rate code needs {spikes[RATE]:,.0f} spikes, the latency code "
+        f"{spikes[LATENCY]:,.0f}. Their trains tell {bits[RATE]:.2f} and {bits[LATENCY]:.2f} of the "
+        f"{grey:.2f} bits that there are to know about a pixel, so a spike of the latency code "
+        f"carries {ratio:.1f} times the information of a rate code's spike."
+    )
+
+
+def rebuild(code: str, spk: Tensor, num_steps: int, gain: float = 1.0) -> Tensor:
+    """x̂ by (1) or (2) from the spikes that have come so far, ``spk (t, …)``: ``(…)``.
+
+    Args:
+        num_steps: the whole window T of the sender, t ≤ T. A pixel that has not fired yet is black.
+        gain: g of the rate code.
+    """
+    if code == LATENCY:
+        value = 1 - torch.arange(len(spk), device=spk.device) / max(num_steps - 1, 1)  # (t,)
+        return torch.tensordot(value, spk, dims=1)  # Σ value[s]·S[s]
+    return spk.sum(0) / (gain * len(spk))
+
+
+WINDOWS = (1, 2, 4, 8, 16, 32, 64)
+
+
+@section
+def section_time(cfg: Config, run: Run) -> None:
+    """3  What does more time buy?
+
+    With T steps a pixel can send T + 1 different messages, by its count (0 to T) as well as by its
+    time (T steps, or no spike). That is log₂(T + 1) bits at most, so four times the time adds only
+    two bits. And a code need not make good use of its messages.
+
+    Rate. The count is a sum of T tosses, each 1 with probability x. A toss has the variance
+    x·(1 − x), the mean of T independent ones a T-th of it:
+
+        E (x̂ − x)² = x·(1 − x)/T                    four times the steps, half the error      (5)
+
+    With a gain g it is x·(1 − g·x)/(g·T), so a tenth of the gain is about as bad as a tenth of T.
+
+    Latency. The steps are a ruler with marks 1/(T − 1) apart, and x is rounded to the nearest mark.
+    An error spread evenly over ±d/2 has the mean square d²/12, with d = 1/(T − 1):
+
+        E (x̂ − x)² ≈ 1/(12·(T − 1)²)                four times the steps, a quarter           (6)
+
+    Both are about grey pixels; black and white ones are sent without error. (6) takes greys to be
+    spread evenly. Much of MNIST's ink is only just not white (252 to 254 of 255), so its error
+    follows (6) only roughly. Note what makes counting slow: the dice. Exercise 02a counts without
+    them, and its error falls as fast as (6).
+
+    The last panel counts what each train tells, by (4). What is left to learn is bounded by H(X).
+    """
+    run.predict(
+        "gain_rate",
+        "The window grows from 16 to 64 steps. By which factor does the rate code's mean squared "
+        "error fall? (The latency code's is measured as well.)",
+        unit="times",
+    )
+    images = run.data(mnist).x_test[:1000]
+    levels = images.flatten(1).long()
+    error = {RATE: [], LATENCY: []}
+    bits = {RATE: [], LATENCY: []}
+    rebuilt = {RATE: [], LATENCY: []}
+    for num_steps in WINDOWS:
+        for code in (RATE, LATENCY):
+            squared, messages = 0.0, []
+            for part in images.split(250):
+                x = as_images(part, run).flatten(1)  # (B, 784)
+                spk = rate(x, num_steps)  # (T, B, 784)
+                if code == LATENCY:
+                    spk = latency(x, num_steps, cfg.pixel_threshold)
+                x_hat = rebuild(code, spk, num_steps)  # (B, 784)
+                squared += (x_hat - x).square().sum().item()
+                messages.append(message(code, spk))
+                if len(messages) == 1:
+                    rebuilt[code].append(x_hat[0].view(28, 28).cpu())
+            error[code].append(squared / levels.numel())
+            bits[code].append(bits_told(levels, torch.cat(messages), num_steps))
+    x = images.float() / 255
+    grey_share = ((x > 0) & (x < 1)).float().mean().item()
+    by_5 = [(x * (1 - x)).mean().item() / num_steps for num_steps in WINDOWS]
+    by_6 = [grey_share / 12 / (num_steps - 1) ** 2 for num_steps in WINDOWS[1:]]
+    all_bits = entropy(np.bincount(levels.flatten().numpy()))
+
+    shown = [WINDOWS.index(num_steps) for num_steps in (1, 4, 16, 64)]
+    title = "The digit as it is rebuilt from its spikes, with the root of its mean squared error"
+    fig, axes = pictures(2, 5, (10, 4.4), title)
+    for row, code in enumerate((RATE, LATENCY)):
+        axes[row, 0].imshow(images[0, 0], cmap="gray")
+        axes[row, 0].set_title("x, as sent")
+        axes[row, 0].set_ylabel(code)
+        for column, i in enumerate(shown, 1):
+            picture = rebuilt[code][i]
+            rms = (picture - x[0, 0]).square().mean().sqrt().item()
+            axes[row, column].imshow(picture, cmap="gray", vmin=0, vmax=1)
+            axes[row, column].set_title(f"T = {WINDOWS[i]}: {rms:.3f}")
+    run.figure(fig, "3_rebuilt", look="the edges of the strokes, where the pixels are grey")
+
+    # One or two steps are no ruler yet, so the slope is taken from 4 steps on.
+    start = WINDOWS.index(4)
+    slopes = {}
+    for code, errors in error.items():
+        fit = np.polyfit(np.log(WINDOWS[start:]), np.log(errors[start:]), 1)
+        slopes[code] = float(fit[0])
+    sixteen = WINDOWS.index(16)
+    gains = {code: errors[sixteen] / errors[-1] for code, errors in error.items()}
+    title = f"16 to 64 steps: the squared error is divided by {gains[RATE]:.1f} (rate) and by "
+    title += f"{gains[LATENCY]:.1f} (latency)"
+    fig, (ax, bx) = plots.figure(1, 2, (10.5, 4), title)
+    ax.plot(WINDOWS, by_5, color="0.8", linewidth=5, label="rate, by (5)")
+    ax.plot(WINDOWS[1:], by_6, color="0.6", linewidth=1.5, label="latency, by (6)")
+    ax.set_yscale("log")
+    for code in (RATE, LATENCY):
+        ax.plot(WINDOWS, error[code], **look(code))
+        bx.plot(WINDOWS, bits[code], **look(code))
+    bx.plot(
+        WINDOWS, np.log2(np.array(WINDOWS) + 1), color="0.6", linestyle=":", label="log₂(T + 1)"
+    )
+    bx.axhline(all_bits, color=plots.BLACK, linewidth=1, label="H(X)")
+    bx.set_ylim(0, 1.25 * all_bits)
+    for panel in (ax, bx):
+        panel.set_xscale("log", base=2)
+        panel.set_xticks(WINDOWS, WINDOWS)
+        panel.legend()
+    plots.label(ax, "window T (steps)", "mean squared error of x̂", "precision")
+    plots.label(bx, "window T (steps)", "bits for one pixel", "information")
+    run.figure(fig, "3_precision", look="the two slopes on the left, and the gap on the right")
+
+    n = len(images)
+    run.claim("slope_rate", "rate: error falls as T to the", slopes[RATE], "", "-1.1..-0.9", n=n)
+    run.claim("slope_latency", "latency: as T to the", slopes[LATENCY], "", "-2.3..-1.7", n=n)
+    run.claim("gain_rate", "rate: 16 to 64 steps divide it by", gains[RATE], "", n=n, real=True)
+    run.claim(
+        "gain_latency", "latency: 16 to 64 steps divide it by", gains[LATENCY], "", n=n, real=True
+    )
+    share = {code: told[sixteen] / all_bits for code, told in bits.items()}
+    run.finding(
+        f"Four times the steps divide the mean squared error by {gains[RATE]:.1f} with the rate code "
+        f"and by {gains[LATENCY]:.1f} with latency. With 16 steps the counts tell "
+        f"{100 * share[RATE]:.0f} % of what there is to know "
+        f"about a pixel, the times {100 * share[LATENCY]:.0f} %."
+    )
+
+
+def best_linear_reader(pictures: Tensor, labels: Tensor) -> Tensor:
+    """The weights ``(784, 10)`` whose answers are nearest to 1 for the right digit and 0 for others.
+
+    Least squares, in closed form: the smallest Σ|xᵀW − target|² + strength·|W|². There are no
+    epochs and there is no learning rate that could suit one code better than another.
+    """
+    target = F.one_hot(labels, 10).float()  # (B, 10)
+    gram = pictures.T @ pictures  # (784, 784)
+    strength = gram.diagonal().mean() + 1e-6  # keeps weights of rare pixels small
+    gram.diagonal().add_(strength)
+    return torch.linalg.solve(gram, pictures.T @ target)
+
+
+def share_right(pictures: Tensor, labels: Tensor, weights: Tensor) -> float:
+    """Share of pictures ``(B, 784)`` for which the right digit gets the highest answer."""
+    answers = (pictures @ weights).argmax(1)
+    return (answers == labels).float().mean().item()
+
+
+def as_seen(
+    code: str, x: Tensor, y: Tensor, deadlines: list[int], cfg: Config, run: Run
+) -> tuple[list[Tensor], list[float]]:
+    """Pictures rebuilt from the first t steps of every train, for each deadline t.
+
+    Returns ``(B, 784)`` for each deadline, and how many spikes an image had sent by then.
+    """
+    parts: list[list[Tensor]] = [[] for _ in deadlines]
+    spikes = [0.0 for _ in deadlines]
+    gain = cfg.gain if code == SPARSE else 1.0
+    for x_b, _ in chunks(x, y, cfg, run):
+        spk = encode(code, x_b, cfg)  # (T, B, 784)
+        for k, t in enumerate(deadlines):
+            parts[k].append(rebuild(code, spk[:t], cfg.num_steps, gain))
+            spikes[k] += spk[:t].sum().item() / len(x)
+    return [torch.cat(part) for part in parts], spikes
+
+
+def training_part(data: ImageData, seed: int, cfg: Config) -> slice:
+    """Which training images belong to a repetition: no image to two of them."""
+    size = min(cfg.n_train, len(data.x_train) // cfg.seeds)
+    return slice(seed * size, (seed + 1) * size)
+
+
+@dataclass
+class Readers:
+    """What section 4 leaves for section 5: a reader for the whole window, by code and repetition."""
+
+    data: ImageData
+    weights: dict[str, list[Tensor]]
+
+
+@section
+def section_speed(cfg: Config, run: Run) -> Readers:
+    """4  Which code lets you answer early?
+
+    People can tell within 150 ms whether a picture shows an animal (Thorpe, Fize and Marlot 1996,
+    https://doi.org/10.1038/381520a0). Some ten stages of neurons lie between the eye and the answer,
+    so each has 10 to 15 ms. At 100 spikes a second that is time for one spike, and nobody counts to
+    one. So, it is said, rate is slow and latency is fast.
+
+    We ask for the digit after t of the T steps. The receiver rebuilds the picture from the spikes
+    that have come by then, by (1) or (2); with latency, pixels that have not fired yet are black.
+    A linear reader, one weight for each pixel and digit, then says which digit it is:
+
+        answer = the digit k with the highest Σ w_k·x̂
+
+    Each code gets a reader of its own for each deadline t, the best linear one for its training
+    pictures, found in closed form (`best_linear_reader`). All is repeated with other training images
+    and other random spikes, and each time scored on the whole test set. A linear reader knows little
+    of digits: on the original pictures it reads about 84 % correctly. What counts here is the
+    difference between codes.
+    """
+    fastest = (RATE, SPARSE, LATENCY)
+    run.predict(
+        "first",
+        "You have to answer after the very first step. Which code lets the reader name most digits?",
+        fastest,
+    )
+    data = run.data(mnist)
+    deadlines = sorted({int(t) for t in np.geomspace(1, cfg.num_steps, 6).round()})
+    accuracy = {code: np.zeros((cfg.seeds, len(deadlines))) for code in STILL}
+    spikes = {code: np.zeros((cfg.seeds, len(deadlines))) for code in STILL}
+    weights: dict[str, list[Tensor]] = {code: [] for code in STILL}
+    y_test = data.y_test.to(run.device)
+    for seed in range(cfg.seeds):
+        torch.manual_seed(cfg.seed + seed)  # of the random spikes
+        mine = training_part(data, seed, cfg)
+        x_train, y_train = data.x_train[mine], data.y_train[mine]
+        for code in STILL:
+            learnt, _ = as_seen(code, x_train, y_train, deadlines, cfg, run)
+            tested, sent = as_seen(code, data.x_test, data.y_test, deadlines, cfg, run)
+            spikes[code][seed] = sent
+            for k in range(len(deadlines)):
+                reader = best_linear_reader(learnt[k], y_train.to(run.device))
+                accuracy[code][seed, k] = share_right(tested[k], y_test, reader)
+            weights[code].append(reader)  # the one of the last deadline, T
+
+    first = {code: accuracy[code][:, 0].mean() for code in STILL}
+    last = {code: accuracy[code][:, -1].mean() for code in STILL}
+    sent = {code: spikes[code][:, 0].mean() for code in STILL}
+    title = f"After the first step: rate {100 * first[RATE]:.0f} %, latency "
+    title += f"{100 * first[LATENCY]:.0f} %, sparse rate {100 * first[SPARSE]:.0f} % read correctly"
+    fig, (ax, bx) = plots.figure(1, 2, (11, 4), title, sharey=True)
+    percent = {code: 100 * shares for code, shares in accuracy.items()}
+    for code in STILL:
+        with_range(ax, deadlines, percent[code], code)
+        received = np.maximum(spikes[code].mean(0), 1e-3)  # an axis of logarithms has no 0
+        bx.plot(received, percent[code].mean(0), **look(code))
+    ax.set_xscale("log")
+    ax.set_xticks(deadlines, deadlines)
+    ax.minorticks_off()
+    bx.set_xscale("log")
+    bx.legend(loc="lower right")
+    ax.legend(loc="lower right")
+    plots.label(ax, "deadline t (steps)", "test images read correctly (%)", "against time")
+    plots.label(bx, "spikes of an image that have come by then", "", "against spikes")
+    run.figure(
+        fig, "4_speed", look="the left end of each curve, and how near they are on the right"
+    )
+
+    n = len(data.y_test)
+    for code, id in ((RATE, "first_rate"), (SPARSE, "first_sparse"), (LATENCY, "first_latency")):
+        text = f"{code}: read after one step"
+        run.claim(id, text, first[code], n=n, seeds=cfg.seeds, real=True)
+    lead = 100 * (accuracy[LATENCY] - accuracy[SPARSE])  # (seeds, K), points
+    run.claim(
+        "lead_first",
+        "latency ahead of sparse rate: then",
+        lead[:, 0].mean(),
+        "points",
+        ">= 10",
+        n=n,
+        seeds=cfg.seeds,
+        real=True,
+    )
+    run.claim(
+        "lead_last",
+        f"and after all {cfg.num_steps} steps",
+        lead[:, -1].mean(),
+        "points",
+        n=n,
+        seeds=cfg.seeds,
+        real=True,
+    )
+    run.outcome("first", max(STILL, key=first.get))
+    run.finding(
+        f"After one step latency has sent {sent[LATENCY]:.0f} spikes an image and "
+        f"{100 * first[LATENCY]:.0f} % of the digits are read; the sparse rate code has sent "
+        f"{sent[SPARSE]:.0f}, for {100 * first[SPARSE]:.0f} %. After all {cfg.num_steps} steps it is "
+        f"{100 * last[LATENCY]:.1f} % and {100 * last[SPARSE]:.1f} %. But with g = 1, the rate code "
+        f"has {sent[RATE]:.0f} spikes and {100 * first[RATE]:.0f} % after one step: what a rate code "
+        "has to wait for is spikes, not steps."
+    )
+    return Readers(data, weights)
+
+
+def jittered(spk: Tensor, sigma: float) -> Tensor:
+    """Every spike of ``spk (T, B, N)`` shifted by a random time; what would leave the window stays
+    at its edge. ``sigma`` is the standard deviation of the shift, in steps."""
+    step, image, pixel = torch.nonzero(spk, as_tuple=True)  # one entry a spike
+    shift = (sigma * torch.randn(len(step), device=spk.device)).round().long()
+    later = (step + shift).clamp(0, len(spk) - 1)
+    moved = torch.zeros_like(spk)
+    ones = torch.ones(len(step), device=spk.device)
+    return moved.index_put_((later, image, pixel), ones, accumulate=True)
+
+
+@section
+def section_damage(cfg: Config, run: Run) -> None:
+    """5  What if spikes are lost, or come at the wrong time?
+
+    Synapses fail, cells die, and no clock is perfect. Two kinds of damage are done to the spikes of
+    the test images; the readers of section 4 have learnt from intact ones.
+
+    *Lost spikes*. Each spike is dropped with probability p. A count of many shrinks to about the
+    share 1 − p, in all pixels alike: the picture gets darker, and stays what it was. A pixel of the
+    latency code has one spike. If it is lost, so is the pixel.
+
+    *Jitter*. Each spike is shifted by a random time, with a standard deviation of σ steps; what would
+    leave the window stays at its edge. The number of spikes is what it was, so a count does not
+    notice. By (2), a spike that comes σ steps late is an intensity that is wrong by σ/(T − 1).
+
+    So it is said that rate is *robust* and latency *fragile*: a rate code says the same thing many
+    times, and it pays for that with spikes and with time (sections 2 and 4); in a latency code each
+    spike counts. What robustness costs, the three codes will show. And is a wrong intensity a wrong
+    digit? On black paper one need not know the intensities: which pixels fire at all is nearly the
+    digit. (studies/02_grey_paper.py takes this help away.)
+    """
+    run.predict(
+        "lost_latency",
+        "Half of all spikes are lost, at random. By how many points does the share of digits that are "
+        "read correctly change with the latency code? (A loss is negative.)",
+        unit="points",
+    )
+    readers = run.result_of(section_speed)
+    data = readers.data
+    n = len(data.y_test)
+    lost = {code: np.zeros((cfg.seeds, len(LOST))) for code in STILL}
+    late = np.zeros((cfg.seeds, len(JITTER)))  # of the latency code
+    squared = [0.0 for _ in JITTER]  # errors of x̂ by latency, over all pixels of ink
+    ink_pixels = 0
+    for seed in range(cfg.seeds):
+        torch.manual_seed(cfg.seed + 100 + seed)
+        for code in STILL:
+            reader = readers.weights[code][seed]
+            gain = cfg.gain if code == SPARSE else 1.0
+            for x_b, y_b in chunks(data.x_test, data.y_test, cfg, run):
+                spk = encode(code, x_b, cfg)  # (T, B, 784)
+                share = len(y_b) / n
+                luck = torch.rand_like(spk)
+                for k, p in enumerate(LOST):
+                    left = spk * (luck >= p)
+                    picture = rebuild(code, left, cfg.num_steps, gain)
+                    lost[code][seed, k] += share * share_right(picture, y_b, reader)
+                if code != LATENCY:
+                    continue  # to a count, a shifted spike is a spike
+                x = x_b.flatten(1)
+                ink = x >= cfg.pixel_threshold
+                ink_pixels += int(ink.sum())
+                for k, sigma in enumerate(JITTER):
+                    picture = rebuild(code, jittered(spk, sigma), cfg.num_steps)
+                    late[seed, k] += share * share_right(picture, y_b, reader)
+                    squared[k] += (picture - x)[ink].square().sum().item()
+    error = np.sqrt(np.array(squared) / max(ink_pixels, 1))  # root mean square
+
+    x = as_images(data.x_test[:1], run)
+    title = "A digit rebuilt from damaged spikes (each picture scaled to its own brightest pixel)"
+    fig, axes = pictures(3, 5, (10, 6.3), title)
+    damages = ("intact", "half lost", "90 % lost", "jitter σ = 2", "jitter σ = 8")
+    for row, code in enumerate(STILL):
+        spk = encode(code, x, cfg)
+        luck = torch.rand_like(spk)
+        trains = (spk, spk * (luck >= 0.5), spk * (luck >= 0.9), jittered(spk, 2), jittered(spk, 8))
+        axes[row, 0].set_ylabel(code)
+        for ax, train, damage in zip(axes[row], trains, damages, strict=True):
+            picture = rebuild(code, train, cfg.num_steps)[0].view(28, 28).cpu()
+            ax.imshow(picture, cmap="gray", vmin=0)
+            ax.set_title(f"{damage}: {int(train.sum())} spikes", fontsize=9)
+    run.figure(
+        fig, "5_rebuilt", look="holes, where a pixel's only spike is lost; grain, from jitter"
+    )
+
+    drop = {code: 100 * (shares - shares[:, :1]).mean(0) for code, shares in lost.items()}
+    late_drop = 100 * (late - late[:, :1]).mean(0)
+    half = LOST.index(0.5)
+    title = f"Half of the spikes lost: {drop[RATE][half]:+.1f} points (rate), "
+    title += f"{drop[SPARSE][half]:+.1f} (sparse rate), {drop[LATENCY][half]:+.1f} (latency)"
+    fig, (ax, bx, cx) = plots.figure(1, 3, (13, 3.9), title)
+    percent = [100 * p for p in LOST]
+    for code in STILL:
+        with_range(ax, percent, 100 * lost[code], code)
+    ax.legend(loc="lower left")
+    plots.label(ax, "spikes lost (%)", "test images read correctly (%)", "lost spikes")
+    bx.plot(JITTER, error, **look(LATENCY))
+    ruler = np.array(JITTER) / max(cfg.num_steps - 1, 1)
+    bx.plot(JITTER, ruler, color="0.6", linestyle=":", label="σ/(T − 1)")
+    bx.legend()
+    with_range(cx, JITTER, 100 * late, LATENCY)
+    for code in (RATE, SPARSE):
+        intact = np.full(len(JITTER), 100 * lost[code][:, 0].mean())
+        cx.plot(JITTER, intact, **look(code) | {"marker": "", "label": f"{code}: no count changes"})
+    cx.set_ylim(ax.get_ylim())
+    cx.legend(loc="lower right")
+    shift = "jitter σ (steps)"
+    plots.label(bx, shift, "error of x̂ on ink (root mean square)", "jitter: the intensity")
+    plots.label(cx, shift, "test images read correctly (%)", "jitter: the digit")
+    run.figure(fig, "5_damage", look="the steepest curve on the left; the middle against the right")
+
+    seeds = {"n": n, "seeds": cfg.seeds, "real": True}
+    run.claim("lost_rate", "rate: half lost", drop[RATE][half], "points", ">= -2", **seeds)
+    run.claim("lost_sparse", "sparse rate: half lost", drop[SPARSE][half], "points", **seeds)
+    run.claim("lost_latency", "latency: half lost", drop[LATENCY][half], "points", "<= -2", **seeds)
+    run.claim("late_error", "latency, σ = 8: error of x̂ on ink", error[-1], "", **seeds)
+    run.claim("late_latency", "latency, σ = 8: digits read", late_drop[-1], "points", **seeds)
+    run.finding(
+        f"When half of the spikes are lost, the share of digits read correctly changes by "
+        f"{drop[RATE][half]:+.1f} points with the rate code, by {drop[SPARSE][half]:+.1f} with the "
+        f"sparse rate code and by {drop[LATENCY][half]:+.1f} with latency. A jitter of "
+        f"{JITTER[-1]:.0f} steps puts latency's intensities wrong by {error[-1]:.2f} (white is 1) and "
+        f"changes the share by {late_drop[-1]:+.1f} points.",
+        main=True,
+        claim="lost_latency",
+    )
 
 
 def main(cfg: Config, run: Run) -> None:
-    data = run.data(mnist, n_train=cfg.n_train, n_val=1000)
-    sample = data.x_test[:1000].to(run.device).float() / 255  # what is counted rather than trained
-    n, tests = len(sample), len(data.y_test)
-
-    def claims(n: int, *rows: tuple[str, str, float, str, str | None]) -> None:
-        for row in rows:
-            run.claim(*row, n=n, real=True)
-
-    run.print("1  the obvious calls, and what they do")
-    r = experiment_defaults(sample[:200], cfg)
-    run.figure(plot_defaults(r), "1_defaults")
-    alone, mixed = r["batch"]
-    run.table(
-        "spikegen's defaults",
-        ("call", "expected", "found"),
-        [
-            ("rate(x), x in bytes", "fires by intensity", f"any ink: {r['bytes']:.2f} a step"),
-            (
-                "latency(x)",
-                "one spike a pixel of ink",
-                f"{r['black']['default']:.0%} of spikes: black pixels",
-            ),
-            (
-                "latency(…, clip=True)",
-                "ink spread over T",
-                f"{r['early']['clip']:.1%} of ink in steps 0, 1",
-            ),
-            (
-                "latency(…, tau=T)",
-                "ink spread over T",
-                "stops: times beyond T" if r["stops"] else "runs",
-            ),
-            (
-                "latency(…, normalize=True)",
-                "0.3, 0.5, 0.9 have times",
-                f"{alone}; beside black {mixed}",
-            ),
-            (
-                "delta(still)",
-                "silence",
-                f"{r['still'][0]:.0f} spikes at step 0, then {r['still'][1]:.0f}",
-            ),
-            ("delta(moving)", "every change", f"misses {r['off']:.0%}: no off_spike"),
-        ],
-    )
-    claims(
-        200,
-        (
-            "black_spikes",
-            "latency, defaults: spikes from black pixels",
-            r["black"]["default"],
-            "1",
-            ">= 0.7",
-        ),
-        ("black_clipped", "the same with clip=True", r["black"]["clip"], "1", "== 0"),
-        (
-            "early_log",
-            "latency, clip: ink in the first two steps",
-            r["early"]["clip"],
-            "1",
-            ">= 0.9",
-        ),
-    )
-    run.print("2  one digit in each code")
-    r = experiment_pictures(sample[:1], cfg)
-    run.figure(plot_pictures(r), "2_rasters")
-    for code in CODES:
-        frames = plot_gif(
-            code, r, cfg.trace_beta, f"stand-in data: {data.name}" if data.stand_in else ""
-        )
-        path = run.dir / f"2_{code.replace(' ', '_')}.gif"
-        film = io.BytesIO()
-        options = {"save_all": True, "duration": 160, "loop": 0, "disposal": 2}
-        frames[0].save(film, format="GIF", append_images=frames[1:], **options)
-        run.print(f"   saved   {write_atomic(path, film.getvalue())}")
-    run.print("3  spikes, silence and information")
-    r = experiment_density(sample, cfg)
-    run.figure(plot_density(r), "3_density")
-    for code in CODES:
-        id, most = code.split()[0], " at most" if code == DELTA else ""
-        claims(
-            n,
-            (f"spikes_{id}", f"{code}: spikes per image", r[code]["spikes"], "", None),
-            (f"silent_{id}", f"{code}: silent pixels", r[code]["silent"], "1", None),
-            (f"bits_{id}", f"{code}: bits per spike{most}", r[code]["per_spike"], "bits", None),
-        )
-    rate, latency = r[RATE], r[LATENCY]
-    claims(
-        n,
-        (
-            "rate_count",
-            "rate: spikes over T·Σx",
-            rate["spikes"] / (sample.sum().item() / n * cfg.num_steps),
-            "",
-            "0.99..1.01",
-        ),
-        (
-            "bits_ratio",
-            "bits per spike, latency over rate",
-            latency["per_spike"] / rate["per_spike"],
-            "",
-            ">= 5",
-        ),
-        ("one_spike", "latency: most spikes of any pixel", latency["most"], "", "<= 1"),
-    )
-    run.print("4  rebuilding the intensity")
-    r = experiment_rebuild(sample[:100], [2**k for k in range(9)])
-    run.figure(plot_rebuild(r), "4_rebuild")
-    claims(
-        100,
-        (
-            "slope_rate",
-            "rate: log-log slope of squared error against T",
-            r["slope"][RATE],
-            "",
-            "-1.1..-0.9",
-        ),
-        ("slope_latency", "latency: the same", r["slope"][LATENCY], "", "-2.3..-1.7"),
-    )
-    run.print("5  a moving digit")
-    r = experiment_moving(sample[:200], cfg)
-    run.figure(plot_moving(r), "5_moving")
-    run.claim(
-        "changed",
-        "delta: spikes at changed pixels",
-        r[True] if r["n"] else 1.0,
-        "1",
-        "== 1",
-        n=r["n"],
-    )
-    slow, kept = r["spikes"].values()
-    claims(
-        200,
-        ("changed_default", "the same with padding=False, the default", r[False], "1", None),
-        ("slow_lost", "digit at 1/32 pixel a step: spikes of spikegen.delta", slow[-1], "", "== 0"),
-        (
-            "slow_kept",
-            "with the level kept, over those at 1 pixel a step",
-            kept[-1] / kept[0],
-            "",
-            "0.8..1.2",
-        ),
-    )
-    run.print("6  a linear read-out of each code")
-    r = experiment_decide(data, cfg, run)
-    run.figure(plot_decide(r), "6_decide")
-    steps, half, accuracy = r["steps"], r["half"], r["accuracy"]
-    for code in CODES:
-        for name, k in (("first", 0), ("half", half), ("last", -1)):
-            text = f"{code}: accuracy after step {steps[k]}"
-            claims(tests, (f"{name}_{code.split()[0]}", text, accuracy[code][k], "1", None))
-    claims(
-        tests,
-        (
-            "cross_time",
-            "step at which sparse rate overtakes latency",
-            crossing(steps, accuracy[LATENCY], accuracy[SPARSE]),
-            "steps",
-            f"2..{cfg.num_steps - 1}",
-        ),
-        (
-            "timeless",
-            "latency: accuracy from which pixels fired, without when",
-            r["timeless"],
-            "1",
-            None,
-        ),
-    )
-    run.print("7  spikes lost and spikes shifted")
-    # one deadline for all, half the window: at its end sparse rate is ahead before anything is lost
-    noise = {
-        c: experiment_noise(c, r["net"][c], half, steps[half] - 1, data, cfg, run.device)
-        for c in CODES
-    }
-    grey, paper = {}, grey_paper(data)
-    for code in (SPARSE, LATENCY):  # at the end of the window, when every pixel has fired
-        net = train(code, paper, [cfg.num_steps - 1], cfg, run)
-        grey[code] = experiment_noise(code, net, 0, cfg.num_steps - 1, paper, cfg, run.device)[
-            "jittered"
-        ]
-    deleted, jittered = ({c: v[kind] for c, v in noise.items()} for kind in ("deleted", "jittered"))
-    run.figure(plot_noise(deleted, jittered, grey, steps[half]), "7_noise")
-    run.table(
-        "Test accuracy with spikes lost",
-        ("lost", *CODES),
-        [(f"{p:.0%}", *(f"{deleted[c][i]:.3f}" for c in CODES)) for i, p in enumerate(DELETED)],
-    )
-    run.table(
-        "Test accuracy with spikes shifted (standard deviation in steps)",
-        ("code", *(f"{s:g}" for s in SIGMAS)),
-        [
-            (f"{c}{on}", *(f"{a:.3f}" for a in row))
-            for on, v in (("", jittered), (", grey paper", grey))
-            for c, row in v.items()
-        ],
-    )
-    claims(
-        tests,
-        *(
-            (
-                f"lost_{c.split()[0]}",
-                f"{c}: accuracy lost with half of the spikes",
-                a[0] - a[5],
-                "1",
-                None,
-            )
-            for c, a in deleted.items()
-        ),
-    )
-    for name, v, target in (("black", jittered, None), ("grey", grey, ">= 0.05")):
-        text = f"{name} paper: accuracy lost by jitter of {SIGMAS[-1]:.0f} steps"
-        claims(
-            tests,
-            *(
-                (f"jitter_{name}_{c.split()[0]}", f"{c}, {text}", v[c][0] - v[c][-1], "1", goal)
-                for c, goal in ((LATENCY, target), (SPARSE, "<= 0.05"))
-            ),
-        )
-    claims(
-        tests,
-        (
-            "cross_deletion",
-            "share of lost spikes at which sparse rate overtakes latency",
-            crossing(DELETED, deleted[LATENCY], deleted[SPARSE]),
-            "1",
-            "0.01..0.89",
-        ),
-        (
-            "cross_jitter",
-            "grey paper: jitter at which sparse rate overtakes latency",
-            crossing(SIGMAS, grey[LATENCY], grey[SPARSE]),
-            "steps",
-            "0.1..15.9",
-        ),
-    )
+    section_digit(cfg, run)
+    section_cost(cfg, run)
+    section_time(cfg, run)
+    section_speed(cfg, run)
+    section_damage(cfg, run)
 
 
 if __name__ == "__main__":
