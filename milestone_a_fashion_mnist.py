@@ -205,7 +205,7 @@ def section_task(cfg: Config, run: Run) -> Baselines:
 
     fig = portrait_of_task(data, {"chance": 0.1, "a linear map": linear, "a dense network": dense})
     fig.suptitle(
-        f"Ten kinds of clothing: a linear map reads {100 * linear:.1f} % of the test images",
+        f"Ten kinds of clothing: a linear map gets {100 * linear:.1f} % of the test images right",
         x=0.01,
         ha="left",
     )
@@ -241,10 +241,14 @@ def portrait_of_task(data: ImageData, shares: dict[str, float]) -> Any:
     ax.set_xticks([])
     ax.grid(False)
     ax.set_title("eight training images of each class")
-    plots.bars(bx, {name: 100 * share for name, share in shares.items()}, fmt="{:.1f}")
-    bx.axvline(100 * judge.MORE_THAN, color=plots.RED, linestyle=":", linewidth=2)
-    bx.set_xlim(0, 108)
-    bx.text(84, len(shares) - 0.55, "demand 5: more than 85 %", color=plots.RED, ha="right")
+    names = [f"{name}: {100 * share:.1f} %" for name, share in shares.items()]
+    bx.barh(names, [100 * share for share in shares.values()], color=plots.BLUE, height=0.5)
+    bx.invert_yaxis()
+    bx.grid(False, axis="y")
+    line = {"color": plots.RED, "linestyle": ":", "linewidth": 2}
+    bx.axvline(100 * judge.MORE_THAN, label="demand 5: more than 85 %", **line)
+    bx.set_xlim(0, 100)
+    bx.legend(loc="upper right", bbox_to_anchor=(0.83, 1.0))
     plots.label(bx, "test images classified correctly (%)", "", "what simple machines get")
     return fig
 
@@ -610,9 +614,9 @@ def section_price(cfg: Config, run: Run) -> Sweep:
     for j, price in enumerate(PRICES):
         look = {"color": plots.COLOURS[j], "label": f"λ = {price:g}"}
         ax.plot(work[:, j], share[:, j], plots.MARKERS[j], **look)
-    ax.set_xlim(left=0)
+    ax.set_xlim(0, 1.1 * work.max())
     ax.margins(y=0.15)
-    ax.legend(loc="lower right")
+    ax.legend(loc="best")
     plots.label(
         ax, "operations per image (thousand)", "validation images correct (%)", "a marker a seed"
     )
@@ -813,6 +817,8 @@ def section_judge(cfg: Config, run: Run) -> judge.Measured:
     run.extra["demands"] = [vars(demand) for demand in found]
     missing = ", ".join(str(demand.number) for demand in found if not demand.met)
     verdict = "more than 85 %" if seen.accuracy > judge.MORE_THAN else "not more than 85 %"
+    if seen.gap.leaks:
+        verdict += ", and better than on validation images by more than chance"
     if data.stand_in:
         verdict = "stand-in data, which is not judged"
     rest = f"Missing of the seven demands: {missing}." if missing else "All seven demands are met."

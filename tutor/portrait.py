@@ -42,14 +42,14 @@ def rasters(
         first = spk[:, 0]  # (T, N)
         T = len(first)
         fires = first.any(0).nonzero()[:, 0]
-        heading = f"{name}:\n{len(fires):,} of {first.shape[1]:,} fire"
+        heading = f"{name}:\n{100 * len(fires) / first.shape[1]:.0f} % of its neurons fire"
         if first.shape[1] == len(classes):
             plots.raster(ax, first, width=4)
             ax.set_yticks(range(len(classes)), classes)
             plots.label(ax, "time step", "", heading)
         else:
             kept = fires[torch.linspace(0, max(0, len(fires) - 1), min(SHOWN, len(fires))).long()]
-            plots.raster(ax, first[:, kept] if len(kept) else first[:, :1], width=4)
+            plots.raster(ax, first[:, kept], width=4)
             plots.label(ax, "time step", f"neurons that fire ({len(kept)} shown)", heading)
         every = max(1, T // 5)
         ax.set_xticks(range(0, T, every), range(1, T + 1, every))
