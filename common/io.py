@@ -14,6 +14,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeVar
 
 from common import missing
+from datafiles.weights import pack, unpack
 
 from rich.console import Console
 from rich.progress import track
@@ -166,11 +167,9 @@ def as_read(value: Any) -> Any:
 
 
 def save_weights(net: torch.nn.Module, path: Path) -> Path:
-    """Write a network's weights as safetensors."""
-    from safetensors.torch import save
-
+    """Write a network's weights as safetensors, with their digest."""
     weights = {k: v.detach().cpu().contiguous().clone() for k, v in net.state_dict().items()}
-    return write_atomic(path, save(weights))
+    return write_atomic(path, pack(weights))
 
 
 def load_weights(net: torch.nn.Module, path: Path) -> torch.nn.Module:
@@ -179,12 +178,10 @@ def load_weights(net: torch.nn.Module, path: Path) -> torch.nn.Module:
     Raises:
         UserError: the file is missing, damaged, or of another architecture.
     """
-    from safetensors.torch import load_file
-
     if not path.is_file():
         raise UserError(f"got no weights in {path}; train them first, or name another file")
     try:
-        there = load_file(path)
+        there = unpack(path)
     except Exception as e:
         kind = type(e).__name__
         raise UserError(f"{path} is damaged or no safetensors file ({kind}); make it anew") from e

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import gzip
 import os
 import tarfile
@@ -12,6 +13,9 @@ from pathlib import Path
 
 LIMIT = 50_000_000
 """Bytes: nothing is read further, unless the caller allows it, so a file cannot claim all memory."""
+
+
+DISK = (errno.ENOSPC, errno.EDQUOT, errno.EROFS)
 
 
 class Damaged(Exception):
@@ -49,6 +53,8 @@ def reading(path: Path) -> Iterator[None]:
     except Damaged:
         raise
     except Exception as e:
+        if isinstance(e, OSError) and e.errno in DISK:
+            raise  # while something is unpacked: the archive is not to blame
         raise Damaged(
             f"{path} is damaged or cannot be read ({short(e)}); delete it and run again, or get it anew"
         ) from e

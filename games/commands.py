@@ -6,6 +6,7 @@ had finished lies in ``commands/unfinished/<command>`` until it ends, and ``--re
 
 from __future__ import annotations
 
+import hashlib
 import json
 import shutil
 import time
@@ -52,6 +53,8 @@ class Parts:
         if run.cfg.resume and self.path.is_file():
             try:
                 saved = json.loads(self.path.read_text(encoding="utf-8"))
+                if saved["digest"] != _digest(saved["settings"], saved["parts"]):
+                    raise ValueError("its digest is another")
                 before, self.left = dict(saved["settings"]), dict(saved["parts"])
             except (ValueError, KeyError, TypeError) as e:
                 raise UserError(
@@ -81,12 +84,20 @@ class Parts:
             self.done[name] = self.left[name]
         else:
             self.done[name] = as_read(work())
-            write_json(self.path, {"settings": self.settings, "parts": self.left | self.done})
+            parts = as_read(self.left | self.done)
+            digest = _digest(self.settings, parts)
+            write_json(self.path, {"settings": self.settings, "digest": digest, "parts": parts})
         return self.done[name]
 
     def end(self) -> None:
         """All is done: nothing is left over."""
         shutil.rmtree(self.dir, ignore_errors=True)
+
+
+def _digest(settings: dict[str, Any], parts: dict[str, Any]) -> str:
+    """Sixteen hex digits of what is kept: a bit that flips makes another number, and no error."""
+    text = json.dumps([settings, parts], sort_keys=True)
+    return hashlib.sha256(text.encode()).hexdigest()[:16]
 
 
 def parts(run: Run) -> Parts:

@@ -2,27 +2,35 @@
 
 from __future__ import annotations
 
+import errno
 import gzip
 import hashlib
 import io
 import lzma
+import os
 import shutil
 import struct
+import subprocess
+import sys
 import tarfile
 import zipfile
 from pathlib import Path
 
 from akd1000 import device as device_side
 from common.data import search_path
-from common.io import UserError
+from common.io import UserError, load_weights, save_weights
 from datafiles import files as datafiles
+from datafiles import weights
 from datafiles.files import Damaged, members
 from eventcam import recordings
 from eventcam.recordings import Frames, dvs_gesture, nmnist, read_frames, write_frames
+from training import sweep
 
 import numpy as np
 import pytest
 import torch
+from helpers import ROOT
+from safetensors.torch import save as safetensors_save
 from test_event_data import files, gesture_tar, write_tar, write_tree
 
 
@@ -333,3 +341,81 @@ def test_first_writable(alone: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(datafiles.os, "access", lambda path, mode: path.name == "work")
     assert datafiles.first_writable([alone, alone / "work", alone / "x"]).name == "work"
     assert datafiles.first_writable([alone, alone / "x"]).name == "x"
+
+
+# -------------------------------------------------------------------- weights, and what a sweep keeps
+
+
+def test_every_flipped_bit_of_a_weights_file_is_found(alone: Path) -> None:
+    torch.manual_seed(0)
+    net = torch.nn.Linear(3, 2)
+    path = save_weights(net, alone / "w.safetensors")
+    good = {name: tensor.clone() for name, tensor in net.state_dict().items()}
+    whole = path.read_bytes()
+    for at in range(len(whole)):
+        path.write_bytes(whole[:at] + bytes([whole[at] ^ 4]) + whole[at + 1 :])
+        try:
+            load_weights(net, path)
+        except UserError as e:
+            assert "w.safetensors" in str(e) and "\n" not in str(e)
+        assert all(torch.equal(t, good[n]) for n, t in net.state_dict().items()), f"byte {at}"
+    path.write_bytes(whole)
+    load_weights(net, path)
+    path.write_bytes(safetensors_save(good))  # of another tool, without a digest
+    load_weights(net, path)
+
+
+@pytest.mark.parametrize("dtype", [torch.float16, torch.bfloat16, torch.int64, torch.bool])
+def test_weights_of_other_types_and_shapes(dtype: torch.dtype, alone: Path) -> None:
+    there = {"a": torch.ones(2, 3).to(dtype), "b": torch.zeros((), dtype=dtype)}
+    there["none"] = torch.zeros(0, 4, dtype=dtype)
+    path = alone / "w.safetensors"
+    path.write_bytes(weights.pack(there))
+    assert all(torch.equal(t, there[n]) for n, t in weights.unpack(path).items())
+
+
+def test_a_point_of_a_sweep_with_another_number_is_made_anew(alone: Path) -> None:
+    path = alone / "p.json"
+    sweep._one("p", path, "mark", lambda a: {"value": a}, (0.75,))
+    assert sweep.finished(path, "mark") == {"value": 0.75}
+    path.write_bytes(path.read_bytes().replace(b"0.75", b"0.35"))
+    assert sweep.finished(path, "mark") is None
+
+
+def test_a_full_disk_while_unpacking_does_not_blame_the_archive(alone: Path) -> None:
+    with pytest.raises(OSError, match="No space"), datafiles.reading(alone / "a.tar.gz"):
+        raise OSError(errno.ENOSPC, "No space left on device")
+    with pytest.raises(Damaged), datafiles.reading(alone / "a.tar.gz"):
+        raise OSError("not a gzip file")
+
+
+# -------------------------------------------------------------------- what a program prints
+
+
+@pytest.mark.skipif(not Path("/dev/full").exists(), reason="/dev/full")
+@pytest.mark.parametrize("unbuffered", ["", "1"])
+def test_output_that_cannot_be_written_is_one_line(unbuffered: str) -> None:
+    code = "from common.io import one_line_errors\nwith one_line_errors(): print('a ' * 9000)"
+    env = os.environ | {"PYTHONPATH": str(ROOT), "PYTHONUNBUFFERED": unbuffered}
+    with open("/dev/full", "wb") as full:
+        done = subprocess.run(
+            [sys.executable, "-c", code], stdout=full, stderr=subprocess.PIPE, text=True, env=env
+        )
+    assert done.returncode == 2 and done.stderr.count("\n") == 1, done.stderr
+    assert done.stderr.startswith("error: what this prints: No space left on device")
+
+
+def test_a_missing_package_is_one_line_from_the_first_import_on() -> None:
+    for name, kind in (("no_such_package", "the package 'no_such_package' is missing"), ("x", "")):
+        code = f"import common, sys; sys.modules['x'] = None; import {name}"
+        env = os.environ | {"PYTHONPATH": str(ROOT)}
+        done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, env=env)
+        assert done.returncode == 2 and done.stderr.count("\n") == 1, done.stderr
+        assert kind in done.stderr and "uv sync" in done.stderr
+    done = subprocess.run(
+        [sys.executable, "-c", "import common, common.nothing"],
+        capture_output=True,
+        text=True,
+        env=env,
+    )
+    assert "Traceback" in done.stderr, "one of the course's own is a fault of ours"

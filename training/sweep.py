@@ -1,6 +1,6 @@
 """Many small trainings that differ in a setting: the same numbers in one process or several, and resumable.
 
-A point's result is one JSON file, written whole, with a fingerprint of all that decides it.
+A point's result is one JSON file, written whole, with a fingerprint of all that decides it and a digest of itself.
 """
 
 from __future__ import annotations
@@ -36,7 +36,8 @@ def finished(path: Path, mark: str) -> dict[str, Any] | None:
     """A point's result; None if its file is missing, damaged, or of another fingerprint."""
     try:
         saved = json.loads(path.read_text(encoding="utf-8"))
-        return saved["result"] if saved["fingerprint"] == mark else None
+        whole = saved["digest"] == fingerprint(saved["result"])
+        return saved["result"] if whole and saved["fingerprint"] == mark else None
     except (OSError, ValueError, KeyError, TypeError):
         return None
 
@@ -49,7 +50,8 @@ def _one(name: str, path: Path, mark: str, work: Callable[..., Any], args: Any) 
         result = as_read(work(*args))  # as a resumed run will read it
     finally:
         torch.set_num_threads(threads)
-    write_json(path, {"fingerprint": mark, "result": result})
+    kept = {"fingerprint": mark, "digest": fingerprint(result), "result": result}
+    write_json(path, kept)
     return name, result
 
 
