@@ -28,6 +28,7 @@ CHOSEN = {
     "max-test": "best epoch on the test images",
 }
 FOOTNOTES = "¹²³⁴⁵⁶⁷⁸⁹"
+ROBUSTNESS = "robustness.json"  # the grid of tests/matrix.py
 NAMES = {"milestone_a_fashion_mnist": "A", "capstone_pong": "Pong", "capstone_gameworld": "Runner"}
 
 
@@ -83,6 +84,8 @@ def results_page(folder: Path) -> str:
     """RESULTS.md as text, from every JSON file in ``folder``."""
     lessons, benchmarks = [], []
     for path in sorted(folder.glob("*.json"), key=_place):
+        if path.name == ROBUSTNESS:
+            continue
         metrics = json.loads(path.read_text(encoding="utf-8"))
         metrics["file"] = path.name
         (benchmarks if path.name.startswith("bench_") else lessons).append(metrics)
@@ -114,7 +117,20 @@ def results_page(folder: Path) -> str:
     lines += ["", "## Published figures beside ours", "", *_published_list()]
     lines += ["", "## The ledger: what each idea bought, and what it cost", "", *_ledger(lessons)]
     lines += ["", "## Benchmarks", "", *_benchmarks(benchmarks, usual, notes)]
+    if (folder / ROBUSTNESS).is_file():
+        lines += ["", "## What may go wrong around a script", "", _robustness(folder / ROBUSTNESS)]
     return "\n".join(lines).rstrip() + "\n"
+
+
+def _robustness(path: Path) -> str:
+    """One sentence on the grid of ``tests/matrix.py``."""
+    found = json.loads(path.read_text(encoding="utf-8"))
+    n, faults = found["counts"], ", ".join(found["faults"])
+    return (
+        f"{len(found['grid'])} scripts were run under {len(found['faults'])} faults each ({faults}), where "
+        f"they apply: {n['tried']:,} cells tried, {n['survived']:,} survived, {n['refused kindly']:,} refused "
+        f"in one line, {n['lost']:,} lost ([grid](docs/results/{path.name}); `uv run tests/matrix.py`)."
+    )
 
 
 def _place(path: Path) -> tuple[int, str]:
