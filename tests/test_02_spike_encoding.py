@@ -1,334 +1,487 @@
-"""Lesson 02: the encoders against their equations, information against sampling, traces against snn.Leaky."""
+"""Lesson 02: the codes against their equations and spikegen, and every number that it publishes.
+
+The oracles are loops over single pixels, ``scipy.stats.binom``, and counting in a dictionary.
+"""
 
 from __future__ import annotations
 
 import math
+import sys
+from collections import Counter
+from pathlib import Path
 from types import SimpleNamespace
 
 from common.data import mnist
+from common.run import Run
+from tutor.questions import load
 
+import matplotlib.pyplot as plt
 import numpy as np
 import pytest
-import snntorch as snn
 import torch
-from helpers import load_script, run_main
+from helpers import ROOT, load_script, run_section
 from nets import marked_splits
+from scipy.stats import binom
+from snntorch import spikegen
 
-L = load_script("02_spike_encoding")
-CFG = L.Config(num_steps=12, n_train=100, epochs=1)
-CPU = torch.device("cpu")
+sys.path.insert(0, str(ROOT / "studies"))  # for _root
+lesson = load_script("02_spike_encoding")
+study = load_script("studies/02_grey_paper")
+RATE, SPARSE, LATENCY, DELTA = lesson.CODES
+CFG = lesson.Config(num_steps=12, n_train=100)
+PLAIN = SimpleNamespace(device=torch.device("cpu"))
 
 
 @pytest.fixture(scope="module")
-def data():
-    return mnist(source="stand-in", n_train=100, n_test=60)
+def images() -> torch.Tensor:
+    """All test digits of the stand-in set, ``(B, 28, 28)`` from 0 to 1."""
+    return mnist(source="stand-in").x_test[:, 0].float() / 255
 
 
-@pytest.fixture(scope="module")
-def x(data):
-    return data.x_test[:40].float() / 255
+@pytest.fixture
+def seen(monkeypatch: pytest.MonkeyPatch):
+    """What sections draw and what they answer: headlines, panel titles, lines, bars, outcomes."""
+    seen = SimpleNamespace(figures={}, outcomes={}, drawn=False)
+
+    def figure(self, fig, name, look=""):
+        assert look, "every figure says what to look at"
+        if seen.drawn:
+            fig.canvas.draw()
+        lines, bars = {}, []
+        for i, ax in enumerate(fig.axes):
+            bars.append([bar.get_width() for bar in ax.patches])
+            for line in ax.get_lines():
+                lines[i, line.get_label()] = np.asarray(line.get_xydata(), dtype=float)
+        titles = [ax.get_title(loc="left") for ax in fig.axes]
+        keep = {"headline": fig.get_suptitle(), "titles": titles, "lines": lines, "bars": bars}
+        seen.figures[name] = SimpleNamespace(**keep)
+        plt.close(fig)
+        return Path(name)
+
+    monkeypatch.setattr(Run, "figure", figure)
+    monkeypatch.setattr(Run, "outcome", lambda self, id, said: seen.outcomes.update({id: said}))
+    return seen
 
 
-def test_latency_is_equation_2(x):
-    spk = L.encode("latency", x, CFG)
-    pixels = x.flatten(1)
-    fires = pixels >= CFG.pixel_threshold
-    assert torch.equal(spk.sum(0), fires.float()), (
-        "one spike for each pixel of ink, none for the others"
-    )
-    exact = (CFG.num_steps - 1) * (1 - pixels)
-    off = (spk.argmax(0) - exact).abs()[fires]
-    # below the threshold's own time the ramp is cut off, hence the small extra
-    assert off.max() <= 0.5 + CFG.pixel_threshold * CFG.num_steps
+def bits_by_counting(levels, messages) -> float:
+    """I(X; M) in bits from two lists, by the definition Σ p(x, m)·log₂ p(x, m)/(p(x)·p(m))."""
+    pairs = Counter(zip(levels, messages, strict=True))
+    x, m, n = Counter(levels), Counter(messages), len(levels)
+    total = 0.0
+    for (a, b), count in pairs.items():
+        total += count / n * math.log2(count * n / (x[a] * m[b]))
+    return total
 
 
-def test_rate_has_the_mean_and_variance_of_equation_1():
+# -------------------------------------------------------------------- oracles
+
+
+def test_latency_is_spikegens_and_equation_2(images) -> None:
+    x = images[:50].flatten(1)
+    options = {"threshold": 0.01, "normalize": True, "linear": True, "clip": True}
+    for num_steps in (2, 12, 25, 64):
+        spk = lesson.latency(x, num_steps, 0.01)
+        assert torch.equal(spk, spikegen.latency(x, num_steps=num_steps, **options))
+    for level in (0.02, 0.3, 0.77, 1.0):
+        train = lesson.latency(torch.tensor([level]), 12, 0.01)[:, 0]
+        assert torch.nonzero(train)[:, 0].tolist() == [round(11 * (1 - level))]
+    assert not lesson.latency(torch.tensor([0.0, 0.009]), 12, 0.01).any()
+
+
+def test_delta_is_spikegens_and_equation_3(images) -> None:
+    frames = lesson.film(images[:5], 13)
+    spk = lesson.delta(frames, 0.1)
+    wanted = spikegen.delta(frames, threshold=0.1, padding=True, off_spike=True)
+    assert torch.equal(spk, wanted) and {-1.0, 0.0, 1.0} == set(spk.unique().tolist())
+    assert not lesson.delta(frames[:1].expand(9, -1, -1), 0.1).any()
+
+
+def test_rate_has_the_mean_and_variance_of_coin_tosses() -> None:
     torch.manual_seed(0)
-    x = torch.full((4000, 1, 1, 1), 0.6)
-    for code, gain in (("rate", 1.0), ("sparse rate", CFG.gain)):
-        count = L.encode(code, x, CFG).sum(0)
-        p, T = gain * 0.6, CFG.num_steps
-        assert count.mean().item() == pytest.approx(
-            T * p, abs=5 * math.sqrt(T * p * (1 - p) / 4000)
-        )
-        assert count.var().item() == pytest.approx(T * p * (1 - p), rel=0.15)
+    for gain in (1.0, 0.1):
+        count = lesson.rate(torch.full((20_000,), 0.6), 12, gain).sum(0)
+        p = gain * 0.6
+        spread = math.sqrt(12 * p * (1 - p))
+        assert count.mean().item() == pytest.approx(12 * p, abs=5 * spread / math.sqrt(20_000))
+        assert count.var().item() == pytest.approx(spread**2, rel=0.06)
+    train = lesson.rate(torch.full((20_000,), 0.5), 2)
+    assert (train[0] * train[1]).mean().item() == pytest.approx(0.25, abs=0.015), "independent"
 
 
-def test_delta_is_equation_3_by_a_loop(x):
-    spk = L.encode("delta", x[:3], CFG)
-    frames = L.moving(x[:3], CFG.num_steps).numpy()
-    n = frames.shape[2]
-    for t in range(CFG.num_steps):
-        change = frames[t] - frames[t - 1] if t else np.zeros_like(frames[0])
-        np.testing.assert_array_equal(
-            spk[t, :, :n].numpy(), change >= np.float32(CFG.delta_threshold)
-        )
-        np.testing.assert_array_equal(
-            spk[t, :, n:].numpy(), change <= -np.float32(CFG.delta_threshold)
-        )
+def test_film_moves_a_pixel_a_step() -> None:
+    dot = torch.zeros(1, 28, 28)
+    dot[0, 3, 10] = 1
+    places = [int(frame.argmax()) - 3 * 28 for frame in lesson.film(dot, 8)[:, 0]]
+    assert places == [10, 11, 12, 13, 12, 11, 10, 11]
 
 
-@pytest.mark.parametrize("T", [1, 2, 12, 13, 14, 40])
-def test_laps_of_delta_equal_spikegen_on_all_frames(x, T):
-    cfg = L.Config(num_steps=T)
-    whole = L.spikegen.delta(
-        L.moving(x[:2], T), threshold=cfg.delta_threshold, padding=True, off_spike=True
-    )
-    spk = L.encode("delta", x[:2], cfg)
-    assert torch.equal(spk[..., :784] - spk[..., 784:], whole)
-
-
-def test_shift_moves_and_fills_with_black():
-    x = torch.zeros(1, 1, 28, 28)
-    x[0, 0, 10, 12] = 1
-    assert L.shift(x, 2, -3)[0, 0, 12, 9] == 1 and L.shift(x, 2, -3).sum() == 1
-    edge = torch.ones(1, 1, 28, 28)
-    assert L.shift(edge, 3, 0)[0, 0, :3].sum() == 0
-    steps = np.abs(np.diff(np.array([*L.SQUARE, L.SQUARE[0]]), axis=0)).sum(1)
-    assert (steps == 1).all(), "one pixel a step, and the way is closed"
-
-
-def test_traces_equal_a_leaky_neuron_that_never_fires(x):
+def test_encode_names_the_four_codes(images) -> None:
+    x = images[:3]
+    for code in lesson.CODES:
+        assert lesson.encode(code, x, CFG).shape == (12, 3, 784)
     torch.manual_seed(0)
-    spk = (torch.rand(12, 3, 5) < 0.4).float()
-    neuron, mem, mem_rec = (
-        snn.Leaky(beta=0.8, threshold=1e9, reset_mechanism="none"),
-        torch.zeros(3, 5),
-        [],
-    )
-    for spk_t in spk:
-        _, mem = neuron(spk_t, mem)
-        mem_rec.append(mem)
-    steps = [0, 3, 11]
-    weights = L.trace_weights(steps, 12, 0.8)
-    torch.testing.assert_close(
-        (weights @ spk.flatten(1)).view(3, 3, 5), torch.stack(mem_rec)[steps]
-    )
-    assert torch.equal(L.trace_weights([11], 12, 1.0), torch.ones(1, 12)), "β = 1 counts"
+    cfg = lesson.Config(num_steps=200, gain=0.2)
+    counts = {code: lesson.encode(code, x, cfg).sum().item() for code in (RATE, SPARSE)}
+    assert counts[SPARSE] / counts[RATE] == pytest.approx(0.2, rel=0.05)
 
 
-def test_retina_tells_every_change_sooner_or_later():
-    theta = 0.1
-    for steps in (10, 100, 1000):
-        ramp = torch.linspace(0, 1, steps + 1)[:, None]
-        assert L.retina(ramp, theta).sum() == 10
-        down = L.retina(ramp.flip(0), theta)
-        assert down.sum() == -10 and (down <= 0).all()
-    slow = torch.linspace(0, 1, 1001)[:, None]
-    assert L.spikegen.delta(slow, threshold=theta, padding=True).sum() == 0
+def test_rebuild_undoes_the_codes(images) -> None:
+    x = images[:20].flatten(1)
+    for num_steps in (5, 25):
+        x_hat = lesson.rebuild(LATENCY, lesson.latency(x, num_steps, 0.01), num_steps)
+        ink = x >= 0.01
+        assert (x_hat - x)[ink].abs().max() <= 0.5 / (num_steps - 1) + 1e-6
+        assert not x_hat[~ink].any()
+    spk = torch.zeros(10, 2)
+    spk[:4, 0] = 1
+    assert lesson.rebuild(RATE, spk, 25, gain=0.5).tolist() == pytest.approx([0.8, 0])
+    early = lesson.latency(torch.tensor([1.0, 0.5]), 11, 0.01)[:3]
+    assert lesson.rebuild(LATENCY, early, 11).tolist() == [1, 0], "grey has not fired yet"
 
 
-def test_binomial_and_information_in_closed_form():
-    p = L.counts_given(torch.tensor([0.0, 0.3, 1.0]), 7)
-    torch.testing.assert_close(p.sum(1), torch.ones(3, dtype=torch.float64))
-    expected = [math.comb(7, k) * 0.3**k * 0.7 ** (7 - k) for k in range(8)]
-    torch.testing.assert_close(
-        p[1], torch.tensor(expected, dtype=torch.float64), rtol=1e-6, atol=1e-9
-    )
-    assert p[0, 0] == 1 and p[2, 7] == 1
-    # a binary symmetric channel with error e and even inputs has 1 − H(e) bits
-    e = 0.11
-    h = -(e * math.log2(e) + (1 - e) * math.log2(1 - e))
-    assert L.mutual_information(torch.tensor([[1 - e, e], [e, 1 - e]])) == pytest.approx(
-        1 - h, abs=1e-6
-    )
-    assert L.mutual_information(torch.ones(5, 4)) == pytest.approx(0, abs=1e-12)
-    assert L.mutual_information(torch.eye(8)) == pytest.approx(3)
-
-
-def test_information_never_exceeds_the_entropy_of_the_pixels(x):
+def test_information_in_closed_form() -> None:
+    levels = torch.arange(256).repeat(40)
+    assert lesson.bits_told(levels, levels // 64, 3) == pytest.approx(2)
+    assert lesson.bits_told(levels, torch.zeros_like(levels), 3) == pytest.approx(0, abs=1e-12)
     torch.manual_seed(0)
-    r = L.experiment_density(x, CFG)
-    for code in ("rate", "sparse rate", "latency"):
-        assert 0 < r[code]["bits"] <= r["H(X)"]["bits"] + 1e-9
-    assert r["sparse rate"]["bits"] < r["rate"]["bits"] < r["latency"]["bits"]
-    # second way: tables of what was drawn, which the closed forms replace; few images, so some bias is left
-    level = (x * 255).round().long().flatten(1)
-    for code in ("rate", "latency"):
-        spk = L.encode(code, x, CFG)
-        y = (
-            spk.sum(0).long()
-            if code == "rate"
-            else torch.where(spk.any(0), spk.argmax(0), CFG.num_steps)
-        )
-        joint = torch.bincount((level * 13 + y).flatten(), minlength=256 * 13).view(256, 13)
-        assert L.mutual_information(joint) == pytest.approx(
-            r[code]["bits"], rel=0.06 if code == "rate" else 1e-5
-        )
-    pixels = x.flatten()
-    assert r["latency"]["spikes"] * len(x) == pytest.approx(
-        float((pixels >= CFG.pixel_threshold).sum())
+    some = torch.randint(0, 256, (500,))
+    told = (some // 30 + torch.randint(0, 3, (500,))).clamp(max=9)
+    wanted = bits_by_counting(some.tolist(), told.tolist())
+    assert lesson.bits_told(some, told, 9) == pytest.approx(wanted)
+    assert lesson.entropy(np.array([1, 1, 0, 2])) == pytest.approx(1.5)
+
+
+def test_message_is_a_count_or_a_time() -> None:
+    spk = torch.tensor([[0, 1, 0], [0, 0, 1], [0, 0, 0]]).float()  # (T, B)
+    assert lesson.message(LATENCY, spk).tolist() == [3, 0, 1], "3 = T says that there was none"
+    assert lesson.message(RATE, spk.cumsum(0)).tolist() == [0, 3, 2]
+
+
+def test_the_reader_is_least_squares() -> None:
+    g = torch.Generator().manual_seed(0)
+    x, y = torch.rand(300, 784, generator=g), torch.randint(0, 10, (300,), generator=g)
+    weights = lesson.best_linear_reader(x, y).double()
+    strength = x.square().sum(0).mean().item()
+    ridge = math.sqrt(strength) * torch.eye(784)
+    rows = torch.cat([x, ridge]).double()
+    target = torch.cat([torch.eye(10)[y], torch.zeros(784, 10)]).double()
+    wanted = torch.linalg.lstsq(rows, target).solution
+    assert torch.allclose(weights, wanted, atol=1e-4)
+    share = lesson.share_right(x, y, weights.float())
+    assert share == ((x @ wanted.float()).argmax(1) == y).float().mean().item()
+
+
+def test_readers_of_different_seeds_share_no_image() -> None:
+    cfg = lesson.Config(n_train=200, seeds=3)
+    data = SimpleNamespace(x_train=torch.zeros(500, 1))
+    used = [n for seed in range(3) for n in range(500)[lesson.training_part(data, seed, cfg)]]
+    assert len(used) == len(set(used)) == 3 * 166
+
+
+def test_as_seen_stops_at_the_deadline(images) -> None:
+    x, y = (255 * images[:30, None]).to(torch.uint8), torch.zeros(30)
+    pictures, spikes = lesson.as_seen(LATENCY, x, y, [1, 5, 12], CFG, PLAIN)
+    pixels = x.flatten(1).float() / 255
+    time = torch.round(11 * (1 - pixels))
+    for picture, sent, deadline in zip(pictures, spikes, (1, 5, 12), strict=True):
+        come = (time < deadline) & (pixels >= 0.01)
+        assert torch.allclose(picture, come * (1 - time / 11), atol=1e-6)
+        assert sent == pytest.approx(come.sum().item() / 30)
+    torch.manual_seed(0)
+    (picture,), _ = lesson.as_seen(SPARSE, x[:1].expand(400, -1, -1, -1), y, [12], CFG, PLAIN)
+    assert picture.mean().item() == pytest.approx(pixels[0].mean().item(), rel=0.05), (
+        "over the gain"
     )
-    assert r["latency"]["silent"] == pytest.approx(
-        (pixels < CFG.pixel_threshold).float().mean().item()
-    )
+
+
+def test_jitter_moves_spikes_and_loses_none(images) -> None:
+    torch.manual_seed(0)
+    spk = lesson.encode(LATENCY, images[:40], lesson.Config(num_steps=101))
+    assert torch.equal(lesson.jittered(spk, 0.0), spk)
+    middle = torch.zeros(101, 1, 5000)
+    middle[50] = 1
+    moved = lesson.jittered(middle, 8.0)
+    assert torch.equal(moved.sum(0), middle.sum(0))
+    times = moved[:, 0].argmax(0).float()
+    assert times.mean().item() == pytest.approx(50, abs=0.5)
+    assert times.std().item() == pytest.approx(8, rel=0.05)
+    many = lesson.encode(RATE, images[:2], lesson.Config(num_steps=20))
+    assert torch.equal(lesson.jittered(many, 3.0).sum(0), many.sum(0)), "no count changes"
+
+
+# -------------------------------------------------------------------- the numbers of each section
+
+
+def test_section_1(tmp_path: Path, seen, images) -> None:
+    seen.drawn = True
+    run = run_section(lesson.section_digit, tmp_path)
+    x = images[:1000].flatten(1)
+    digit = x[0].numpy()
+    counts = {RATE: run.value("digit_rate"), LATENCY: run.value("digit_latency")}
+    assert counts[LATENCY] == (digit >= 0.01).sum()
+    spread = math.sqrt(25 * (digit * (1 - digit)).sum())
+    assert counts[RATE] == pytest.approx(25 * digit.sum(), abs=4 * spread)
+    changes = 0
+    place = [0, 1, 2, 3, 2, 1]
+    for step in range(1, 25):
+        a, b = (np.roll(digit.reshape(28, 28), place[s % 6], 1) for s in (step - 1, step))
+        changes += (np.abs(b - a) >= np.float32(0.1)).sum()
+    assert run.value("digit_delta") == changes
+    # spikegen by default: every pixel fires once, black ones too, as far as its time is in the window
+    time = spikegen.latency_code(x, threshold=0.01)[0]
+    inside = torch.round(time) <= 24
+    black = x < 0.01
+    share = (inside & black).sum().item() / inside.sum().item()
+    assert run.value("from_black") == pytest.approx(share)
+    ink = inside & ~black
+    early = (ink & (torch.round(time) < 2)).sum().item() / ink.sum().item()
+    assert run.value("ink_early") == pytest.approx(early)
+    carefully = (torch.round(24 * (1 - x[~black])) < 2).float().mean().item()
+    text = run.findings[0]["text"]
+    assert f"(with the options above, {100 * carefully:.0f} %)" in text
+    assert f"{100 * share:.0f} % come from black pixels" in text
+    assert f"{int(counts[LATENCY]):,} spikes by latency" in seen.figures["1_digit"].headline
+    titles = seen.figures["1_digit"].titles
+    assert len(titles) == 24 and titles[9] == f"step 0: {int((digit > 1 - 0.5 / 24).sum())}"
+    assert (run.dir / "1_digit.gif").stat().st_size > 1000
+    ticks = seen.figures["1_pixels"].lines
+    told = ticks[2, "ON"].shape[0] - ticks[2, "OFF"].shape[0]
+    path = ticks[2, "x[t]"][:, 1]
+    assert ticks[2, "ON"].shape[0] == (np.diff(path) >= np.float32(0.1)).sum()
+    assert told == (np.diff(path) >= 0.1).sum() - (np.diff(path) <= -0.1).sum()
+
+
+def test_section_2(tmp_path: Path, seen, images) -> None:
+    run = run_section(lesson.section_cost, tmp_path)
+    x = images[:1000].flatten(1)
+    levels = torch.round(255 * x).long().flatten()
+    n = len(x)
+    assert run.value("spikes_latency") == pytest.approx((x >= 0.01).sum().item() / n)
+    assert run.value("spikes_rate") == pytest.approx(25 * x.sum().item() / n, rel=0.01)
+    time = torch.round(24 * (1 - x)).long()
+    time[x < 0.01] = 25
+    latency = bits_by_counting(levels.tolist(), time.flatten().tolist())
+    assert run.value("bits_latency") == pytest.approx(latency, rel=1e-6)
+    share = torch.bincount(levels, minlength=256).numpy() / len(levels)
+    given = binom.pmf(np.arange(26), 25, np.arange(256)[:, None] / 255)
+    exact = study.information(given, share)
+    assert run.value("bits_rate") == pytest.approx(exact, rel=0.03)
+    per_latency = latency / (run.value("spikes_latency") / 784)
+    per_rate = run.value("bits_rate") / (run.value("spikes_rate") / 784)
+    assert run.value("bits_ratio") == pytest.approx(per_latency / per_rate)
+    text = run.findings[0]["text"]
+    whole = -(share[share > 0] * np.log2(share[share > 0])).sum()
+    assert f"of the {whole:.2f} bits" in text
+    assert f"carries {per_latency / per_rate:.1f} times the information" in text
+    bars = seen.figures["2_cost"].bars
+    assert bars[1][2] == pytest.approx(100 * (x < 0.01).float().mean().item()), "silent, latency"
+    assert bars[0][1] / bars[0][0] == pytest.approx(0.1, rel=0.05), "sparse rate: a tenth"
+    assert bars[3][0] == pytest.approx(per_rate) and bars[3][2] == pytest.approx(per_latency)
+    delta = spikegen.delta(lesson.film(images[:1000], 25), 0.1, padding=True, off_spike=True)
+    assert bars[0][3] == pytest.approx(delta.abs().sum().item() / n)
+    assert bars[1][3] == pytest.approx(100 * (delta.abs().sum(0) == 0).float().mean().item())
+
+
+def test_section_3(tmp_path: Path, seen, images) -> None:
+    run = run_section(lesson.section_time, tmp_path)
+    x = images[:1000].flatten(1).double().numpy()
+    windows = np.array(lesson.WINDOWS)
+    by_coins = (x * (1 - x)).mean() / windows
+    lines = seen.figures["3_precision"].lines
+    rate, latency = lines[0, RATE][:, 1], lines[0, LATENCY][:, 1]
+    np.testing.assert_allclose(rate, by_coins, rtol=0.05)
+    for num_steps, got in zip(windows, latency, strict=True):
+        marks = max(num_steps - 1, 1)
+        rounded = np.where(x >= 0.01, 1 - np.round(marks * (1 - x)) / marks, 0)
+        if num_steps == 1:
+            rounded = (x >= 0.01).astype(float)
+        assert got == pytest.approx(((rounded - x) ** 2).mean(), rel=2e-2)
+    chosen = windows >= 4
+    for id, errors in (("rate", rate), ("latency", latency)):
+        slope = np.polyfit(np.log(windows[chosen]), np.log(errors[chosen]), 1)[0]
+        assert run.value(f"slope_{id}") == pytest.approx(slope)
+        assert run.value(f"gain_{id}") == pytest.approx(errors[4] / errors[6])  # T = 16 and 64
+    assert run.value("slope_rate") == pytest.approx(-1, abs=0.05)
+    assert f"divided by {rate[4] / rate[6]:.1f} (rate)" in seen.figures["3_precision"].headline
+    share = torch.bincount(torch.round(255 * images[:1000]).long().flatten(), minlength=256)
+    share = share.numpy() / share.sum().item()
+    whole = -(share[share > 0] * np.log2(share[share > 0])).sum()
+    bits = lines[1, RATE][:, 1]
+    for k in (0, 2, 4):
+        given = binom.pmf(np.arange(windows[k] + 1), windows[k], np.arange(256)[:, None] / 255)
+        assert bits[k] == pytest.approx(study.information(given, share), rel=0.03)
+    told = 100 * bits[4] / whole
+    assert f"the counts tell {told:.0f} %" in run.findings[0]["text"]
+    assert (np.diff(lines[1, LATENCY][:, 1]) > 0).all()
+    picture = seen.figures["3_rebuilt"].titles
+    assert picture[0] == "x, as sent" and picture[8].startswith("T = 16: 0.0")
+
+
+def fake_reading(monkeypatch, table):
+    """Readers without learning: pictures carry their code and deadline, ``table`` says the share right."""
+    calls = []
+
+    def as_seen(code, x, y, deadlines, cfg, run):
+        calls.append((code, x, y))
+        marked = []
+        for k in range(len(deadlines)):
+            marked.append(torch.full((len(x), 784), 10.0 * lesson.STILL.index(code) + k))
+        return marked, [100.0 * (k + 1) + lesson.STILL.index(code) for k in range(len(deadlines))]
+
+    def share_right(pictures, labels, weights):
+        assert set(labels.tolist()) == {2, 3}, "scored on the test images"
+        code, k = divmod(int(pictures[0, 0]), 10)
+        assert weights == (code, k), "another reader"
+        return table[lesson.STILL[code]][k]
+
+    def reader(pictures, labels):
+        assert not labels.any(), "it learns from training images"
+        return divmod(int(pictures[0, 0]), 10)
+
+    monkeypatch.setattr(lesson, "as_seen", as_seen)
+    monkeypatch.setattr(lesson, "share_right", share_right)
+    monkeypatch.setattr(lesson, "best_linear_reader", reader)
+    return calls
+
+
+def test_section_4(tmp_path: Path, seen, monkeypatch) -> None:
+    data = marked_splits()
+    monkeypatch.setattr(Run, "data", lambda self, loader, **options: data)
+    table = {RATE: [0.7, 0.71], SPARSE: [0.3, 0.62], LATENCY: [0.5, 0.6]}
+    calls = fake_reading(monkeypatch, table)
+    run = run_section(lesson.section_speed, tmp_path, num_steps=2, seeds=2)
+    assert run.value("first_rate") == pytest.approx(0.7)
+    assert run.value("first_sparse") == pytest.approx(0.3)
+    assert run.value("first_latency") == pytest.approx(0.5)
+    assert run.value("lead_first") == pytest.approx(20)
+    assert run.value("lead_last") == pytest.approx(-2)
+    assert seen.outcomes["first"] == RATE
+    text = run.findings[0]["text"]
+    assert "latency has sent 102 spikes an image and 50 %" in text
+    assert "the sparse rate code has sent 101, for 30 %" in text
+    assert "After all 2 steps it is 60.0 % and 62.0 %" in text and "has 100 spikes and 70 %" in text
+    left = run.results[4]
+    assert left.weights[LATENCY] == [(2, 1), (2, 1)], "readers of the last deadline"
+    assert len(calls) == 12
+    title = seen.figures["4_speed"].headline
+    assert "rate 70 %, latency 50 %, sparse rate 30 %" in title
+    assert seen.figures["4_speed"].lines[1, LATENCY].tolist() == [[102, 50], [202, 60]]
+
+
+def test_section_4_reads_digits(tmp_path: Path, seen) -> None:
+    """The real thing on the stand-in digits: far above chance, and better with more time."""
+    run = run_section(lesson.section_speed, tmp_path, n_train=600)
+    assert run.value("first_rate") > 0.6
+    curve = seen.figures["4_speed"].lines[0, SPARSE][:, 1]
+    assert curve[-1] > curve[0] + 20
+
+
+def test_section_5(tmp_path: Path, seen, monkeypatch, images) -> None:
+    """A reader that names the share of pixels which are not black in what it is shown."""
+    seen.drawn = True
+    data = mnist(source="stand-in", n_test=60)
+    empty = torch.zeros(784, 10)
+    readers = lesson.Readers(data, {code: [empty, empty] for code in lesson.STILL})
+    monkeypatch.setattr(Run, "result_of", lambda self, section: readers)
+    monkeypatch.setattr(lesson, "share_right", lambda p, y, w: (p > 0).float().mean().item())
+    run = run_section(lesson.section_damage, tmp_path)
+    x = data.x_test.flatten(1).double().numpy() / 255
+    last = 1 - 0.5 / 24  # darker pixels fire at the last step and are rebuilt as black
+    bright = ((x >= 0.01) & (1 - x < last)).mean()
+    assert run.value("lost_latency") == pytest.approx(-50 * bright, rel=0.06)
+    left = 1 - (1 - x / 2) ** 25  # at least one of 25 tosses, each seen with probability x/2
+    wanted = 100 * (left - (1 - (1 - x) ** 25)).mean()
+    assert run.value("lost_rate") == pytest.approx(wanted, abs=0.15)
+    left = (1 - 0.05 * x) ** 25 - (1 - 0.1 * x) ** 25
+    assert run.value("lost_sparse") == pytest.approx(-100 * left.mean(), rel=0.06)
+    # jitter: by hand on times, on ink only
+    rng = np.random.default_rng(0)
+    ink = np.tile(x[x >= 0.01], 20)
+    late = np.round(24 * (1 - ink)) + np.round(8 * rng.standard_normal(ink.shape))
+    off = 1 - late.clip(0, 24) / 24 - ink
+    assert run.value("late_error") == pytest.approx(np.sqrt((off**2).mean()), rel=0.03)
+    dark = ((late.clip(0, 24) == 24).mean() - (ink <= 0.5 / 24).mean()) * (x >= 0.01).mean()
+    assert run.value("late_latency") == pytest.approx(-100 * dark, rel=0.08)
+    text = run.findings[0]["text"]
+    assert run.findings[0]["main"] and f"{run.value('lost_latency'):+.1f} with latency" in text
+    title = seen.figures["5_damage"].headline
+    assert f"{run.value('lost_sparse'):+.1f} (sparse rate)" in title
+    assert f"{run.value('lost_rate'):+.1f} points (rate)" in title
+    lines = seen.figures["5_damage"].lines
+    assert lines[0, LATENCY][:, 0].tolist() == [0, 50, 75, 90]
+    assert len(seen.figures["5_rebuilt"].titles) == 15
 
 
 @pytest.mark.parametrize(
-    "a, b, expected",
-    [
-        ([3, 2, 1], [2, 2, 2], 1.0),
-        ([3, 1], [2, 2], 0.5),
-        ([1, 1], [2, 0], 0.0),
-        ([3, 3, 3], [1, 1, 1], 2.0),
-    ],
+    "settings", [{"num_steps": 1}, {"num_steps": 2, "gain": 0.001, "pixel_threshold": 0.5}]
 )
-def test_crossing(a, b, expected):
-    assert L.crossing(range(len(a)), a, b) == pytest.approx(expected)
+def test_extreme_settings(settings, tmp_path: Path, seen) -> None:
+    seen.drawn = True
+    for section in (lesson.section_digit, lesson.section_cost, lesson.section_damage):
+        run = run_section(section, tmp_path, n_train=100, **settings)
+        assert all(math.isfinite(claim.value) for claim in run.claims)
 
 
-def test_rebuild_slopes(x):
-    torch.manual_seed(0)
-    r = L.experiment_rebuild(x, [2**k for k in range(8)])
-    assert r["slope"]["rate"] == pytest.approx(-1, abs=0.1)
-    assert r["slope"]["latency"] < -1.6
-    np.testing.assert_allclose(r["error"]["rate"], r["theory"], rtol=0.15)
+# -------------------------------------------------------------------- study and quiz
 
 
-def test_moving_digit_fires_where_pixels_change(x):
-    r = L.experiment_moving(x, CFG)
-    assert r["n"] > 0 and r[True] == 1 and r[False] < 1
-    by_speed = dict(zip(r["speeds"], r["spikes"]["spikegen.delta"], strict=True))
-    assert by_speed[1 / 16] == by_speed[1 / 32] == 0 < by_speed[1]
-    kept = r["spikes"]["level kept (DVS)"]
-    assert max(kept) / min(kept) < 1.05
-
-
-@pytest.mark.parametrize("code", L.CODES)
-def test_nothing_lost_and_nothing_shifted_is_the_plain_accuracy(data, code):
-    torch.manual_seed(0)
-    cfg = L.Config(num_steps=6, n_train=100, epochs=1, gain=1.0)
-    x = data.x_test.clone()
-    x[x > 100], x[x <= 100] = 255, 0  # black and white: at gain 1 the rate code then draws nothing
-    bw = SimpleNamespace(x_test=x, y_test=data.y_test)
-    net = L.ReadOut(2, 1568 if code == "delta" else 784)
-    torch.nn.init.normal_(net.weight)
-    with torch.no_grad():
-        out = net.run(L.traces(code, x, [2, 5], cfg, CPU)).argmax(2)
-    for k, step in enumerate((2, 5)):
-        r = L.experiment_noise(code, net, k, step, bw, cfg, CPU)
-        plain = (out[k] == data.y_test).float().mean().item()
-        assert r["deleted"][0] == pytest.approx(plain) == pytest.approx(r["jittered"][0])
-        assert len(r["deleted"]) == len(L.DELETED) and len(r["jittered"]) == len(L.SIGMAS)
-
-
-def test_read_out_learns_and_equals_its_formula(data, tmp_path):
-    run = SimpleNamespace(device=CPU, dir=tmp_path, cfg=CFG, print=lambda *_: None)
-    torch.manual_seed(0)
-    cfg = L.Config(num_steps=4, n_train=100, epochs=10)
-    net = L.train("latency", data, [0, 3], cfg, run)
-    tr = L.traces("latency", data.x_test, [0, 3], cfg, CPU)
-    with torch.no_grad():
-        out = net.run(tr)
-        torch.testing.assert_close(
-            out[1], tr[:, 1] @ net.weight[1] + net.bias[1], rtol=1e-4, atol=1e-5
-        )
-    assert (out[1].argmax(1) == data.y_test).float().mean() > 0.5
-
-
-def test_gif_has_a_frame_a_step(x):
-    r = L.experiment_pictures(x[:1], CFG)
-    for code in L.CODES:
-        frames = L.plot_gif(code, r, 0.9, "note")
-        assert len(frames) == CFG.num_steps and frames[0].size == (712, 286)
-    assert r["spk"]["delta"].min() == -1 and r["spk"]["delta"].max() == 1
-
-
-def test_quiz_numbers():
-    from tutor.questions import load
-
-    questions = {q.question[:20]: q for q in load("02_spike_encoding")}
-    assert questions["How many steps does "].answer == 20 * 9
-    assert questions["A train carries 1.2 "].answer == pytest.approx(1.2 / 0.15)
-
-
-# ------------------------------------------------------------------ what is published
-
-
-def test_density_by_hand(monkeypatch):
-    """Two spikes in each of 3 pixels of 4, none in the last: counts, silence and bits a spike."""
-    spk = torch.zeros(12, 5, 4)
-    spk[:2, :, :3] = 1
-    monkeypatch.setattr(L, "encode", lambda code, x, cfg: spk[:, : len(x)])
-    x = torch.tensor([0.0, 0.2, 0.4, 0.8]).repeat(5, 1).view(5, 1, 2, 2)
-    r = L.experiment_density(x, CFG)
-    assert r["H(X)"]["bits"] == pytest.approx(2)
-    for code in ("rate", "sparse rate", "latency"):
-        assert (r[code]["spikes"], r[code]["silent"], r[code]["most"]) == (6, 0.25, 2)
-        assert r[code]["per_spike"] == pytest.approx(r[code]["bits"] / (6 / 4))
-
-
-def test_decide_scores_the_test_images(monkeypatch, tmp_path):
-    """Read-outs that always answer 2, then 3: three quarters, then one quarter of the test labels."""
-    data, run = marked_splits(), SimpleNamespace(device=CPU, print=lambda *_: None)
-
-    def constant(code, data, steps, cfg, run):
-        net = L.ReadOut(len(steps), 1568 if code == L.DELTA else 784)
-        for k in range(len(steps)):
-            net.bias.data[k, 0, 2 + k % 2] = 1
-        return net
-
-    monkeypatch.setattr(L, "train", constant)
-    r = L.experiment_decide(data, L.Config(num_steps=3), run)
-    assert r["steps"] == [1, 2, 3] and r["half"] == 1 and r["timeless"] == 0.75
-    for code in L.CODES:
-        assert r["accuracy"][code] == [0.75, 0.25, 0.75]
-        noise = L.experiment_noise(code, r["net"][code], 1, 1, data, L.Config(num_steps=3), CPU)
-        assert noise["deleted"] == [0.25] * 10 and noise["jittered"] == [0.25] * len(L.SIGMAS)
-
-
-def test_claims_are_what_was_measured(monkeypatch, tmp_path):
-    accuracy = {
-        L.RATE: [0.5, 0.7, 0.9],
-        L.SPARSE: [0.1, 0.3, 0.8],
-        L.LATENCY: [0.2, 0.4, 0.6],
-        L.DELTA: [0.11, 0.12, 0.13],
-    }
-    decide = {"steps": [1, 3, 5], "half": 1, "accuracy": accuracy, "timeless": 0.77}
+def test_study_grey_paper(tmp_path: Path, seen, monkeypatch) -> None:
+    """A reader that looks at the first pixel: what it gets, on which paper, with which jitter."""
+    data = marked_splits()
+    monkeypatch.setattr(Run, "data", lambda self, loader, **options: data)
     monkeypatch.setattr(
-        L, "experiment_decide", lambda *_: decide | {"net": {c: c for c in L.CODES}}
+        study, "best_linear_reader", lambda x, y: torch.eye(784, 10)[:, [0]].repeat(1, 10)
     )
+    shown = []
 
-    def noise(code, net, k, step, data, cfg, device):
-        """Latency falls by 0.08 with every tenth of the spikes and 0.1 with every jitter; others less."""
-        slope, jump = (0.08, 0.1) if code == L.LATENCY else (0.02, 0.01)
-        start = 0.9 if code == L.LATENCY else 0.6
-        return {
-            "deleted": [start - slope * i for i in range(10)],
-            "jittered": [start - jump * i for i in range(len(L.SIGMAS))],
-        }
+    def by_latency(x, num_steps, sigma):
+        shown.append((round(x[0, 0].item(), 2), sigma))
+        weights = torch.zeros(len(x), 784)
+        weights[:, 0] = 1
+        return weights
 
-    monkeypatch.setattr(L, "experiment_noise", noise)
-    monkeypatch.setattr(L, "train", lambda *_: None)
-    density = {
-        code: {"spikes": 100.0 + i, "silent": 0.1 * i, "per_spike": 0.5 * (i + 1), "most": 1.0}
-        for i, code in enumerate(L.CODES)
-    }
-    monkeypatch.setattr(L, "experiment_density", lambda *_: density)
-    rebuild = {"slope": {L.RATE: -0.9, L.LATENCY: -1.8}}
-    monkeypatch.setattr(L, "experiment_rebuild", lambda *_: rebuild)
-    moving = {
-        True: 0.99,
-        False: 0.8,
-        "n": 9,
-        "spikes": {"delta": [50.0, 1.0], "kept": [40.0, 44.0]},
-    }
-    monkeypatch.setattr(L, "experiment_moving", lambda *_: moving)
-    run = run_main(L, tmp_path, monkeypatch, num_steps=5)
-    value = run.value
-    assert value("spikes_latency") == 102 and value("bits_delta") == 2.0
-    assert value("bits_ratio") == pytest.approx(1.5 / 0.5)  # latency over rate
-    sample = run.data(mnist, n_train=256, n_val=1000).x_test[:1000].double() / 255
-    assert value("rate_count") == pytest.approx(100 / (float(sample.sum()) / len(sample) * 5))
-    assert (value("slope_rate"), value("slope_latency")) == (-0.9, -1.8)
-    assert (value("changed"), value("changed_default"), value("slow_lost")) == (0.99, 0.8, 1)
-    assert value("slow_kept") == pytest.approx(1.1)
-    assert value("half_latency") == 0.4 and value("last_rate") == 0.9
-    # latency leads by 0.1 at step 3 and trails by 0.2 at step 5
-    assert value("cross_time") == pytest.approx(3 + 2 / 3)
-    assert value("lost_latency") == pytest.approx(5 * 0.08)
-    assert value("lost_rate") == pytest.approx(5 * 0.02)
-    assert value("jitter_grey_latency") == pytest.approx(0.4)
-    assert value("jitter_grey_sparse") == pytest.approx(0.04)
-    assert value("cross_deletion") == pytest.approx(0.5)  # 0.9 − 0.8p = 0.6 − 0.2p
-    assert value("cross_jitter") == pytest.approx(8 + 8 / 3)  # 0.9 − 0.1i = 0.6 − 0.01i at i = 3⅓
+    monkeypatch.setattr(study, "by_latency", by_latency)
+    run = run_section(study.section_grey_paper, tmp_path)
+    assert shown[:2] == [(0.0, 0.0), (1.0, 0.0)], "black training images, white test images"
+    assert (0.25, 0.0) in shown and (0.75, 16.0) in shown
+    assert run.value("black_8") == run.value("grey_8") == 0
+
+
+def test_study_by_latency_is_the_lessons(images) -> None:
+    x = images[:20].flatten(1)
+    wanted = lesson.rebuild(LATENCY, lesson.latency(x, 25, 0.01), 25)
+    assert torch.allclose(study.by_latency(x, 25, 0.0), wanted, atol=1e-6)
+    torch.manual_seed(0)
+    grey = 0.25 + x / 2
+    off = study.by_latency(grey, 101, 5.0) - grey
+    assert off.std().item() == pytest.approx(0.05, rel=0.1), "σ/(T − 1)"
+    assert study.by_rate(grey, 100).sub(grey).abs().mean().item() < 0.05
+
+
+def test_study_gain(tmp_path: Path, seen, images) -> None:
+    run = run_section(study.section_gain, tmp_path)
+    x = images[:1000].flatten(1)
+    levels = torch.round(255 * x).long().flatten().tolist()
+    time = torch.round(24 * (1 - x)).long()
+    time[x < 0.01] = 25
+    bits = bits_by_counting(levels, time.flatten().tolist())
+    spikes = (x >= 0.01).float().mean().item()
+    assert run.value("latency_spike") == pytest.approx(bits / spikes, rel=1e-5)
+    # one spike of a very sparse rate code: x̂ is known to be drawn with probability ∝ x
+    share = np.bincount(levels, minlength=256) / len(levels)
+    drawn = share * np.arange(256) / (share * np.arange(256)).sum()
+    kept = drawn > 0
+    limit = (drawn[kept] * np.log2(drawn[kept] / share[kept])).sum()
+    assert run.value("best_rate") == pytest.approx(limit, rel=0.1)
+
+
+def test_quiz_numbers() -> None:
+    questions = load("02_spike_encoding")
+
+    def answer(words: str):
+        return next(q.answer for q in questions if words in q.question)
+
+    assert answer("carries 1.2 bits") == pytest.approx(1.2 / 0.15)
+    assert answer("root mean square error") == pytest.approx(20 * (0.1 / 0.02) ** 2)
+    assert answer("at most 4 bits") == 2**6 - 1 and 15 == 2**4 - 1
+    assert answer("a third of all spikes") == pytest.approx(0.9 * 2 / 3)
