@@ -186,29 +186,34 @@ def section_four_rows(cfg: Config, run: Run) -> None:
     """1  What lies between a spike and the membrane?
 
     A spike that reaches the end of its nerve fibre releases molecules, the *transmitter*. They cross
-    a narrow gap, bind to ion channels of the receiving cell and open them. The conductance g of the
-    membrane rises within about a millisecond. Then the channels shut one by one, at random, so that
-    g decays roughly exponentially: within a few ms at a fast excitatory synapse (AMPA channels), in 5
-    to 10 ms at an inhibitory one (GABA-A), in about 100 ms at a slow excitatory one (NMDA). That is α:
-    a decay time τ_syn in steps of Δt is α = exp(−Δt/τ_syn), as it was for β in lesson 01.
+    a narrow gap, bind to ion channels of the receiving cell and open them: the conductance g of the
+    membrane rises, at fast synapses within about a millisecond. Then the channels shut one by one, at
+    random, and g decays roughly exponentially: within a few ms at a fast excitatory synapse (AMPA
+    channels), in 5 to 10 ms at an inhibitory one (GABA-A), in about 100 ms at a slow excitatory one
+    (NMDA). If this decay has the time constant τ_syn, then α = exp(−Δt/τ_syn), as for β in lesson
+    01. In steps of 1 ms our α = 0.9 is τ_syn = 9.5 ms, and β = 0.8 is a membrane of 4.5 ms. In many
+    neurons the membrane is the slower of the two. Section 2 shows what depends on that.
 
     Equation (1) leaves something out. What flows through open channels is g·(V − U): it vanishes when
     U reaches the *reversal potential* V of the channel, about 0 mV for AMPA and NMDA, so each
     further spike lifts U by less. snnTorch's synapse gives a current that does not ask for U.
 
-    snn.Alpha keeps two currents, both driven by x but with opposite signs. E decays by α, F by the
-    smaller β, and what is left of their sum rises from 0 and falls again. (snnTorch calls them
-    excitatory and inhibitory. They are no two synapses; together they make one wave.)
+    snn.Alpha keeps two currents, both driven by x but with opposite signs:
 
         E[t+1] = α·E[t] + x[t+1]       F[t+1] = β·F[t] − x[t+1]       U[t+1] = κ·(E[t+1] + F[t+1])   (3)
 
-    κ = ln β/(ln β − ln α) is a constant factor. The resets differ as well. Leaky and Synaptic take θ
-    from U, and in Synaptic the current flows on. Alpha clears E and F, its whole memory.
+    An input leaves E at x and F at −x, so their sum starts at 0. F fades faster, with β < α, so the
+    sum rises; then it falls with E. No line of (3) holds a leak: the β of F plays this part. κ = ln
+    β/(ln β − ln α) is a constant factor. (snnTorch calls E and F excitatory and inhibitory. They are
+    not two synapses; together they make one wave.)
+
+    The resets differ as well. Leaky and Synaptic take θ from U, and in Synaptic the current flows on.
+    Alpha, by default, clears E, F and U in the step after a spike, and so forgets all it was given.
 
     The picture shows the four rows: spikes in, synaptic current, membrane, spikes out. In come one
     spike, two spikes in the same step, two spikes four steps apart, and five spikes five steps apart.
-    The weight w of the input is chosen for each neuron such that one spike lifts U to 0.6·θ at its
-    highest point. So one spike is never enough, and two in the same step always are. The current has
+    The weight w of the input is chosen for each neuron such that one spike lifts U from rest to 0.6·θ
+    at its highest point. So one spike is not enough, and two in the same step are. The current has
     a scale of its own in each column.
     """
     every, leaky_only, slow_only, none = "all three", "Leaky only", "Synaptic and Alpha", "none"
@@ -224,6 +229,23 @@ def section_four_rows(cfg: Config, run: Run) -> None:
     spk_in[35] = 2  # two inputs fire in the same step
     spk_in[[75, 79]] = 1
     spk_in[[115, 120, 125, 130, 135]] = 1
+
+    # snn.Synaptic by hand: equations (1) and (2), line by line. run_synaptic calls snnTorch instead.
+    weight = 0.6 / response("Synaptic", cfg).max()
+    syn = torch.zeros(1)
+    mem = torch.zeros(1)
+    spk = torch.zeros(1)
+    by_hand = []
+    for x_t in weight * spk_in:
+        # I[t+1] = α·I[t] + x[t+1]
+        syn = cfg.alpha * syn + x_t
+        # U[t+1] = β·U[t] + I[t+1] − S[t]·θ
+        mem = cfg.beta * mem + syn - spk * 1.0
+        # S[t+1] = 1 if U[t+1] > θ else 0
+        spk = (mem > 1.0).float()
+        by_hand.append(spk)
+    by_snntorch = simulate("Synaptic", weight * spk_in, cfg)["spk"]
+    differ = int((torch.stack(by_hand) != by_snntorch).sum())
 
     rows = {"height_ratios": (0.6, 1, 1.6, 0.6), "sharex": True}
     fig, axes = plots.figure(4, 3, (12, 6.6), **rows)
@@ -262,23 +284,6 @@ def section_four_rows(cfg: Config, run: Run) -> None:
     look = "what the current does after each spike, and after U was reset"
     run.figure(fig, "1_four_rows", look=look)
 
-    # The same Synaptic by hand: equations (1) and (2), line by line.
-    weight = 0.6 / response("Synaptic", cfg).max()
-    syn = torch.zeros(1)
-    mem = torch.zeros(1)
-    spk = torch.zeros(1)
-    by_hand = []
-    for x_t in weight * spk_in:
-        # I[t+1] = α·I[t] + x[t+1]
-        syn = cfg.alpha * syn + x_t
-        # U[t+1] = β·U[t] + I[t+1] − S[t]·θ
-        mem = cfg.beta * mem + syn - spk * 1.0
-        # S[t+1] = 1 if U[t+1] > θ else 0
-        spk = (mem > 1.0).float()
-        by_hand.append(spk)
-    by_snntorch = simulate("Synaptic", weight * spk_in, cfg)["spk"]
-    differ = int((torch.stack(by_hand) != by_snntorch).sum())
-
     for name in NAMES:
         run.claim(
             f"out_{name.lower()}",
@@ -292,7 +297,7 @@ def section_four_rows(cfg: Config, run: Run) -> None:
     run.finding(
         f"From the same 10 input spikes Leaky makes {fired['Leaky']}, Synaptic {fired['Synaptic']} and "
         f"Alpha {fired['Alpha']}. Two spikes four steps apart fire {' and '.join(apart) or 'none of them'}"
-        ": there the first spike must still be felt when the second comes. By hand and by "
+        ": the first spike must still be felt when the second comes. By hand and by "
         f"snn.Synaptic, the spikes differ at {differ} of {steps} steps."
     )
 
@@ -321,13 +326,14 @@ def section_response(cfg: Config, run: Run) -> None:
         Alpha        h[n] = κ·(αⁿ − βⁿ)                                      from (3)
 
     Three things can be read off. Leaky is highest at n = 0 for every β: it can only jump and decay,
-    while the other two rise first. Alpha is Synaptic once more, one step later and scaled. And
-    nothing changes in (4) when α and β change places: below the threshold nobody can tell which of
-    the two is the synapse. The rise is over when the faster decay is; the slower one sets the tail.
+    while the other two rise first. Alpha is Synaptic once more, one step later and scaled. (As β → α
+    it becomes −ln α·n·αⁿ, which is t·exp(−t/τ) in steps: the *alpha function*, after which the
+    neuron is named.) And nothing changes in (4) when α and β change places: below the threshold
+    nobody can tell which of the two is the synapse. The slower decay sets the tail, whichever it is.
 
-    The threshold tells the two apart, for a reset takes θ from U and not from I. A debt of U is
-    forgotten by the share 1 − β a step. So if the *membrane* is the faster of the two, the neuron
-    recovers sooner from its spikes.
+    The threshold tells the two apart, for a reset takes θ from U and not from I. That debt fades
+    like everything in U, by β: a spike lowers U by θ in the next step, by β·θ in the one after, and
+    by θ·(1 + β + β² + …) = θ/(1 − β) in all. A slow membrane pays more for each spike.
 
     The third panel gives 64 neurons random input spikes. Their weights are such that without
     threshold U would be θ on average. Once α and β are as given, once they have changed places.
@@ -335,8 +341,8 @@ def section_response(cfg: Config, run: Run) -> None:
     run.predict(
         "swap_spikes",
         f"α = {cfg.alpha:g} and β = {cfg.beta:g} change places, so now the membrane is the slower one. "
-        "Below the threshold U stays the same. How many spikes does the neuron make, divided by "
-        "what it made before (1 = the same number)?",
+        "Below the threshold U stays the same. A spike costs θ/(1 − β) in all. By which factor does "
+        "the number of spikes change (1 = not at all)?",
         unit="times",
     )
     n = np.arange(response_steps(cfg))
@@ -364,18 +370,21 @@ def section_response(cfg: Config, run: Run) -> None:
         formula = closed_form(name, n, cfg.alpha, cfg.beta) / highest
         ax.plot(n[shown], h[name][shown] / highest, label=f"snn.{name}", **LOOKS[name])
         ax.plot(n[shown], formula[shown], ".", color=plots.BLACK, markersize=3)
-        bx.semilogy(n[shown], np.maximum(h[name][shown] / highest, 1e-4), **LOOKS[name])
+        bx.semilogy(
+            n[shown], np.where(h[name] > 0, h[name], np.nan)[shown] / highest, **LOOKS[name]
+        )
     ax.plot([], [], ".", color=plots.BLACK, label="by (4)")
     ax.legend(loc="upper right")
     tail = cfg.alpha ** n[shown]
     bx.semilogy(n[shown], tail, color="0.6", linewidth=3, zorder=0, label=f"α = {cfg.alpha:g}: αⁿ")
     bx.set_ylim(1e-3, 2)
-    bx.legend(loc="lower left")
+    bx.legend(loc="upper right")
     drawn = slice(0, 3 * cfg.num_steps)
     names = (f"α = {cfg.alpha:g}, β = {cfg.beta:g}", f"α = {cfg.beta:g}, β = {cfg.alpha:g}")
-    for record, name, kind in zip((as_given, exchanged), names, ("Synaptic", SLOW), strict=True):
+    looks = ({"color": plots.RED, "linestyle": "--"}, {"color": plots.PINK, "linestyle": ":"})
+    for record, name, look in zip((as_given, exchanged), names, looks, strict=True):
         total = record["spk"][drawn].sum(1).cumsum(0)  # of all 64 neurons
-        cx.plot(total, label=name, **LOOKS[kind])
+        cx.plot(total, label=name, **look)
     cx.legend(loc="upper left")
     plots.label(ax, "steps since the input, n", "U / its highest value", "One input of 1")
     plots.label(bx, "steps since the input, n", "U / its highest value", "The same, logarithmic")
@@ -394,12 +403,13 @@ def section_response(cfg: Config, run: Run) -> None:
     run.claim("peak_synaptic", "Synaptic: highest after", peak["Synaptic"], unit="steps")
     run.claim("peak_alpha", "Alpha: highest after", peak["Alpha"], unit="steps")
     run.claim("swap_below", "α ↔ β, no threshold: U changes by", below, unit="1", target="<= 1e-4")
-    run.claim("swap_spikes", "α ↔ β, with spikes: number", ratio, unit="times")
+    run.claim("swap_spikes", "α ↔ β: number of spikes changes", ratio, unit="times")
     same = "stays the same" if below < 1e-4 else f"changes by up to {100 * below:.2g} %"
     run.finding(
         f"Synaptic rises for {peak['Synaptic']} steps after its input and Alpha for {peak['Alpha']}; "
-        f"Leaky falls at once. When α and β change places, U without a threshold {same}, but with a "
-        f"threshold the neuron makes {ratio:.2f} times as many spikes."
+        f"Leaky falls at once. When α and β change places, U without a threshold {same}; with a "
+        f"threshold, and input that would hold U at θ on average, the neuron makes {ratio:.2f} times "
+        "as many spikes."
     )
 
 
@@ -440,13 +450,14 @@ def section_two_decays(cfg: Config, run: Run) -> None:
     At α = 0.9 and β = 0.8 it is 9 + 4 = 13 steps. Now keep the sum and move it between the two. All of
     it in one leak is the *slow Leaky*, β = 13/14: it jumps and fades for a long time. Split between
     two decays, the answer is a hump: it rises later, stays near its peak for longer, and its tail is
-    shorter. So the sum (5) sets how late the answer comes, and the split sets its shape: most of a
-    hump when the two are equal.
+    shorter. So the sum (5) sets how late the answer comes on average, and the split sets its
+    shape: most of a hump when the two are equal. (At α = β, where (4) is 0/0, it is h[n] = (n+1)·αⁿ.)
 
     What is the hump good for? Let five spikes come in, either all at once (a *volley*, from five
     inputs) or five steps apart (a *burst*, from one). Divide the highest U after the burst by that
-    after the volley. Near 1/5, the neuron hears volleys only; at 1 it counts spikes and does not care
-    when they came. With a weight in between, it fires for the one and not for the other.
+    after the volley. If the ratio is small, a weight can be chosen with which the neuron fires for the
+    volley and not for the burst: it hears whether spikes coincide. Near 1 no weight tells the two
+    apart: it counts spikes, whenever they come. One spike alone would give 1/5.
     """
     delay = mean_delay(cfg)
     run.predict(
@@ -460,7 +471,7 @@ def section_two_decays(cfg: Config, run: Run) -> None:
     responses = [split_response(delay, share, steps) for share in shares]
     peaks = [int(h.argmax()) for h in responses]
     widths = [width(h) for h in responses]
-    even = 10  # shares[10] is one half
+    even = len(shares) // 2  # the one in the middle: half in I, half in U
 
     gaps = np.arange(11)
     names = ("Leaky", SLOW, "Synaptic")
@@ -473,13 +484,19 @@ def section_two_decays(cfg: Config, run: Run) -> None:
     title += f"{peaks[even]} split evenly"
     fig, (ax, bx, cx) = plots.figure(1, 3, (13, 3.9), title)
     shown = slice(0, min(steps, int(4 * delay) + 2))
-    kinds = ((0, "all in U (slow Leaky)"), (2, "1/10 in I"), (even, "half in I, half in U"))
-    for (i, name), dash, colour in zip(kinds, (":", "-.", "-"), plots.COLOURS, strict=False):
+    looks = (
+        (0, "all in U: slow Leaky", LOOKS[SLOW]),
+        (2, "1/10 in I", {"color": plots.PINK, "linestyle": "-."}),
+        (even, "half in I, half in U", {"color": plots.ORANGE, "linestyle": "-"}),
+    )
+    for i, name, look in looks:
         h = responses[i] / responses[i].max()
-        ax.plot(h[shown], label=name, linestyle=dash, color=colour)
+        ax.plot(h[shown], label=name, **look)
     ax.legend(loc="upper right")
-    bx.plot(shares, widths, "s--", color=plots.RED, label="width at half height")
-    bx.plot(shares, peaks, "o-", color=plots.BLUE, label="step of the peak")
+    bx.plot(shares, widths, "s--", color="0.45", label="width at half height")
+    bx.plot(shares, peaks, "o-", color="0.45", label="step of the peak")
+    own = cfg.alpha / (1 - cfg.alpha) / delay
+    bx.axvline(own, color=plots.RED, linestyle="--", label="Synaptic of this run")
     bx.set_ylim(0, 1.45 * max(widths))
     bx.legend(loc="upper left")
     for name in names:
@@ -494,8 +511,8 @@ def section_two_decays(cfg: Config, run: Run) -> None:
     run.figure(fig, "3_two_decays", look="jump or hump; how much of a volley's effect a burst has")
 
     run.claim("peak_even", "split evenly: highest at", peaks[even], unit="steps")
-    run.claim("width_one", "one leak: above half its peak for", widths[0], unit="steps")
-    run.claim("width_even", "split evenly: above half for", widths[even], unit="steps")
+    run.claim("width_one", "one leak: width at half height", widths[0], unit="steps")
+    run.claim("width_even", "split evenly: width at half height", widths[even], unit="steps")
     run.claim("burst_leaky", "burst / volley, Leaky", heard["Leaky"][5])
     run.claim("burst_synaptic", "burst / volley, Synaptic", heard["Synaptic"][5])
     run.finding(
@@ -518,22 +535,24 @@ def first_spikes(spk: Tensor) -> Tensor:
 def section_first_spike(cfg: Config, run: Run) -> None:
     """4  How late is the first spike, and how sure of its time?
 
-    A current of 1.5 to 2 rheobases is switched on, and noise comes on top of it: a random number at
-    each step, with a standard deviation σ of 0.2 rheobases. (The rheobase, the strongest steady
-    current that never fires the neuron, differs from neuron to neuron; it is θ divided by the sum
-    of h.) Each of 2,000 trials has noise of its own. Measured are the step of the first spike on
-    average, the *latency*, and its standard deviation at a given current, the *jitter*.
+    A current is switched on, of 1.5 to 2 rheobases in ten strengths. (The rheobase, the strongest
+    steady current that never fires the neuron, is θ divided by the sum of h; so each neuron gets
+    what is strong or weak for it.) Noise comes on top: a random number at each step, with a
+    standard deviation σ of 0.2 rheobases. Measured are the step of the first spike, averaged over all
+    trials and strengths, the *latency*; and its standard deviation from trial to trial at one and
+    the same strength, the *jitter*. (The clock alone causes some of that: rounding a time to whole
+    steps gives up to 0.29.)
 
-    Two things make a jitter. How far noise throws U off, and how steeply U climbs when it meets θ: an
-    error ΔU shifts the crossing by ΔU divided by the slope. A slow filter averages over more of the
-    noise, but it also climbs more slowly. Towards its end a single leak climbs ever more slowly; with
-    a second decay U starts late, and then is steepest on the way.
+    Two things make a jitter: how far noise throws U off, and how steeply U climbs when it meets θ. An
+    error ΔU shifts the crossing by ΔU divided by the slope. A single leak climbs ever more slowly
+    the nearer it comes to its end. With a second decay U starts late and is steepest on the way.
+    Both numbers are measured at 1.75 rheobases, at the step at which U would meet θ without noise.
     """
     synaptic, slow, alike = "Synaptic's", "the slow Leaky's", "equally (within 5 %)"
     run.predict(
         "surer",
-        "Synaptic and the slow Leaky have the same mean delay. The same noisy current is switched on "
-        "for both. Whose first spike scatters less from trial to trial?",
+        "Synaptic and the slow Leaky have the same mean delay. The same noisy current, in rheobases "
+        "of each, is switched on. Whose first spike scatters less from trial to trial?",
         (synaptic, slow, alike),
     )
     sigmas = np.array([0.1, 0.2, 0.4, 0.8])  # in rheobases
@@ -544,43 +563,52 @@ def section_first_spike(cfg: Config, run: Run) -> None:
     noise = torch.randn(steps, 1, len(levels), each, generator=run.generator())
     scale = torch.tensor(sigmas, dtype=torch.float32)[:, None, None]
     drive = levels[:, None] + scale * noise  # (T, σ, level, trial), in rheobases
-    latency, jitter = {}, {}
+    shown = 1  # sigmas[1] is 0.2
+    latency, jitter, climb, slope, error = {}, {}, {}, {}, {}
     for name in names:
         rheobase = 1 / response(name, cfg).sum()
         spk = simulate(name, rheobase * drive.flatten(1), cfg)["spk"]
         first = first_spikes(spk).reshape(drive.shape[1:])  # (σ, level, trial)
-        latency[name] = first[1].mean().item()  # at σ = 0.2
+        latency[name] = first[shown].mean().item()
         jitter[name] = first.var(-1).mean(-1).sqrt().numpy()  # (σ,)
-    at = {name: jitter[name][1] for name in names}  # at σ = 0.2
+        # Without spikes: how fast U climbs at θ, and how far the noise throws it off there.
+        steady = torch.full((steps, 1), 1.75 * rheobase)
+        noisy = steady + 0.2 * rheobase * noise[:, 0].flatten(1)  # (T, trial)
+        climb[name] = simulate(name, steady, cfg, **NO_SPIKES)["mem"][:, 0]
+        meets = int((climb[name] > 1).int().argmax())  # the first step above θ
+        slope[name] = climb[name][: meets + 1].diff(prepend=torch.zeros(1))[-1].item()
+        error[name] = simulate(name, noisy, cfg, **NO_SPIKES)["mem"][meets].std().item()
+    at = {name: jitter[name][shown] for name in names}
 
-    title = f"σ = 0.2: Synaptic fires at step {latency['Synaptic']:.1f} ± {at['Synaptic']:.2f}, "
-    title += f"the slow Leaky at {latency[SLOW]:.1f} ± {at[SLOW]:.2f}"
+    title = f"Noise of 0.2 rheobases moves the first spike by {at['Leaky']:.2f} steps in Leaky, "
+    title += f"{at['Synaptic']:.2f} in Synaptic, {at[SLOW]:.2f} in the slow Leaky"
     fig, (ax, bx) = plots.figure(1, 2, (12, 4.2), title)
     for name in names:
-        rheobase = 1 / response(name, cfg).sum()
-        steady = torch.full((steps, 1), 1.75 * rheobase.item())
-        mem = simulate(name, steady, cfg, **NO_SPIKES)["mem"][:, 0]
         until = int(1.5 * max(latency.values())) + 3
-        ax.plot(mem[:until], label=name, **LOOKS[name])
+        ax.plot(climb[name][:until], label=name, **LOOKS[name])
     ax.axhline(1, color="grey", linewidth=1)
     ax.text(0, 1.02, "θ", va="bottom")
     markers = dict(zip(names, plots.MARKERS, strict=False))
     for name in names:
-        head = f"{name}, step {latency[name]:.1f}"
+        head = f"{name}: step {latency[name]:.1f}"
         bx.plot(sigmas, jitter[name], marker=markers[name], label=head, **LOOKS[name])
     ax.legend(loc="lower right")
-    bx.legend(loc="upper left", title="first spike at σ = 0.2")
+    bx.legend(loc="upper left", title="mean first spike, σ = 0.2")
     plots.label(ax, "steps since the current was switched on", "U without spikes (θ = 1)")
     ax.set_title("1.75 rheobases, no noise")
     plots.label(bx, "noise σ (rheobases)", "jitter (steps)", f"{10 * each:,} trials a point")
-    run.figure(fig, "4_first_spike", look="how steep each curve is where it meets θ")
+    run.figure(
+        fig,
+        "4_first_spike",
+        look="how steep each curve is at θ; on the right Alpha lies on Synaptic",
+    )
 
     trials = 10 * each
-    run.claim("latency_leaky", "Leaky: first spike after", latency["Leaky"], "steps", n=trials)
-    run.claim("latency_synaptic", "Synaptic: after", latency["Synaptic"], "steps", n=trials)
     run.claim("jitter_leaky", "Leaky: jitter", at["Leaky"], "steps", n=trials)
     run.claim("jitter_synaptic", "Synaptic: jitter", at["Synaptic"], "steps", n=trials)
     run.claim("jitter_slow", "slow Leaky: jitter", at[SLOW], "steps", n=trials)
+    run.claim("slope_synaptic", "Synaptic: U climbs at θ by", slope["Synaptic"], "θ a step")
+    run.claim("slope_slow", "slow Leaky: U climbs at θ by", slope[SLOW], "θ a step")
     surer = alike
     if at["Synaptic"] < 0.95 * at[SLOW]:
         surer = synaptic
@@ -588,21 +616,28 @@ def section_first_spike(cfg: Config, run: Run) -> None:
         surer = slow
     run.outcome("surer", surer)
     run.finding(
-        f"At σ = 0.2 Leaky fires at step {latency['Leaky']:.1f} with a jitter of "
-        f"{at['Leaky']:.2f} steps, Synaptic at step {latency['Synaptic']:.1f} with "
-        f"{at['Synaptic']:.2f} and the slow Leaky at step {latency[SLOW]:.1f} with {at[SLOW]:.2f}."
+        f"At σ = 0.2 noise moves the first spike by {at['Leaky']:.2f} steps in Leaky, which fires at "
+        f"step {latency['Leaky']:.1f} on average, by {at['Synaptic']:.2f} in Synaptic (step "
+        f"{latency['Synaptic']:.1f}) and by {at[SLOW]:.2f} in the slow Leaky (step "
+        f"{latency[SLOW]:.1f}). In the last two, U is off by {error['Synaptic']:.3f} and "
+        f"{error[SLOW]:.3f} θ and climbs by {slope['Synaptic']:.3f} and {slope[SLOW]:.3f} θ a step."
     )
 
 
-def longest_gap(name: str, cfg: Config, share: float = 0.65) -> int:
-    """Largest number of steps between two inputs, each worth ``share``·θ, that still fire together."""
+def pairs_of(name: str, cfg: Config, share: float = 0.65) -> Tensor:
+    """Two inputs, 0, 1, 2, … steps apart, each worth ``share``·θ at its highest point: ``(T, B)``."""
     h = response(name, cfg)
     gaps = torch.arange(len(h) // 2)
-    pairs = torch.zeros(len(h), len(gaps))  # (T, B), a column for each gap
+    pairs = torch.zeros(len(h), len(gaps))  # a column for each gap
     pairs[0] += 1
     pairs[gaps, gaps] += 1
-    fires = simulate(name, share / h.max() * pairs, cfg)["spk"].any(0)
-    return int(gaps[fires].max())
+    return share / h.max() * pairs
+
+
+def longest_gap(name: str, cfg: Config) -> int:
+    """Largest number of steps between two such inputs that still fire together."""
+    fires = simulate(name, pairs_of(name, cfg), cfg)["spk"].any(0)  # (B,), True, …, True, False, …
+    return int(fires.sum()) - 1
 
 
 @section
@@ -616,8 +651,10 @@ def section_coincidence(cfg: Config, run: Run) -> None:
 
         0.65·θ·(h[n] + h[n − Δ])/max h   >   θ                                                  (6)
 
-    The longest Δ that fires is the neuron's *window*. In Leaky it can be written down: β^Δ > 0.35/0.65
-    (exercise 06c). The hump of Synaptic is still near its peak when Leaky has faded.
+    The longest Δ that fires is the neuron's *window*. In Leaky it can be written down: β^Δ > 0.35/0.65.
+    The hump of Synaptic is still near its peak when Leaky has faded. (Exercise 06c finds the window
+    of any h.) A slower leak widens the window as well, and delays the answer more, by (5). So the
+    section also asks how much a Leaky lags that has Synaptic's window.
 
     The other panel scatters 20 inputs around one moment. All at the same time, they would lift U to
     1.6·θ. How much may they scatter for the neuron to fire in half of the trials? A wide window is what
@@ -649,30 +686,31 @@ def section_coincidence(cfg: Config, run: Run) -> None:
             fired.append(spk.any(0).float().mean().item())
         share[name] = np.array(fired)
         # the scatter at which the falling curve meets one half
-        half[name] = float(np.exp(np.interp(-0.5, -share[name], np.log(scatters))))
+        half[name] = float(np.exp(np.interp(-0.5, -share[name], np.log(scatters))).round(1))
+
+    # The Leaky whose window is just that of Synaptic: β^Δ = 0.35/0.65, solved for β.
+    beta = (0.35 / 0.65) ** (1 / max(window["Synaptic"], 1))
+    delay = mean_delay(cfg)
+    delay_leaky = beta / (1 - beta)
 
     title = f"Two inputs fire together up to {window['Leaky']} steps apart in Leaky, "
     title += f"{window['Synaptic']} in Synaptic, {window[SLOW]} in the slow Leaky"
     fig, (ax, bx) = plots.figure(1, 2, (12, 4.2), title)
-    gaps = np.arange(3 * max(window.values()) + 2)
     for name in names:
-        h = response(name, cfg)
-        h = 0.65 * h / h.max()
-        highest = []
-        for gap in gaps:
-            late = torch.zeros_like(h)
-            late[gap:] = h[: len(h) - gap]
-            highest.append((h + late).max().item())
-        ax.plot(gaps, highest, label=f"{name}: {window[name]} steps", **LOOKS[name])
+        highest = simulate(name, pairs_of(name, cfg), cfg, **NO_SPIKES)["mem"].max(0).values
+        ax.plot(
+            highest[: 3 * max(window.values()) + 2], label=f"{name}: {window[name]}", **LOOKS[name]
+        )
         head = f"{name}: {half[name]:.1f} steps"
+        bx.semilogx(scatters, 100 * share[name], ".", color=LOOKS[name]["color"])
         bx.semilogx(scatters, 100 * share[name], label=head, **LOOKS[name])
     ax.axhline(1, color="grey", linewidth=1)
-    ax.text(gaps[-1], 1.01, "θ", ha="right", va="bottom")
+    ax.text(3 * max(window.values()), 1.01, "θ", ha="right", va="bottom")
     bx.axhline(50, color="grey", linewidth=1)
     bx.xaxis.set_major_locator(LogLocator(subs=(1, 2, 5)))
     bx.xaxis.set_major_formatter(StrMethodFormatter("{x:g}"))
     bx.xaxis.set_minor_formatter(NullFormatter())
-    ax.legend(title="window", loc="upper right")
+    ax.legend(title="window (steps)", loc="upper right")
     bx.legend(title="half fire at", loc="upper left", bbox_to_anchor=(1.01, 1))
     plots.label(ax, "steps between the two inputs, Δ", "highest U (θ = 1)", "Two inputs")
     plots.label(bx, "scatter of the arrivals, s.d. (steps)", "trials that fire (%)")
@@ -682,14 +720,16 @@ def section_coincidence(cfg: Config, run: Run) -> None:
     run.claim("window_leaky", "Leaky: window of two inputs", window["Leaky"], unit="steps")
     run.claim("window_slow", "slow Leaky: window", window[SLOW], unit="steps")
     run.claim("window_synaptic", "Synaptic: window", window["Synaptic"], unit="steps")
+    run.claim("delay_leaky", "Leaky with that window: mean delay", delay_leaky, unit="steps")
     run.claim("half_leaky", "Leaky: scatter that halves", half["Leaky"], "steps", n=cfg.trials)
     run.claim(
         "half_synaptic", "Synaptic: scatter that halves", half["Synaptic"], "steps", n=cfg.trials
     )
     run.finding(
         f"Two spikes, each worth 0.65·θ, count as one event up to {window['Leaky']} steps apart in "
-        f"Leaky and up to {window['Synaptic']} in Synaptic; a slower leak alone, at the same mean "
-        f"delay, reaches {window[SLOW]}. Twenty spikes fire in half of the trials at a scatter of "
+        f"Leaky and up to {window['Synaptic']} in Synaptic, whose mean delay is {delay:.3g} steps. A "
+        f"slower leak alone reaches {window[SLOW]} at this delay, and {window['Synaptic']} at a delay "
+        f"of {delay_leaky:.3g}. Twenty spikes fire in half of the trials at a scatter of "
         f"{half['Leaky']:.1f} steps in Leaky and {half['Synaptic']:.1f} in Synaptic.",
         main=True,
         claim="window_synaptic",
@@ -706,32 +746,34 @@ def section_cost(cfg: Config, run: Run) -> None:
     """6  What does the second state cost, and which neuron should I take?
 
     A state is a number for each neuron and each sample. It is kept from step to step, and it has to
-    fade in every step, whether a spike comes or not. Leaky carries U. Synaptic carries I and U. Alpha
-    carries E, F and U; its U follows from E and F, but the next call has to see whether it was above θ.
-    In training, backpropagation through time keeps the states of all steps (lesson 09); a chip has to
-    hold them next to each of its neurons. The weights are as many for all three.
+    fade in every step, whether a spike comes or not. Leaky carries U, Synaptic I and U. Alpha in
+    snnTorch carries E, F and U, although U follows from E and F. In training, backpropagation
+    through time keeps the states of all steps (lesson 09); a chip has to hold them next to each of
+    its neurons. The weights are as many for all three.
 
     There is a second price, and it is paid by those who do not know it. A weight is worth the sum of h,
     since this is how much potential it brings in all: 1/(1 − β) in Leaky, 1/((1 − α)(1 − β)) in
     Synaptic. So if you replace the one by the other and keep the weights, each of them is worth
     1/(1 − α) times as much. Divide the weights by the ratio of the sums, or train anew. Even
     then the neuron is another one: its U has the same mean and smaller fluctuations, because a slow
-    filter averages over more of its input.
+    filter averages over more of its input. And Alpha fires less than its weights are worth, since
+    each of its spikes throws away what had come in and it has to rise from nothing again.
 
         take       if
-        Leaky      in doubt. One state, the fastest answer, the sharpest timing.
-        Synaptic   inputs of one event come scattered, or a decision has to wait for later evidence.
-                   Both decays can be learnt (learn_alpha=True, learn_beta=True).
-        Alpha      a spike must end its own input: its reset clears the currents too. Keep α and β
-                   apart, for κ divides by their difference (studies/06_filters.py shows what happens).
+        Leaky      in doubt. One state. If its memory is too short, a larger β is the cheapest try.
+        Synaptic   you need a wide window or a late answer and can afford little delay (sections 4, 5),
+                   or the two time constants are to be learnt: learn_alpha=True, learn_beta=True.
+        Alpha      a spike is to end all that came before it: its reset clears the currents. Keep α and
+                   β apart, for κ divides by their difference (studies/06_filters.py).
 
-    Layers of these neurons on your device, the models in turn; and 64 neurons with random input.
+    Measured are layers of these neurons on your device, the models in turn; and 64 neurons with
+    random input spikes, whose weights would hold U of a Leaky without threshold at 0.9·θ on average.
     """
     run.predict(
-        "rate_kept",
-        f"snn.Leaky is replaced by snn.Synaptic with α = {cfg.alpha:g}, and all weights are kept. How "
-        "many times as many spikes as before does the neuron make?",
-        unit="times",
+        "fires_kept",
+        f"snn.Leaky is replaced by snn.Synaptic with α = {cfg.alpha:g}, and all weights are kept. They "
+        "held U of Leaky just below θ on average. In how many per cent of the steps does Synaptic fire?",
+        unit="per cent",
     )
     cur = torch.rand(cfg.neurons, device=run.device)
     decays = {"alpha": cfg.alpha, "beta": cfg.beta}
@@ -743,7 +785,7 @@ def section_cost(cfg: Config, run: Run) -> None:
     seconds = {name: [] for name in NAMES}
     state_bytes = {}
     with torch.no_grad():
-        for name in 7 * NAMES:  # in turn, so that a busy machine treats them alike
+        for name in 15 * NAMES:  # in turn, so that a busy machine treats them alike
             layer = layers[name].to(run.device)
             states = [torch.zeros_like(cur) for _ in range(1 + NAMES.index(name))]
             synchronize(run.device)
@@ -753,8 +795,8 @@ def section_cost(cfg: Config, run: Run) -> None:
             synchronize(run.device)
             seconds[name].append(time.perf_counter() - begun)
             state_bytes[name] = bytes_of(states)
-    typical = {name: float(np.median(seconds[name])) for name in NAMES}
-    slower = {name: typical[name] / typical["Leaky"] for name in NAMES}
+    fastest = {name: min(seconds[name]) for name in NAMES}  # other programs only ever add
+    slower = {name: fastest[name] / fastest["Leaky"] for name in NAMES}
 
     # Leaky's weights in the other neurons: as they are, and divided by what they are worth there.
     spk_in = torch.bernoulli(torch.full((1000, 64), 0.2), generator=run.generator())  # (T, B)
@@ -765,18 +807,14 @@ def section_cost(cfg: Config, run: Run) -> None:
         kept[name] = simulate(name, weight * spk_in, cfg)["spk"].mean().item()
         fitting = weight * worth["Leaky"] / worth[name]
         divided[name] = simulate(name, fitting * spk_in, cfg)["spk"].mean().item()
-    rate_kept = kept["Synaptic"] / max(kept["Leaky"], 1e-9)
-    rate_divided = divided["Synaptic"] / max(divided["Leaky"], 1e-9)
-
-    title = (
-        f"Leaky's weights in Synaptic: {rate_kept:.1f} times the spikes; divided by their worth: "
-    )
-    title += f"{rate_divided:.2f} times"
+    states = ", ".join(f"{count:.0f}" for count in state_bytes.values())
+    title = f"State: {states} bytes a neuron. Leaky's weights in Synaptic: a spike in "
+    title += f"{100 * kept['Synaptic']:.0f} % of the steps"
     fig, (ax, bx, cx) = plots.figure(1, 3, (13, 3.3), title, width_ratios=(1, 1, 1.5))
     plots.bars(ax, state_bytes)
     plots.label(ax, "state (bytes a neuron)", "", "Memory, float32")
     plots.bars(bx, slower)
-    plots.label(bx, "time of a step (Leaky = 1)", "", f"{cfg.neurons:,} neurons")
+    plots.label(bx, "time of a step (Leaky = 1)", "", f"{cfg.neurons:,} neurons, fastest of 15")
     plots.grouped_bars(cx, {"weights kept": kept, "weights divided": divided})
     plots.label(cx, "", "spikes per step and neuron", "Random input, 64 neurons")
     cx.margins(y=0.3)
@@ -784,14 +822,18 @@ def section_cost(cfg: Config, run: Run) -> None:
 
     run.claim("state_synaptic", "Synaptic: state of a neuron", state_bytes["Synaptic"], "bytes")
     run.claim("state_alpha", "Alpha: state of a neuron", state_bytes["Alpha"], "bytes")
-    run.claim("time_synaptic", "Synaptic: time of a step", slower["Synaptic"], "times Leaky's")
-    run.claim("rate_kept", "weights kept, Synaptic: spikes", rate_kept, "times")
-    run.claim("rate_divided", "weights divided, Synaptic: spikes", rate_divided, "times")
+    run.claim("fires_leaky", "Leaky: fires at", kept["Leaky"], n=spk_in.numel())
+    run.claim("fires_kept", "Synaptic, weights kept: fires at", kept["Synaptic"], n=spk_in.numel())
+    run.claim("fires_divided", "Synaptic, divided: fires at", divided["Synaptic"], n=spk_in.numel())
+    ratio = worth["Synaptic"] / worth["Leaky"]
+    window = longest_gap("Synaptic", cfg) - longest_gap("Leaky", cfg)
     run.finding(
-        f"State takes {state_bytes['Leaky']:.0f}, {state_bytes['Synaptic']:.0f} and "
-        f"{state_bytes['Alpha']:.0f} bytes a neuron in Leaky, Synaptic and Alpha. With Leaky's weights "
-        f"Synaptic makes {rate_kept:.1f} times the spikes; with weights divided by "
-        f"{worth['Synaptic'] / worth['Leaky']:.3g}, {rate_divided:.2f} times."
+        f"State takes {states} bytes a neuron in Leaky, Synaptic and Alpha. With a mean input of "
+        f"0.9·θ Leaky fires at {100 * kept['Leaky']:.0f} % of the steps; Synaptic at "
+        f"{100 * kept['Synaptic']:.0f} % with the same weights, and at {100 * divided['Synaptic']:.1f} % "
+        f"with weights divided by {ratio:.3g}. So the wave of current costs one number more a neuron "
+        f"and {mean_delay(cfg) - cfg.beta / (1 - cfg.beta):.3g} steps of delay, and widens the window "
+        f"of section 5 by {window} steps."
     )
 
 

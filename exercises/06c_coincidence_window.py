@@ -111,7 +111,8 @@ def check_synaptic(window) -> None:
         if got > right:
             raise Wrong(
                 f"α = {alpha}, β = {beta}, w = {share}: got {got} steps, but snn.Synaptic fires only up to "
-                f"{right}."
+                f"{right}. Is it the highest value of h, wherever it lies, that you scale to w? h[0] is "
+                "only the first."
             )
 
 

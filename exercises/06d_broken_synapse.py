@@ -84,15 +84,15 @@ def check_below_threshold(run_synapse) -> None:
 
 
 def check_current(run_synapse) -> None:
-    """after one weak input the current fades with τ_syn"""
+    """after one weak input, the current too is that of snn.Synaptic"""
     for tau_syn, tau_mem in TAUS:
         x = torch.zeros(60, 1)
         x[0] = 0.1
         _, syn_rec, _ = records(run_synapse, x, tau_syn, tau_mem)
         wanted = by_snntorch(x, tau_syn, tau_mem)[1]
         smell = (
-            f"τ_syn = {tau_syn} ms, τ_mem = {tau_mem} ms. By which of the two does the current fade? U cannot "
-            "tell."
+            f"τ_syn = {tau_syn} ms, τ_mem = {tau_mem} ms. The same U comes of another current: how can "
+            "that be?"
         )
         expect(syn_rec, wanted, "I (T, N)", smell)
 

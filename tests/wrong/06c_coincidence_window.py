@@ -46,3 +46,9 @@ def last_step_above(h, share):
     while _fires(h, gap):
         gap += 1
     return gap
+
+
+def scales_the_first_value(h, share):
+    """h[0] is only the first"""
+    h = share * h / h[0]
+    return max([gap for gap in range(len(h)) if _fires(h, gap)], default=0)
