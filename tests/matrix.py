@@ -39,7 +39,7 @@ from pathlib import Path
 ROOT = Path(__file__).resolve().parent.parent
 sys.path[:0] = [str(ROOT), str(ROOT / "tests")]
 
-from common.io import write_json  # noqa: E402
+from common.io import one_line_errors, write_json  # noqa: E402
 
 from smoke_worker import fork, import_libraries, run_here  # noqa: E402
 
@@ -122,8 +122,12 @@ class Cell:
                 step()
             return _main(self.script.path, flags)
 
-        code = fork(work, str(self.folder / "out"), str(self.folder / "err"), limit_s)
-        return code, (self.folder / "err").read_text(encoding="utf-8", errors="replace")
+        number = len(
+            list(self.folder.glob("*.err"))
+        )  # what a run has started may still write to its own
+        out, err = (self.folder / f"{number}.{kind}" for kind in ("out", "err"))
+        code = fork(work, str(out), str(err), limit_s)
+        return code, err.read_text(encoding="utf-8", errors="replace")
 
     def kept(self) -> dict[str, bytes]:
         """Every file of an earlier run."""
@@ -327,6 +331,10 @@ def missing_package(cell: Cell) -> Verdict:
         return NOTHING, ""
     cell.before = [without("snntorch", "multistep", "training", "exchange")]
     code, err = cell.run()
+    if (
+        cell.script.name.startswith("00") and code == 1
+    ):  # lesson 00 looks for packages: this is its finding
+        code = 2
     return judge(code, err, None)
 
 
@@ -460,22 +468,46 @@ def counts(rows: dict[str, dict[str, Verdict]]) -> dict[str, int]:
     return {"tried": tried} | {name: found[symbol] for name, symbol in by_name.items()}
 
 
+def try_all(
+    several: list[Script], folder: Path, faults: list[str], jobs: int
+) -> dict[str, dict[str, Verdict]]:
+    """All rows, by ``jobs`` copies of this process; each leaves its rows in files, and takes every n-th script."""
+    children = []
+    for job in range(jobs):
+        child = os.fork()
+        if child:
+            children.append(child)
+            continue
+        try:
+            for script in several[job::jobs]:
+                start = time.perf_counter()
+                row = try_script(script, folder / script.name, faults)
+                (folder / f"{script.name}.row").write_text(json.dumps(row), encoding="utf-8")
+                symbols = " ".join(s for s, _ in row.values())
+                print(
+                    f"{script.name:28} {symbols}   {time.perf_counter() - start:.0f} s", flush=True
+                )
+        finally:
+            os._exit(0)
+    for child in children:
+        os.waitpid(child, 0)
+    files = {s.name: folder / f"{s.name}.row" for s in several}
+    return {name: json.loads(path.read_text(encoding="utf-8")) for name, path in files.items()}
+
+
 def main() -> int:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("scripts", nargs="*", help="beginnings of their names; all without")
     parser.add_argument("--faults", nargs="*", choices=FAULTS, default=list(FAULTS))
+    parser.add_argument("--jobs", type=int, default=1, help="scripts at a time")
     args = parser.parse_args()
     os.environ.update(OMP_NUM_THREADS="1", TF_CPP_MIN_LOG_LEVEL="3", MPLBACKEND="Agg")
     for name in ("RANK", "WORLD_SIZE", "LOCAL_RANK", "SNN_DATA"):
         os.environ.pop(name, None)
     import_libraries()
-    began, rows = time.perf_counter(), {}
+    began = time.perf_counter()
     with tempfile.TemporaryDirectory() as folder:
-        for script in scripts(args.scripts):
-            start = time.perf_counter()
-            rows[script.name] = try_script(script, Path(folder) / script.name, args.faults)
-            symbols = " ".join(s for s, _ in rows[script.name].values())
-            print(f"{script.name:28} {symbols}   {time.perf_counter() - start:.0f} s", flush=True)
+        rows = try_all(scripts(args.scripts), Path(folder), args.faults, args.jobs)
     found = counts(rows)
     print("\n" + grid(rows, args.faults))
     print("   ".join(f"{name} {n:,}" for name, n in found.items()))
@@ -489,4 +521,5 @@ def main() -> int:
 
 
 if __name__ == "__main__":
-    sys.exit(main())
+    with one_line_errors():
+        sys.exit(main())
