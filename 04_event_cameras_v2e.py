@@ -662,9 +662,10 @@ def section_bytes(cfg: Config, run: Run) -> None:
             text = f"overtake {kind} at"
             run.claim(f"crossing_{id}", text, cross[kind], "turns/s", "0.021..4.9")
     run.finding(
-        f"At 0.02 turns a second raw pictures are {saved:.0f} times the bytes of events; at 5 turns a "
-        f"second {lost:.2f} times. Events overtake raw pictures {turns(cross['raw frames'])}, lossless "
-        f"ones {turns(cross['frames, lossless'])}, JPEG {turns(cross['frames, JPEG'])}.",
+        "Of a disc that turns 0.02 times a second, raw pictures at 60 Hz take "
+        f"{saved:.0f} times the bytes of events; at 5 turns a second {lost:.2f} times. Events overtake "
+        f"raw pictures {turns(cross['raw frames'])}, lossless ones {turns(cross['frames, lossless'])}, "
+        f"JPEG {turns(cross['frames, JPEG'])}.",
         main=True,
         claim="bytes_saved",
     )
