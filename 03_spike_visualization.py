@@ -281,7 +281,10 @@ def section_recording(cfg: Config, run: Run) -> None:
     close = [
         width for width, error in zip(widths, errors, strict=True) if error < 1.1 * errors[best]
     ]
-    nearest = f"{close[0]} to {close[-1]} steps" if len(close) > 1 else f"{close[0]} steps"
+    nearest, within = f"{close[0]} steps", ""
+    if len(close) > 1:
+        nearest = f"{close[0]} to {close[-1]} steps"
+        within = " (all within 10 % of the best)"
     title = f"One stimulus, five readings. PSTH of 20 trials: best in bins of {nearest}"
     fig, axes = plots.figure(3, 2, (12, 9), title, width_ratios=(2, 1))
     for ax in axes[:, 0]:
@@ -345,8 +348,8 @@ def section_recording(cfg: Config, run: Run) -> None:
     run.finding(
         f"A neuron at 0.8 rheobases would never fire without its noise; with it, it fires "
         f"{100 * rate_below:.1f} times in 100 steps, and {100 * rate_strong:.1f} times when the "
-        f"input is 2.5 times as strong. A PSTH of 20 trials shows that best in bins of {nearest} "
-        f"(all within 10 % of one another); bins of 1 step are {errors[0] / worst:.1f} times as far "
+        f"input is 2.5 times as strong. A PSTH of 20 trials shows that best in bins of {nearest}"
+        f"{within}; bins of 1 step are {errors[0] / worst:.1f} times as far "
         f"from the truth as the best, bins of {widths[-1]} steps {errors[-1] / worst:.1f} times."
     )
 
@@ -475,7 +478,9 @@ def section_numbers(cfg: Config, run: Run) -> None:
         spikeplot.raster(spk[:120, :60], top, s=8, c="black", marker="|")
         top.set_title(head)
         top.grid(False)
-        bottom.bar(range(len(spk[:120])), 100 * spk[:120].mean(1), width=1, color=plots.BLUE)
+        bottom.bar(
+            range(len(spk[:120])), 100 * spk[:120].mean(1).numpy(), width=1, color=plots.BLUE
+        )
         bottom.set_xlabel(STEP)
     axes[0, 0].set_ylabel("neuron")
     axes[1, 0].set_ylabel("neurons that\nfire (%)")
@@ -961,8 +966,8 @@ def four_looks(net: Net, x: Tensor, y: Tensor) -> Looks:
     net.zero_grad()
     reset_state(net)
     with torch.no_grad():
-        _, first = net.run(x)
-        _, second = net.run(x)  # the same batch again: a network that starts from rest cannot tell
+        first = torch.cat(net.run(x))  # output spikes and potentials
+        second = torch.cat(net.run(x))  # the same batch again: from rest, the same answer
     stale = ((second - first).norm() / first.norm().clamp(min=1e-12)).item()
     reset_state(net)
     return Looks(dead, saturated, gradient, stale)
@@ -1115,6 +1120,7 @@ def section_network(cfg: Config, run: Run) -> None:
 
     loss = mean[HEALTHY] - mean[STEEP]
     outcome = same
+    why = " (it acts in the backward pass only)" if loss == 0 else ""
     if loss > 0:
         outcome = chance if mean[STEEP] < 0.2 else points
     run.outcome("after", outcome)
@@ -1130,9 +1136,8 @@ def section_network(cfg: Config, run: Run) -> None:
     run.finding(
         f"The check names {right} of {n} networks as they were broken. A steep surrogate that comes "
         f"after training changes the accuracy from {100 * mean[HEALTHY]:.1f} to "
-        f"{100 * mean[STEEP]:.1f} %, since it acts in the backward pass only; from the start it "
-        f"leaves {100 * steep_trained:.1f} %. Without the reset between batches a trained network "
-        f"falls to {100 * mean[STALE]:.1f} %."
+        f"{100 * mean[STEEP]:.1f} %{why}; from the start it leaves {100 * steep_trained:.1f} %. A "
+        f"trained network without the reset between batches has {100 * mean[STALE]:.1f} %."
     )
 
 

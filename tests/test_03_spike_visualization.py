@@ -1,35 +1,109 @@
-"""Lesson 03: the indices against second implementations, the raster diagnosis, and the network check."""
+"""Lesson 03: the numbers against second implementations, every claim worked out again, the network check.
+
+Spikes are recorded while a section runs, and its numbers are computed from them once more, with plain
+loops and NumPy.
+"""
 
 from __future__ import annotations
 
+import hashlib
 import itertools
 import sys
-import types
 from pathlib import Path
+from types import SimpleNamespace
 
-from common.lesson import LessonConfig, begin
+from common.lesson import LessonConfig, begin, start
+from common.run import Run
 from common.spiking import constant_current, reset_state, spiking_layers
 from training import fit, membrane_loss
 from tutor.network_check import complaints, diagnose
 
+import matplotlib.pyplot as plt
 import numpy as np
 import pytest
 import snntorch as snn
 import torch
-from helpers import load_script, run_main
+from helpers import ROOT, load_script, run_section
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from nets import TinyNet, marked_splits, three_classes
 from snntorch import surrogate
 
+sys.path.insert(0, str(ROOT / "studies"))  # for _root
 lesson = load_script("03_spike_visualization")
+study = load_script("studies/03_intervals")
+
+FROZEN = "0ef8a616ba6cb3d0"
+"""Fingerprint of the ranges of both frozen tests. They were committed before anything had been drawn
+from them. A change of theirs is a new test set, and has to be one that nobody has looked at."""
 
 
-def raster(seed: int, T: int, N: int, p: float) -> np.ndarray:
-    return (np.random.default_rng(seed).random((T, N)) < p).astype(np.float32)
+@pytest.fixture
+def seen(monkeypatch: pytest.MonkeyPatch):
+    """What a section draws, answers and simulates: titles, outcomes, ``(cur, spk, mem)`` of each run."""
+    seen = SimpleNamespace(titles={}, outcomes={}, runs=[], drawn=False, lines={})
+
+    def figure(self, fig, name, look=""):
+        assert look, "every figure says what to look at"
+        if seen.drawn:
+            fig.canvas.draw()  # whatever cannot be drawn fails here
+        seen.titles[name] = [fig.get_suptitle(), *(ax.get_title(loc="left") for ax in fig.axes)]
+        seen.lines[name] = [[line.get_xydata() for line in ax.get_lines()] for ax in fig.axes]
+        plt.close(fig)
+        return Path(name)
+
+    plain = lesson.simulate
+
+    def simulate(cur, beta, mem):
+        spk_rec, mem_rec = plain(cur, beta, mem)
+        seen.runs.append(SimpleNamespace(cur=cur, beta=beta, spk=spk_rec, mem=mem_rec))
+        return spk_rec, mem_rec
+
+    monkeypatch.setattr(Run, "figure", figure)
+    monkeypatch.setattr(Run, "outcome", lambda self, id, said: seen.outcomes.update({id: said}))
+    monkeypatch.setattr(lesson, "simulate", simulate)
+    return seen
 
 
-# -------------------------------------------------------------------- the indices
+def raster(seed: int, T: int, N: int, p: float) -> torch.Tensor:
+    return torch.tensor(np.random.default_rng(seed).random((T, N)) < p).float()
+
+
+def text_of(run) -> str:
+    return run.findings[0]["text"]
+
+
+# -------------------------------------------------------------------- neurons and numbers
+
+
+def test_simulate_is_a_neuron_with_reset_to_zero() -> None:
+    random = torch.Generator().manual_seed(0)
+    cur = torch.rand(60, 4, generator=random) / 2
+    spk_rec, mem_rec = lesson.simulate(cur, 0.9, torch.full((4,), 0.3))
+    for i in range(4):
+        mem, fired = 0.3, False
+        for t in range(60):
+            mem = (0.0 if fired else 0.9 * mem) + cur[t, i].item()
+            fired = mem > 1
+            assert spk_rec[t, i].item() == fired
+            assert mem_rec[t, i].item() == pytest.approx(mem, abs=1e-5)
+
+
+def test_white_noise_has_the_spread_it_says() -> None:
+    cur = lesson.white_noise((2000, 200), 0.9, 0.2, torch.Generator().manual_seed(0))
+    mem, u = [], torch.zeros(200)
+    for cur_t in cur:
+        u = 0.9 * u + cur_t
+        mem.append(u)
+    assert torch.stack(mem[100:]).std().item() == pytest.approx(0.2, rel=0.03)
+
+
+@pytest.mark.parametrize("beta", [0.6, 0.9, 0.97])
+def test_noiseless_rate_is_what_a_neuron_does(beta: float) -> None:
+    strengths = torch.tensor([0.5, 0.99, 1.03, 1.7, 2.9, 5.1])
+    cur = ((1 - beta) * strengths).expand(4000, 6)
+    spk, _ = lesson.simulate(cur, beta, torch.zeros(6))
+    assert torch.allclose(lesson.noiseless_rate(strengths, beta), spk.mean(0), atol=1e-3)
 
 
 @settings(max_examples=40, deadline=None)
@@ -42,130 +116,496 @@ def test_rho_is_mean_covariance_over_mean_variance(seed: int, T: int, N: int, p:
         return
     cov = np.cov(spk.T, bias=True)
     pairs = [cov[i, j] for i, j in itertools.permutations(range(N), 2)]
-    chi, rho = lesson.synchrony(spk, 1)
-    assert rho == pytest.approx(np.mean(pairs) / np.diag(cov).mean(), abs=1e-5)
-    assert chi**2 == pytest.approx(rho * (1 - 1 / N) + 1 / N, abs=1e-5)
+    wanted = np.mean(pairs) / np.diag(cov).mean()
+    assert lesson.rho_of(spk, 1) == pytest.approx(wanted, abs=1e-5)
 
 
-def test_copies_are_synchronous_and_order_of_neurons_does_not_matter() -> None:
+def test_copies_are_synchronous_and_the_order_of_neurons_does_not_matter() -> None:
     one = raster(0, 300, 1, 0.2)
-    assert lesson.synchrony(np.repeat(one, 7, 1)) == pytest.approx((1, 1))
+    assert lesson.rho_of(one.repeat(1, 7)) == pytest.approx(1, abs=1e-5)
     spk = raster(1, 300, 9, 0.2)
-    assert lesson.synchrony(spk[:, ::-1]) == pytest.approx(
-        lesson.synchrony(spk), abs=1e-6
-    )  # float32 sums
+    assert lesson.rho_of(spk.flip(1)) == pytest.approx(lesson.rho_of(spk), abs=1e-6)
+
+
+def test_noise_of_a_mean_of_neurons() -> None:
+    """Section 3: the mean of N has the variance σ²·(ρ + (1 − ρ)/N), whatever the spikes are."""
+    common = raster(5, 500, 1, 0.3)
+    spk = torch.where(raster(6, 500, 12, 0.5) > 0, common, raster(7, 500, 12, 0.3))
+    rho = lesson.rho_of(spk, 1)
+    each = spk.var(0, correction=0).mean().item()
+    together = spk.mean(1).var(correction=0).item()
+    assert together == pytest.approx(each * (rho + (1 - rho) / 12), rel=1e-4)
+    assert rho > 0.15
 
 
 def test_intervals_cv_and_fano_by_hand() -> None:
-    spk = np.zeros((12, 2), np.float32)
+    spk = torch.zeros(12, 2)
     spk[[0, 2, 6, 11], 0] = 1  # intervals 2, 4, 5
     spk[5, 1] = 1  # no interval: does not count
-    assert [i.tolist() for i in lesson.intervals(spk)] == [[2, 4, 5], []]
-    assert lesson.cv_isi(spk) == pytest.approx(np.std([2, 4, 5]) / np.mean([2, 4, 5]))
-    # windows of 4: neuron 0 has counts 2, 1, 1; neuron 1 has 0, 1, 0
-    assert lesson.fano(spk, 4) == pytest.approx(
-        np.mean([(2 / 9) / (4 / 3), (2 / 9) / (1 / 3)]), rel=1e-5
-    )
-
-
-@pytest.mark.parametrize(
-    "spk", [np.zeros((20, 5)), np.ones((20, 5)), np.ones((1, 1)), np.zeros((2, 3))]
-)
-def test_indices_of_degenerate_rasters(spk: np.ndarray) -> None:
-    assert lesson.synchrony(spk) == (0.0, 0.0)
-    assert lesson.cv_isi(spk) in (0.0,) or np.isnan(lesson.cv_isi(spk))
-    assert lesson.fano(spk, 4) == 0 or np.isnan(lesson.fano(spk, 4))
-    assert lesson.diagnose_raster(spk) in ("silence", "saturation")
+    assert lesson.intervals(spk).tolist() == [2, 4, 5]
+    assert lesson.cv_of(spk) == pytest.approx(np.std([2, 4, 5]) / np.mean([2, 4, 5]))
+    # windows of 4: neuron 0 has counts 2, 1, 1; neuron 1 has 0, 1, 0. The variance divides by n − 1.
+    assert lesson.fano_of(spk, 4) == pytest.approx(((1 / 3) / (4 / 3) + (1 / 3) / (1 / 3)) / 2)
 
 
 @pytest.mark.parametrize(("T", "width", "bins"), [(10, 3, 3), (10, 5, 2), (4, 9, 1)])
 def test_bins(T: int, width: int, bins: int) -> None:
     spk = raster(0, T, 3, 0.5)
-    n = lesson.binned(spk, width)
-    assert n.shape == (bins, 3)
-    assert n.sum() == spk[: bins * min(width, T)].sum()
+    n = lesson.counts(spk, width)
+    assert n.shape == (bins, 3) and n.sum() == spk[: bins * min(width, T)].sum()
 
 
-# -------------------------------------------------------------------- the populations and their names
+def test_psth_by_hand() -> None:
+    spk = torch.tensor([[1.0, 0], [1, 1], [0, 0], [0, 1], [1, 1]])  # 5 steps, 2 trials
+    assert lesson.psth(spk, 2).tolist() == [0.75, 0.25]
 
 
-def test_lif_is_the_hand_recurrence_with_reset_to_zero() -> None:
-    rng = np.random.default_rng(0)
-    cur, mem, spk = rng.uniform(0, 0.5, (60, 4)), np.full(4, 0.3), np.zeros(4)
-    ours, _ = lesson.lif(cur, 0.9, mem)
-    for t in range(60):
-        mem = 0.9 * mem * (1 - spk) + cur[t]
-        spk = (mem > 1).astype(float)
-        assert np.array_equal(ours[t], spk), t
+@pytest.mark.parametrize("value", [0.0, 1.0])
+def test_numbers_of_rasters_in_which_nothing_varies(value: float) -> None:
+    spk = torch.full((40, 5), value)
+    r, cv, fano, rho = lesson.numbers_of(spk)
+    assert (r, rho) == (value, 0.0)
+    if value:
+        assert (cv, fano) == (0.0, 0.0)
+    else:
+        assert np.isnan(cv) and np.isnan(fano)
+    assert lesson.two_digits(float("nan")) == "–" and lesson.two_digits(-0.001) == "0.00"
 
 
-def test_ranges_of_the_test_lie_outside_those_that_set_the_limits() -> None:
-    for name, (seen, *unseen) in lesson.RANGES.items():
-        for low, high in [seen, *unseen]:
-            assert low <= high, name
-        for low, high in unseen:
-            assert high < seen[0] or low > seen[1], f"{name}: {low}–{high} overlaps {seen}"
+# -------------------------------------------------------------------- sections 1 to 3
 
 
-def test_white_noise_has_the_spread_it_says() -> None:
-    cur = lesson.noisy_current(np.random.default_rng(0), np.zeros(200), 2000, 0.9, 0.2)
-    mem, u = [], np.zeros(200)
-    for c in cur:
-        u = 0.9 * u + c
-        mem.append(u)
-    assert np.std(mem[100:]) == pytest.approx(0.2, rel=0.03)
-
-
-def test_names_unseen_populations_of_another_seed() -> None:
-    cfg = lesson.Config(seed=77, populations=40)
-    limits = lesson.set_limits(cfg)
-    assert np.allclose(limits, lesson.Limits(), rtol=0.8), (
-        "the defaults are far from what the ranges give"
+def test_section_1(tmp_path: Path, seen) -> None:
+    run = run_section(lesson.section_diagnose, tmp_path, smoke=False, seed=3)
+    spikes = dict(zip(lesson.six_patterns(run.cfg, run.generator()), seen.runs[:6], strict=True))
+    rates = {name: one.spk.numpy().mean() for name, one in spikes.items()}
+    mixed = rates["most silent, a few saturated"]
+    assert run.value("rate_healthy") == pytest.approx(rates["healthy, irregular"], rel=1e-5)
+    assert run.value("rate_nearest") == pytest.approx(mixed, rel=1e-5)
+    assert f"{mixed:.3f} against {rates['healthy, irregular']:.3f}" in text_of(run)
+    assert seen.titles["1_unlabelled"][1:] == list("ABCDEF")
+    answers = [title.split(": ") for title in seen.titles["1_answers"][1:]]
+    assert {letter: name for letter, name in answers}[seen.outcomes["bursting"]] == (
+        "synchronous bursting"
     )
-    diagnosis = lesson.experiment_diagnosis(cfg, limits)
-    for name in ("unseen ranges", "other mechanism"):
-        assert (np.diag(diagnosis[name]["matrix"]) >= 36).all(), diagnosis[name]["matrix"]
-        assert diagnosis[name]["matrix"].sum() == 160
+    assert dict(answers)[seen.outcomes["deceives"]] == "most silent, a few saturated"
+    assert sorted(name for _, name in answers) == sorted(spikes)
 
 
-def test_indices_meet_their_closed_forms() -> None:
-    for row in lesson.experiment_indices(lesson.Config(num_steps=100)):
-        for key, tolerance in (("cv", 0.03), ("fano", 0.15), ("rho", 0.02)):
-            got, theory = row[key]
-            assert theory is None or got == pytest.approx(theory, abs=tolerance), (row["name"], key)
+def test_six_patterns_are_what_they_are_called() -> None:
+    cfg = lesson.Config()
+    spk = lesson.six_patterns(cfg, torch.Generator().manual_seed(1))
+    rate = {name: s.mean(0).numpy() for name, s in spk.items()}
+    assert rate["silence"].mean() < 0.006
+    assert rate["saturation"].min() == 1
+    mixed = rate["most silent, a few saturated"]
+    assert ((mixed > 0.9).sum(), (mixed < 0.05).sum()) == (6, 54)
+    busy = spk["synchronous bursting"].mean(1).numpy()  # share of the neurons, step by step
+    assert busy[np.arange(200) % 30 < 8].sum() > 0.98 * busy.sum()
+    isi = np.diff(np.nonzero(spk["healthy, regular"][:, 30].numpy())[0])
+    assert set(isi) == {isi[0]}
+    isi = np.diff(np.nonzero(spk["healthy, irregular"][:, 30].numpy())[0])
+    assert isi.std() / isi.mean() > 0.3
 
 
-def test_closed_form_of_the_rate() -> None:
-    assert lesson.experiment_input_strength(lesson.Config(num_steps=400))["spikes_off"] <= 1
+def test_letters_are_drawn_by_the_seed(tmp_path: Path) -> None:
+    orders = set()
+    for seed in range(4):
+        run = begin(lesson.Config(seed=seed, out_dir=tmp_path, smoke=True), "test")
+        patterns = lesson.shuffled_patterns(run.cfg, run)
+        again = lesson.shuffled_patterns(run.cfg, run)
+        assert [n for n, _ in patterns] == [n for n, _ in again], "sections 1, 3, 4: the same six"
+        orders.add(tuple(n for n, _ in patterns))
+    assert len(orders) == 4
+
+
+def test_section_2(tmp_path: Path, seen) -> None:
+    run = run_section(lesson.section_recording, tmp_path, smoke=False, num_steps=150)
+    one, many = seen.runs[0], seen.runs[20]
+    assert len(seen.runs) == 21 and one.spk.shape == (150, 60)
+    # Twenty trials of the whole population, then one neuron: 0.8 rheobases, 2.5 times as much in the grey.
+    level = many.cur.mean(1).numpy() / run.cfg.rheobase
+    assert level[:50].mean() == pytest.approx(0.8, abs=0.01)
+    assert level[50:75].mean() == pytest.approx(2.0, abs=0.01)
+    assert one.cur[:50, 59].mean().item() == pytest.approx(0.3, abs=0.03)
+    spk = many.spk.numpy()
+    truth = spk.mean(1)
+    assert run.value("rate_below") == pytest.approx(truth[25:50].mean(), rel=1e-4)
+    assert run.value("rate_strong") == pytest.approx(truth[50:75].mean(), rel=1e-4)
+    errors = []
+    for width in (1, 2, 4, 8, 16, 32, 64):
+        squares = []
+        for group in range(20):
+            few = spk[:, 20 * group : 20 * group + 20].sum(1)
+            bins = len(few) // width
+            stairs = [few[b * width : (b + 1) * width].sum() / (20 * width) for b in range(bins)]
+            off = [stairs[t // width] - truth[t] for t in range(bins * width)]
+            squares.append(np.sqrt(np.mean(np.square(off))))
+        errors.append(np.mean(squares))
+    best = int(np.argmin(errors))
+    assert 0 < best < 6
+    assert run.value("psth_bin") == 2**best
+    assert run.value("psth_fine") == pytest.approx(errors[0] / errors[best], rel=1e-3)
+    assert run.value("psth_coarse") == pytest.approx(errors[-1] / errors[best], rel=1e-3)
+    near = [2**k for k in range(7) if errors[k] < 1.1 * errors[best]]
+    assert f"bins of {near[0]} to {near[-1]} steps" in text_of(run)
+    assert seen.titles["2_recording"][0].endswith(f"bins of {near[0]} to {near[-1]} steps")
+    drawn = seen.lines["2_recording"][5][0]  # the last panel: error against bin width
+    assert drawn[:, 1] == pytest.approx(errors, rel=1e-3)
+    before = seen.lines["2_recording"][1][1]  # the panel of rates: before the grey bar
+    rates = np.mean([r.spk[25:50].numpy().mean(0) for r in seen.runs[:20]], axis=0)
+    assert before[:, 1] == pytest.approx(rates, abs=1e-6)
+    assert before[[0, -1], 0] == pytest.approx([0.5, 3.0])
+
+
+def test_psth_error_of_single_steps_is_binomial(tmp_path: Path, seen) -> None:
+    """In bins of one step, 20 trials miss a probability p by √(p(1 − p)/20)."""
+    run_section(lesson.section_recording, tmp_path, num_steps=120)
+    p = seen.runs[20].spk.mean(1).numpy()
+    error = seen.lines["2_recording"][5][0][0, 1]
+    assert error == pytest.approx(np.sqrt(np.mean(p * (1 - p)) / 20), rel=0.1)
+
+
+def test_section_3(tmp_path: Path, seen) -> None:
+    run = run_section(lesson.section_numbers, tmp_path, smoke=False)
+    patterns = lesson.shuffled_patterns(run.cfg, run)
+    together = dict(patterns)["synchronous bursting"].numpy()
+
+    def cv(spk: np.ndarray) -> float:
+        isis = [np.diff(np.nonzero(row)[0]) for row in spk.T]
+        return float(np.mean([isi.std() / isi.mean() for isi in isis if len(isi) > 1]))
+
+    def rho(spk: np.ndarray) -> float:
+        n = spk.reshape(40, 5, 60).sum(1)
+        cov = np.cov(n.T, bias=True)
+        return (cov.sum() - cov.trace()) / 59 / cov.trace()
+
+    assert run.value("cv_before") == pytest.approx(cv(together), rel=1e-4)
+    assert run.value("rho_before") == pytest.approx(rho(together), rel=1e-3)
+    random = run.generator(1)
+    apart = np.stack(
+        [np.roll(row, int(torch.randint(200, (), generator=random))) for row in together.T], axis=1
+    )
+    assert run.value("cv_after") == pytest.approx(cv(apart), rel=1e-4)
+    assert run.value("rho_after") == pytest.approx(rho(apart), abs=1e-4)
+    assert run.value("rho_before") > 0.8 > 0.1 > abs(run.value("rho_after"))
+    assert seen.outcomes["changes"] == "synchrony ρ"
+    assert "What changes most is synchrony ρ" in text_of(run)
+    rows = {row[0].split(": ")[-1]: row[1:] for row in run.extra["tables"][0]["rows"]}
+    assert rows["saturation"] == ["1.00", "0.00", "0.00", "0.00"]
+    for name, spk in patterns:
+        assert rows[name][0] == f"{spk.numpy().mean():.2f}"
+    assert rows["synchronous bursting"][3] == f"{rho(together):.2f}"
+
+
+# -------------------------------------------------------------------- section 4: the frozen test
+
+
+def test_the_frozen_ranges_are_those_that_were_committed() -> None:
+    kept = {name: test for name, (_, test) in lesson.RANGES.items()}
+    said = repr(sorted(kept.items())) + repr(sorted(lesson.LAYER_RANGES.items()))
+    assert hashlib.sha256(said.encode()).hexdigest()[:16] == FROZEN
+
+
+def test_the_ranges_of_the_test_reach_further_on_both_sides() -> None:
+    for name, ((low, high), (test_low, test_high)) in lesson.RANGES.items():
+        assert test_low < low < high < test_high, name
+
+
+@pytest.mark.parametrize("kind", lesson.KINDS)
+def test_a_population_is_what_its_noise_free_potentials_do(
+    kind: str, seen, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(lesson, "white_noise", lambda shape, *_: torch.zeros(shape))
+    random = torch.Generator().manual_seed(5)
+    for frozen in (False, True):
+        for _ in range(12):
+            spk = lesson.population(kind, frozen, random)
+            one = seen.runs[-1]
+            later = spk[30:]  # a start above the resting level may fire once
+            if kind == "silence":
+                assert not later.any()
+            elif kind == "saturation":
+                assert spk.all()
+            elif kind == "healthy firing":
+                assert later.any(0).all() and not one.cur.diff(dim=0).any(), "steady currents"
+                assert (one.cur < 1).all() and (one.cur > 1 - one.beta).all()
+            else:
+                pulse = one.cur[:, 0] > one.cur[:, 0].min() + 1e-6
+                assert later.any(0).all() and 0 < pulse.float().mean() < 0.4
+                first = pulse.nonzero()[0, 0]  # once a pulse has ended, U is too low to fire
+                assert not spk[first:][~pulse[first:]].any()
+
+
+@pytest.mark.parametrize(
+    ("kind", "low", "high"),
+    [("silence", 0.1, 0.5), ("saturation", 2, 5), ("healthy firing", 1, 9), ("synchronous", 0, 0)],
+)
+def test_a_layer_gets_the_drive_its_kind_says(kind: str, low: float, high: float, seen) -> None:
+    random = torch.Generator().manual_seed(1)
+    for _ in range(8):
+        if kind == "synchronous":
+            spk = lesson.layer_population("synchronous bursting", random)
+            one = seen.runs[-1]
+            busy = spk[10:].mean(1)
+            assert (busy > 0).float().mean() < 0.6 and busy.max() > 0.3
+            continue
+        lesson.layer_population(kind, random)
+        one = seen.runs[-1]
+        mean = one.cur.mean().item()
+        unit = 1.0 if kind == "saturation" else 1 - one.beta
+        assert 0.93 * low < mean / unit < 1.07 * high
+        if kind == "healthy firing":
+            assert mean < 0.45
+
+
+def test_halfway_and_the_rule() -> None:
+    assert lesson.halfway([0.001, 0.01], [0.04, 0.5]) == pytest.approx(0.02)
+    assert lesson.halfway([0.0], [0.1]) == pytest.approx(0.01), "0 counts as 0.001 on a log axis"
+    limits = (0.01, 0.5, 0.1)
+    assert lesson.name_of(torch.zeros(50, 4), limits) == "silence"
+    assert lesson.name_of(torch.ones(50, 4), limits) == "saturation"
+    assert lesson.name_of(raster(0, 400, 1, 0.2).repeat(1, 9), limits) == "synchronous bursting"
+    assert lesson.name_of(raster(0, 400, 9, 0.2), limits) == "healthy firing"
+
+
+def coded(kind: str) -> torch.Tensor:
+    """A raster that the rule names without fail."""
+    return {
+        "silence": torch.zeros(100, 10),
+        "saturation": torch.ones(100, 10),
+        "synchronous bursting": raster(0, 100, 1, 0.2).repeat(1, 10),
+        "healthy firing": raster(1, 100, 10, 0.2),
+    }[kind]
+
+
+def test_section_4(tmp_path: Path, seen, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Stub populations: known errors in each test, and each set drawn from its own generator."""
+    calls: list[tuple[str, object, int]] = []
+
+    def population(kind, frozen, random):
+        calls.append((kind, frozen, random.initial_seed()))
+        wrong = frozen and kind == "healthy firing" and sum(c[1] is True for c in calls) % 4 == 0
+        return coded("silence" if wrong else kind)
+
+    def layer_population(kind, random):
+        calls.append((kind, "layer", random.initial_seed()))
+        wrong = kind == "saturation" and len(calls) % 2
+        return coded("healthy firing" if wrong else kind)
+
+    monkeypatch.setattr(lesson, "population", population)
+    monkeypatch.setattr(lesson, "layer_population", layer_population)
+    run = run_section(lesson.section_rule, tmp_path, smoke=False, populations=8, seed=40)
+    assert [c[1:] for c in calls] == [(False, 41)] * 32 + [(True, 42)] * 32 + [("layer", 43)] * 32
+    assert [c[0] for c in calls] == [kind for kind in lesson.KINDS for _ in range(8)] * 3
+    # of 8 healthy ones in the frozen test every fourth is silent; of 8 saturated ones every second healthy
+    assert run.value("frozen_lowest") == 6 / 8 and run.value("frozen_right") == 30 / 32
+    assert run.value("other_lowest") == 4 / 8 and run.value("other_right") == 28 / 32
+    assert "makes 2 errors on 32 populations from wider ranges and 4 on 32" in text_of(run)
+    titles = seen.titles["4_frozen_test"]
+    assert titles[1].endswith("2 errors in 32") and titles[2].endswith("4 errors in 32")
+    assert run.claims[0].target == run.claims[1].target == ">= 0.95"
+    # limits of the stub: rates 0, 0.2 and 1; ρ near 0 and 1
+    rates = [coded(kind).mean().item() for kind in lesson.KINDS]
+    low = np.sqrt(1e-3 * min(rates[2:]))
+    high = np.sqrt(max(rates[2:]) * rates[1])
+    rho = np.sqrt(max(lesson.rho_of(coded("healthy firing")), 1e-3))
+    assert titles[0].endswith(f"r = {low:.3f} and {high:.2f} and at ρ = {rho:.2f}")
+    points, between, limit = seen.lines["4_frozen_test"][2][0], *seen.lines["4_frozen_test"][2][5:]
+    assert limit[0, 1] == pytest.approx(rho)
+    above = [c for c, y in between if y > rho]
+    assert run.value("border") == pytest.approx(min(above)) and len(points) == 21
+    assert f"from c = {100 * min(above):.0f} % on" in text_of(run)
+
+
+def test_the_frozen_test_is_named_at_another_seed(tmp_path: Path, seen) -> None:
+    run = run_section(lesson.section_rule, tmp_path, smoke=False, populations=6, seed=77)
+    assert run.value("frozen_right") >= 0.9 and run.value("other_right") >= 0.9
+    assert "which it calls 'healthy firing'" in text_of(run)
+
+
+@pytest.mark.parametrize(("c", "rho"), [(0.0, 0.0), (1.0, 1.0)])
+def test_shared_noise_is_what_it_says(c: float, rho: float, seen) -> None:
+    cfg = lesson.Config(num_steps=400)
+    lesson.shared_noise(cfg, c, torch.Generator().manual_seed(2))
+    noise = seen.runs[-1].cur.numpy() - 1.6 * cfg.rheobase
+    assert noise.std() == pytest.approx(0.5 * np.sqrt(1 - 0.81), rel=0.1)
+    cov = np.corrcoef(noise.T)
+    assert (cov.sum() - 60) / (60 * 59) == pytest.approx(rho, abs=0.02)
+
+
+# -------------------------------------------------------------------- section 5: codes
 
 
 def test_codes_have_their_signature() -> None:
     torch.manual_seed(0)
     image = torch.rand(28, 28)
-    codes = lesson.encode_three_ways(image, 20)
-    assert set(codes) == {"rate", "latency", "delta"} and all(
-        c.shape == (20, 784) for c in codes.values()
-    )
+    codes = lesson.three_codes(lesson.moving(image, 20))
+    assert all(spk.shape == (20, 784) for spk in codes.values())
     assert codes["latency"].sum(0).max() == 1
+    assert codes["rate"].mean().item() == pytest.approx(0.25, abs=0.02), "gain 0.5 of a mean of 0.5"
     moves = np.arange(20) % 4 == 0
     assert (codes["delta"][~moves] == 0).all() and (codes["delta"][moves][1:] != 0).any()
+    assert {lesson.code_of(spk) for spk in codes.values()} == {"rate", "latency", "delta"}
 
 
-def test_dots_agree_with_spikeplot(monkeypatch: pytest.MonkeyPatch) -> None:
-    """spikeplot imports pandas, which may be absent: an empty stand-in is enough for its raster."""
-    import matplotlib.pyplot as plt
+def test_code_of_by_hand() -> None:
+    spk = torch.zeros(10, 3)
+    spk[[1, 5], [0, 1]] = 1
+    assert lesson.code_of(spk) == "latency", "no pixel fires twice"
+    spk[5, 0] = -1
+    assert lesson.code_of(spk) == "delta", "most steps are silent"
+    spk[:6, 2] = 1
+    assert lesson.code_of(spk) == "rate"
 
-    spk = raster(3, 30, 5, 0.2)
-    points = []
-    for have in (True, False):
-        monkeypatch.delitem(sys.modules, "snntorch.spikeplot", raising=False)
-        monkeypatch.setitem(sys.modules, "pandas", types.ModuleType("pandas") if have else None)
-        fig, ax = plt.subplots()
-        lesson.dots(ax, spk)
-        points.append(np.asarray(ax.collections[0].get_offsets()))
-        plt.close(fig)
-    monkeypatch.delitem(sys.modules, "snntorch.spikeplot", raising=False)
-    assert np.array_equal(*points) and len(points[0]) == spk.sum()
+
+def test_section_5(tmp_path: Path, seen, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Test images alone are coded; every fourth rate code and half of the faint ones are misread."""
+    data = marked_splits(n_test=100)
+    data.y_test[0] = 3
+    ramp = torch.linspace(0, 255, 784).round().reshape(1, 28, 28)
+    data.x_test[:] = ramp.to(torch.uint8)
+    shown = []
+
+    def three_codes(film, gain=0.5):
+        shown.append((round(film[0].max().item(), 3), gain))
+        T = len(film)
+        grey = film[0]
+        rate = torch.zeros(T, 784)
+        n = (grey * (T - 1)).round().long()
+        for k in range(T):
+            rate[k] = (n > k).float()
+        latency = torch.zeros(T, 784)
+        first = ((1 - grey) * (T - 1)).round().long()
+        ink = grey > 0.01
+        latency[first[ink], torch.nonzero(ink)[:, 0]] = 1
+        delta = torch.zeros(T, 784)
+        delta[::4] = 1
+        return {"rate": rate, "latency": latency, "delta": delta}
+
+    names = iter(itertools.count())
+
+    def code_of(spk):
+        k = next(names)
+        code, image = ("rate", "latency", "delta", "faint")[k % 4], k // 4
+        if code == "rate":
+            return "delta" if image % 4 == 0 else "rate"
+        if code == "faint":
+            return "rate" if image % 2 else "latency"
+        return code
+
+    monkeypatch.setattr(lesson, "three_codes", three_codes)
+    monkeypatch.setattr(lesson, "code_of", code_of)
+    monkeypatch.setattr(Run, "data", lambda self, loader, **options: data)
+    run = run_section(lesson.section_codes, tmp_path)
+    assert {light for light, _ in shown} == {1.0}, "black and grey images are of other splits"
+    assert [gain for _, gain in shown[1:200:2]] == [0.01] * 100
+    assert run.value("codes_named") == pytest.approx(275 / 300)
+    assert run.value("faint_named") == 0.5
+    assert run.value("signature_delta") == pytest.approx(0.75, abs=0.02)
+    assert run.value("signature_rate") == pytest.approx(1, abs=0.01)
+    assert run.value("signature_latency") == pytest.approx(-1, abs=0.01)
+    assert "name the code of 275 of 300 rasters" in text_of(run)
+    assert seen.titles["5_codes"][0] == "Two looks name the code of 275 of 300 rasters"
+
+
+def test_delta_of_a_still_picture_says_nothing(tmp_path: Path, seen) -> None:
+    run = run_section(lesson.section_codes, tmp_path)
+    assert seen.outcomes["still"] == "hardly anything after the first step"
+    assert "delta has 0 spikes left" in text_of(run)
+
+
+# -------------------------------------------------------------------- section 6: the four looks
+
+
+def some_net() -> tuple[torch.nn.Module, torch.Tensor, torch.Tensor]:
+    torch.manual_seed(2)
+    net = lesson.Net()
+    with torch.no_grad():
+        net.fc2.weight.mul_(2)
+    x = lesson.encode(torch.rand(12, 1, 28, 28))
+    return net, x, torch.arange(12) % 10
+
+
+@pytest.mark.parametrize("how", lesson.EXPECTED)
+def test_four_looks_are_those_of_the_check(how: str) -> None:
+    net, x, y = some_net()
+    bad = lesson.broken_copy(net, how, 0)
+    looks = lesson.four_looks(bad, x, y)
+    found = diagnose(bad, x, y)
+    assert [la.dead for la in found.layers] == pytest.approx(looks.dead)
+    assert [la.saturated for la in found.layers] == pytest.approx(looks.saturated)
+    assert [la.gradient for la in found.layers] == pytest.approx(looks.gradient, rel=1e-3, abs=1e-7)
+    assert found.stale == pytest.approx(looks.stale, rel=1e-3, abs=1e-7)
+    assert (looks.stale > 1e-4) == (how == lesson.STALE)
+
+
+@pytest.mark.parametrize("seed", [0, 1, 2])
+def test_each_broken_copy_differs_in_one_thing(seed: int) -> None:
+    net, x, _ = some_net()
+    _, mem = net.run(x)
+    for how in lesson.EXPECTED:
+        bad = lesson.broken_copy(net, how, seed)
+        with torch.no_grad():
+            _, first = bad.run(x)
+            _, second = bad.run(x)
+        assert torch.equal(first, mem) == (how in (lesson.HEALTHY, lesson.STEEP, lesson.STALE))
+        assert torch.equal(first, second) == (how != lesson.STALE)
+    zeroed = lesson.broken_copy(net, lesson.ZEROED, seed)
+    gone = [not fc.weight.any() for fc in (zeroed.fc1, zeroed.fc2, zeroed.fc3)]
+    assert gone == [seed % 2 == 0, seed % 2 == 1, False]
+
+
+def test_section_6(tmp_path: Path, seen, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Who is scored on what: test images, each broken copy itself; and who was trained with what."""
+    data = marked_splits()
+    data.x_train.random_(0, 256)
+    fits: list[tuple[bool, int]] = []
+
+    def steep(net) -> bool:
+        u = torch.full((1,), 0.1, requires_grad=True)
+        net.lif1.spike_grad(u).sum().backward()
+        return u.grad.item() < 0.1
+
+    def fit(net, given, encode, *, run, seed, **options):
+        assert given is data
+        fits.append((steep(net), seed))
+
+    def score(net, x, y, encode, batch_size=500) -> float:
+        assert x is data.x_test and y is data.y_test
+        if not net.starts_from_rest:
+            return 0.5
+        if steep(net):
+            return 0.3 + 0.02 * (len(fits) == 3) + 0.1 * (len(fits) > 2)
+        if any(not fc.weight.any() for fc in (net.fc1, net.fc2)):
+            return 0.1
+        if (net.fc1.weight >= 0).all():
+            return 0.2
+        return 0.8 if len(fits) == 1 else 0.9
+
+    def diagnosed(net, x, y):
+        torch.testing.assert_close(y, data.y_train[:32])
+        name = lesson.EXPECTED[lesson.STALE] if not net.starts_from_rest else ""
+        return SimpleNamespace(problems=(name,) if name else (), lines=lambda: [])
+
+    monkeypatch.setattr(lesson, "fit", fit)
+    monkeypatch.setattr(lesson, "evaluate", score)
+    monkeypatch.setattr(lesson, "diagnose", diagnosed)
+    monkeypatch.setattr(Run, "data", lambda self, loader, **options: data)
+    run = run_section(lesson.section_network, tmp_path, networks=2, seed=10)
+    assert fits == [(False, 10), (False, 11), (True, 10), (True, 11)]
+    assert run.value("network_check") == 0.4, "healthy and stale networks, of five kinds"
+    assert run.value("accuracy_healthy") == pytest.approx(0.85)
+    assert run.value("accuracy_steep") == pytest.approx(0.3)
+    assert run.value("accuracy_steep_trained") == pytest.approx((0.42 + 0.4) / 2)
+    assert run.value("accuracy_stale") == 0.5
+    assert "names 4 of 10 networks" in text_of(run)
+    assert "from 85.0 to 30.0 %" in text_of(run) and "it leaves 41.0 %" in text_of(run)
+    assert "without the reset between batches has 50.0 %" in text_of(run)
+    assert seen.outcomes["after"] == "lower by some points"
+    title = seen.titles["6_network_check"][0]
+    assert title.startswith("The check names 4 of 10 networks")
+    assert "surrogate too steep" in title and lesson.ZEROED not in title
 
 
 # -------------------------------------------------------------------- the network check
@@ -345,101 +785,51 @@ def test_the_check_does_not_change_a_training(tmp_path: Path) -> None:
     assert torch.equal(*weights)
 
 
-# -------------------------------------------------------------------- what is published
+# -------------------------------------------------------------------- at the edges, and the study
 
 
-def test_psth_error_of_single_steps_is_binomial() -> None:
-    """In bins of one step, 20 trials miss a probability p by √(p(1 − p)/20); wider bins miss less of it."""
-    r = lesson.experiment_recording(lesson.Config(num_steps=120, neurons=4))
-    p = r["truth"]
-    assert r["widths"][0] == 1
-    assert r["errors"][0] == pytest.approx(np.sqrt(np.mean(p * (1 - p)) / 20), rel=0.05)
-    assert r["errors"][1] < r["errors"][0]
+@pytest.mark.filterwarnings("error::RuntimeWarning")
+@pytest.mark.parametrize(
+    "flags",
+    [
+        ["--num-steps=1", "--neurons=10", "--populations=1"],
+        ["--beta=0.98", "--neurons=20", "--seed=3"],
+    ],
+)
+def test_sections_1_to_5_at_the_edges(flags, tmp_path: Path, seen) -> None:
+    """Hardly any steps, memory or neurons: every number stays a number and every figure is drawn."""
+    seen.drawn = "--neurons=10" in flags
+    for only in range(1, 6):
+        more = ["--smoke", "--device=cpu", f"--out-dir={tmp_path}", f"--only={only}"]
+        start(lesson.main, lesson.Config, lesson.SMOKE, lesson.FULL, [*flags, *more])
 
 
-def test_each_broken_network_is_itself_scored_on_the_test_images(
-    monkeypatch: pytest.MonkeyPatch, tmp_path: Path
-) -> None:
-    data = marked_splits()
-
-    def score(net, x, y, encode, batch_size=500) -> float:
-        """A different number for each way of being broken."""
-        assert x is data.x_test and y is data.y_test
-        if net.forgetful:
-            return 0.5
-        if slope(net) < 0.1:
-            return 0.6
-        if any((fc.weight == 0).all() for fc in (net.fc1, net.fc2)):
-            return 0.1
-        return 0.2 if (net.fc1.weight >= 0).all() else 0.9
-
-    def slope(net) -> float:
-        """What the surrogate passes back at U = θ + 0.1: nearly nothing if it is steep."""
-        u = torch.full((1,), 0.1, requires_grad=True)
-        net.lif1.spike_grad(u).sum().backward()
-        return u.grad.item()
-
-    monkeypatch.setattr(lesson, "fit", lambda *_, **__: [])
-    monkeypatch.setattr(lesson, "evaluate", score)
-    run = begin(lesson.Config(out_dir=tmp_path, device="cpu", smoke=True), "test")
-    rows = lesson.experiment_network_check(lesson.Config(networks=2), data, run)
-    assert [r["net"] for r in rows] == 2 * list(lesson.BROKEN)
-    assert [r["accuracy"] for r in rows] == 2 * [0.9, 0.1, 0.2, 0.6, 0.5]
-    assert lesson.experiment_check_in_fit(lesson.Config(), data, run) == 0.6
+def test_study(tmp_path: Path, seen) -> None:
+    """Its distances from theory, from trains made and measured once more with NumPy."""
+    run = run_section(study.section_theory, tmp_path, smoke=False, num_steps=20_000)
+    assert run.value("cv") < 0.02 and run.value("rho") < 0.02
+    assert run.value("fano_wander") == pytest.approx(0.875 + 100 * 0.05**2 / 0.1, rel=0.05)
+    assert seen.titles["1_intervals"][0].endswith("F = CV²")
 
 
-def test_claims_are_what_was_measured(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
-    set_ = lambda name, value: monkeypatch.setattr(lesson, name, lambda *_, **__: value)  # noqa: E731
-    set_("experiment_recording", {"errors": [0.4, 0.1, 0.3], "widths": [1, 2, 4]})
-    set_("experiment_input_strength", {"spikes_off": 0.7})
-    index = {"name": "x", "rate": 0.1, "chi": 0.2, "text": ["", "", ""]}
-    rows = [
-        index | {"cv": (0.5, 0.4), "fano": (1.0, 1.3), "rho": (0.2, None)},
-        index | {"cv": (float("nan"), 0.4), "fano": (1.0, 0.9), "rho": (0.1, 0.15)},
-    ]
-    set_("experiment_indices", rows)
-    set_("set_limits", lesson.Limits())
-    unseen = np.array([[8, 0, 0, 0], [2, 6, 0, 0], [0, 0, 7, 1], [0, 0, 4, 4]])
-    set_(
-        "experiment_diagnosis",
-        {"unseen ranges": {"matrix": unseen}, "other mechanism": {"matrix": unseen[::-1, ::-1]}},
-    )
-    blank = {
-        "count": 0.0,
-        "most": 1.0,
-        "order": np.nan,
-        "when": np.nan,
-        "quiet": 0.0,
-        "named": True,
-    }
-    codes = [
-        blank | {"code": "rate", "order": 0.8},
-        blank | {"code": "rate", "order": 0.6, "named": False},
-        blank | {"code": "latency", "when": -0.9, "most": 1.0},
-        blank | {"code": "delta", "quiet": 0.75},
-    ]
-    set_("experiment_codes", {"rows": codes})
-    found = types.SimpleNamespace(layers=(), stale=0.0, lines=lambda: [])
-    checks = [
-        {"net": how, "found": found, "right": i != 1, "accuracy": 0.1 * i + 0.01 * seed}
-        for seed in range(2)
-        for i, how in enumerate(lesson.BROKEN)
-    ]
-    set_("experiment_network_check", checks)
-    set_("experiment_check_in_fit", 0.33)
-    value = run_main(lesson, tmp_path, monkeypatch, marked_splits(), networks=2).value
-    assert value("psth_bin") == 2
-    assert value("psth_fine") == pytest.approx(4) and value("psth_coarse") == pytest.approx(3)
-    assert value("strength") == 0.7
-    assert value("cv") == pytest.approx(0.1) and value("fano") == pytest.approx(0.3)
-    assert value("rho") == pytest.approx(0.05)
-    # a row of the matrix is what a population was made as, eight of each kind
-    assert value("unseen_silence") == 1 and value("unseen_saturation") == 6 / 8
-    assert value("unseen_synchronous") == 7 / 8 and value("unseen_healthy") == 0.5
-    assert value("other_silence") == 0.5 and value("other_saturation") == 7 / 8
-    assert value("signature_rate") == pytest.approx(0.7) and value("signature_latency") == -0.9
-    assert value("signature_delta") == 0.75 and value("codes_named") == 0.75
-    assert value("network_check") == 0.8
-    assert value("accuracy_zeroed") == pytest.approx(0.105)
-    assert value("accuracy_batches") == pytest.approx(0.405)
-    assert value("accuracy_steep_trained") == 0.33
+def test_study_measures_what_it_says() -> None:
+    spk = raster(3, 1000, 6, 0.2)
+    cv, fano, rho = study.measure(spk)
+    cvs, fanos = [], []
+    for row in spk.numpy().T:
+        isi = np.diff(np.nonzero(row)[0])
+        cvs.append(isi.std(ddof=1) / isi.mean())
+        n = row.reshape(10, 100).sum(1)
+        fanos.append(n.var(ddof=1) / n.mean())
+    assert (cv, fano) == pytest.approx((np.mean(cvs), np.mean(fanos)), rel=1e-5)
+    cov = np.cov(spk.numpy().T)
+    assert rho == pytest.approx((cov.sum() - cov.trace()) / 5 / cov.trace(), abs=1e-5)
+
+
+def test_study_trains_are_what_they_are_called() -> None:
+    random = torch.Generator().manual_seed(0)
+    four = study.staged(40_000, 5, random)
+    isi = np.diff(np.nonzero(four[:, 0].numpy())[0])
+    assert isi.min() >= 4 and isi.mean() == pytest.approx(10, rel=0.05)
+    shared = study.half_shared(40_000, 2, random)
+    assert np.corrcoef(shared.numpy().T)[0, 1] == pytest.approx(0.25, abs=0.02)
