@@ -10,6 +10,7 @@ A cell of the grid is one run of one script under one fault, with ``--smoke`` an
         reader of its output has gone
     L   lost: a traceback, more than one line, an exit code that hides it, a hang, or a file of an earlier run changed
     -   does not apply
+    ?   not tried: the grid was made in several calls (--rows), of which one is still to come
 
 A script runs in a copy (``fork``) of a process that has imported the libraries, so this needs Linux or macOS.
 """
@@ -48,6 +49,7 @@ LIMIT_S = 90
 RESULT = ROOT / "docs" / "results" / "robustness.json"
 FLAGS = ("--smoke", "--num-steps", "2", "--device", "cpu")
 SURVIVED, REFUSED, LOST, NOTHING = ".", "r", "L", "-"
+UNTRIED = ("?", "")
 
 
 @dataclass(frozen=True)
@@ -242,13 +244,14 @@ def full_disk(from_: str = "") -> Callable[[], None]:
     return lambda: setattr(os, "fsync", fsync)
 
 
-def without(*packages: str) -> Callable[[], None]:
+def without(package: str, *users: str) -> Callable[[], None]:
+    """``package`` is not there; its ``users``, which this process has imported already, are imported again."""
+
     def block() -> None:
         for name in list(sys.modules):
-            if name.split(".")[0] in packages:
+            if name.split(".")[0] in (package, *users):
                 del sys.modules[name]
-        for name in packages:
-            sys.modules[name] = None
+        sys.modules[package] = None
 
     return block
 
@@ -378,12 +381,11 @@ def quiz_without_keyboard(cell: Cell) -> Verdict:
 
 
 def predict_without_keyboard(cell: Cell) -> Verdict:
+    if cell.script.lesson and not cell.script.section:
+        return NOTHING, ""  # a whole run: together with the next one
     cell.before = [closed_stdin]
     if cell.script.lesson:
-        cell.flags = [
-            "--predict",
-            *(["--only", cell.script.section] if cell.script.section else []),
-        ]
+        cell.flags = ["--predict", "--only", cell.script.section]
     return simple(cell, None if not cell.script.lesson else False)
 
 
@@ -391,6 +393,8 @@ def ascii_only(cell: Cell) -> Verdict:
     cell.before = [odd_locale]
     if cell.script.section:
         cell.flags = ["--only", cell.script.section]
+    elif cell.script.lesson:
+        cell.before, cell.flags = [odd_locale, closed_stdin], ["--predict"]
     return simple(cell, None if not cell.script.lesson else False)
 
 
@@ -440,12 +444,21 @@ FAULTS: dict[str, Callable[[Cell], Verdict]] = {
 }
 
 
-def try_script(script: Script, folder: Path, faults: list[str]) -> dict[str, Verdict]:
-    """All cells of one row; what earlier cells left in the results folder stays for the later ones."""
+def try_script(
+    script: Script, folder: Path, faults: list[str], kept: Path | None = None
+) -> dict[str, Verdict]:
+    """All cells of one row; what earlier cells left in the results folder stays for the later ones.
+
+    Args:
+        kept: file of the cells that were tried before, which are not tried again.
+    """
     folder.mkdir(parents=True, exist_ok=True)
-    row = {}
+    row = json.loads(kept.read_text(encoding="utf-8")) if kept and kept.is_file() else {}
     for fault in faults:
-        row[fault] = FAULTS[fault](Cell(script, folder))
+        if fault not in row:
+            row[fault] = FAULTS[fault](Cell(script, folder))
+            if kept:
+                write_json(kept, row)
     return row
 
 
@@ -453,10 +466,12 @@ def grid(rows: dict[str, dict[str, Verdict]], faults: list[str]) -> str:
     """The grid as text: a letter a cell, the faults by number below it."""
     lines = [f"{'':28} " + " ".join(f"{i:>2}" for i in range(1, len(faults) + 1))]
     for name, row in rows.items():
-        lines.append(f"{name:28} " + " ".join(f"{row[f][0]:>2}" for f in faults))
+        lines.append(f"{name:28} " + " ".join(f"{row.get(f, UNTRIED)[0]:>2}" for f in faults))
     lines += ["", *(f"{i:>2}  {fault}" for i, fault in enumerate(faults, 1)), ""]
     for name, row in rows.items():
-        lines += [f"lost  {name}, {f}: {row[f][1]}" for f in faults if row[f][0] == LOST]
+        lines += [
+            f"lost  {name}, {f}: {row[f][1]}" for f in faults if row.get(f, UNTRIED)[0] == LOST
+        ]
     return "\n".join(lines)
 
 
@@ -469,9 +484,9 @@ def counts(rows: dict[str, dict[str, Verdict]]) -> dict[str, int]:
 
 
 def try_all(
-    several: list[Script], folder: Path, faults: list[str], jobs: int
+    several: list[Script], folder: Path, kept: Path, faults: list[str], jobs: int
 ) -> dict[str, dict[str, Verdict]]:
-    """All rows, by ``jobs`` copies of this process; each leaves its rows in files, and takes every n-th script."""
+    """All rows, by ``jobs`` copies of this process, of which each takes every n-th script."""
     children = []
     for job in range(jobs):
         child = os.fork()
@@ -480,10 +495,9 @@ def try_all(
             continue
         try:
             for script in several[job::jobs]:
-                start = time.perf_counter()
-                row = try_script(script, folder / script.name, faults)
-                (folder / f"{script.name}.row").write_text(json.dumps(row), encoding="utf-8")
-                symbols = " ".join(s for s, _ in row.values())
+                start, file = time.perf_counter(), kept / f"{script.name}.json"
+                row = try_script(script, folder / script.name, faults, file)
+                symbols = " ".join(row[f][0] for f in faults)
                 print(
                     f"{script.name:28} {symbols}   {time.perf_counter() - start:.0f} s", flush=True
                 )
@@ -491,14 +505,18 @@ def try_all(
             os._exit(0)
     for child in children:
         os.waitpid(child, 0)
-    files = {s.name: folder / f"{s.name}.row" for s in several}
-    return {name: json.loads(path.read_text(encoding="utf-8")) for name, path in files.items()}
+    files = {s.name: kept / f"{s.name}.json" for s in several}
+    there = {name: path for name, path in files.items() if path.is_file()}
+    return {name: json.loads(path.read_text(encoding="utf-8")) for name, path in there.items()}
 
 
 def main() -> int:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("scripts", nargs="*", help="beginnings of their names; all without")
     parser.add_argument("--faults", nargs="*", choices=FAULTS, default=list(FAULTS))
+    parser.add_argument(
+        "--rows", type=Path, help="folder for finished rows, which are not tried again"
+    )
     parser.add_argument("--jobs", type=int, default=1, help="scripts at a time")
     args = parser.parse_args()
     os.environ.update(OMP_NUM_THREADS="1", TF_CPP_MIN_LOG_LEVEL="3", MPLBACKEND="Agg")
@@ -507,12 +525,13 @@ def main() -> int:
     import_libraries()
     began = time.perf_counter()
     with tempfile.TemporaryDirectory() as folder:
-        rows = try_all(scripts(args.scripts), Path(folder), args.faults, args.jobs)
+        several, kept = scripts(args.scripts), args.rows or Path(folder)
+        rows = try_all(several, Path(folder), kept, args.faults, args.jobs)
     found = counts(rows)
     print("\n" + grid(rows, args.faults))
     print("   ".join(f"{name} {n:,}" for name, n in found.items()))
     if not args.scripts and len(args.faults) == len(FAULTS):
-        cells = {name: {f: row[f][0] for f in args.faults} for name, row in rows.items()}
+        cells = {n: {f: row.get(f, UNTRIED)[0] for f in args.faults} for n, row in rows.items()}
         seconds = round(time.perf_counter() - began)
         write_json(
             RESULT, {"counts": found, "faults": args.faults, "grid": cells, "seconds": seconds}
