@@ -738,7 +738,7 @@ def section_time(cfg: Config, run: Run) -> None:
                 times[name].append(median)
         except Exception as e:  # too little memory, or a GPU that does not work
             run.print(f"   {name} left out: {one_line(e)}")
-            del times[name]
+            times.pop(name, None)
     for name, ms in times.items():
         columns = ("images", "ms for all", "µs per image")
         rows = [(b, f"{t:.2f}", f"{1000 * t / b:,.0f}") for b, t in zip(batches, ms, strict=True)]

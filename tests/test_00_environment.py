@@ -2,20 +2,25 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
 import os
 import subprocess
 import sys
 import types
+from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 from common.io import UserError
+from common.lesson import start
+from common.run import Run
 
+import matplotlib.pyplot as plt
 import numpy as np
 import pytest
 import torch
-from helpers import ROOT, load_script, run_main
+from helpers import ROOT, load_script, run_section
 
 m = load_script("00_environment_test")
 
@@ -91,40 +96,35 @@ def verdict(folder: Path) -> dict[str, dict[str, str]]:
 # ------------------------------------------------------------------ whole runs
 
 
+OPTIONAL_PARTS = ("images", "events", "exchange", "measurement", "Akida", "Pong", "browser")
+
+
 def test_everything_optional_is_absent(runs: dict) -> None:
     done, folder = runs["absent"]
     assert done.returncode == 0 and done.stderr == "", done.stderr[-2000:]
     found = verdict(folder)
-    assert found["core"]["state"] == "ready"
-    for part in (
-        "images",
-        "events",
-        "exchange",
-        "measurement",
-        "Akida",
-        "conversion",
-        "Pong",
-        "browser",
-    ):
+    assert len(found) == 11 and found["core"]["state"] == "ready"
+    no_wheels = sys.platform == "darwin" or sys.version_info >= (3, 13)
+    for part in (*OPTIONAL_PARTS, "conversion"):
         assert found[part]["state"] == "missing", part
-        assert (
-            "uv pip install" in found[part]["remark"]
-            or sys.platform == "darwin"
-            or sys.version_info >= (3, 13)
-        )
+        assert "uv pip install" in found[part]["install"] or no_wheels
+        assert found[part]["install"] in done.stdout, "it can be copied from the terminal"
+    pins = m.pins()
+    both = f"uv pip install nir=={pins['nir']} nirtorch=={pins['nirtorch']}"
+    assert found["exchange"]["install"] == both, "one line for all that a part lacks"
     assert "CUDA/ROCm Available: " in done.stdout and "Akida version: none" in done.stdout
+    assert "VRAM  " in done.stdout
 
 
 def test_everything_optional_is_broken(runs: dict) -> None:
     done, folder = runs["broken"]
     assert done.returncode == 0 and done.stderr == "", done.stderr[-2000:]
     found = verdict(folder)
-    for part in ("images", "events", "exchange", "measurement", "Akida", "Pong", "browser"):
+    said = "OSError: libdamaged.so.1: cannot open shared object file second line"
+    for part in OPTIONAL_PARTS:
         assert found[part]["state"] == "broken", part
-        assert (
-            found[part]["remark"]
-            == "OSError: libdamaged.so.1: cannot open shared object file second line"
-        ), part
+        assert found[part]["remark"] == said, part
+        assert "--reinstall" in found[part]["install"] or sys.version_info >= (3, 13)
     assert "/opt/somewhere" not in done.stdout, "folders of the machine stay out of results"
 
 
@@ -145,7 +145,7 @@ def test_core_broken_is_one_clear_line(runs: dict, name: str, text: str) -> None
     assert not (folder / "results").exists()
 
 
-@pytest.mark.parametrize("package", ["numpy", "matplotlib", "rich", "tyro"])
+@pytest.mark.parametrize("package", ["numpy", "psutil", "matplotlib", "rich", "tyro"])
 def test_the_other_parts_of_the_core(
     package: str, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
@@ -254,25 +254,47 @@ def test_one_line_is_short() -> None:
     assert len(m.one_line(RuntimeError("x" * 10_000))) == 200
 
 
-def test_part() -> None:
-    found, missing, broken = (
+def fails(error: Exception) -> Callable[..., str]:
+    def check(*_: object) -> str:
+        raise error
+
+    return check
+
+
+def fine() -> str:
+    return "fine"
+
+
+def test_look_at_part() -> None:
+    def look(check, states, install=""):
+        part = m.look_at_part("x", "17", check, states, install)
+        assert (part.part, part.lessons) == ("x", "17")
+        return part.state, part.remark, part.install
+
+    found, gone, bad = (
         m.State("found"),
         m.State("missing", "", "get it"),
         m.State("broken", "1", "why"),
     )
-
-    def fails(error: Exception) -> object:
-        def check() -> str:
-            raise error
-
-        return check
-
-    assert m.part(lambda: "fine", found) == ("ready", "fine")
-    assert m.part(lambda: "fine", found, missing, broken) == ("missing", "get it")
-    assert m.part(lambda: "fine", broken) == ("broken", "why")
-    assert m.part(fails(RuntimeError("a\nb")), found) == ("broken", "RuntimeError: a b")
-    assert m.part(fails(FileNotFoundError("x")), found, missing="install") == ("missing", "install")
-    assert m.part(fails(FileNotFoundError("x")), found)[0] == "broken"
+    pins = m.pins()
+    assert look(fine, {"nir": found}) == ("ready", "fine", "")
+    assert look(fine, {"a": found, "b": gone, "c": gone}) == (
+        "missing",
+        "no b, c",
+        "uv pip install b c",
+    )
+    assert look(fine, {"nir": bad}) == (
+        "broken",
+        "why",
+        f"uv pip install --reinstall nir=={pins['nir']}",
+    )
+    state, remark, install = look(fails(RuntimeError("a\nb")), {"nir": found})
+    assert (state, remark) == ("broken", "RuntimeError: a b") and "--reinstall nir" in install
+    assert look(fails(FileNotFoundError("x")), {}, "get a browser")[::2] == (
+        "missing",
+        "get a browser",
+    )
+    assert look(fails(FileNotFoundError("x")), {})[0] == "broken"
 
 
 @pytest.mark.parametrize(
@@ -295,17 +317,68 @@ def test_akida_states(
     from common.akida import AkidaStatus
 
     monkeypatch.setattr(m, "akida_status", lambda: AkidaStatus(*status))
-    found, remark, version, devices = m.akida_part()
-    assert (found, devices) == (state, chips) and remark
+    part, version, devices = m.akida_part()
+    assert (part.state, devices) == (state, chips) and part.remark
+    assert bool(part.install) == (state in ("missing", "broken"))
     assert version == ("Akida version: 2.19.1" if status[2] else "Akida version: none")
 
 
 def test_akida_library_that_does_not_load(monkeypatch: pytest.MonkeyPatch) -> None:
-    def damaged() -> None:
-        raise OSError("/usr/lib/libakida.so: wrong ELF class")
+    monkeypatch.setattr(m, "akida_status", fails(OSError("/usr/lib/libakida.so: wrong ELF class")))
+    part, _, _ = m.akida_part()
+    assert (part.state, part.remark) == ("broken", "OSError: libakida.so: wrong ELF class")
 
-    monkeypatch.setattr(m, "akida_status", damaged)
-    assert m.akida_part()[:2] == ("broken", "OSError: libakida.so: wrong ELF class")
+
+def test_gpu_that_is_there_and_does_not_work(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    """PyTorch names a GPU and cannot use it: that is a verdict, and the measurements use the CPU."""
+    no_kernel = RuntimeError("no kernel image is available for execution on the device")
+
+    def leaky_step(device: torch.device) -> str:
+        if device.type == "cuda":
+            raise no_kernel
+        return "fine"
+
+    monkeypatch.setattr(m, "device_names", lambda: ["cuda", "cpu"])
+    monkeypatch.setattr(m, "describe", fails(no_kernel))
+    monkeypatch.setattr(m, "leaky_step", leaky_step)
+    part = m.gpu_part()
+    assert part.state == "broken" and "no kernel image" in part.remark and part.install
+    run = types.SimpleNamespace(device=torch.device("cuda"))
+    assert m.working_device(run) == torch.device("cpu")
+    monkeypatch.setattr(
+        m.SmallNet, "to", lambda self, d: self if d == "cpu" else fails(no_kernel)()
+    )
+    timed = run_section(m.section_time, tmp_path)
+    assert [c.id for c in timed.claims] == ["forward_ms_cpu", "batch_factor_cpu"]
+
+
+def test_gpu_that_works_or_is_not_there(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(m, "device_names", lambda: ["cpu"])
+    assert m.gpu_part().state == "missing"
+    monkeypatch.setattr(m, "device_names", lambda: ["cuda", "cpu"])
+    monkeypatch.setattr(m, "leaky_step", lambda device: f"one spike on {device}")
+    monkeypatch.setattr(m, "describe", lambda name: f"a card called {name}, 24 GiB")
+    part = m.gpu_part()
+    assert (part.state, part.remark) == ("ready", "a card called cuda, 24 GiB")
+
+
+def test_memory_of(monkeypatch: pytest.MonkeyPatch) -> None:
+    card = types.SimpleNamespace(total_memory=24 * 2**30, name="Radeon RX 7900 XTX")
+    monkeypatch.setattr(m.torch.cuda, "get_device_properties", lambda device: card)
+    vram = m.memory_of(torch.device("cuda"))
+    assert vram == (24 * 2**30, "VRAM of Radeon RX 7900 XTX")
+    ram = types.SimpleNamespace(total=8 * 2**30)
+    monkeypatch.setattr(m.psutil, "virtual_memory", lambda: ram)
+    assert m.memory_of(torch.device("cpu")) == (8 * 2**30, "RAM")
+    monkeypatch.setattr(m.psutil, "virtual_memory", fails(OSError("no /proc")))
+    assert m.memory_of(torch.device("cpu"))[0] == 0
+
+
+def test_data_folder_that_cannot_be_read(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(m, "search_path", fails(PermissionError("not allowed")))
+    assert m.data_part(None).state == "broken"
 
 
 def test_data_on_disk(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -338,14 +411,40 @@ def test_no_browser(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
     monkeypatch.setitem(sys.modules, "playwright.sync_api", api)
     monkeypatch.setattr(m.shutil, "which", lambda name: None)
     monkeypatch.setattr(m, "SYSTEM_CHROMIUM", tmp_path / "no such")
-    assert m.part(m.browser_ready, missing="install it") == ("missing", "install it")
+    part = m.look_at_part("browser", "x", m.browser_ready, {}, "install it")
+    assert (part.state, part.install) == ("missing", "install it")
     monkeypatch.setattr(m.shutil, "which", lambda name: "x" if name == "chromium" else None)
     assert "system" in m.browser_ready()
     own.touch()
     assert "own" in m.browser_ready()
 
 
-# ------------------------------------------------------------------ measurements
+# ------------------------------------------------------------------ sections
+
+
+class Drawn(types.SimpleNamespace):
+    """The headline, the panels' titles and the lines of the figure that a section has drawn."""
+
+
+@pytest.fixture
+def drawn(monkeypatch: pytest.MonkeyPatch) -> Drawn:
+    seen = Drawn(outcomes={})
+
+    def figure(self, fig, name, look=""):
+        assert look
+        seen.title = fig.get_suptitle()
+        seen.lines = [[line.get_xydata() for line in ax.get_lines()] for ax in fig.axes]
+        seen.bars = [bar.get_width() for bar in fig.axes[-1].patches]
+        plt.close(fig)
+        return Path(name)
+
+    monkeypatch.setattr(Run, "figure", figure)
+    monkeypatch.setattr(Run, "outcome", lambda self, id, said: seen.outcomes.update({id: said}))
+    return seen
+
+
+def text_of(run) -> str:
+    return run.findings[0]["text"]
 
 
 def test_leaky_step_and_its_failure(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -355,70 +454,179 @@ def test_leaky_step_and_its_failure(monkeypatch: pytest.MonkeyPatch) -> None:
         m.leaky_step(torch.device("cpu"))
 
 
-def test_run_equals_the_steps() -> None:
+def test_run_is_the_neuron_of_lesson_01() -> None:
     torch.manual_seed(0)
-    net, x = m.SmallNet(), m.random_spikes(7, 3)
+    net, x = m.SmallNet(), m.random_spikes(7, 3, "cpu")
     assert x.shape == (7, 3, 100) and set(x.unique().tolist()) == {0, 1}
-    stepped = m.step_by_step(net, x)
-    assert torch.equal(stepped, net.run(x)) and torch.equal(stepped, m.step_by_step(net, x)), (
-        "starts from rest"
-    )
+    spk_rec = net.run(x).detach()
+    weight, bias = net.fc.weight.detach().numpy(), net.fc.bias.detach().numpy()
+    mem, spk = np.zeros((3, 100)), np.zeros((3, 100))
+    for t in range(7):
+        mem = 0.9 * mem + x[t].numpy() @ weight.T + bias - spk
+        spk = (mem > 1).astype(float)
+        assert (spk == spk_rec[t].numpy()).mean() > 0.99
+    assert torch.equal(spk_rec, net.run(x).detach()), "starts from rest"
 
 
-@pytest.mark.parametrize(("num_steps", "batch_size"), [(1, 1), (10, 3), (50, 128)])
-def test_memory_is_the_line_of_equation_1(num_steps: int, batch_size: int) -> None:
-    r = m.experiment_memory(
-        m.Config(num_steps=num_steps, batch_size=batch_size), torch.device("cpu")
-    )
-    assert len(r["steps"]) == 5 and r["r2"] > 0.9999
-    assert r["slope"] == pytest.approx(batch_size * 200 * 4, rel=1e-2)
-    if batch_size == 128:
-        assert r["predicted"] == 102_400, "the number that the quiz asks about"
+def test_section_1(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys) -> None:
+    monkeypatch.setattr(m, "memory_of", lambda device: (24 * 2**30, "VRAM of a card"))
+    run = run_section(m.section_machine, tmp_path)
+    out = capsys.readouterr().out
+    assert run.value("memory_gib") == 24 and "24.0 GiB of VRAM of a card" in text_of(run)
+    assert f"CUDA/ROCm Available: {torch.cuda.is_available()}" in out
+    monkeypatch.setattr(m, "memory_of", lambda device: (8 * 2**30, "RAM"))
+    run_section(m.section_machine, tmp_path)
+    assert "VRAM       none: no GPU in use, 8.0 GiB of RAM instead" in capsys.readouterr().out
 
 
-def test_zeros_and_times() -> None:
-    cfg = m.Config(num_steps=20, batch_size=16, repeats=1)
-    torch.manual_seed(0)
-    r = m.experiment_zeros(cfg, torch.device("cpu"))
-    assert 0.8 < r["zeros"] < 1 and r["n"] == 20 * 16 * 100 and r["spk"].shape == (20, 100)
-    times = m.experiment_time(cfg)
-    assert list(times)[-1] == "cpu" and all(
-        ms > 0 for by_batch in times.values() for ms in by_batch.values()
-    )
-    assert np.isfinite(list(times["cpu"].values())).all()
+def test_section_1_with_a_gpu_that_does_not_work(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys
+) -> None:
+    monkeypatch.setattr(m, "working_device", lambda run: torch.device("cpu"))
+    monkeypatch.setattr(m, "device_names", lambda: ["cuda", "cpu"])
+    monkeypatch.setattr(m, "describe", fails(RuntimeError("bad driver")))
+    monkeypatch.setattr(m, "leaky_step", fails(RuntimeError("no kernel")))
+    run_section(m.section_machine, tmp_path)
+    out = capsys.readouterr().out
+    assert "cuda       broken: RuntimeError: bad driver" in out
+    assert "broken on cpu: RuntimeError: no kernel" in out and "use the CPU" in out
 
 
-def test_claims_are_what_was_measured(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """Known times, bytes and zeros, and libraries of which two are missing: what the claims must say."""
-    monkeypatch.setattr(m, "experiment_time", lambda cfg: {"cpu": {1: 2.0, 8: 3.0, 512: 30.0}})
-    memory = {"steps": [1, 2], "bytes": [1, 2], "slope": 1.5e5, "predicted": 1e5, "r2": 0.75}
-    monkeypatch.setattr(m, "experiment_memory", lambda cfg, device: memory)
-    zeros = {"zeros": 0.9, "n": 7}
-    monkeypatch.setattr(m, "experiment_zeros", lambda cfg, device: zeros)
-    monkeypatch.setattr(
-        m, "akida_part", lambda: ("simulator only", "no card", "Akida version: 1", 0)
-    )
+def test_section_2(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys) -> None:
+    akida = m.Part("Akida", "12", "simulator only", "no card")
+    monkeypatch.setattr(m, "akida_part", lambda: (akida, "Akida version: 1", 0))
     gone = {"tonic": "missing", "nir": "broken", "gymnasium": "missing"}
-    monkeypatch.setattr(
-        m, "look_at", lambda lib, deep=False: m.State(gone.get(lib.package, "found"), "1", "why")
-    )
+
+    def look_at(library, deep=False):
+        return m.State(gone.get(library.package, "found"), "1", "why")
+
+    monkeypatch.setattr(m, "look_at", look_at)
     monkeypatch.setattr(m, "browser_ready", lambda: "here")
     monkeypatch.setattr(m, "data_on_disk", lambda folder: {"MNIST": "data/"})
     monkeypatch.setattr(m, "device_names", lambda: ["cpu"])
-    run = run_main(m, tmp_path, monkeypatch)
-    assert run.value("forward_ms_cpu") == 2.0
-    assert run.value("batch_factor_cpu") == pytest.approx(15.0)
-    assert run.value("bytes_per_step") == 1.5e5 and run.value("bytes_predicted") == 1.5
-    assert run.value("bytes_r2") == 0.75 and run.value("zeros") == 0.9
+    run = run_section(m.section_parts, tmp_path)
     # core, images, data sets, measurement, conversion and browser; not GPU, events, exchange, Akida, Pong
-    assert run.value("parts_ready") == 6
-    assert run.value("akida_devices") == 0
+    assert run.value("parts_ready") == 6 and run.value("akida_devices") == 0
+    said = (
+        "6 of 11 parts are ready. Not ready: GPU (missing), events (missing), exchange (broken), "
+    )
+    assert text_of(run).startswith(said + "Akida (simulator only), Pong (missing).")
+    out = capsys.readouterr().out
+    assert f"→ uv pip install tonic=={m.pins()['tonic']}\n" in out
+    assert f"→ uv pip install --reinstall nir=={m.pins()['nir']}\n" in out
+    states = {row["part"]: row["state"] for row in run.extra["verdict"]}
+    assert states["events"] == "missing" and states["Akida"] == "simulator only"
+    assert "✓ Akida" in out and "✗ exchange" in out
+    rows = {row[0]: row[1:] for row in run.extra["tables"][0]["rows"]}
+    assert rows["nir"] == ["1", m.pins()["nir"], "broken"]
 
 
-def test_zeros_are_counted_in_the_spikes(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_core_that_only_deep_finds_broken(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def look_at(library, deep=False):
+        bad = library.package == "torch" and deep
+        return m.State("broken", "1", "OSError: x") if bad else m.State("missing")
+
+    monkeypatch.setattr(m, "look_at", look_at)
+    run = run_section(m.section_parts, tmp_path, deep=True)
+    core = run.extra["verdict"][0]
+    assert core["state"] == "missing" or core["remark"] == "OSError: x"
+
+
+@pytest.mark.parametrize(("num_steps", "batch_size"), [(1, 1), (10, 3), (50, 128)])
+def test_section_3(num_steps: int, batch_size: int, tmp_path: Path, drawn, monkeypatch) -> None:
+    monkeypatch.setattr(m, "memory_of", lambda device: (10 * 2**30, "RAM"))
+    settings = {"num_steps": num_steps, "batch_size": batch_size, "smoke": False}
+    run = run_section(m.section_memory, tmp_path, **settings)
+    per_step = batch_size * 200 * 4
+    assert run.value("bytes_per_step") == pytest.approx(per_step, rel=1e-2)
+    assert run.value("bytes_predicted") == pytest.approx(1, abs=0.01)
+    assert run.value("bytes_r2") > 0.999
+    assert run.value("steps_fit") == 10 * 2**30 // (1000 * per_step)
+    assert run.value("steps_fit_card") == 24 * 2**30 // (1000 * per_step)
+    assert f"so that {10 * 2**30 // (1000 * per_step):,} steps fit into the 10.0 GiB" in text_of(
+        run
+    )
+    points = drawn.lines[0][0]
+    assert len(points) == 5 and points[-1, 0] == 5 * max(1, num_steps // 5)
+    slope = (points[-1, 1] - points[0, 1]) / (points[-1, 0] - points[0, 0])
+    assert slope == pytest.approx(per_step / 1e6, rel=1e-2)
+    large = drawn.lines[1][2]  # 100,000 neurons: where it meets 24 GiB, that many steps fit
+    gib_per_step = large[1, 1] / large[1, 0]
+    fits = run.value("steps_fit_card")
+    assert fits * gib_per_step <= 24 < (fits + 1) * gib_per_step
+    if batch_size == 128:
+        assert m.bytes_per_step(128, 100, 100) == 102_400
+
+
+def test_section_3_notices_another_memory(tmp_path: Path, drawn, monkeypatch) -> None:
+    """If autograd kept twice as much, the claim and its target would say so."""
+    kept = iter([2 * (1000 + 102_400 * n) for n in range(1, 6)])
+
+    @contextlib.contextmanager
+    def saved_for_backward():
+        yield lambda: next(kept)
+
+    monkeypatch.setattr(m, "saved_for_backward", saved_for_backward)
+    run = run_section(m.section_memory, tmp_path, smoke=False, num_steps=5, batch_size=128)
+    assert run.value("bytes_predicted") == pytest.approx(2)
+    claim = next(c for c in run.claims if c.id == "bytes_predicted")
+    assert claim.met is False and "2.00 times what equation (1) says" in text_of(run)
+
+
+def test_section_4(tmp_path: Path, drawn, monkeypatch) -> None:
+    """Known times for two devices: which is which, and what over what."""
+    asked = []
+
+    def latency(step, device, repeats):
+        x = step.args[0]
+        asked.append((device, x.shape[0], x.shape[1], repeats))
+        ms = {1: 2.0, 8: 3.0, 64: 5.0, 512: 30.0}[x.shape[1]]
+        return (ms if device == "cpu" else 4.0), 99.0
+
+    monkeypatch.setattr(m, "latency", latency)
+    monkeypatch.setattr(m, "device_names", lambda: ["meta", "cpu"])
+    monkeypatch.setattr(m, "random_spikes", lambda T, B, device: torch.zeros(T, B, 100))
+    run = run_section(m.section_time, tmp_path, num_steps=7, repeats=11)
+    assert asked == [(d, 7, b, 11) for d in ("meta", "cpu") for b in (1, 8, 64, 512)]
+    assert run.value("forward_ms_cpu") == 2 and run.value("batch_factor_cpu") == 15
+    assert run.value("forward_ms_meta") == 4 and run.value("batch_factor_meta") == 1
+    assert drawn.outcomes["batch_factor"] == "15.0 times"
+    assert drawn.title == "512 images take 15.0 times as long as one (CPU)"
+    assert "On the CPU, 512 images take 15.0 times" in text_of(run)
+    assert "cpu is the fastest of 2 device(s) here (meta, cpu)" in text_of(run)
+    rows = run.extra["tables"][1]["rows"]
+    assert rows[-1] == ["512", "30.00", "59"], "30 ms for 512 images are 59 µs each"
+    dotted, meta, cpu = drawn.lines[0]
+    assert dotted[-1].tolist() == [512, 1024] and cpu[-1].tolist() == [512, 30]
+    assert drawn.lines[1][1][-1, 1] == pytest.approx(30_000 / 512)
+
+
+def test_section_5(tmp_path: Path, drawn, monkeypatch) -> None:
     """A layer that fires in one step of four has three quarters of zeros."""
     spk_rec = torch.zeros(4, 6, 100)
     spk_rec[1] = 1
+    shares = []
+
+    def latency(step, device, repeats):
+        x = step.args[0]
+        shares.append((x == 0).float().mean().item())
+        return (2.0 if len(shares) == 1 else 3.0), 99.0
+
     monkeypatch.setattr(m.SmallNet, "run", lambda self, x: spk_rec)
-    r = m.experiment_zeros(m.Config(num_steps=4, batch_size=6), torch.device("cpu"))
-    assert r["zeros"] == 0.75 and r["n"] == 2400
+    monkeypatch.setattr(m, "latency", latency)
+    run = run_section(m.section_zeros, tmp_path, num_steps=4, batch_size=6)
+    assert run.value("zeros") == 0.75 and run.value("zeros_time") == 1.5
+    assert run.claims[0].n == 2400
+    assert shares == [0, pytest.approx(0.75, abs=0.01)]
+    assert "takes 1.50 times as long" in text_of(run) and drawn.title.startswith("75.0 % of")
+    assert drawn.bars == [2.0, 3.0]
+
+
+@pytest.mark.filterwarnings("error::RuntimeWarning")
+@pytest.mark.parametrize("flags", [["--num-steps=1", "--batch-size=1"], ["--repeats=1"]])
+def test_measurements_at_the_edges(flags, tmp_path: Path) -> None:
+    for only in (1, 3, 4, 5):
+        more = ["--smoke", "--device=cpu", f"--out-dir={tmp_path}", f"--only={only}"]
+        start(m.main, m.Config, m.SMOKE, m.FULL, [*flags, *more])
