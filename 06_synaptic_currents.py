@@ -1,9 +1,9 @@
 """Lesson 06 — Synaptic currents: a second memory between the spike and the membrane
 
 Question
-    To the neuron of lesson 01 an input spike is a blow: U jumps in the step in which it arrives,
+    To the neuron of lesson 01 an input spike is a kick: U jumps in the step in which it arrives,
     and from then on only decays. A real synapse answers with a wave of current that lasts for many
-    steps. What can a neuron do with such a wave that it cannot do with a blow, and what does the
+    steps. What can a neuron do with such a wave that it cannot do with a kick, and what does the
     wave cost?
 
 Idea
@@ -23,7 +23,7 @@ Read first
 
 Run
     uv run 06_synaptic_currents.py --predict    asks what you expect, then measures: start here
-    uv run 06_synaptic_currents.py              without questions; about 10 seconds on two CPU cores
+    uv run 06_synaptic_currents.py              without questions; about 15 seconds on two CPU cores
     uv run 06_synaptic_currents.py --alpha 0.8 --beta 0.4    other time constants
     uv run 06_synaptic_currents.py --full       ten times as many noisy trials
 
@@ -34,15 +34,13 @@ Builds on / leads to
 
 from __future__ import annotations
 
-import time
-from collections.abc import Iterable
 from dataclasses import dataclass
 
 from common import plots
-from common.device import synchronize
 from common.io import UserError
 from common.lesson import LessonConfig, bounded, section, start
 from common.run import Run
+from multistep import saved_for_backward
 
 import numpy as np
 import snntorch as snn
@@ -52,6 +50,7 @@ from torch import Tensor
 
 STEP = "time step"
 NAMES = ("Leaky", "Synaptic", "Alpha")
+STATES = {"Leaky": 1, "Synaptic": 2, "Alpha": 3}  # numbers that a neuron carries from step to step
 SLOW = "slow Leaky"  # introduced in section 3
 LOOKS = {
     "Leaky": {"color": plots.BLUE, "linestyle": "-"},
@@ -64,7 +63,7 @@ NO_SPIKES = {"threshold": 1e9, "reset_mechanism": "none"}  # θ out of reach: th
 
 @dataclass
 class Config(LessonConfig):
-    """The threshold θ is 1 throughout. Only section 6 uses --device: the rest is too little work."""
+    """The threshold θ is 1 throughout. A few neurons are too little work for a GPU."""
 
     num_steps: int = bounded(150, 1, 100_000)
     """time steps that are drawn"""
@@ -74,8 +73,6 @@ class Config(LessonConfig):
     """share β of the potential that is left after one step; less than alpha (snn.Alpha asks for it)"""
     trials: int = bounded(2000, 10, 100_000)
     """noisy trials behind each point of sections 4 and 5"""
-    neurons: int = bounded(100_000, 10, 10_000_000)
-    """neurons of the layer whose cost is measured"""
 
     def validate(self) -> None:
         super().validate()
@@ -84,7 +81,7 @@ class Config(LessonConfig):
             raise UserError(f"--alpha: got {self.alpha:g}, allowed is {allowed}")
 
 
-SMOKE = {"trials": 50, "neurons": 1000}
+SMOKE = {"trials": 50}
 FULL = {"trials": 20_000}
 
 
@@ -185,36 +182,35 @@ def response(name: str, cfg: Config) -> Tensor:
 def section_four_rows(cfg: Config, run: Run) -> None:
     """1  What lies between a spike and the membrane?
 
-    A spike that reaches the end of its nerve fibre releases molecules, the *transmitter*. They cross
-    a narrow gap, bind to ion channels of the receiving cell and open them: the conductance g of the
-    membrane rises, at fast synapses within about a millisecond. Then the channels shut one by one, at
-    random, and g decays roughly exponentially: within a few ms at a fast excitatory synapse (AMPA
-    channels), in 5 to 10 ms at an inhibitory one (GABA-A), in about 100 ms at a slow excitatory one
-    (NMDA). If this decay has the time constant τ_syn, then α = exp(−Δt/τ_syn), as for β in lesson
-    01. In steps of 1 ms our α = 0.9 is τ_syn = 9.5 ms, and β = 0.8 is a membrane of 4.5 ms. In many
-    neurons the membrane is the slower of the two. Section 2 shows what depends on that.
+    *In biology.* A spike that reaches the end of its nerve fibre releases molecules, the
+    transmitter. They cross a narrow gap, bind to ion channels of the receiving cell and open them:
+    the conductance g of its membrane rises, at fast synapses within about a millisecond. Then the
+    channels shut one by one, at random, and g decays roughly exponentially: in a few ms at a fast
+    excitatory synapse (AMPA channels), in 5 to 10 ms at an inhibitory one (GABA-A), in about 100 ms
+    at a slow excitatory one (NMDA). As for β in lesson 01, α = exp(−Δt/τ_syn). With Δt = 1 ms, our
+    α = 0.9 means τ_syn = 9.5 ms, and β = 0.8 means τ_mem = 4.5 ms.
 
-    Equation (1) leaves something out. What flows through open channels is g·(V − U): it vanishes when
+    Equation (1) leaves something out. What flows through open channels is g·(V − U). It vanishes when
     U reaches the *reversal potential* V of the channel, about 0 mV for AMPA and NMDA, so each
-    further spike lifts U by less. snnTorch's synapse gives a current that does not ask for U.
+    further spike lifts U by less. snnTorch's synaptic current does not depend on U.
 
-    snn.Alpha keeps two currents, both driven by x but with opposite signs:
-
-        E[t+1] = α·E[t] + x[t+1]       F[t+1] = β·F[t] − x[t+1]       U[t+1] = κ·(E[t+1] + F[t+1])   (3)
-
-    An input leaves E at x and F at −x, so their sum starts at 0. F fades faster, with β < α, so the
-    sum rises; then it falls with E. No line of (3) holds a leak: the β of F plays this part. κ = ln
-    β/(ln β − ln α) is a constant factor. (snnTorch calls E and F excitatory and inhibitory. They are
-    not two synapses; together they make one wave.)
-
-    The resets differ as well. Leaky and Synaptic take θ from U, and in Synaptic the current flows on.
-    Alpha, by default, clears E, F and U in the step after a spike, and so forgets all it was given.
-
-    The picture shows the four rows: spikes in, synaptic current, membrane, spikes out. In come one
+    *The picture* shows four rows: spikes in, synaptic current, membrane, spikes out. In come one
     spike, two spikes in the same step, two spikes four steps apart, and five spikes five steps apart.
     The weight w of the input is chosen for each neuron such that one spike lifts U from rest to 0.6·θ
     at its highest point. So one spike is not enough, and two in the same step are. The current has
     a scale of its own in each column.
+
+    *The third column* is snn.Alpha. It keeps two currents, both driven by x, with opposite signs:
+
+        E[t+1] = α·E[t] + x[t+1]       F[t+1] = β·F[t] − x[t+1]       U[t+1] = κ·(E[t+1] + F[t+1])   (3)
+
+    An input leaves E at x and F at −x, so their sum starts at 0. F fades faster, since β < α, so the
+    sum rises; then it falls with E. U has no leak of its own in (3). In its place F decays by β. The
+    constant factor is κ = ln β/(ln β − ln α). (snnTorch calls E and F excitatory and inhibitory. They
+    are not two synapses; together they make one wave.)
+
+    *The resets* differ as well. Leaky and Synaptic take θ from U, and in Synaptic the current flows
+    on. Alpha, by default, clears E, F and U in the step after a spike.
     """
     every, leaky_only, slow_only, none = "all three", "Leaky only", "Synaptic and Alpha", "none"
     run.predict(
@@ -296,8 +292,8 @@ def section_four_rows(cfg: Config, run: Run) -> None:
     run.outcome("apart", outcomes.get(tuple(apart), " and ".join(apart)))
     run.finding(
         f"From the same 10 input spikes Leaky makes {fired['Leaky']}, Synaptic {fired['Synaptic']} and "
-        f"Alpha {fired['Alpha']}. Two spikes four steps apart fire {' and '.join(apart) or 'none of them'}"
-        ": the first spike must still be felt when the second comes. By hand and by "
+        f"Alpha {fired['Alpha']}. Two spikes four steps apart make {' and '.join(apart) or 'none of them'} "
+        "fire: the first spike must still be felt when the second comes. By hand and by "
         f"snn.Synaptic, the spikes differ at {differ} of {steps} steps."
     )
 
@@ -333,7 +329,9 @@ def section_response(cfg: Config, run: Run) -> None:
 
     The threshold tells the two apart, for a reset takes θ from U and not from I. That debt fades
     like everything in U, by β: a spike lowers U by θ in the next step, by β·θ in the one after, and
-    by θ·(1 + β + β² + …) = θ/(1 − β) in all. A slow membrane pays more for each spike.
+    by θ·(1 + β + β² + …) = θ/(1 − β) in all. So summed over time a slow membrane pays more for a
+    spike. If spikes took up nearly all of the input, their number would change by (1 − α)/(1 − β)
+    when α and β change places; near the threshold, where much leaks away unused, it changes less.
 
     The third panel gives 64 neurons random input spikes. Their weights are such that without
     threshold U would be θ on average. Once α and β are as given, once they have changed places.
@@ -361,8 +359,8 @@ def section_response(cfg: Config, run: Run) -> None:
     exchanged = run_synaptic(weight * spk_in, cfg.beta, cfg.alpha)
     ratio = (exchanged["spk"].sum() / as_given["spk"].sum()).item()
 
-    title = f"Highest after {peak['Leaky']} (Leaky), {peak['Synaptic']} (Synaptic) and "
-    title += f"{peak['Alpha']} steps (Alpha)"
+    title = f"Highest after {peak['Leaky']} (Leaky), {peak['Synaptic']} (Synaptic), {peak['Alpha']} steps "
+    title += f"(Alpha); α ↔ β makes {ratio:.2f} times the spikes"
     fig, (ax, bx, cx) = plots.figure(1, 3, (13, 3.9), title)
     shown = slice(0, min(len(n), max(cfg.num_steps // 2, 2)))
     for name in NAMES:
@@ -392,7 +390,7 @@ def section_response(cfg: Config, run: Run) -> None:
         cx,
         STEP,
         "spikes so far, 64 neurons",
-        f"α ↔ β: {ratio:.2f} times the spikes",
+        "Synaptic, random input",
     )
     run.figure(
         fig,
@@ -403,7 +401,7 @@ def section_response(cfg: Config, run: Run) -> None:
     run.claim("peak_synaptic", "Synaptic: highest after", peak["Synaptic"], unit="steps")
     run.claim("peak_alpha", "Alpha: highest after", peak["Alpha"], unit="steps")
     run.claim("swap_below", "α ↔ β, no threshold: U changes by", below, unit="1", target="<= 1e-4")
-    run.claim("swap_spikes", "α ↔ β: number of spikes changes", ratio, unit="times")
+    run.claim("swap_spikes", "α ↔ β: spikes after / before", round(ratio, 2), unit="")
     same = "stays the same" if below < 1e-4 else f"changes by up to {100 * below:.2g} %"
     run.finding(
         f"Synaptic rises for {peak['Synaptic']} steps after its input and Alpha for {peak['Alpha']}; "
@@ -506,9 +504,11 @@ def section_two_decays(cfg: Config, run: Run) -> None:
     cx.set_ylim(0, 1.05)
     cx.legend(loc="upper right")
     plots.label(ax, "steps since the input", "U / its highest value", "Equal mean delay")
-    plots.label(bx, "share of the mean delay that lies in I", "steps", "Equal mean delay")
+    plots.label(bx, "share of the mean delay that lies in I", "steps", "The same, for every split")
     plots.label(cx, "steps between the five spikes", "highest U / that of a volley", "Five spikes")
-    run.figure(fig, "3_two_decays", look="jump or hump; how much of a volley's effect a burst has")
+    run.figure(
+        fig, "3_two_decays", look="jump or hump; the share that a burst has of a volley's effect"
+    )
 
     run.claim("peak_even", "split evenly: highest at", peaks[even], unit="steps")
     run.claim("width_one", "one leak: width at half height", widths[0], unit="steps")
@@ -536,17 +536,22 @@ def section_first_spike(cfg: Config, run: Run) -> None:
     """4  How late is the first spike, and how sure of its time?
 
     A current is switched on, of 1.5 to 2 rheobases in ten strengths. (The rheobase, the strongest
-    steady current that never fires the neuron, is θ divided by the sum of h; so each neuron gets
-    what is strong or weak for it.) Noise comes on top: a random number at each step, with a
-    standard deviation σ of 0.2 rheobases. Measured are the step of the first spike, averaged over all
-    trials and strengths, the *latency*; and its standard deviation from trial to trial at one and
-    the same strength, the *jitter*. (The clock alone causes some of that: rounding a time to whole
-    steps gives up to 0.29.)
+    steady current that never fires the neuron, is θ divided by the sum of h; so 1.5 is equally
+    strong for every neuron.) Noise comes on top: a random number at each step, with a standard
+    deviation σ of 0.2 rheobases. Measured are the step of the first spike, averaged over all trials
+    and strengths, the *latency*; and its standard deviation from trial to trial at one and the same
+    strength, the *jitter*.
 
     Two things make a jitter: how far noise throws U off, and how steeply U climbs when it meets θ. An
-    error ΔU shifts the crossing by ΔU divided by the slope. A single leak climbs ever more slowly
-    the nearer it comes to its end. With a second decay U starts late and is steepest on the way.
-    Both numbers are measured at 1.75 rheobases, at the step at which U would meet θ without noise.
+    error ΔU shifts the crossing by ΔU divided by the slope. Then the time is rounded to a whole step,
+    which adds the variance 1/12 of a number anywhere between 0 and 1:
+
+        jitter²   ≈   (ΔU/slope)²  +  1/12                                                     (6)
+
+    (If the noise is so weak that the spike nearly always falls on the same step, the 1/12 is wrong.)
+    A single leak climbs ever more slowly the nearer it comes to its final value. With a second decay
+    U starts late and is steepest on the way. ΔU and slope are measured at 1.75 rheobases without a
+    threshold, at the step at which U would meet θ without noise.
     """
     synaptic, slow, alike = "Synaptic's", "the slow Leaky's", "equally (within 5 %)"
     run.predict(
@@ -564,7 +569,7 @@ def section_first_spike(cfg: Config, run: Run) -> None:
     scale = torch.tensor(sigmas, dtype=torch.float32)[:, None, None]
     drive = levels[:, None] + scale * noise  # (T, σ, level, trial), in rheobases
     shown = 1  # sigmas[1] is 0.2
-    latency, jitter, climb, slope, error = {}, {}, {}, {}, {}
+    latency, jitter, climb, slope, expected = {}, {}, {}, {}, {}
     for name in names:
         rheobase = 1 / response(name, cfg).sum()
         spk = simulate(name, rheobase * drive.flatten(1), cfg)["spk"]
@@ -577,10 +582,12 @@ def section_first_spike(cfg: Config, run: Run) -> None:
         climb[name] = simulate(name, steady, cfg, **NO_SPIKES)["mem"][:, 0]
         meets = int((climb[name] > 1).int().argmax())  # the first step above θ
         slope[name] = climb[name][: meets + 1].diff(prepend=torch.zeros(1))[-1].item()
-        error[name] = simulate(name, noisy, cfg, **NO_SPIKES)["mem"][meets].std().item()
+        error = simulate(name, noisy, cfg, **NO_SPIKES)["mem"][meets].std().item()
+        # jitter² ≈ (ΔU/slope)² + 1/12
+        expected[name] = ((error / slope[name]) ** 2 + 1 / 12) ** 0.5
     at = {name: jitter[name][shown] for name in names}
 
-    title = f"Noise of 0.2 rheobases moves the first spike by {at['Leaky']:.2f} steps in Leaky, "
+    title = f"Jitter under noise of 0.2 rheobases: {at['Leaky']:.2f} steps in Leaky, "
     title += f"{at['Synaptic']:.2f} in Synaptic, {at[SLOW]:.2f} in the slow Leaky"
     fig, (ax, bx) = plots.figure(1, 2, (12, 4.2), title)
     for name in names:
@@ -604,11 +611,10 @@ def section_first_spike(cfg: Config, run: Run) -> None:
     )
 
     trials = 10 * each
-    run.claim("jitter_leaky", "Leaky: jitter", at["Leaky"], "steps", n=trials)
-    run.claim("jitter_synaptic", "Synaptic: jitter", at["Synaptic"], "steps", n=trials)
-    run.claim("jitter_slow", "slow Leaky: jitter", at[SLOW], "steps", n=trials)
-    run.claim("slope_synaptic", "Synaptic: U climbs at θ by", slope["Synaptic"], "θ a step")
-    run.claim("slope_slow", "slow Leaky: U climbs at θ by", slope[SLOW], "θ a step")
+    for name, key in (("Leaky", "leaky"), ("Synaptic", "synaptic"), (SLOW, "slow")):
+        run.claim(f"jitter_{key}", f"{name}: jitter", round(at[name], 2), "steps", n=trials)
+    run.claim("expected_synaptic", "Synaptic: by (6)", round(expected["Synaptic"], 2), "steps")
+    run.claim("expected_slow", "slow Leaky: by (6)", round(expected[SLOW], 2), "steps")
     surer = alike
     if at["Synaptic"] < 0.95 * at[SLOW]:
         surer = synaptic
@@ -616,11 +622,11 @@ def section_first_spike(cfg: Config, run: Run) -> None:
         surer = slow
     run.outcome("surer", surer)
     run.finding(
-        f"At σ = 0.2 noise moves the first spike by {at['Leaky']:.2f} steps in Leaky, which fires at "
-        f"step {latency['Leaky']:.1f} on average, by {at['Synaptic']:.2f} in Synaptic (step "
-        f"{latency['Synaptic']:.1f}) and by {at[SLOW]:.2f} in the slow Leaky (step "
-        f"{latency[SLOW]:.1f}). In the last two, U is off by {error['Synaptic']:.3f} and "
-        f"{error[SLOW]:.3f} θ and climbs by {slope['Synaptic']:.3f} and {slope[SLOW]:.3f} θ a step."
+        f"Under this noise the first spike scatters by {at['Leaky']:.2f} steps in Leaky, by "
+        f"{at['Synaptic']:.2f} in Synaptic and by {at[SLOW]:.2f} in the slow Leaky. They fire at step "
+        f"{latency['Leaky']:.1f}, {latency['Synaptic']:.1f} and {latency[SLOW]:.1f} on average. By (6) "
+        f"one expects {expected['Synaptic']:.2f} and {expected[SLOW]:.2f} steps of the last two; U "
+        f"climbs at θ by {slope['Synaptic']:.3f} and {slope[SLOW]:.3f} θ a step."
     )
 
 
@@ -649,22 +655,23 @@ def section_coincidence(cfg: Config, run: Run) -> None:
     constants decide. Two inputs, each strong enough for 0.65·θ at its highest point, come Δ steps
     apart. By linearity U is the sum of two responses, and the neuron fires if anywhere
 
-        0.65·θ·(h[n] + h[n − Δ])/max h   >   θ                                                  (6)
+        0.65·θ·(h[n] + h[n − Δ])/max h   >   θ                                                  (7)
 
-    The longest Δ that fires is the neuron's *window*. In Leaky it can be written down: β^Δ > 0.35/0.65.
-    The hump of Synaptic is still near its peak when Leaky has faded. (Exercise 06c finds the window
+    The longest such Δ is the neuron's *window*. In Leaky it can be written down: at the second input U is
+    0.65·θ·(1 + β^Δ), which is above θ as long as β^Δ > 0.35/0.65. The hump of Synaptic is still near its peak when Leaky has faded. (Exercise 06c finds the window
     of any h.) A slower leak widens the window as well, and delays the answer more, by (5). So the
     section also asks how much a Leaky lags that has Synaptic's window.
 
     The other panel scatters 20 inputs around one moment. All at the same time, they would lift U to
     1.6·θ. How much may they scatter for the neuron to fire in half of the trials? A wide window is what
-    you want if the inputs of one event arrive scattered. It is a fault if timing is the message,
-    as it is for the direction of a sound: there two ears differ by less than a millisecond.
+    you want if the inputs of one event arrive scattered. It does harm if the timing itself carries
+    the message, as in hearing: a sound from the side reaches one ear a fraction of a millisecond
+    before the other.
     """
     run.predict(
         "window_synaptic",
-        f"Two inputs, each worth 0.65·θ. In Leaky (β = {cfg.beta:g}) they fire together up to "
-        f"{longest_gap('Leaky', cfg)} steps apart. Up to how many in Synaptic (α = {cfg.alpha:g})?",
+        f"Two inputs, each worth 0.65·θ. Leaky (β = {cfg.beta:g}) fires if they are up to "
+        f"{longest_gap('Leaky', cfg)} steps apart. And Synaptic (α = {cfg.alpha:g})?",
         unit="steps",
     )
     names = (*NAMES, SLOW)
@@ -693,8 +700,8 @@ def section_coincidence(cfg: Config, run: Run) -> None:
     delay = mean_delay(cfg)
     delay_leaky = beta / (1 - beta)
 
-    title = f"Two inputs fire together up to {window['Leaky']} steps apart in Leaky, "
-    title += f"{window['Synaptic']} in Synaptic, {window[SLOW]} in the slow Leaky"
+    title = f"Two inputs may be {window['Leaky']} steps apart in Leaky, {window['Synaptic']} in Synaptic, "
+    title += f"{window[SLOW]} in the slow Leaky"
     fig, (ax, bx) = plots.figure(1, 2, (12, 4.2), title)
     for name in names:
         highest = simulate(name, pairs_of(name, cfg), cfg, **NO_SPIKES)["mem"].max(0).values
@@ -715,7 +722,11 @@ def section_coincidence(cfg: Config, run: Run) -> None:
     plots.label(ax, "steps between the two inputs, Δ", "highest U (θ = 1)", "Two inputs")
     plots.label(bx, "scatter of the arrivals, s.d. (steps)", "trials that fire (%)")
     bx.set_title(f"20 inputs, {cfg.trials:,} trials a point")
-    run.figure(fig, "5_coincidence", look="where each curve falls below the grey line")
+    run.figure(
+        fig,
+        "5_coincidence",
+        look="where each curve falls below the grey line; Alpha lies on Synaptic",
+    )
 
     run.claim("window_leaky", "Leaky: window of two inputs", window["Leaky"], unit="steps")
     run.claim("window_slow", "slow Leaky: window", window[SLOW], unit="steps")
@@ -728,46 +739,64 @@ def section_coincidence(cfg: Config, run: Run) -> None:
     run.finding(
         f"Two spikes, each worth 0.65·θ, count as one event up to {window['Leaky']} steps apart in "
         f"Leaky and up to {window['Synaptic']} in Synaptic, whose mean delay is {delay:.3g} steps. A "
-        f"slower leak alone reaches {window[SLOW]} at this delay, and {window['Synaptic']} at a delay "
-        f"of {delay_leaky:.3g}. Twenty spikes fire in half of the trials at a scatter of "
+        f"slower leak alone reaches {window[SLOW]} at this delay, and {window['Synaptic']} at just over "
+        f"{delay_leaky:.3g}. Twenty spikes fire in half of the trials at a scatter of "
         f"{half['Leaky']:.1f} steps in Leaky and {half['Synaptic']:.1f} in Synaptic.",
         main=True,
         claim="window_synaptic",
     )
 
 
-def bytes_of(states: Iterable[Tensor]) -> float:
-    """Bytes that ``states`` take for each neuron."""
-    return sum(state.nbytes / state.numel() for state in states)
+def kept_for_training(name: str, cfg: Config, learn: bool, num_steps: int = 20) -> float:
+    """Bytes that autograd keeps for the backward pass, per neuron and step."""
+    if name == "Leaky":
+        neuron = snn.Leaky(beta=cfg.beta, learn_beta=learn)
+    elif name == "Synaptic":
+        neuron = snn.Synaptic(cfg.alpha, cfg.beta, learn_alpha=learn, learn_beta=learn)
+    else:  # snnTorch 1.0: learn_alpha=True raises a TypeError in snn.Alpha
+        neuron = snn.Alpha(cfg.alpha, cfg.beta, learn_beta=learn)
+    x = torch.rand(num_steps, 1000, requires_grad=True)  # (T, B)
+    states = [torch.zeros(1000) for _ in range(STATES[name])]
+    spk_sum = torch.zeros(1000)
+    with saved_for_backward() as kept:
+        for x_t in x:
+            spk, *states = neuron(x_t, *states)
+            spk_sum = spk_sum + spk
+        return round(kept() / x.numel())
 
 
 @section
 def section_cost(cfg: Config, run: Run) -> None:
     """6  What does the second state cost, and which neuron should I take?
 
-    A state is a number for each neuron and each sample. It is kept from step to step, and it has to
-    fade in every step, whether a spike comes or not. Leaky carries U, Synaptic I and U. Alpha in
-    snnTorch carries E, F and U, although U follows from E and F. In training, backpropagation
-    through time keeps the states of all steps (lesson 09); a chip has to hold them next to each of
-    its neurons. The weights are as many for all three.
+    *Memory and arithmetic.* A state is a number for each neuron and each sample. It is kept from step to
+    step, and it has to fade in every step, whether a spike comes or not. Leaky carries U, Synaptic I
+    and U. Alpha in snnTorch carries E, F and U, although U follows from E and F. So a step takes one,
+    two or three multiplications, and a chip has to keep one, two or three numbers next to each neuron.
 
-    There is a second price, and it is paid by those who do not know it. A weight is worth the sum of h,
-    since this is how much potential it brings in all: 1/(1 − β) in Leaky, 1/((1 − α)(1 − β)) in
-    Synaptic. So if you replace the one by the other and keep the weights, each of them is worth
-    1/(1 − α) times as much. Divide the weights by the ratio of the sums, or train anew. Even
-    then the neuron is another one: its U has the same mean and smaller fluctuations, because a slow
-    filter averages over more of its input. And Alpha fires less than its weights are worth, since
-    each of its spikes throws away what had come in and it has to rise from nothing again.
+    Training needs more: backpropagation keeps numbers from *every* step (lesson 09). If the decays
+    are fixed, it needs of Leaky and Synaptic only the U at which each spike was decided; to fade by
+    a constant leaves nothing to remember. If decays are learnt, it needs what they multiplied.
+    (Of Alpha only β can be learnt: snnTorch 1.0 stops at learn_alpha=True there.)
+
+    *A trap.* How much a weight contributes to U in total is the weight times the sum of h: 1/(1 − β)
+    in Leaky, 1/((1 − α)(1 − β)) in Synaptic. So if you replace the one by the other and keep the
+    weights, each of them counts for 1/(1 − α) times as much. Divide the weights by the ratio of the
+    sums, or train anew. Even then the neuron is another one. Its U has the same mean and smaller
+    fluctuations, because a slow filter averages over more of its input; if the mean lies below θ, it
+    is the fluctuations that fire the neuron. (Far above θ, both fire alike.) Alpha fires less often
+    even with fitted weights: each spike clears E and F, so U has to rise from 0 again.
 
         take       if
-        Leaky      in doubt. One state. If its memory is too short, a larger β is the cheapest try.
-        Synaptic   you need a wide window or a late answer and can afford little delay (sections 4, 5),
-                   or the two time constants are to be learnt: learn_alpha=True, learn_beta=True.
+        Leaky      in doubt. One state. If its memory is too short, try a larger β first.
+        Synaptic   you need a wider window than a Leaky with the same mean delay has (section 5), or a
+                   first spike that scatters less (section 4); or if the synapse's time constant is
+                   known, or to be learnt (learn_alpha=True).
         Alpha      a spike is to end all that came before it: its reset clears the currents. Keep α and
                    β apart, for κ divides by their difference (studies/06_filters.py).
 
-    Measured are layers of these neurons on your device, the models in turn; and 64 neurons with
-    random input spikes, whose weights would hold U of a Leaky without threshold at 0.9·θ on average.
+    Measured are the bytes of each, and 64 neurons with random input spikes, whose weights would hold
+    U of a Leaky without threshold at 0.9·θ on average.
     """
     run.predict(
         "fires_kept",
@@ -775,28 +804,9 @@ def section_cost(cfg: Config, run: Run) -> None:
         "held U of Leaky just below θ on average. In how many per cent of the steps does Synaptic fire?",
         unit="per cent",
     )
-    cur = torch.rand(cfg.neurons, device=run.device)
-    decays = {"alpha": cfg.alpha, "beta": cfg.beta}
-    layers = {
-        "Leaky": snn.Leaky(beta=cfg.beta),
-        "Synaptic": snn.Synaptic(**decays),
-        "Alpha": snn.Alpha(**decays),
-    }
-    seconds = {name: [] for name in NAMES}
-    state_bytes = {}
-    with torch.no_grad():
-        for name in 15 * NAMES:  # in turn, so that a busy machine treats them alike
-            layer = layers[name].to(run.device)
-            states = [torch.zeros_like(cur) for _ in range(1 + NAMES.index(name))]
-            synchronize(run.device)
-            begun = time.perf_counter()
-            for _ in range(10):
-                spk, *states = layer(cur, *states)
-            synchronize(run.device)
-            seconds[name].append(time.perf_counter() - begun)
-            state_bytes[name] = bytes_of(states)
-    fastest = {name: min(seconds[name]) for name in NAMES}  # other programs only ever add
-    slower = {name: fastest[name] / fastest["Leaky"] for name in NAMES}
+    carried = {name: 4 * STATES[name] for name in NAMES}  # float32 takes 4 bytes
+    fixed = {name: kept_for_training(name, cfg, learn=False) for name in NAMES}
+    learnt = {name: kept_for_training(name, cfg, learn=True) for name in NAMES}
 
     # Leaky's weights in the other neurons: as they are, and divided by what they are worth there.
     spk_in = torch.bernoulli(torch.full((1000, 64), 0.2), generator=run.generator())  # (T, B)
@@ -807,33 +817,42 @@ def section_cost(cfg: Config, run: Run) -> None:
         kept[name] = simulate(name, weight * spk_in, cfg)["spk"].mean().item()
         fitting = weight * worth["Leaky"] / worth[name]
         divided[name] = simulate(name, fitting * spk_in, cfg)["spk"].mean().item()
-    states = ", ".join(f"{count:.0f}" for count in state_bytes.values())
+    states = ", ".join(str(count) for count in carried.values())
     title = f"State: {states} bytes a neuron. Leaky's weights in Synaptic: a spike in "
     title += f"{100 * kept['Synaptic']:.0f} % of the steps"
-    fig, (ax, bx, cx) = plots.figure(1, 3, (13, 3.3), title, width_ratios=(1, 1, 1.5))
-    plots.bars(ax, state_bytes)
-    plots.label(ax, "state (bytes a neuron)", "", "Memory, float32")
-    plots.bars(bx, slower)
-    plots.label(bx, "time of a step (Leaky = 1)", "", f"{cfg.neurons:,} neurons, fastest of 15")
-    plots.grouped_bars(cx, {"weights kept": kept, "weights divided": divided})
-    plots.label(cx, "", "spikes per step and neuron", "Random input, 64 neurons")
-    cx.margins(y=0.3)
-    run.figure(fig, "6_cost", look="the two bars of Synaptic, before and after the weights fit")
+    fig, (ax, bx) = plots.figure(1, 2, (13, 3.6), title)
+    bytes_kept = {
+        "state": carried,
+        "training keeps, decays fixed": fixed,
+        "training keeps, decays learnt": learnt,
+    }
+    plots.grouped_bars(ax, bytes_kept, fmt="{:.0f}")
+    ax.margins(y=0.25)
+    plots.label(ax, "", "bytes a neuron and step", "Memory, float32")
+    plots.grouped_bars(bx, {"weights kept": kept, "weights divided": divided}, fmt="{:.3f}")
+    plots.label(bx, "", "spikes per step and neuron", "Random input, 64 neurons")
+    bx.margins(y=0.3)
+    for panel in (ax, bx):
+        for bars, hatch in zip(panel.containers, ("", "//", "xx"), strict=False):
+            for bar in bars:
+                bar.set(hatch=hatch, edgecolor="white")
+        panel.legend(loc="upper left" if panel is ax else "upper right")
+    run.figure(fig, "6_cost", look="what training keeps; Synaptic before and after its weights fit")
 
-    run.claim("state_synaptic", "Synaptic: state of a neuron", state_bytes["Synaptic"], "bytes")
-    run.claim("state_alpha", "Alpha: state of a neuron", state_bytes["Alpha"], "bytes")
+    run.claim("state_synaptic", "Synaptic: state of a neuron", carried["Synaptic"], "bytes")
+    run.claim("fixed_synaptic", "Synaptic: kept a step, α, β fixed", fixed["Synaptic"], "bytes")
+    run.claim("learnt_synaptic", "Synaptic: kept a step, learnt", learnt["Synaptic"], "bytes")
     run.claim("fires_leaky", "Leaky: fires at", kept["Leaky"], n=spk_in.numel())
     run.claim("fires_kept", "Synaptic, weights kept: fires at", kept["Synaptic"], n=spk_in.numel())
     run.claim("fires_divided", "Synaptic, divided: fires at", divided["Synaptic"], n=spk_in.numel())
     ratio = worth["Synaptic"] / worth["Leaky"]
-    window = longest_gap("Synaptic", cfg) - longest_gap("Leaky", cfg)
     run.finding(
-        f"State takes {states} bytes a neuron in Leaky, Synaptic and Alpha. With a mean input of "
-        f"0.9·θ Leaky fires at {100 * kept['Leaky']:.0f} % of the steps; Synaptic at "
+        f"State takes {states} bytes a neuron in Leaky, Synaptic and Alpha. Training keeps "
+        f"{fixed['Leaky']}, {fixed['Synaptic']} and {fixed['Alpha']} bytes of each step if the decays are "
+        f"fixed, {learnt['Leaky']}, {learnt['Synaptic']} and {learnt['Alpha']} if they are learnt. With a "
+        f"mean input of 0.9·θ Leaky fires at {100 * kept['Leaky']:.0f} % of the steps; Synaptic at "
         f"{100 * kept['Synaptic']:.0f} % with the same weights, and at {100 * divided['Synaptic']:.1f} % "
-        f"with weights divided by {ratio:.3g}. So the wave of current costs one number more a neuron "
-        f"and {mean_delay(cfg) - cfg.beta / (1 - cfg.beta):.3g} steps of delay, and widens the window "
-        f"of section 5 by {window} steps."
+        f"with weights divided by {ratio:.3g}."
     )
 
 

@@ -19,6 +19,8 @@ from __future__ import annotations
 
 import _root  # noqa: F401
 
+import math  # noqa: F401  (for your lines)
+
 from tutor.exercises import Exercise, Wrong
 
 import snntorch as snn
@@ -32,7 +34,7 @@ def peak_step(alpha: float, beta: float) -> int:
 
 # ---- nothing to edit below this line
 
-PAIRS = ((0.9, 0.8), (0.5, 0.3), (0.97, 0.6), (0.95, 0.94), (0.3, 0.1), (0.99, 0.9))
+PAIRS = ((0.9, 0.8), (0.5, 0.3), (0.97, 0.6), (0.95, 0.94), (0.3, 0.1), (0.99, 0.9), (0.9, 0.36))
 
 
 def measured(alpha: float, beta: float) -> int:

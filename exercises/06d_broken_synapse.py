@@ -91,8 +91,8 @@ def check_current(run_synapse) -> None:
         _, syn_rec, _ = records(run_synapse, x, tau_syn, tau_mem)
         wanted = by_snntorch(x, tau_syn, tau_mem)[1]
         smell = (
-            f"τ_syn = {tau_syn} ms, τ_mem = {tau_mem} ms. The same U comes of another current: how can "
-            "that be?"
+            f"τ_syn = {tau_syn} ms, τ_mem = {tau_mem} ms. The same U can come from a different "
+            "current: how?"
         )
         expect(syn_rec, wanted, "I (T, N)", smell)
 

@@ -45,3 +45,9 @@ def turned_round(alpha, beta):
     """got step -"""
     x = math.log((1 - alpha) / (1 - beta)) / math.log(alpha / beta)
     return math.floor(x)
+
+
+def top_of_the_curve(alpha, beta):
+    """To round the peak of a curve"""
+    x = math.log(math.log(beta) / math.log(alpha)) / math.log(alpha / beta)
+    return max(0, round(x - 1))

@@ -28,7 +28,7 @@ def _run(x, alpha, beta, from_syn=0.0, from_mem=1.0, leaked=False, zero=False, l
 
 
 def as_given(x, tau_syn, tau_mem, dt=1.0):
-    """The same U comes of another current"""
+    """The same U can come from a different"""
     return _run(x, math.exp(-dt / tau_mem), math.exp(-dt / tau_syn), 1.0, 0.0)
 
 
@@ -38,7 +38,7 @@ def only_the_decays(x, tau_syn, tau_mem, dt=1.0):
 
 
 def only_the_reset(x, tau_syn, tau_mem, dt=1.0):
-    """The same U comes of another current"""
+    """The same U can come from a different"""
     return _run(x, math.exp(-dt / tau_mem), math.exp(-dt / tau_syn))
 
 
