@@ -126,10 +126,12 @@ def _robustness(path: Path) -> str:
     """One sentence on the grid of ``tests/matrix.py``."""
     found = json.loads(path.read_text(encoding="utf-8"))
     n, faults = found["counts"], ", ".join(found["faults"])
+    untried = sum(list(row.values()).count("?") for row in found["grid"].values())
+    rest = f", {untried:,} not tried yet" if untried else ""
     return (
         f"{len(found['grid'])} scripts were run under {len(found['faults'])} faults each ({faults}), where "
         f"they apply: {n['tried']:,} cells tried, {n['survived']:,} survived, {n['refused kindly']:,} refused "
-        f"in one line, {n['lost']:,} lost ([grid](docs/results/{path.name}); `uv run tests/matrix.py`)."
+        f"in one line, {n['lost']:,} lost{rest} ([grid](docs/results/{path.name}); `uv run tests/matrix.py`)."
     )
 
 
