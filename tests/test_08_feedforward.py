@@ -1,10 +1,16 @@
-"""Lesson 08: the loop by hand against snnTorch and a pencil-and-paper case, resets, swapped axes, counting."""
+"""Lesson 08: the loop against plain numbers and snnTorch, and every number that it publishes.
+
+The oracle is ``by_hand``, which writes equations (1) to (3) out in NumPy and knows no snnTorch.
+"""
 
 from __future__ import annotations
 
+import math
+from pathlib import Path
+from types import SimpleNamespace
+
 from common.data import ImageData
-from common.io import UserError
-from common.spiking import check_time_first, reset_state, spiking_layers
+from common.run import Run
 from datafiles.digits import digits
 
 import matplotlib.pyplot as plt
@@ -12,117 +18,136 @@ import numpy as np
 import pytest
 import snntorch as snn
 import torch
-from helpers import load_script, run_main
-from nets import Always, marked_splits
+from helpers import load_script, run_section
+from nets import marked_splits
 from snntorch import utils
 
-m = load_script("08_feedforward_snn")
-CPU = torch.device("cpu")
+lesson = load_script("08_feedforward_snn")
+SMALL = {"num_steps": 6, "num_hidden": 24, "test_images": 60, "batch_size": 10}
 
 
-def net(num_hidden: int = 24, beta: float = 0.9, seed: int = 0) -> torch.nn.Module:
+def lively(num_hidden: int = 24, beta: float = 0.9, seed: int = 0):
+    """An untrained network most of whose neurons spike."""
     torch.manual_seed(seed)
-    made = m.Net(num_hidden=num_hidden, beta=beta)
+    net = lesson.Net(num_hidden=num_hidden, beta=beta)
     with torch.no_grad():
-        for fc in (made.fc1, made.fc2):
-            fc.weight *= 4  # lively: most neurons spike
-    return made
+        for fc in (net.fc1, net.fc2):
+            fc.weight *= 4
+    return net
 
 
-def images(n: int = 60) -> ImageData:
-    x, y, *_ = digits()
-    return ImageData("digits", True, tuple("0123456789"), x[:n], y[:n], x[:n], y[:n], x[:n], y[:n])
+def few(n: int = 60) -> ImageData:
+    """Digits; those for training and validation are others than those for the test."""
+    x, y, x_test, y_test = digits()
+    names = tuple("0123456789")
+    return ImageData("digits", True, names, x[:n], y[:n], x[:n], y[:n], x_test[:n], y_test[:n])
 
 
-def small(**more: int) -> object:
-    return m.Config(
-        **{"num_steps": 6, "num_hidden": 24, "test_images": 60, "batch_size": 10, "networks": 3}
-        | more
+def by_hand(net, images, num_steps: int):
+    """Equations (1) to (3) for ``images (B, 784)``: spikes of both layers, (T, B, H) and (T, B, 10)."""
+    w1, b1 = net.fc1.weight.detach().double().numpy(), net.fc1.bias.detach().double().numpy()
+    w2, b2 = net.fc2.weight.detach().double().numpy(), net.fc2.bias.detach().double().numpy()
+    beta = float(net.lif1.beta)
+    x = images.double().numpy()
+    mem1, spk1 = np.zeros((len(x), len(b1))), np.zeros((len(x), len(b1)))
+    mem2, spk2 = np.zeros((len(x), len(b2))), np.zeros((len(x), len(b2)))
+    first, second = [], []
+    for _ in range(num_steps):
+        mem1 = beta * mem1 + (x @ w1.T + b1) - spk1
+        spk1 = (mem1 > 1).astype(float)
+        mem2 = beta * mem2 + (spk1 @ w2.T + b2) - spk2
+        spk2 = (mem2 > 1).astype(float)
+        first.append(spk1)
+        second.append(spk2)
+    return np.stack(first), np.stack(second)
+
+
+@pytest.fixture
+def seen(monkeypatch: pytest.MonkeyPatch):
+    """What sections draw, print and answer."""
+    seen = SimpleNamespace(figures={}, outcomes={}, said=[])
+
+    def figure(self, fig, name, look=""):
+        assert look, "every figure says what to look at"
+        fig.canvas.draw()
+        lines, bars = {}, []
+        for i, ax in enumerate(fig.axes):
+            bars.append([bar.get_width() for bar in ax.patches])
+            for line in ax.get_lines():
+                lines[i, line.get_label()] = np.asarray(line.get_xydata(), dtype=float)
+        titles = [ax.get_title(loc="left") for ax in fig.axes]
+        keep = {"headline": fig.get_suptitle(), "titles": titles, "lines": lines, "bars": bars}
+        seen.figures[name] = SimpleNamespace(**keep)
+        plt.close(fig)
+        return Path(name)
+
+    monkeypatch.setattr(Run, "figure", figure)
+    monkeypatch.setattr(Run, "outcome", lambda self, id, said: seen.outcomes.update({id: said}))
+    monkeypatch.setattr(
+        Run, "print", lambda self, *text: seen.said.append(" ".join(map(str, text)))
     )
+    return seen
 
 
-# ------------------------------------------------------------------ the equations
+@pytest.fixture
+def here(monkeypatch: pytest.MonkeyPatch):
+    """A lively network and a few digits in place of what section 1 trains."""
+    here = lesson.Trained(lively(), few())
+    monkeypatch.setattr(lesson, "trained", lambda cfg, run: here)
+    monkeypatch.setattr(Run, "result_of", lambda self, section: here)
+    return here
+
+
+# -------------------------------------------------------------------- oracles
 
 
 @pytest.mark.parametrize("beta", [0.0, 0.5, 0.9, 1.0])
-def test_three_ways_are_one(beta: float) -> None:
-    made, x = net(beta=beta), torch.rand(11, 5, 784)  # T, B and N all different
-    hand = m.time_loop(made, x)
-    reset_state(made)
-    stepped, unrolled = m.step_loop(made, x), made.run(x)
-    assert 0.02 < hand["spk2"].mean() < 0.9, "a silent network would prove nothing"
-    for spk, mem in (stepped, unrolled):
-        assert (spk != hand["spk2"]).float().mean() <= 1e-3
-        torch.testing.assert_close(mem, hand["mem2"], atol=1e-4, rtol=1e-4)
-    assert {k: tuple(v.shape) for k, v in hand.items()} == {
-        "cur1": (11, 5, 24),
-        "mem1": (11, 5, 24),
-        "spk1": (11, 5, 24),
-        "cur2": (11, 5, 10),
-        "mem2": (11, 5, 10),
-        "spk2": (11, 5, 10),
-    }
-
-
-def test_the_loop_by_pencil_and_paper() -> None:
-    """One input, one hidden, one output neuron, weights 1, current 0.6, β = 0.5."""
-    made = m.Net(1, 1, 1, beta=0.5)
+def test_three_ways_are_the_equations(beta: float) -> None:
+    net, x = lively(beta=beta), torch.rand(5, 784)
+    _, wanted = by_hand(net, x, 11)
+    assert 0.02 < wanted.mean() < 0.9, "a silent network would prove nothing"
+    shown = x.expand(11, 5, 784)
     with torch.no_grad():
-        for fc, w in ((made.fc1, 1.0), (made.fc2, 2.0)):
-            fc.weight.fill_(w)
+        for spk in (lesson.by_loop(net, shown), lesson.by_forward(net, shown), net.run(shown)[0]):
+            assert spk.shape == (11, 5, 10) and (spk.numpy() != wanted).mean() <= 1e-3
+
+
+def test_pencil_and_paper() -> None:
+    """One neuron a layer, weights 1 and 2, current 0.6, β = 0.5: U1 is 0.6, 0.9, 1.05 (spike), 0.125, …"""
+    net = lesson.Net(1, 1, 1, beta=0.5)
+    with torch.no_grad():
+        for fc, weight in ((net.fc1, 1.0), (net.fc2, 2.0)):
+            fc.weight.fill_(weight)
             fc.bias.zero_()
-    rec = m.time_loop(made, torch.full((5, 1, 1), 0.6))
-    # U1: 0.6, 0.9, 1.05 (spike), 0.5·1.05 + 0.6 − 1 = 0.125, 0.6625
-    assert rec["mem1"].flatten().tolist() == pytest.approx([0.6, 0.9, 1.05, 0.125, 0.6625])
-    assert rec["spk1"].flatten().tolist() == [0, 0, 1, 0, 0]
-    # the hidden spike of step 3 arrives in the same step: U2 = 2, spike; then 0.5·2 − 1 = 0
-    assert rec["mem2"].flatten().tolist() == pytest.approx([0, 0, 2, 0, 0])
-    assert rec["spk2"].flatten().tolist() == [0, 0, 1, 0, 0]
+    spk = lesson.by_loop(net, torch.full((5, 1, 1), 0.6))
+    assert spk.flatten().tolist() == [0, 0, 1, 0, 0], "it passes both layers in one step"
 
 
-def test_gradient_reaches_the_first_layer_through_forward_and_run() -> None:
+def test_gradient_reaches_the_first_layer_by_every_way() -> None:
+    x = torch.rand(4, 3, 784, generator=torch.Generator().manual_seed(1))
     grads = []
-    for way in ("forward", "run"):
-        made, x = net(), torch.rand(4, 3, 784, generator=torch.Generator().manual_seed(1))
-        reset_state(made)
-        _, mem = m.step_loop(made, x) if way == "forward" else made.run(x)
-        mem.square().mean().backward()
-        grads.append(made.fc1.weight.grad)
+    for way in (lesson.by_loop, lesson.by_forward, lambda net, x: net.run(x)[0]):
+        net = lively()
+        (way(net, x) * torch.arange(10)).sum().backward()
+        grads.append(net.fc1.weight.grad)
     assert grads[0].abs().sum() > 0
-    torch.testing.assert_close(grads[0], grads[1], atol=1e-5, rtol=1e-4)
+    torch.testing.assert_close(grads[0], grads[1], atol=1e-4, rtol=1e-3)
+    torch.testing.assert_close(grads[0], grads[2], atol=1e-4, rtol=1e-3)
 
 
-def test_reading_a_class() -> None:
-    spk = torch.zeros(4, 3, 10)
-    spk[:, 0, 7] = 1
-    spk[:2, 1, 5], spk[2:, 1, 2] = 1, 1  # a tie, two each: the lower class
-    assert m.read_class(spk).tolist() == [7, 2, 0]  # the silent one becomes class 0
-    assert torch.equal(m.read_class(spk), spk.mean(0).argmax(1)), "a rate is a count over T"
-
-
-# ------------------------------------------------------------------ resets
-
-
-def test_answers_with_reset_depend_on_nothing_else() -> None:
-    made, x = net(), images().x_test
-    whole = m.read_class(made.run(m.encode(x.float() / 255, 6))[0])
-    for batch_size in (1, 7, 10, 60):
-        assert torch.equal(m.answers(made, x, 6, batch_size, True), whole)
-    without = m.answers(made, x, 6, 10, False)
-    assert torch.equal(without[:10], whole[:10]), "the first batch starts at rest"
-    assert (without[10:] != whole[10:]).any()
-    assert all(not n.mem.any() for n in spiking_layers(made).values()), "leaves no state behind"
-
-
-def test_what_is_left_over_fades_by_beta() -> None:
-    """Quiz: 0.95·0.9^10 is left of a potential after ten dark steps."""
-    lif = snn.Leaky(beta=0.9, init_hidden=True)
-    lif(torch.tensor([[0.95]]))
-    for _ in range(10):
-        lif(torch.zeros(1, 1))
-    assert lif.mem.item() == pytest.approx(0.95 * 0.9**10) and 0.95 * 0.9**10 == pytest.approx(
-        0.331, abs=5e-4
-    )
+def test_nested_is_the_same_network() -> None:
+    net, nested, x = lively(), lesson.Nested(24, 0.9), torch.rand(5, 3, 784)
+    names = {"fc1": "block1.0", "lif1": "block1.1", "fc2": "block2.0", "lif2": "block2.1"}
+    state = {}
+    for key, value in net.state_dict().items():
+        part, _, rest = key.partition(".")
+        state[f"{names[part]}.{rest}"] = value
+    nested.load_state_dict(state)
+    assert torch.equal(lesson.by_forward(nested, x), net.run(x)[0])
+    utils.reset(nested)
+    assert lesson.state_of(nested).any(), "if this fails, snnTorch has mended it: rewrite section 4"
+    lesson.reset(nested)
+    assert not lesson.state_of(nested).any()
 
 
 def test_another_batch_size_starts_a_new_state_in_silence() -> None:
@@ -132,217 +157,254 @@ def test_another_batch_size_starts_a_new_state_in_silence() -> None:
     assert lif.mem.shape == (3, 2) and not lif.mem.any()
 
 
-def test_reset_reach_table() -> None:
-    assert m.experiment_reset_reach(small(), images(), CPU) == {
-        "utils.reset(flat)": {"own": 0, "other": 0},
-        "utils.reset(nested)": {"own": 1, "other": 1},
-        "reset_state(flat)": {"own": 0, "other": 1},
-        "reset_state(nested)": {"own": 0, "other": 1},
-    }
+def test_answers_with_a_reset_depend_on_nothing_else() -> None:
+    net, images = lively(), few().x_test
+    _, spikes = by_hand(net, images.flatten(1) / 255, 6)
+    wanted = torch.from_numpy(spikes.sum(0).argmax(1))
+    for batch_size in (10, 60):
+        assert torch.equal(lesson.answers(net, images, 6, batch_size, True), wanted)
+    without = lesson.answers(net, images, 6, 10, False)
+    assert torch.equal(without[:10], wanted[:10]) and (without[10:] != wanted[10:]).any()
+    assert not lesson.state_of(net).any(), "it leaves no state behind"
 
 
-def test_nested_is_the_same_network() -> None:
-    made, nested, x = net(), m.Nested(num_hidden=24), torch.rand(5, 3, 784)
-    nested.load_state_dict(
-        {
-            k.replace("fc1.", "block1.0.")
-            .replace("lif1.", "block1.1.")
-            .replace("fc2.", "block2.0.")
-            .replace("lif2.", "block2.1."): v
-            for k, v in made.state_dict().items()
-        }
+def test_training_gives_a_network_that_reads(tmp_path: Path, seen) -> None:
+    cfg = lesson.Config(
+        num_steps=8, num_hidden=64, train_images=1000, epochs=5, smoke=True, device="cpu"
     )
-    torch.testing.assert_close(m.step_loop(nested, x)[1], made.run(x)[1], atol=1e-5, rtol=1e-4)
-    utils.reset(nested)
-    assert m.potentials(nested).any(), (
-        "this is the trap; if it has gone, snnTorch has mended it: rewrite section 3"
-    )
+    run = Run("08", cfg, torch.device("cpu"))
+    run.cfg.out_dir = tmp_path
+    here = lesson.trained(cfg, run)
+    x = lesson.encode(here.data.x_test.float() / 255, 8)
+    with torch.no_grad():
+        answers = here.net.run(x)[0].sum(0).argmax(1)
+    assert (answers == here.data.y_test).float().mean() > 0.75
 
 
-def test_training_without_reset_raises_and_with_reset_does_not() -> None:
-    made, data = net(), images()
-    assert "backward through the graph a second time" in m.experiment_training_without_reset(
-        small(), made, data, CPU
-    )
-    for _ in range(2):
-        reset_state(made)
-        m.step_loop(made, m.encode(data.x_train[:4].float() / 255, 3))[1].sum().backward()
+def test_why_not_tells_errors_and_only_those() -> None:
+    def fail() -> None:
+        raise ValueError("a shape does not fit")
+
+    assert lesson.why_not(fail) == "a shape does not fit" and lesson.why_not(list) == ""
 
 
-# ------------------------------------------------------------------ batch and time
+# -------------------------------------------------------------------- the numbers of each section
 
 
-def test_swapped_axes() -> None:
-    r = m.experiment_swapped(small(), net(), images(), CPU)
-    assert r["shape"] == (13, 6, 10)
+def test_section_1(tmp_path: Path, seen, here) -> None:
+    with torch.no_grad():  # some images stay silent and some counts are equal
+        here.net.fc2.bias -= 0.6
+    run = run_section(lesson.section_loop, tmp_path, **SMALL)
+    images, labels = here.data.x_test.flatten(1) / 255, here.data.y_test.numpy()
+    first, second = by_hand(here.net, images, 6)
+    counts = second.sum(0)
+    best = counts.max(1)
+    assert run.value("accuracy") == pytest.approx((counts.argmax(1) == labels).mean())
+    tied = ((counts == best[:, None]).sum(1) > 1).mean()
+    assert run.value("tied") == pytest.approx(tied) and 0 < tied < 1
     assert (
-        "(13, 6, 784)" in r["seen"]["check_time_first"]
-        and "transpose(0, 1)" in r["seen"]["check_time_first"]
+        run.value("silent") == pytest.approx((best == 0).mean()) and 0 < run.value("silent") < tied
     )
-    assert r["seen"]["loss"] and not r["seen"]["check_time_first, T = B"]
-    right, wrong = r["influence"].values()
-    assert m.leaked(right) == pytest.approx(0, abs=1e-6) and (np.diag(right) > 0).all()
-    assert m.leaked(wrong) > 0.5
-    # constant input: every row of the swapped batch sees the same sequence, so all rows are alike
-    assert np.allclose(wrong, wrong[0], atol=1e-6)
-
-
-def test_swapping_twice_and_hostile_shapes() -> None:
-    x = torch.rand(25, 32, 4)
-    assert check_time_first(x, 25) is x
-    with pytest.raises(UserError, match="transpose"):
-        check_time_first(x.transpose(0, 1), 25)
-    with pytest.raises(UserError, match="check num_steps"):
-        check_time_first(x, 7)
-    with pytest.raises(RuntimeError):
-        net().run(
-            torch.rand(3, 2, 700)
-        )  # a wrong number of pixels is the one mistake that does raise
-
-
-# ------------------------------------------------------------------ counting, chance
-
-
-def test_parameters_and_state() -> None:
-    r = m.experiment_where(small(num_hidden=100, batch_size=64), CPU)
-    assert {p for p, _ in [*r["by_batch"], *r["by_steps"]]} == {79_510}
-    assert [s for _, s in r["by_batch"]] == [110 * b for b in r["sizes"]]
-    assert {s for _, s in r["by_steps"]} == {7040}, "the quiz's 784–100–10 with a batch of 64"
-    assert r["layers"] == [
-        ("fc1", 78_500, 0),
-        ("lif1", 0, 6400),
-        ("fc2", 1010, 0),
-        ("lif2", 0, 640),
-    ]
-    assert r["saved"] == []
-
-
-def test_untrained_ties() -> None:
-    data = images()
-    r = m.experiment_untrained(small(networks=3, num_steps=1), data, CPU)
-    assert r["tied"] > 0.9, "in one step hardly anything spikes"
-    share_of_0 = (data.y_test == 0).float().mean().item()
-    assert np.abs(r["lowest"] - share_of_0).max() < 0.1, "all ties become class 0"
-
-
-def test_figures() -> None:
-    cfg, data, made = small(), images(), net()
-    results = [
-        m.plot_no_reset(m.experiment_no_reset(cfg, made, data, CPU)),
-        m.plot_reach(m.experiment_reset_reach(cfg, data, CPU)),
-        m.plot_loop(m.experiment_shapes(cfg, made, data, CPU)),
-    ]
-    for fig in results:
-        assert fig.axes and fig._suptitle.get_text()
-    plt.close("all")
-
-
-def test_no_reset_with_few_images() -> None:
-    """A batch larger than half the test set is made smaller, so that there is a batch to be spoilt."""
-    r = m.experiment_no_reset(small(batch_size=500), net(), images(), CPU)
-    assert r["n"] == 30 and np.isfinite(r["flips"]).all() and r["order_matters_with_reset"] == 0
-
-
-# ------------------------------------------------------------------ what is published
-
-
-def test_no_reset_counts_flips_and_orders(monkeypatch: pytest.MonkeyPatch) -> None:
-    """With a reset an image is answered by its own mean; without one every answer after the first batch is 9."""
-    y = torch.tensor([3, 1, 2, 0, 3, 3, 1, 2])
-    data = ImageData(
-        "x", True, (), *[torch.zeros(8, 1, 1, 1), torch.full((8,), 9)] * 2, y.view(8, 1, 1, 1), y
+    active = (first[:, :10].sum(0) > 0).mean()
+    assert run.value("active") == pytest.approx(active)
+    show = int((best[:10] > 0).argmax())
+    told = int(counts[show].argmax())
+    figure = seen.figures["1_loop"]
+    assert figure.headline == (
+        f"A {labels[show]} on its way: read as a {told}, by {int(counts[show].max())} output spikes"
     )
+    assert figure.titles[2] == f"spk2: {int(counts[show].sum())} spikes"
+    assert figure.titles[1] == f"spk1: {int((first[:, show].sum(0) > 0).sum())} of 24"
+    assert figure.bars[4] == counts[show].tolist()
+    text = run.findings[0]["text"]
+    assert f"for {100 * tied:.1f} % two or more counts share the first place" in text
+    table = {row[0]: row[2] for row in run.extra["tables"][0]["rows"]}
+    assert table["x"] == "(6, 10, 784)" and table["spk_rec"] == "(6, 10, 10)"
+    assert table[".argmax(1)"] == "(10,)" and table["cur1, spk1, mem1 in a step"] == "(10, 24)"
 
-    def answers(made, x, num_steps, batch_size, reset):
-        told = x.flatten().clone()
-        told[told == 3] = 0  # wrong for every 3
-        if not reset:
+
+def test_section_2(tmp_path: Path, seen, here, monkeypatch) -> None:
+    clock = iter((600.0, 900.0, 30.0))  # ms of the loop, forward and run
+    monkeypatch.setattr(lesson, "latency", lambda way, device, n: (next(clock), 0))
+    true_forward = lesson.by_forward
+
+    def forward(net, x):
+        spk = true_forward(net, x).clone()
+        spk[0] = 1 - spk[0]  # all of the first of six steps is wrong
+        return spk
+
+    monkeypatch.setattr(lesson, "by_forward", forward)
+    run = run_section(lesson.section_three_ways, tmp_path, **SMALL)
+    assert run.value("forward_differs") == pytest.approx(1 / 6)
+    assert run.value("run_differs") == 0
+    assert run.value("speedup") == pytest.approx(20)
+    text = run.findings[0]["text"]
+    assert text.startswith("Of 600 output spikes and silences, 100 differ if the neurons keep")
+    assert "and 0 if it is computed layer by layer" in text
+    assert seen.figures["2_order"].headline.startswith("run takes 1/20.0 of the loop's time")
+    assert seen.figures["2_order"].bars[2] == pytest.approx([600, 900, 30])
+
+
+def test_section_3(tmp_path: Path, seen, here, monkeypatch) -> None:
+    """With a reset every digit but a 3 is read; without one, all after the first batch is called a 9."""
+    labels = here.data.y_test
+    order = {}
+
+    def answers(net, images, num_steps, batch_size, between):
+        assert (num_steps, batch_size) == (6, 10)
+        order[len(order)] = images
+        told = torch.stack(
+            [labels[(here.data.x_test == image).flatten(1).all(1)][0] for image in images]
+        )
+        told = torch.where(told == 3, 0, told)
+        if not between:
             told[batch_size:] = 9
         return told
 
-    monkeypatch.setattr(m, "answers", answers)
-    r = m.experiment_no_reset(small(batch_size=2, test_images=8), net(), data, CPU)
-    assert r["flips"] == [1.0] * len(r["steps"]) and r["flips_now"] == 1 and r["n"] == 6
-    assert r["orders"]["reset, any order"] == 5 / 8
-    assert r["orders"]["no reset, as the test set comes"] == 1 / 8, "of 3 and 1 only 1 is right"
-    assert r["orders"]["no reset, sorted by class"] == 2 / 8, "0 and 1 come first and are right"
-    assert r["order_matters_with_reset"] == 0
+    monkeypatch.setattr(lesson, "answers", answers)
+    run = run_section(lesson.section_no_reset, tmp_path, **SMALL)
+    rest = torch.where(labels == 3, 0, labels)[10:]
+    flips = (rest != 9).float().mean().item()
+    assert run.value("flips") == pytest.approx(flips)
+    assert run.value("accuracy_reset") == pytest.approx((labels != 3).float().mean().item())
+    begin = (labels[:10] != 3).sum().item()
+    no_reset = (begin + (labels[10:] == 9).sum().item()) / 60
+    assert run.value("accuracy_no_reset") == pytest.approx(no_reset)
+    in_order = labels.sort().values
+    sorted_ = ((in_order[:10] != 3).sum().item() + (in_order[10:] == 9).sum().item()) / 60
+    assert run.value("accuracy_sorted") == pytest.approx(sorted_)
+    assert run.value("raises") == 1
+    assert any("backward through the graph a second time" in line for line in seen.said)
+    text = run.findings[0]["text"]
+    assert f"change the accuracy by {100 * (sorted_ - no_reset):+.2f} points" in text
+    assert f"{100 * flips:.1f} % of the answers change" in seen.figures["3_no_reset"].headline
 
 
-def test_untrained_networks_by_hand(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Silent networks: all classes tie, argmax says 0, a lot says each class equally often."""
-    y = torch.arange(200) % 10
-    data = ImageData("x", True, (), *[torch.zeros(200, 1, 28, 28), y] * 3)
-    monkeypatch.setattr(m.Net, "run", lambda self, x: (torch.zeros(*x.shape[:2], 10), None))
-    r = m.experiment_untrained(small(networks=50, test_images=200), data, CPU)
-    assert r["lowest"] == pytest.approx(np.full(50, 0.1)) and r["tied"] == 1 and r["n"] == 200
-    assert r["drawn"].mean() == pytest.approx(0.1, abs=0.01)
-    assert r["binomial"] == pytest.approx((0.1 * 0.9 / 200) ** 0.5)
-    assert r["error"] == pytest.approx(r["binomial"] / 50**0.5, rel=0.4)
+def test_section_3_traces(tmp_path: Path, seen, here) -> None:
+    """The dashed lines are those of the whole run without a reset; the fading is measured in truth."""
+    run = run_section(lesson.section_no_reset, tmp_path, **SMALL)
+    images = here.data.x_test
+    rested = lesson.answers(here.net, images, 6, 10, True)
+    carried = lesson.answers(here.net, images, 6, 10, False)
+    flip = int((rested != carried).float().argmax())
+    assert flip >= 10 and run.value("flips") == (rested != carried)[10:].float().mean().item()
+    lesson.reset(here.net)
+    with torch.no_grad():
+        for batch in images.split(10)[: flip // 10 + 1]:
+            mems = []
+            for _ in range(6):
+                mems.append(here.net(batch.flatten(1).float() / 255)[1][flip % 10])
+    k = int(rested[flip])
+    lines = seen.figures["3_no_reset"].lines
+    drawn = lines[0, f"neuron {k}, no reset"][:, 1]
+    assert drawn == pytest.approx(torch.stack(mems)[:, k].numpy(), abs=1e-5)
+    x = images[10:20].flatten(1).float() / 255
+    apart = []
+    with torch.no_grad():
+        lesson.reset(here.net)
+        for batch in (images[:10].flatten(1).float() / 255, x):
+            left = []
+            for _ in range(6):
+                here.net(batch)
+                left.append(here.net.lif1.mem)
+        lesson.reset(here.net)
+        for t in range(6):
+            here.net(x)
+            apart.append((here.net.lif1.mem - left[t]).abs().mean().item())
+    assert lines[1, "measured"][:, 1] == pytest.approx(np.array(apart), rel=1e-4)
+    fading = lines[1, "by (4), without spikes"][:, 1]
+    assert fading == pytest.approx(apart[0] * 0.9 ** np.arange(6), rel=1e-4)
 
 
-def test_swapped_axes_are_scored_on_test_images(monkeypatch: pytest.MonkeyPatch) -> None:
-    """A network that answers 2 if the first step is the second one (time first), and 3 otherwise."""
+def test_section_4(tmp_path: Path, seen) -> None:
+    run = run_section(lesson.section_reset_reach, tmp_path, **SMALL)
+    assert (run.value("misses"), run.value("overreaches")) == (1, 0)
+    assert (run.value("remedy_own"), run.value("remedy_other")) == (0, 1)
+    assert seen.outcomes["call"] == "it resets nothing"
+    assert seen.figures["4_reset"].headline == "2 of 4 calls reset too little or too much"
+    assert seen.figures["4_reset"].bars[0] == [0, 100, 0, 0, 0, 100, 100, 100]
 
-    class ByAxis(Always):
-        def run(self, x):
-            self.answer = self.spikes = 2 if torch.equal(x[0], x[1]) else 3
-            return super().run(x)
 
+def test_kept_measures_both_networks() -> None:
+    net, other, x = lively(), lively(seed=1), torch.rand(3, 784) + 0.1
+    assert lesson.kept(net, x, other, lambda net: None) == (1, 1)
+    assert lesson.kept(net, x, other, lesson.reset) == (0, 1)
+    assert lesson.kept(net, x, other, lambda _: lesson.reset(other)) == (1, 0)
+    own, others = lesson.kept(net, x, other, lambda net: net.lif2.reset_mem())
+    assert own == pytest.approx(24 / 34) and others == 1
+
+
+class ByAxis(torch.nn.Module):
+    """Answers 2 if its steps are alike, as in a still image with time first; else the place's number."""
+
+    def run(self, x):
+        spk = torch.zeros(*x.shape[:2], 10)
+        places = range(x.shape[1])
+        for place in places:
+            spk[:, place, 2 if torch.equal(x[0], x[1]) else self.other(place)] = 1
+        return spk, spk
+
+
+@pytest.mark.parametrize(
+    "other, same", [(lambda place: 3, 1.0), (lambda place: 4 + place % 2, 0.0)]
+)
+def test_section_5(other, same, tmp_path: Path, seen, monkeypatch) -> None:
     data = marked_splits()
-    data.x_test[0], data.x_test[8], data.x_test[16], data.x_test[24], data.x_test[32] = [0] * 5
-    monkeypatch.setattr(m, "influence", lambda *_: None)
-    r = m.experiment_swapped(small(num_steps=8), ByAxis(2), data, CPU)
-    assert r["n"] == 40 and r["accuracy"] == {"time first": 0.75, "batch first": 0.25}
+    data.x_test = torch.rand(40, 1, 28, 28)  # otherwise the images are alike
+    net = ByAxis()
+    net.other = other
+    monkeypatch.setattr(Run, "result_of", lambda self, section: lesson.Trained(net, data))
+    run = run_section(lesson.section_swapped, tmp_path, **SMALL | {"num_steps": 8})
+    assert run.value("accuracy_right") == 0.75, "scored on the test images"
+    assert run.value("accuracy_swapped") == (0.25 if same else 0)
+    assert run.value("same_answer") == same
+    assert (run.value("caught"), run.value("caught_square")) == (1, 0)
+    assert any("(15, 8, 784)" in line and "transpose(0, 1)" in line for line in seen.said)
+    assert any("match target batch_size (15)" in line for line in seen.said)
+    title = seen.figures["5_swapped"].headline
+    assert "T = B = 8" in title and "75 % read correctly with time first" in title
+    assert f"In {100 * same:.0f} % of the batches" in run.findings[0]["text"]
 
 
-def test_claims_are_what_was_measured(monkeypatch: pytest.MonkeyPatch, tmp_path) -> None:
-    set_ = lambda name, value: monkeypatch.setattr(m, name, lambda *_: value)  # noqa: E731
-    set_("trained_net", None)
-    set_(
-        "experiment_shapes",
-        {"shapes": [], "times": {}, "differ": {"forward": 0.1, "run": 0.2}, "n": 1},
+def test_section_5_with_a_real_network(tmp_path: Path, seen, here) -> None:
+    """Shown still images, every place sees the same film: one answer a batch."""
+    run = run_section(lesson.section_swapped, tmp_path, **SMALL)
+    assert run.value("same_answer") == 1
+    images = here.data.x_test.flatten(1) / 255
+    right = 0
+    for start in range(0, 60, 6):
+        films = images[start : start + 6, None].expand(-1, 6, -1)  # step t shows image t everywhere
+        counts = lesson.by_loop(here.net, films).sum(0)
+        right += (counts.argmax(1) == here.data.y_test[start : start + 6]).sum().item()
+    assert run.value("accuracy_swapped") == pytest.approx(right / 60)
+
+
+def test_section_6(tmp_path: Path, seen) -> None:
+    run = run_section(
+        lesson.section_where, tmp_path, **SMALL | {"num_hidden": 100, "batch_size": 64}
     )
-    orders = {"reset": 0.9, "as it comes": 0.8, "sorted": 0.7}
-    flips = {"flips": [0.3, 0.6, 0.2], "flips_now": 0.2, "n": 1, "n_all": 2, "orders": orders}
-    set_("experiment_no_reset", flips | {"order_matters_with_reset": 0.01})
-    set_("experiment_training_without_reset", "an error")
-    calls = ("utils.reset(flat)", "utils.reset(nested)", "reset_state(flat)", "reset_state(nested)")
-    reach = {call: {"own": 0.1 * i, "other": 0.5 + 0.1 * i} for i, call in enumerate(calls)}
-    set_("experiment_reset_reach", reach)
-    swapped = {
-        "B": 1,
-        "shape": (),
-        "seen": {"check_time_first": "wrong", "check_time_first, T = B": ""},
-        "side": 2,
-        "n": 4,
-        "accuracy": {"time first": 0.9, "batch first": 0.4},
-        "influence": {"time first": np.eye(2), "batch first": np.array([[1.0, 2], [1, 1]])},
+    assert run.value("parameters") == 79_510 == 785 * 100 + 101 * 10
+    assert run.value("state") == 7040 == 110 * 64
+    assert run.value("state_saved") == 0
+    assert run.value("growth") == pytest.approx(50, rel=0.03)
+    lines = seen.figures["6_where"].lines
+    assert lines[0, "potentials"][:, 1].tolist() == [110 * b for b in (1, 4, 16, 64, 256)]
+    assert set(lines[1, "potentials"][:, 1]) == {7040} and set(lines[1, "parameters"][:, 1]) == {
+        79_510
     }
-    set_("experiment_swapped", swapped)
-    where = {
-        "layers": [],
-        "by_batch": [(1, 2), (25_450, 3)],
-        "by_steps": [(1, 2), (3, 840)],
-        "saved": ["x"],
-    }
-    set_("experiment_where", where)
-    drawn = np.array([0.08, 0.10, 0.15])
-    untrained = {"drawn": drawn, "lowest": np.array([0.2, 0.3, 0.1]), "tied": 0.6, "n": 7}
-    set_("experiment_untrained", untrained | {"error": 0.02, "binomial": 0.01})
-    run = run_main(m, tmp_path, monkeypatch, marked_splits(), batch_size=20)
-    value = run.value
-    assert value("forward_differs") == 0.1 and value("run_differs") == 0.2
-    assert value("flips") == 0.2 and value("flips_most") == 0.6
-    assert [value(f"accuracy_{k}") for k in ("reset", "no_reset", "sorted")] == [0.9, 0.8, 0.7]
-    assert value("order_with_reset") == 0.01 and value("second_backward") == 1
-    assert value("reset_misses") == pytest.approx(0.1) and value("reset_overreaches") == 0.5
-    assert value("remedy_own") == pytest.approx(0.3) and value("remedy_other") == pytest.approx(0.8)
-    assert value("accuracy_right") == 0.9 and value("accuracy_swapped") == 0.4
-    assert value("foreign_right") == 0 and value("foreign_swapped") == pytest.approx(3 / 5)
-    assert value("caught") == 1 and value("caught_square") == 0
-    assert value("parameters") == 25_450 == 785 * 32 + 33 * 10
-    assert value("state") == 42 and value("state_saved") == 1
-    assert value("untrained") == pytest.approx(0.11) and value("untrained_z") == pytest.approx(0.5)
-    assert value("untrained_argmax") == pytest.approx(0.2) and value("untrained_tied") == 0.6
-    assert value("untrained_spread") == pytest.approx(np.std(drawn, ddof=1) / 0.01)
+    kept = lines[1, "kept for backward, in training"][:, 1]
+    assert kept[0] >= 7040 and kept[3] / kept[0] == pytest.approx(10, rel=0.03)
+    assert (
+        "110 potentials an image: 7,040 for the batch after one step, 7,040 after 50"
+        in (run.findings[0]["text"])
+    )
+
+
+@pytest.mark.parametrize("settings", [{"num_steps": 1}, {"batch_size": 2, "num_hidden": 1}])
+def test_extreme_settings(settings, tmp_path: Path, seen, monkeypatch) -> None:
+    data = few()
+    net = lively(settings.get("num_hidden", 24))
+    monkeypatch.setattr(lesson, "trained", lambda cfg, run: lesson.Trained(net, data))
+    for name in ("loop", "three_ways", "no_reset", "swapped"):
+        run = run_section(getattr(lesson, f"section_{name}"), tmp_path, **SMALL | settings)
+        assert all(math.isfinite(claim.value) for claim in run.claims)
