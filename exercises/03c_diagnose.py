@@ -123,6 +123,13 @@ def check_rho(diagnose) -> None:
     ask(diagnose, together(0.5, 40), "healthy firing", "half of the spikes are shared", smell)
     smell = "ρ is 0.6² = 0.36, above the limit. Over which dimension is each variance taken?"
     ask(diagnose, together(0.6, 40), "synchronous bursting", "60 % of the spikes are shared", smell)
+    fast = torch.where(torch.rand(4000, 20) < 0.9, coins(0.5, 1, 4000), coins(0.5, 20, 4000))
+    spk = torch.cat([coins(0.02, 20, 4000), fast], dim=1)
+    smell = (
+        "Half of the neurons are slow, the others fast and alike; ρ is 0.39. Each neuron's variance is "
+        "taken around its own mean: spk.var(0), then the mean over neurons."
+    )
+    ask(diagnose, spk, "synchronous bursting", "neurons of unequal rates", smell)
 
 
 EXERCISE = Exercise(

@@ -4,10 +4,9 @@ Lesson 03, section 6. A colleague's network does not learn. Its weights and its 
 forward pass below has three faults. None of them raises an error, and none shows in the loss. The network
 check of section 6 looks at it, and says what it sees; where the cause stands you have to find.
 
-``x`` is (T, B, 64), grey values from 0 to 255 as they come from the file. ``net`` has the layers ``fc1,
-lif1, fc2, lif2, fc3, lif3``; the neurons keep their potentials themselves, and ``reset_state(net)`` sets
-all of them to 0. The weights were made for inputs from 0 to 1. Return the output spikes and potentials,
-(T, B, 10) each. About 10 minutes.
+``x`` is (T, B, 64), grey values as they come from the file. ``net`` has the layers ``fc1, lif1, fc2, lif2,
+fc3, lif3``; its neurons keep their potentials themselves (``init_hidden``). Return the output spikes and
+potentials, (T, B, 10) each. About 10 minutes.
 
 Run:  uv run exercises/03d_broken_network.py
 """
@@ -26,7 +25,7 @@ from torch import Tensor, nn
 
 
 def forward_pass(net: nn.Module, x: Tensor) -> tuple[Tensor, Tensor]:
-    """``x (T, B, 64)``, 0 to 255 → output spikes and potentials, ``(T, B, 10)`` each."""
+    """``x (T, B, 64)`` → output spikes and potentials, ``(T, B, 10)`` each."""
     spk_rec, mem_rec = [], []
     for x_t in x:
         spk1 = net.lif1(net.fc1(x_t))
@@ -86,8 +85,10 @@ def check_rest(forward_pass) -> None:
 def check_input(forward_pass) -> None:
     """no layer is silent or saturated"""
     for problem, said in findings(forward_pass).items():
-        if problem in ("silence", "saturation"):
+        if problem == "saturation":
             raise Wrong(f"{said} What arrives there, and what were the weights made for?")
+        if problem == "silence":
+            raise Wrong(f"{said} What arrives there, and is U carried over from step to step?")
 
 
 def check_gradient(forward_pass) -> None:
@@ -129,7 +130,7 @@ EXERCISE = Exercise(
         "One fault is a line that is missing before the loop, one is a line too many in it, and one is "
         "in what the first layer is given.",
         "The state of the last run is still in the neurons. Grey values of up to 255 drive every neuron "
-        "far over its threshold. And autograd cannot pass a detach().",
+        "far over its threshold; weights as PyTorch makes them suit inputs from 0 to 1. And autograd cannot pass a detach().",
         "Begin with reset_state(net) and x = x / 255, and delete the line with detach().",
     ),
     why="A spike is 0 or 1, and yet its surrogate gradient is the only way by which the error reaches the "

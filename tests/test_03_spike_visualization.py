@@ -220,7 +220,7 @@ def test_letters_are_drawn_by_the_seed(tmp_path: Path) -> None:
 
 
 def test_section_2(tmp_path: Path, seen) -> None:
-    run = run_section(lesson.section_recording, tmp_path, smoke=False, num_steps=150)
+    run = run_section(lesson.section_recording, tmp_path, smoke=False, num_steps=150, seed=1)
     one, many = seen.runs[0], seen.runs[20]
     assert len(seen.runs) == 21 and one.spk.shape == (150, 60)
     # Twenty trials of the whole population, then one neuron: 0.8 rheobases, 2.5 times as much in the grey.
@@ -233,23 +233,27 @@ def test_section_2(tmp_path: Path, seen) -> None:
     assert run.value("rate_below") == pytest.approx(truth[25:50].mean(), rel=1e-4)
     assert run.value("rate_strong") == pytest.approx(truth[50:75].mean(), rel=1e-4)
     errors = []
-    for width in (1, 2, 4, 8, 16, 32, 64):
-        squares = []
-        for group in range(20):
-            few = spk[:, 20 * group : 20 * group + 20].sum(1)
-            bins = len(few) // width
-            stairs = [few[b * width : (b + 1) * width].sum() / (20 * width) for b in range(bins)]
-            off = [stairs[t // width] - truth[t] for t in range(bins * width)]
-            squares.append(np.sqrt(np.mean(np.square(off))))
-        errors.append(np.mean(squares))
+    for width in (1, 2, 4, 8, 16, 32):
+        roots = []
+        for first in range(0, width, max(1, width // 8)):
+            for group in range(20):
+                few = spk[first:, 20 * group : 20 * group + 20].sum(1)
+                bins = len(few) // width
+                stairs = [
+                    few[b * width : (b + 1) * width].sum() / (20 * width) for b in range(bins)
+                ]
+                off = [stairs[t // width] - truth[first + t] for t in range(bins * width)]
+                roots.append(np.sqrt(np.mean(np.square(off))))
+        errors.append(np.mean(roots))
     best = int(np.argmin(errors))
-    assert 0 < best < 6
+    assert 0 < best < 5
     assert run.value("psth_bin") == 2**best
     assert run.value("psth_fine") == pytest.approx(errors[0] / errors[best], rel=1e-3)
     assert run.value("psth_coarse") == pytest.approx(errors[-1] / errors[best], rel=1e-3)
-    near = [2**k for k in range(7) if errors[k] < 1.1 * errors[best]]
-    assert f"bins of {near[0]} to {near[-1]} steps" in text_of(run)
-    assert seen.titles["2_recording"][0].endswith(f"bins of {near[0]} to {near[-1]} steps")
+    near = [2**k for k in range(6) if errors[k] < 1.1 * errors[best]]
+    said = f"{near[0]} to {near[-1]} steps" if len(near) > 1 else f"{near[0]} steps"
+    assert f"best in bins of {said}" in text_of(run)
+    assert seen.titles["2_recording"][0].endswith(f"best in bins of {said}")
     drawn = seen.lines["2_recording"][5][0]  # the last panel: error against bin width
     assert drawn[:, 1] == pytest.approx(errors, rel=1e-3)
     before = seen.lines["2_recording"][1][1]  # the panel of rates: before the grey bar
@@ -400,7 +404,7 @@ def test_section_4(tmp_path: Path, seen, monkeypatch: pytest.MonkeyPatch) -> Non
     assert [c[0] for c in calls] == [kind for kind in lesson.KINDS for _ in range(8)] * 3
     # of 8 healthy ones in the frozen test every fourth is silent; of 8 saturated ones every second healthy
     assert run.value("frozen_lowest") == 6 / 8 and run.value("frozen_right") == 30 / 32
-    assert run.value("other_lowest") == 4 / 8 and run.value("other_right") == 28 / 32
+    assert run.value("other_lowest") == 4 / 8
     assert "makes 2 errors on 32 populations from wider ranges and 4 on 32" in text_of(run)
     titles = seen.titles["4_frozen_test"]
     assert titles[1].endswith("2 errors in 32") and titles[2].endswith("4 errors in 32")
@@ -411,17 +415,26 @@ def test_section_4(tmp_path: Path, seen, monkeypatch: pytest.MonkeyPatch) -> Non
     high = np.sqrt(max(rates[2:]) * rates[1])
     rho = np.sqrt(max(lesson.rho_of(coded("healthy firing")), 1e-3))
     assert titles[0].endswith(f"r = {low:.3f} and {high:.2f} and at ρ = {rho:.2f}")
-    points, between, limit = seen.lines["4_frozen_test"][2][0], *seen.lines["4_frozen_test"][2][5:]
-    assert limit[0, 1] == pytest.approx(rho)
-    above = [c for c, y in between if y > rho]
-    assert run.value("border") == pytest.approx(min(above)) and len(points) == 21
-    assert f"from c = {100 * min(above):.0f} % on" in text_of(run)
+    *points, between, limit = seen.lines["4_frozen_test"][
+        2
+    ]  # of ten populations, their mean, ρ's limit
+    assert limit[0, 1] == pytest.approx(rho) and len(points) == 10
+    assert between[:, 1] == pytest.approx(np.mean([p[:, 1] for p in points], axis=0))
+    above = [c for p in points for c, y in p if y > rho]
+    below = [c for p in points for c, y in p if y <= rho]
+    assert run.value("border_low") == pytest.approx(min(above))
+    assert run.value("border_high") == pytest.approx(max(below))
+    assert f"{100 * min(above):.0f} to {100 * max(below):.0f} % of their noise" in text_of(run)
+    healthy, burst = coded("healthy firing"), coded("synchronous bursting")
+    said = f"up to {max(0, lesson.rho_of(healthy)):.2f} for healthy ones, from {lesson.rho_of(burst):.2f}"
+    assert said in text_of(run)
+    assert f"the fastest healthy one has {healthy.mean().item():.2f}" in text_of(run)
 
 
 def test_the_frozen_test_is_named_at_another_seed(tmp_path: Path, seen) -> None:
     run = run_section(lesson.section_rule, tmp_path, smoke=False, populations=6, seed=77)
-    assert run.value("frozen_right") >= 0.9 and run.value("other_right") >= 0.9
-    assert "which it calls 'healthy firing'" in text_of(run)
+    assert run.value("frozen_right") >= 0.9 and run.value("other_lowest") >= 0.6
+    assert "is called 'healthy firing'" in text_of(run)
 
 
 @pytest.mark.parametrize(("c", "rho"), [(0.0, 0.0), (1.0, 1.0)])
@@ -509,12 +522,6 @@ def test_section_5(tmp_path: Path, seen, monkeypatch: pytest.MonkeyPatch) -> Non
     assert seen.titles["5_codes"][0] == "Two looks name the code of 275 of 300 rasters"
 
 
-def test_delta_of_a_still_picture_says_nothing(tmp_path: Path, seen) -> None:
-    run = run_section(lesson.section_codes, tmp_path)
-    assert seen.outcomes["still"] == "hardly anything after the first step"
-    assert "delta has 0 spikes left" in text_of(run)
-
-
 # -------------------------------------------------------------------- section 6: the four looks
 
 
@@ -600,8 +607,9 @@ def test_section_6(tmp_path: Path, seen, monkeypatch: pytest.MonkeyPatch) -> Non
     assert run.value("accuracy_steep_trained") == pytest.approx((0.42 + 0.4) / 2)
     assert run.value("accuracy_stale") == 0.5
     assert "names 4 of 10 networks" in text_of(run)
-    assert "from 85.0 to 30.0 %" in text_of(run) and "it leaves 41.0 %" in text_of(run)
-    assert "without the reset between batches has 50.0 %" in text_of(run)
+    assert "from 85.0 to 30.0 %. Networks" in text_of(run), "no reason is given for a change"
+    assert "reach 41.0 % (40 to 42 over 2 seed(s)" in text_of(run)
+    assert "not reset between batches of 50 images has 50.0 %" in text_of(run)
     assert seen.outcomes["after"] == "lower by some points"
     title = seen.titles["6_network_check"][0]
     assert title.startswith("The check names 4 of 10 networks")

@@ -9,7 +9,7 @@ from torch import Tensor, nn
 
 
 def forward_pass(net: nn.Module, x: Tensor) -> tuple[Tensor, Tensor]:
-    """``x (T, B, 64)``, 0 to 255 → output spikes and potentials, ``(T, B, 10)`` each."""
+    """``x (T, B, 64)`` → output spikes and potentials, ``(T, B, 10)`` each."""
     reset_state(net)  # every run starts from rest
     x = x / 255  # what the weights were made for
     spk_rec, mem_rec = [], []

@@ -72,3 +72,14 @@ def one_way_without_return(spk):
     """Does every way through the function end with a return?"""
     name = _name(spk)
     return name if name != "healthy firing" else None
+
+
+def pooled_variance(spk):
+    """around its own mean"""
+    N = spk.shape[1]
+
+    def rho(s):
+        chi2 = s.mean(1).var(correction=0) / s.var(correction=0)
+        return (chi2 - 1 / N) / (1 - 1 / N)
+
+    return _name(spk, rho=rho)

@@ -53,3 +53,13 @@ def divided_by_100(net, x):
 def one_thing_returned(net, x):
     """expected two things"""
     return _run(net, x)[0]
+
+
+def rest_at_every_step(net, x):
+    """is U carried over from step to step"""
+    spk_rec, mem_rec = [], []
+    for x_t in x:
+        spk, mem = _run(net, x_t[None] * 0.2)
+        spk_rec.append(spk[0])
+        mem_rec.append(mem[0])
+    return torch.stack(spk_rec), torch.stack(mem_rec)
