@@ -105,8 +105,8 @@ def check_flank(fisher_information) -> None:
     flank = information(fisher_information, bell, 60.0, 0.5)
     if top > 1e-3 * flank:
         raise Wrong(
-            f"at the top J is {top:.3g}, on the flank {flank:.3g}. At the top the slope is 0. A "
-            "difference to one side only, or a large h, does not see that."
+            f"at the top J is {top:.3g}, on the flank {flank:.3g}. At the top the slope is 0. Is "
+            "h too large for this, and the difference one to a single side?"
         )
     slope = -(60 - 90) / 25**2 * (bell(60.0).item() - 3)
     smell = "On the flank the curve bends. Is h small, such as 1e-3 degrees?"

@@ -44,7 +44,7 @@ def one_number_a_neuron(rates, s, window):
 
 
 def one_side(rates, s, window):
-    """A difference to one side only"""
+    """the difference one to a single side?"""
     slope = (rates(s + 3.0) - rates(s)) / 3.0
     return (window * slope**2 / rates(s)).sum()
 
