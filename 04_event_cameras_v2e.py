@@ -25,7 +25,7 @@ Read first
 
 Run
     uv run 04_event_cameras_v2e.py --predict          asks what you expect first: start here
-    uv run 04_event_cameras_v2e.py                    without questions; ten seconds on two cores
+    uv run 04_event_cameras_v2e.py                    without questions; 15 seconds on two cores
     uv run 04_event_cameras_v2e.py --video clip.mp4   your own clip; also --theta 0.4, --only 4
     uv run 04_event_cameras_v2e.py --events v2e.h5    a file of events (.h5, .txt, .aedat, --sensor)
 
@@ -117,13 +117,13 @@ class Config(LessonConfig):
     def pixel(self) -> Pixel:
         """The real pixel of these flags: with mismatch, low-pass, noise and pause."""
         return Pixel(
-            self.theta,
-            self.theta,
-            self.sigma,
-            self.cutoff_hz,
-            self.leak_hz,
-            self.shot_hz,
-            self.refractory_us,
+            theta_on=self.theta,
+            theta_off=self.theta,
+            sigma=self.sigma,
+            cutoff_hz=self.cutoff_hz,
+            leak_hz=self.leak_hz,
+            shot_hz=self.shot_hz,
+            refractory_us=self.refractory_us,
         )
 
 
@@ -217,6 +217,9 @@ def section_one_pixel(cfg: Config, run: Run) -> None:
             times = [t for t, polarity in events if polarity == sign]
             look = {"colors": colour, "lineoffsets": sign, "linelengths": 1.2}
             cx.eventplot([times], **look)
+            for t in sorted(set(times)):
+                if times.count(t) > 2:
+                    cx.text(t + 8, sign, f"{times.count(t)} at once", va="center", fontsize=9)
         cx.set_yticks([-1, 1], ["OFF", "ON"])
         cx.set_ylim(-2, 2)
         cx.set_title(f"{len(events)} events")
@@ -239,6 +242,7 @@ def section_one_pixel(cfg: Config, run: Run) -> None:
 
     _, memory_rec = pixel_events(shape, cfg.theta)
     rebuilt = np.abs(np.log(shape) - memory_rec).max()
+    known = "within one θ" if rebuilt < cfg.theta else f"{rebuilt / cfg.theta:.2f} θ"
     at_step = sum(t == np.argmax(shape > 1) for t, _ in noon)
     run.claim("step", "events when the light doubles", at_step, "events")
     run.claim("noon", "events of the whole second", len(noon), "events")
@@ -248,7 +252,7 @@ def section_one_pixel(cfg: Config, run: Run) -> None:
         f"The pixel answers a doubled light with {at_step} events. With a hundredth of the light, "
         f"{differ} of its {len(noon)} events differ, while the grey levels that the camera can tell "
         f"apart fall from {greys['noon, 10,000 lux']} to {greys['dusk, 100 lux']}. Whoever adds up "
-        f"the events knows ln I, but for a constant, with an error of {rebuilt / cfg.theta:.2f} θ at most."
+        f"the events knows ln I, but for a constant, to {known}."
     )
 
 
@@ -347,10 +351,14 @@ def section_clip(cfg: Config, run: Run) -> Clip:
     `pixel_events` does, for all pixels at once.
 
     The clip shows a painted disc that turns twice a second and a ball that swings. In the *point
-    cloud* each event is a point in space and time. An edge that moves draws a surface: a straight
-    edge a tilted plane, the sectors of the disc screws. A pixel that sees no change leaves its line
-    along the time axis empty, but for noise. Pictures can be made from events as well: ON minus OFF
-    at each pixel, over 20 ms. They show edges in motion, and which side of an edge is the brighter.
+    cloud* each event is a point in space and time. A pixel that sees no change leaves its line along
+    the time axis empty, but for noise. A *slice* of the cloud is easier to read: the events of one
+    row of pixels, x against time. A thing at rest draws nothing, and an edge that moves draws a
+    slanted trace, the steeper the faster it moves.
+
+    Pictures can be made from events as well: ON minus OFF at each pixel, over 20 ms. They show edges
+    in motion. Where a bright thing arrives, at its leading edge, the events are ON. Where it leaves,
+    at its trailing edge, they are OFF. Inside it nothing changes.
     """
     few, half, many = "less than 40 %", "40 to 60 %", "more than 60 %"
     run.predict(
@@ -369,27 +377,37 @@ def section_clip(cfg: Config, run: Run) -> Clip:
 
     title = f"{clip.name}: {len(events):,} events in {clip.seconds:.2f} s, "
     title += f"{100 * on_share:.0f} % of them ON"
-    fig = plt.figure(figsize=(12.5, 5.8))
+    fig = plt.figure(figsize=(12.5, 7.6))
     fig.suptitle(title, x=0.01, ha="left")
-    grid = fig.add_gridspec(2, 3, width_ratios=[2.3, 1, 1])
-    ax = fig.add_subplot(grid[:, 0], projection="3d")
+    grid = fig.add_gridspec(2, 3, width_ratios=[2.1, 1, 1], height_ratios=(1.25, 1))
+    ax = fig.add_subplot(grid[0, 0], projection="3d")
+    bx = fig.add_subplot(grid[1, 0])
     span = clip.seconds * 1e6
     part = events[events["t"] < clip.begin + span / 4]
-    chosen = np.linspace(0, len(part) - 1, min(len(part), 12_000)).astype(int)
-    part = part[chosen]
+    chosen = np.linspace(0, len(part) - 1, min(len(part), 8_000)).astype(int)
+    cloud = part[chosen]
+    row = clip.height // 5  # here the disc moves from left to right
+    if (cfg.video or cfg.events) and len(part):
+        row = int(np.bincount(part["y"]).argmax())  # the row with most events
+    line = part[part["y"] == row]
     looks = ((True, plots.RED, "^", "ON: brighter"), (False, plots.BLUE, "o", "OFF: darker"))
     for polarity, colour, marker, word in looks:
-        e = part[part["p"] == polarity]
+        e = cloud[cloud["p"] == polarity]
         place = ((e["t"] - clip.begin) / 1e3, e["x"], clip.height - 1 - e["y"])
-        look = {"s": 3, "color": colour, "marker": marker, "alpha": 0.8, "linewidths": 0}
-        ax.scatter(*place, label=word, **look)
+        look = {"color": colour, "marker": marker, "linewidths": 0}
+        ax.scatter(*place, s=4, alpha=0.8, **look)
+        e = line[line["p"] == polarity]
+        bx.scatter((e["t"] - clip.begin) / 1e3, e["x"], s=14, alpha=0.7, label=word, **look)
     ax.set(xlabel="time (ms)", ylabel="x (pixel)", zlabel="height (pixel)")
     ax.set_xlim(0, span / 4e3)
     ax.locator_params(nbins=4)
-    ax.set_box_aspect((1.8, clip.width / clip.height, 1), zoom=0.9)
+    ax.set_box_aspect((1.8, clip.width / clip.height, 1), zoom=1.08)
     ax.view_init(15, -50)
     ax.set_title("the first quarter as a point cloud")
-    ax.legend(loc="upper left", markerscale=4)
+    bx.set_xlim(0, span / 4e3)
+    bx.set_ylim(0, clip.width)
+    bx.legend(loc="lower center", bbox_to_anchor=(0.5, 1.0), ncols=2)
+    plots.label(bx, "time (ms)", f"x (pixel), row {row}", "")
     for i, share in enumerate((0.3, 0.7)):
         at = clip.begin + share * span
         top = fig.add_subplot(grid[0, i + 1])
@@ -406,16 +424,18 @@ def section_clip(cfg: Config, run: Run) -> Clip:
         for panel in (top, bottom):
             panel.set(xticks=[], yticks=[])
             panel.grid(False)
-    fig.colorbar(image, ax=fig.axes[1:], shrink=0.45, anchor=(0, 0), label="ON − OFF")
+    fig.colorbar(image, ax=fig.axes[2:], shrink=0.45, anchor=(0, 0), label="ON − OFF")
     run.figure(
-        fig, "2_clip", look="the screws of the disc; red and blue on the two sides of the ball"
+        fig,
+        "2_clip",
+        look="slanted traces in the slice; red and blue on opposite sides of the ball",
     )
 
     rate = len(events) / num_pixels / clip.seconds
     run.claim("events", f"events in {clip.seconds:.2f} s", len(events), "events")
     run.claim("on_share", "share of ON events", on_share, n=len(events))
     run.claim("pixel_rate", "events a second and pixel", rate, "Hz")
-    run.claim("busiest", "share of the busiest 25 % of pixels", busiest, n=len(events))
+    run.claim("busiest", "from the busiest 25 % of pixels", busiest, n=len(events))
     outcome = half
     if not 0.4 <= on_share <= 0.6:
         outcome = many if on_share > 0.6 else few
@@ -459,9 +479,9 @@ def section_address_event(cfg: Config, run: Run) -> None:
 
     A sensor has 100,000 pixels, and they cannot have a wire each. In the *address-event
     representation* (AER) they share one bundle of wires. A pixel with an event asks for the bus. An
-    *arbiter* lets one pixel go at a time, and puts its address on the wires: x, y, and a bit for the
-    polarity. The receiver notes the time. That is all. A spike needs no content, since who sends it
-    and when it comes is the message. Chips for spiking networks send their spikes in the same way.
+    *arbiter* lets one pixel go at a time, and puts its address on the wires: x, y, and one bit for
+    the polarity. The receiver notes the time. No brightness is sent, and no strength: who speaks,
+    and when, is the message. Chips for spiking networks send their spikes in the same way.
 
     If two pixels ask at once, one waits, well below a microsecond. If a whole scene flashes, the
     queue grows, and events come late or get lost: the bus is what limits an event camera.
@@ -511,7 +531,7 @@ def section_address_event(cfg: Config, run: Run) -> None:
             colour = (plots.SKY, plots.GREEN, plots.ORANGE, plots.PINK)[i]
             ax.barh(row, width - 0.15, left=at, color=colour, alpha=0.35, height=0.8)
             middle = at + width / 2
-            ax.text(middle, row - 0.2, values[i], ha="center", va="center", fontsize=8)
+            ax.text(middle, row - 0.2, values[i], ha="center", va="center", fontsize=7)
             for place in range(at, at + width):
                 look = {"ha": "center", "va": "center", "family": "monospace", "fontsize": 10}
                 ax.text(place + 0.5, row + 0.17, text[place], **look)
@@ -525,9 +545,12 @@ def section_address_event(cfg: Config, run: Run) -> None:
     ax.set_xticks([0, 8, 16, 24, 32, 40])
     ax.grid(False)
     plots.label(ax, "bit, from the left", "")
-    run.figure(
-        fig, "3_address_event", look="read x off its bits: 64 + 8 + … is the number above them"
-    )
+    look = "no event"
+    if len(shown):
+        x = int(shown[0]["x"])
+        powers = [str(2**k) for k in range(bits[0], -1, -1) if x >> k & 1]
+        look = f"the eight bits of x of event 1: {' + '.join(powers) or '0'} = {x}"
+    run.figure(fig, "3_address_event", look=look.replace("eight", str(bits[0])))
 
     wrap = 2 ** bits[2] / 1e6
     rate = size / clip.seconds / 1e3
@@ -563,19 +586,32 @@ def lossless_bytes(change: np.ndarray) -> int:
 KINDS = ("events", "raw frames", "frames, lossless", "frames, JPEG")
 
 
-def bytes_per_second(cfg: Config, speed: float, seconds: float = 0.3) -> tuple[float, ...]:
-    """What the disc costs at ``speed`` turns a second, in each of ``KINDS``.
+def noise_rate(cfg: Config, frame: np.ndarray) -> tuple[float, float]:
+    """ON and OFF events a second and pixel that leak and shot noise make, on average over ``frame``.
+
+    θ scatters by σ from pixel to pixel, and the mean of 1/θ is (1 + σ²/θ²)/θ.
+    """
+    dark = float(np.mean(1 - 0.75 * cfg.pixel.brightness(frame)))
+    shot = cfg.shot_hz * dark * (1 + (cfg.sigma / cfg.theta) ** 2)
+    return cfg.leak_hz + shot / 2, shot / 2
+
+
+def bytes_per_second(cfg: Config, speed: float) -> tuple[float, ...]:
+    """What the clip costs at ``speed`` turns a second, in each of ``KINDS``.
 
     The DVS has the noise of the flags, the frame camera a noise of one grey level.
     """
+    seconds = min(max(0.3, 0.1 / speed), 3.0)
     # Frames for the DVS model so fine that the rim moves half a pixel from one to the next.
     fps = max(100.0, 2 * 2 * math.pi * speed * 0.4 * cfg.size)
-    times = np.arange(int(seconds * fps) + 1) / fps
+    times = np.arange(int(2 * seconds * fps) + 1) / fps
     frames = render(times, cfg.size, speed)
     events = frames_to_events(frames, np.rint(times * 1e6), cfg.pixel, cfg.seed)
+    half = times[-1] / 2  # the first half only lets the pixels find their M
+    counted = int(np.sum(events["t"] >= half * 1e6))
 
     rng = np.random.default_rng(cfg.seed)
-    times_60 = np.arange(round(seconds * CAMERA_RATE) + 1) / CAMERA_RATE
+    times_60 = np.arange(19) / CAMERA_RATE
     shots = np.stack(list(render(times_60, cfg.size, speed)))
     shots = shots + rng.standard_normal(shots.shape)
     shots = np.clip(np.rint(shots), 0, 255).astype(np.uint8)  # (T, H, W)
@@ -583,7 +619,7 @@ def bytes_per_second(cfg: Config, speed: float, seconds: float = 0.3) -> tuple[f
     lossless = np.mean([lossless_bytes(change) for change in changes])
     jpeg = np.mean([jpeg_bytes(shot) for shot in shots[1:]])
     return (
-        EVENT_BYTES * len(events) / times[-1],
+        EVENT_BYTES * counted / half,
         CAMERA_RATE * shots[0].size,
         CAMERA_RATE * float(lossless),
         CAMERA_RATE * float(jpeg),
@@ -591,7 +627,7 @@ def bytes_per_second(cfg: Config, speed: float, seconds: float = 0.3) -> tuple[f
 
 
 def crossing(speeds: np.ndarray, events: np.ndarray, frames: np.ndarray) -> float:
-    """The speed at which events overtake frames, on logarithmic axes; NaN if they do not."""
+    """The speed from which on events take more bytes, on logarithmic axes; NaN if there is none."""
     gap = np.log(np.maximum(events, 1e-9)) - np.log(frames)
     if not gap[0] < 0 < gap[-1]:
         return math.nan
@@ -603,7 +639,7 @@ def crossing(speeds: np.ndarray, events: np.ndarray, frames: np.ndarray) -> floa
 
 def turns(speed: float) -> str:
     """A crossing in words."""
-    return "nowhere in this range" if math.isnan(speed) else f"at {speed:.2g} turns/s"
+    return "nowhere in this range" if math.isnan(speed) else f"from {speed:.2g} turns/s on"
 
 
 @section
@@ -613,9 +649,9 @@ def section_bytes(cfg: Config, run: Run) -> None:
     A raw picture costs one byte a pixel, whatever it shows. An event costs five. So events win where
     a pixel sends fewer than one event in five pictures, on average, and lose where much moves.
 
-    The disc of section 2 turns at speeds from a slow clock to a fan. Counted are the bytes of its
-    events and those of a camera of the same size that takes 60 pictures a second: raw; lossless,
-    each as its difference from the last one, compressed by zlib; and as JPEG.
+    The disc of section 2 turns, and its ball swings, at speeds from a slow clock to a fan. Counted
+    are the bytes of the events and those of a camera of the same size that takes 60 pictures a
+    second: raw; lossless, each as its difference from the last one, compressed by zlib; as JPEG.
 
     A byte is not a byte. The pictures know nothing of what happens between them, 1/60 of a second,
     and from some speed on the disc is a blur or seems to turn backwards. Events carry microseconds.
@@ -626,8 +662,8 @@ def section_bytes(cfg: Config, run: Run) -> None:
     """
     run.predict(
         "crossing_raw",
-        "The disc fills half of the picture. From how many turns a second on are its events more bytes "
-        "than raw pictures at 60 Hz?",
+        "The disc fills 38 % of the picture. From how many turns a second on does the clip take more "
+        "bytes as events than as raw pictures at 60 Hz?",
         unit="turns/s",
     )
     speeds = np.geomspace(0.02, 5.0, 4 if cfg.smoke else 13)
@@ -635,22 +671,27 @@ def section_bytes(cfg: Config, run: Run) -> None:
     rates = dict(zip(KINDS, np.array(measured).T, strict=True))  # of (speeds,) each
     cross = {kind: crossing(speeds, rates["events"], rates[kind]) for kind in KINDS[1:]}
 
-    title = f"Events overtake raw frames {turns(cross['raw frames'])}, "
-    title += f"JPEG {turns(cross['frames, JPEG'])}"
+    title = f"Events take more bytes than raw frames {turns(cross['raw frames'])},\n"
+    title += f"than JPEG {turns(cross['frames, JPEG'])}"
     fig, ax = plots.figure(1, 1, (8, 4.4), title)
     plots.curves(ax, speeds, {kind: rate / 1e3 for kind, rate in rates.items()})
     for kind, speed in cross.items():
         if not math.isnan(speed):
             height = np.interp(np.log(speed), np.log(speeds), np.log(rates[kind] / 1e3))
             ax.plot(speed, np.exp(height), "o", color=plots.BLACK, mfc="none", markersize=12)
-    ax.plot([], [], "o", color=plots.BLACK, mfc="none", markersize=12, label="events overtake")
+    ax.plot([], [], "o", color=plots.BLACK, mfc="none", markersize=12, label="events take more")
+    floor = EVENT_BYTES * sum(noise_rate(cfg, next(render(np.zeros(1), cfg.size))))
+    pixels = cfg.size * (cfg.size * 4 // 3)
+    ax.axhline(floor * pixels / 1e3, color="grey", linestyle="--", linewidth=1, label="noise alone")
     ax.set(xscale="log", yscale="log")
     ax.set_xticks([0.02, 0.05, 0.1, 0.2, 0.5, 1, 2, 5])
     ax.set_xticklabels(["0.02", "0.05", "0.1", "0.2", "0.5", "1", "2", "5"])
     ax.legend(loc="upper left")
     head = "both sensors with their noise"
     plots.label(ax, "turns of the disc a second", "kB a second (frames: 60 Hz)", head)
-    run.figure(fig, "4_bytes", look="where the events' line is flat, and which lines it crosses")
+    run.figure(
+        fig, "4_bytes", look="how the events' line leaves the noise, and which lines it crosses"
+    )
 
     raw = rates["raw frames"]
     saved = raw[0] / max(rates["events"][0], 1e-9)
@@ -659,13 +700,13 @@ def section_bytes(cfg: Config, run: Run) -> None:
     run.claim("bytes_lost", "raw / events, 5 turns/s", lost, "times", "<= 1")
     for id, kind in (("raw", KINDS[1]), ("lossless", KINDS[2]), ("jpeg", KINDS[3])):
         if not math.isnan(cross[kind]):
-            text = f"overtake {kind} at"
-            run.claim(f"crossing_{id}", text, cross[kind], "turns/s", "0.021..4.9")
+            text = f"events above {id} from"
+            run.claim(f"crossing_{id}", text, cross[kind], "turns/s")
     run.finding(
         "Of a disc that turns 0.02 times a second, raw pictures at 60 Hz take "
-        f"{saved:.0f} times the bytes of events; at 5 turns a second {lost:.2f} times. Events overtake "
-        f"raw pictures {turns(cross['raw frames'])}, lossless ones {turns(cross['frames, lossless'])}, "
-        f"JPEG {turns(cross['frames, JPEG'])}.",
+        f"{saved:.0f} times the bytes of events; at 5 turns a second {lost:.2f} times. Events take more "
+        f"bytes than raw pictures {turns(cross['raw frames'])}, than lossless ones "
+        f"{turns(cross['frames, lossless'])}, than JPEG {turns(cross['frames, JPEG'])}.",
         main=True,
         claim="bytes_saved",
     )
@@ -710,8 +751,8 @@ def section_range(cfg: Config, run: Run) -> None:
     exposure: it compares with its own past. But it has a weakness: the smaller the photodiode's current, the
     longer it takes to follow. Its bandwidth is proportional to the light.
 
-    *Latency.* The time from a change to the message. A camera is blind until its next picture, 33
-    ms at 30 Hz. A pixel's response to a step of ln I by Δ is Δ·(1 − exp(−t/τ)). It reaches θ at
+    *Latency.* The time from a change to the message. A camera is blind until its next picture: at
+    30 Hz for 33 ms at worst, 17 on average. A pixel's response to a step of ln I by Δ is Δ·(1 − exp(−t/τ)). It reaches θ at
 
         t = τ·ln(Δ/(Δ − θ))          τ = 1/(2π·bandwidth)                                    (2)
 
@@ -729,12 +770,15 @@ def section_range(cfg: Config, run: Run) -> None:
     the scene is busy.
 
     Below, bars of contrast 2 : 1 pass by at 1 to 10⁶ lux, which is 120 dB. (A living room has about
-    100 lux, an overcast day 10,000.) The camera's exposure fits 1,000 lux.
+    100 lux, an overcast day 10,000.) The camera's exposure fits 1,000 lux. For the camera we ask
+    where it shows the contrast between 1.8 : 1 and 2.2 : 1; for the pixel, where its low-pass costs
+    fewer than 10 % of the events. These are different tests. The second one depends on how fast the
+    bars move, and the model has no upper end: a real pixel has one.
     """
     run.predict(
         "camera_db",
         "Bars that are twice as bright as their gaps, seen by an 8-bit camera of fixed exposure. Over "
-        "how many decibels of light does it show this contrast to within 10 %?",
+        "how many decibels of light does it show a contrast between 1.8 and 2.2 : 1?",
         unit="dB",
     )
     lux = np.geomspace(1, 1e6, 13)
@@ -748,7 +792,6 @@ def section_range(cfg: Config, run: Run) -> None:
         slow.append(len(frames_to_events(scene, times * 1e6, slow_pixel)))
     ideal, slow = np.array(ideal), np.array(slow)
     most = max(1, ideal.max())
-    spread = np.abs(ideal / ideal.mean() - 1).max() if ideal.mean() > 0 else 0.0
     enough = slow >= 0.9 * slow.max()
     dvs_db = decibels(lux[-1] / lux[enough][0])
 
@@ -757,7 +800,7 @@ def section_range(cfg: Config, run: Run) -> None:
     bright = np.clip(np.floor(0.2 * fine), 1, 255)
     dark = np.clip(np.floor(0.1 * fine), 1, 255)
     contrast = bright / dark
-    wrong = fine[np.abs(np.log(contrast) / math.log(2) - 1) > 0.1]
+    wrong = fine[np.abs(contrast / 2 - 1) > 0.1 + 1e-9]
     camera_db = decibels(wrong[wrong > 1000][0] / wrong[wrong < 1000][-1])
 
     lights = np.geomspace(1, 1000, 7)
@@ -770,8 +813,8 @@ def section_range(cfg: Config, run: Run) -> None:
         expected.append(tau * math.log(math.log(2) / (math.log(2) - cfg.theta)))  # equation (2)
     period = 1000 / FRAME_RATE
 
-    title = f"Camera {camera_db:.0f} dB, slow DVS pixel {dvs_db:.0f} dB of 120; latency "
-    title += f"{median[-1]:.2g} ms at 1,000 lux"
+    title = f"8-bit camera: contrast right over {camera_db:.0f} dB. DVS: first event after "
+    title += f"{median[-1]:.2g} ms at 1,000 lux, {median[0]:.2g} ms at 1 lux"
     fig, (ax, bx, cx) = plots.figure(1, 3, (13.5, 4), title)
     plots.curves(
         ax, lux, {"ideal pixel": 100 * ideal / most, "with its low-pass": 100 * slow / most}
@@ -799,17 +842,19 @@ def section_range(cfg: Config, run: Run) -> None:
     plots.label(cx, "light before it doubles (lux)", "time to the first event (ms)", "latency")
     run.figure(fig, "5_range", look="the dark end of each panel")
 
-    run.claim("invariance", "ideal, 1 to 10⁶ lux: deviation", spread, "1", "<= 0.1")
-    run.claim("dvs_db", "with low-pass: range of 90 %", dvs_db, "dB")
+    run.claim("dvs_db", "DVS, 90 % of the events: at least", dvs_db, "dB")
     run.claim("camera_db", "8-bit camera: contrast right for", camera_db, "dB", "<= 60")
+    same = f"{ideal.min():,} to {ideal.max():,} events"
+    if ideal.min() == ideal.max():
+        same = f"the same {ideal.max():,} events"
     share = median[4] / period
     run.claim("latency_frame", "latency at 100 lux / frame period", share, "1", "<= 0.1", n=256)
     run.claim("latency_dark", "latency at 1 lux", median[0], "ms", n=256)
     run.finding(
-        f"An ideal pixel sends the same events within {100 * spread:.1f} % over 120 dB of light, one "
-        f"with a real bandwidth at least 90 % of its most over {dvs_db:.0f} dB. The 8-bit camera shows "
-        f"the contrast over {camera_db:.0f} dB. The first event comes after {median[4]:.2g} ms at 100 "
-        f"lux and {median[0]:.2g} ms at 1 lux; a picture takes {period:.0f} ms."
+        f"The 8-bit camera shows the contrast over {camera_db:.0f} dB. An ideal DVS pixel sends {same} "
+        f"at all lights from 1 to 10⁶ lux; one with a real bandwidth sends 90 % of its most over "
+        f"{dvs_db:.0f} dB, up to the end of our range. Its first event comes after {median[4]:.2g} ms at "
+        f"100 lux and {median[0]:.2g} ms at 1 lux; a picture takes {period:.0f} ms at worst."
     )
 
 
@@ -825,9 +870,11 @@ def section_still(cfg: Config, run: Run) -> None:
     *time* does. Real pixels are not even silent then:
 
         leak          the charge that holds M leaks away, so M sinks by θ every 1/r_leak seconds, and
-                      an ON event comes out of nothing (r_leak is about 0.1 Hz)
+                      an ON event comes out of nothing (r_leak is about 0.1 Hz). So at any moment
+                      M lies somewhat below ln I, and the first thing that moves makes more ON
         shot noise    light comes in photons, by chance. In the dark this disturbs a pixel most: ON
-                      and OFF events at the rate r_shot·(1 − ¾·brightness), together
+                      and OFF events together at the rate r_shot·(1 − ¾·brightness), where the
+                      brightness is (I + 20)/275 for a grey level I from 0 to 255
 
     So a still scene gives pure noise, and a filter that drops events without neighbours comes
     first in many systems (lesson 11). The remedy is motion. Our eyes do it too: they tremble all
@@ -838,41 +885,41 @@ def section_still(cfg: Config, run: Run) -> None:
     dark the pixel is slow; absolute brightness is never sent, so a picture must be rebuilt from its
     changes; and existing networks for images cannot be used as they are.
     """
+    frame = next(render(np.zeros(1), cfg.size))
+    brightness = float(np.mean(cfg.pixel.brightness(frame)))
     run.predict(
         "noise_rate",
-        f"Leak {cfg.leak_hz:g} Hz, shot noise {cfg.shot_hz:g} Hz in the dark and a quarter of it in full "
-        "light. The wall and the disc are moderately lit. How many events does a pixel send in a "
-        "second when nothing moves?",
+        f"r_leak is {cfg.leak_hz:g} Hz and r_shot {cfg.shot_hz:g} Hz. The scene has a mean brightness of "
+        f"{brightness:.2f}. How many events does a pixel send in a second when nothing moves?",
         unit="events",
     )
-    frame = next(render(np.zeros(1), cfg.size))
     times = np.arange(0, STILL_S + 1e-9, 0.02)
     microseconds = times * 1e6
     still = [frame] * len(times)
     noise = frames_to_events(still, microseconds, cfg.pixel, cfg.seed)
     silent = len(frames_to_events(still, microseconds, Pixel.ideal(cfg.theta), cfg.seed))
     rate = len(noise) / frame.size / STILL_S
-    # What the flags ask for. θ scatters by σ, and the mean of 1/θ is (1 + σ²/θ²)/θ.
-    dark = np.mean(1 - 0.75 * cfg.pixel.brightness(frame))
-    shot = cfg.shot_hz * dark * (1 + (cfg.sigma / cfg.theta) ** 2)
-    asked = cfg.leak_hz + shot
+    asked_on, asked_off = noise_rate(cfg, frame)  # what the flags ask for
+    asked = asked_on + asked_off
 
-    # The same scene, and a camera that trembles: two pixels to the right and back, in 0.2 s.
-    moves = 1 - np.cos(2 * np.pi * np.arange(101) / 100)  # 0 … 2 … 0 pixels
+    # The same scene, and a camera that trembles: two pixels to the right and back, five times a
+    # second. The first swing is not counted: in it the pixels find their M.
+    swing = np.arange(601) / 100
     shaken = []
-    for move in moves:
+    for move in 1 - np.cos(2 * np.pi * swing):  # 0 … 2 … 0 pixels
         whole, part = divmod(move, 1)
         left = np.roll(frame, int(whole), axis=1)
         right = np.roll(frame, int(whole) + 1, axis=1)
         shaken.append((1 - part) * left + part * right)
-    tremble = frames_to_events(shaken, 2000 * np.arange(101), cfg.pixel, cfg.seed)
-    tremble_rate = len(tremble) / frame.size / 0.2
+    tremble = frames_to_events(shaken, 2000 * np.arange(601), cfg.pixel, cfg.seed)
+    counted = int(np.sum(tremble["t"] >= 200_000))
+    tremble_rate = counted / frame.size / 1.0
 
     title = (
         f"Nothing moves: {rate:.2f} events a second and pixel; with a tremble: {tremble_rate:.1f}"
     )
     fig, (ax, bx, cx) = plots.figure(1, 3, (13, 3.9), title, width_ratios=(1, 1, 1.1))
-    window = np.array([0, 100_000])
+    window = np.array([200_000, 300_000])  # the first half of the second swing
     for panel, events, head in ((ax, noise, "nothing moves"), (bx, tremble, "the camera trembles")):
         image = panel.imshow(
             accumulate(events, frame.shape, window)[0], cmap="RdBu_r", vmin=-3, vmax=3
@@ -882,17 +929,16 @@ def section_still(cfg: Config, run: Run) -> None:
         panel.set_title(f"{head}: events of 0.1 s")
     fig.colorbar(image, ax=[ax, bx], shrink=0.75, label="ON − OFF")
     line = np.linspace(0, STILL_S, 200)
-    on_share = (cfg.leak_hz + shot / 2) / max(asked, 1e-12)
-    for polarity, share, colour, word in (
-        (True, on_share, plots.RED, "ON"),
-        (False, 1 - on_share, plots.BLUE, "OFF"),
+    for polarity, expected, colour, word in (
+        (True, asked_on, plots.RED, "ON"),
+        (False, asked_off, plots.BLUE, "OFF"),
     ):
         mine = noise["t"][noise["p"] == polarity]
         so_far = np.searchsorted(mine, line * 1e6) / frame.size
         dash = "-" if polarity else "-."
         cx.plot(line, so_far, color=colour, linestyle=dash, label=f"{word}, measured")
-        name = "leak and shot noise as set" if polarity else None
-        cx.plot(line, share * asked * line, ":", color=plots.BLACK, label=name)
+        name = "both as the flags set them" if polarity else None
+        cx.plot(line, expected * line, ":", color=plots.BLACK, label=name)
     cx.legend()
     plots.label(cx, "time (s)", "events so far, per pixel", "nothing moves")
     run.figure(fig, "6_still", look="what can be recognised in each of the two pictures")
@@ -904,7 +950,7 @@ def section_still(cfg: Config, run: Run) -> None:
     run.claim("tremble_rate", "with a tremble: events a second", tremble_rate, "Hz")
     run.finding(
         f"Before a still scene ideal pixels send {silent} events and real ones {rate:.2f} a second each, "
-        f"{ratio:.2f} times what leak and shot noise were set to. A tremble by two pixels makes it "
+        f"{ratio:.2f} times what leak and shot noise were set to. A tremble by two pixels, five times a second, makes it "
         f"{tremble_rate:.1f}, {tremble_rate / max(rate, 1e-9):.0f} times as many."
     )
 

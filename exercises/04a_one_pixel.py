@@ -126,6 +126,7 @@ EXERCISE = Exercise(
     ),
     why="M moves in whole steps of θ, so it is the sum of the events: who counts them knows ln I to within "
     "θ. A pixel that set M to ln I would lose up to θ at each event.",
+    seconds=2.0,  # a loop without an end fills the memory
 )
 
 if __name__ == "__main__":

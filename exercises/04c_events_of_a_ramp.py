@@ -41,7 +41,14 @@ def simulated(first: float, last: float, duration: float, theta: float) -> Tenso
 
 def times(ramp_events, first: float, last: float, duration: float, theta: float) -> Tensor:
     """The student's times, one dimension."""
-    found = ramp_events(first, last, duration, theta)
+    try:
+        found = ramp_events(first, last, duration, theta)
+    except RuntimeError as e:
+        if last < first:
+            raise Wrong(
+                f"from {first:g} to {last:g}: {e}. The light falls here: is the number of events negative?"
+            ) from None
+        raise
     if found is None:
         raise Wrong("got None. Is there a return?")
     found = torch.as_tensor(found, dtype=torch.float64)
@@ -114,7 +121,7 @@ EXERCISE = Exercise(
         "that value?",
         "K is the whole number of θ in |ln(last/first)|. The sign of k·θ is that of last − first.",
         "k = torch.arange(1, K + 1); light = first * torch.exp(sign * k * theta); t = duration * "
-        "(light − first) / (last − first).",
+        "(light - first) / (last - first).",
     ),
     why="Even motion of the light makes uneven events: on the way up they come further and further apart, "
     "since each one needs 22 % more light than the last.",

@@ -29,6 +29,12 @@ def up_only(first, last, duration, theta):
     return _times(first, last, duration, theta, max(0.0, math.log(last / first)))
 
 
+def a_negative_number(first, last, duration, theta):
+    """is the number of events negative?"""
+    k = torch.arange(1, int(math.log(last / first) / theta) + 1)
+    return duration * (first * torch.exp(k * theta) - first) / (last - first)
+
+
 def on_when_it_falls(first, last, duration, theta):
     """At the k-th OFF event"""
     k = torch.arange(1, int(abs(math.log(last / first)) / theta) + 1)
