@@ -106,7 +106,7 @@ EXERCISE = Exercise(
     ),
     why="This is a neuron with β = 1 and reset by subtraction: it fires at a rate, and its count is "
     "off by less than one spike. So it is the dice that make a rate code slow, not the counting. In a "
-    "network whose neurons are not told when to start, a receiver has to count on something like dice.",
+    "brain it is the noise of thousands of inputs that brings the dice back.",
 )
 
 if __name__ == "__main__":

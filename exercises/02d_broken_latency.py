@@ -1,8 +1,8 @@
 """02d  Broken on purpose: a latency code that is not sparse
 
 Lesson 02, section 1. The function sends a picture as first spikes and rebuilds it from them. It runs, and
-the picture that comes out is the one that went in, up to the ruler's marks. And yet it costs five times as many
-spikes as it should: in a latency code black pixels are silent.
+the picture that comes out is the one that went in, up to the ruler's marks. And yet it costs a spike
+for every pixel, while in a latency code black pixels are silent.
 
 Mend it. When the black pixels have become silent, look at what is rebuilt before you are content.
 

@@ -45,8 +45,8 @@ class Blocks(nn.Module):
 
     def __init__(self) -> None:
         super().__init__()
-        last = snn.Leaky(beta=0.95, init_hidden=True, output=True)
-        self.first = nn.Sequential(nn.Linear(8, 16), snn.Leaky(beta=0.95, init_hidden=True))
+        last = snn.Leaky(beta=0.9, init_hidden=True, output=True)
+        self.first = nn.Sequential(nn.Linear(8, 16), snn.Leaky(beta=0.9, init_hidden=True))
         self.second = nn.ModuleDict({"out": nn.Sequential(nn.Linear(16, 4), last)})
         with torch.no_grad():
             self.first[0].weight.mul_(3)
@@ -58,7 +58,7 @@ class Blocks(nn.Module):
 
 def make() -> tuple[Blocks, Tensor, Tensor]:
     """A network, 60 images, and the answers that each image gets alone, in a fresh copy."""
-    net, images = Blocks(), 2 * torch.rand(60, 8)
+    net, images = Blocks(), torch.randn(60, 8)
     alone = []
     for image in images:
         copy = Blocks()
@@ -102,7 +102,7 @@ def check_first_batch(read) -> None:
     net, images, alone = make()
     with torch.no_grad():
         for _ in range(10):
-            net(-3 * torch.rand(20, 8))
+            net(3 * torch.randn(20, 8))
     answers = read(net, images, 6, 20)
     smell = "The network had been used before the call: the first batch needs a reset, too."
     expect(answers, alone, "answers (B)", smell)

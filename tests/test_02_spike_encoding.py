@@ -272,11 +272,14 @@ def test_section_2(tmp_path: Path, seen, images) -> None:
     text = run.findings[0]["text"]
     whole = -(share[share > 0] * np.log2(share[share > 0])).sum()
     assert f"of the {whole:.2f} bits" in text
-    assert f"carries {per_latency / per_rate:.1f} times the information" in text
+    assert f"carries {per_latency / per_rate:.1f} times the information of one of the rate" in text
     bars = seen.figures["2_cost"].bars
     assert bars[1][2] == pytest.approx(100 * (x < 0.01).float().mean().item()), "silent, latency"
     assert bars[0][1] / bars[0][0] == pytest.approx(0.1, rel=0.05), "sparse rate: a tenth"
     assert bars[3][0] == pytest.approx(per_rate) and bars[3][2] == pytest.approx(per_latency)
+    assert run.value("ratio_sparse") == pytest.approx(per_latency / bars[3][1])
+    assert bars[3][1] == pytest.approx(bars[2][1] / (bars[0][1] / 784))
+    assert f"{per_latency:.2f} by latency" in seen.figures["2_cost"].headline
     delta = spikegen.delta(lesson.film(images[:1000], 25), 0.1, padding=True, off_spike=True)
     assert bars[0][3] == pytest.approx(delta.abs().sum().item() / n)
     assert bars[1][3] == pytest.approx(100 * (delta.abs().sum(0) == 0).float().mean().item())
@@ -284,24 +287,23 @@ def test_section_2(tmp_path: Path, seen, images) -> None:
 
 def test_section_3(tmp_path: Path, seen, images) -> None:
     run = run_section(lesson.section_time, tmp_path)
-    x = images[:1000].flatten(1).double().numpy()
+    even = torch.rand(10_000, generator=torch.Generator().manual_seed(0)).double().numpy()
     windows = np.array(lesson.WINDOWS)
-    by_coins = (x * (1 - x)).mean() / windows
     lines = seen.figures["3_precision"].lines
     rate, latency = lines[0, RATE][:, 1], lines[0, LATENCY][:, 1]
-    np.testing.assert_allclose(rate, by_coins, rtol=0.05)
-    for num_steps, got in zip(windows, latency, strict=True):
-        marks = max(num_steps - 1, 1)
-        rounded = np.where(x >= 0.01, 1 - np.round(marks * (1 - x)) / marks, 0)
-        if num_steps == 1:
-            rounded = (x >= 0.01).astype(float)
-        assert got == pytest.approx(((rounded - x) ** 2).mean(), rel=2e-2)
-    chosen = windows >= 4
+    np.testing.assert_allclose(rate, 1 / 6 / windows, rtol=0.06)  # the mean of x·(1 − x) is a sixth
+    for num_steps, got in zip(windows[1:], latency[1:], strict=True):
+        marks = num_steps - 1
+        rounded = np.where(even >= 0.01, 1 - np.round(marks * (1 - even)) / marks, 0)
+        assert got == pytest.approx(((rounded - even) ** 2).mean(), rel=1e-3)
+        assert got == pytest.approx(1 / 12 / marks**2, rel=0.06)
+    slope = np.polyfit(np.log(windows[1:]), np.log(rate[1:]), 1)[0]
+    assert run.value("slope_rate") == pytest.approx(slope) == pytest.approx(-1, abs=0.03)
+    slope = np.polyfit(np.log(windows[1:] - 1), np.log(latency[1:]), 1)[0]
+    assert run.value("slope_latency") == pytest.approx(slope) == pytest.approx(-2, abs=0.03)
     for id, errors in (("rate", rate), ("latency", latency)):
-        slope = np.polyfit(np.log(windows[chosen]), np.log(errors[chosen]), 1)[0]
-        assert run.value(f"slope_{id}") == pytest.approx(slope)
         assert run.value(f"gain_{id}") == pytest.approx(errors[4] / errors[6])  # T = 16 and 64
-    assert run.value("slope_rate") == pytest.approx(-1, abs=0.05)
+    assert run.value("gain_latency") == pytest.approx((63 / 15) ** 2, rel=0.05)
     assert f"divided by {rate[4] / rate[6]:.1f} (rate)" in seen.figures["3_precision"].headline
     share = torch.bincount(torch.round(255 * images[:1000]).long().flatten(), minlength=256)
     share = share.numpy() / share.sum().item()
@@ -359,7 +361,9 @@ def test_section_4(tmp_path: Path, seen, monkeypatch) -> None:
     text = run.findings[0]["text"]
     assert "latency has sent 102 spikes an image and 50 %" in text
     assert "the sparse rate code has sent 101, for 30 %" in text
-    assert "After all 2 steps it is 60.0 % and 62.0 %" in text and "has 100 spikes and 70 %" in text
+    assert "After all 2 steps it is 60.0 % and 62.0 %" in text
+    assert "one step has 100 spikes and reads 70 %" in text
+    assert "sparse rate needs 1 steps for 101 spikes and reads 30 %" in text
     left = run.results[4]
     assert left.weights[LATENCY] == [(2, 1), (2, 1)], "readers of the last deadline"
     assert len(calls) == 12
@@ -403,12 +407,15 @@ def test_section_5(tmp_path: Path, seen, monkeypatch, images) -> None:
     dark = ((late.clip(0, 24) == 24).mean() - (ink <= 0.5 / 24).mean()) * (x >= 0.01).mean()
     assert run.value("late_latency") == pytest.approx(-100 * dark, rel=0.08)
     text = run.findings[0]["text"]
-    assert run.findings[0]["main"] and f"{run.value('lost_latency'):+.1f} with latency" in text
+    assert run.findings[0]["main"] and f"{run.value('lost_latency'):+.1f} with latency (to" in text
     title = seen.figures["5_damage"].headline
     assert f"{run.value('lost_sparse'):+.1f} (sparse rate)" in title
     assert f"{run.value('lost_rate'):+.1f} points (rate)" in title
     lines = seen.figures["5_damage"].lines
     assert lines[0, LATENCY][:, 0].tolist() == [0, 50, 75, 90]
+    assert lines[2, LATENCY][:, 1][[0, -1]] == pytest.approx([0, run.value("late_latency")])
+    for code in (SPARSE, LATENCY):
+        assert f"(to {lines[0, code][1, 1]:.1f} %)" in text
     assert len(seen.figures["5_rebuilt"].titles) == 15
 
 

@@ -60,7 +60,7 @@ def forgets_to_stack(layers, x):
 
 
 def counts_the_last_step(layers, x):
-    """Over all steps and images"""
+    """over all steps and all images"""
     mems = [lif.init_leaky() for _, lif in layers]
     counts, out = [0.0] * len(layers), []
     for x_t in x:
@@ -82,3 +82,16 @@ def only_the_last_layer(layers, x):
             spk, mems[i] = lif(fc(spk), mems[i])
         out.append(spk)
     return torch.stack(out), [torch.stack(out).sum().item()]
+
+
+def means_over_the_images(layers, x):
+    """over all steps and all images"""
+    mems = [lif.init_leaky() for _, lif in layers]
+    counts, out = [0.0] * len(layers), []
+    for x_t in x:
+        spk = x_t
+        for i, (fc, lif) in enumerate(layers):
+            spk, mems[i] = lif(fc(spk), mems[i])
+            counts[i] += spk.sum(1).mean().item()
+        out.append(spk)
+    return torch.stack(out), counts
