@@ -331,15 +331,25 @@ def lessons_table(folder: Path) -> str:
     """The table of lessons in README: every script, its subject, and what we found."""
     rows = []
     for name in scripts():
-        source = (ROOT / f"{name}.py").read_text(encoding="utf-8")
-        title = (ast.get_docstring(ast.parse(source)) or "").split("\n")[0]
-        subject = re.split(r" — |: ", title, maxsplit=1)[-1]
         path = folder / f"{name}.json"
         found = ""
         if path.is_file():
             found = headline(json.loads(path.read_text(encoding="utf-8"))).text
-        rows.append((f"[`{name}.py`]({name}.py)", subject, found))
+        rows.append((f"[`{name}.py`]({name}.py)", _subject(ROOT / f"{name}.py"), found))
     return "\n".join(_table(("script", "subject", "what we found"), rows))
+
+
+def studies_list() -> str:
+    """The list of studies in README: each with its subject."""
+    paths = sorted(path for path in (ROOT / "studies").glob("[0-9]*.py"))
+    lines = [f"- [`studies/{path.name}`](studies/{path.name}): {_subject(path)}" for path in paths]
+    return "\n".join(lines)
+
+
+def _subject(script: Path) -> str:
+    """What the title of a script says behind its number."""
+    doc = ast.get_docstring(ast.parse(script.read_text(encoding="utf-8"))) or ""
+    return re.split(r" — |: ", doc.split("\n")[0], maxsplit=1)[-1]
 
 
 # -------------------------------------------------------------------- helpers

@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Any
 
 from common.io import ROOT, UserError, write_atomic, write_json
-from tutor.page import lessons_table, results_page
+from tutor.page import lessons_table, results_page, studies_list
 
 ALL_FIGURES = 6 * 2**20
 """Bytes that all committed figures may take together."""
@@ -20,6 +20,7 @@ SMALL = 30_000
 QUALITY = 70
 
 TABLE_OF_LESSONS = re.compile(r"(<!-- lessons:.*?-->\n).*?(<!-- end of lessons -->)", re.DOTALL)
+LIST_OF_STUDIES = re.compile(r"(<!-- studies:.*?-->\n).*?(<!-- end of studies -->)", re.DOTALL)
 
 
 def publish(name: str, out_dir: Path, full: bool = False) -> Path:
@@ -62,9 +63,13 @@ def write_results_page() -> Path:
 
 
 def with_lessons(readme: str, results: Path) -> str:
-    """README's text with the table of lessons made anew; unchanged if it has no marks for one."""
-    table = lessons_table(results)
-    return TABLE_OF_LESSONS.sub(lambda found: f"{found[1]}{table}\n{found[2]}", readme)
+    """README's text with the table of lessons and the list of studies made anew, where it has marks for them."""
+    for marks, made in (
+        (TABLE_OF_LESSONS, lessons_table(results)),
+        (LIST_OF_STUDIES, studies_list()),
+    ):
+        readme = marks.sub(lambda found, made=made: f"{found[1]}{made}\n{found[2]}", readme)
+    return readme
 
 
 def _check(metrics: dict[str, Any], name: str) -> None:
