@@ -210,7 +210,7 @@ def section_four_rows(cfg: Config, run: Run) -> None:
     are not two synapses; together they make one wave.)
 
     *The resets* differ as well. Leaky and Synaptic take θ from U, and in Synaptic the current flows
-    on. Alpha, by default, clears E, F and U in the step after a spike.
+    on. Alpha, by default, clears E, F and U in the step after a spike, and loses the input of that step.
     """
     every, leaky_only, slow_only, none = "all three", "Leaky only", "Synaptic and Alpha", "none"
     run.predict(
@@ -246,7 +246,7 @@ def section_four_rows(cfg: Config, run: Run) -> None:
     rows = {"height_ratios": (0.6, 1, 1.6, 0.6), "sharex": True}
     fig, axes = plots.figure(4, 3, (12, 6.6), **rows)
     solid = {"color": plots.GREEN}
-    dashed = {"color": plots.PINK, "linestyle": "--"}
+    light = {"color": plots.PINK, "linewidth": 1.2}
     fired, apart = {}, []
     for column, name in enumerate(NAMES):
         weight = 0.6 / response(name, cfg).max()
@@ -258,7 +258,7 @@ def section_four_rows(cfg: Config, run: Run) -> None:
         spikes, current, membrane, out = axes[:, column]
         spikes.vlines(np.arange(steps), 0, spk_in[:, 0], color=plots.BLACK, linewidth=2)
         spikes.set_title(f"snn.{name}, w = {weight:.2g}")
-        for key, look in (("I", solid), ("E", solid), ("F", dashed)):
+        for key, look in (("I", solid), ("E", solid), ("F", light)):
             if key in record:
                 current.plot(record[key][:, 0], drawstyle="steps-post", label=key, **look)
         plots.membrane(membrane, record["mem"][:, 0], threshold=1.0, name="U")
@@ -314,8 +314,8 @@ def section_response(cfg: Config, run: Run) -> None:
 
     As long as no threshold is reached, all three neurons are linear: the answer to many spikes is the
     sum of the answers to each. So it is enough to know the answer h[n] to a single input of 1, n steps
-    after it came, the *impulse response*. In Synaptic, what is left of the input in I after k steps is
-    αᵏ. This enters U there and fades by β for the n − k steps that remain. Add up over all k:
+    after it came, the *impulse response*. In Synaptic, αᵏ of the input is left in I after k steps.
+    At step k this enters U, where it fades by β for the n − k steps that remain. Add up over all k:
 
         Leaky        h[n] = βⁿ
         Synaptic     h[n] = Σ αᵏ·βⁿ⁻ᵏ = (αⁿ⁺¹ − βⁿ⁺¹)/(α − β)               a geometric sum        (4)
@@ -330,8 +330,12 @@ def section_response(cfg: Config, run: Run) -> None:
     The threshold tells the two apart, for a reset takes θ from U and not from I. That debt fades
     like everything in U, by β: a spike lowers U by θ in the next step, by β·θ in the one after, and
     by θ·(1 + β + β² + …) = θ/(1 − β) in all. So summed over time a slow membrane pays more for a
-    spike. If spikes took up nearly all of the input, their number would change by (1 − α)/(1 − β)
-    when α and β change places; near the threshold, where much leaks away unused, it changes less.
+    spike. In the long run the sum of U is what came in, less what was paid:
+
+        Σ U   =   Σ x · Σ h   −   spikes · θ/(1 − β)
+
+    If spikes took nearly all of the input, their number would change by (1 − α)/(1 − β) when α and β
+    change places. Near the threshold much stays in U and leaks away, and the number changes less.
 
     The third panel gives 64 neurons random input spikes. Their weights are such that without
     threshold U would be θ on average. Once α and β are as given, once they have changed places.
@@ -390,7 +394,7 @@ def section_response(cfg: Config, run: Run) -> None:
         cx,
         STEP,
         "spikes so far, 64 neurons",
-        "Synaptic, random input",
+        "Synaptic, the first steps of 2,000",
     )
     run.figure(
         fig,
@@ -440,8 +444,8 @@ def section_two_decays(cfg: Config, run: Run) -> None:
     """3  Would a slower leak do the same?
 
     A larger β alone makes an answer longer, too. To see what a *second* decay adds, compare at equal
-    delay. Take h as weights and average n: this is the mean delay between an input and its effect,
-    the lag behind a ramp of lesson 01. Two decays in a row simply add theirs:
+    delay. The mean delay between an input and its effect is Σ n·h[n] / Σ h[n], n weighted with h. It
+    is the lag behind a ramp of lesson 01. Two decays in a row simply add theirs:
 
         mean delay   =   α/(1 − α)  +  β/(1 − β)                                               (5)
 
@@ -455,7 +459,8 @@ def section_two_decays(cfg: Config, run: Run) -> None:
     inputs) or five steps apart (a *burst*, from one). Divide the highest U after the burst by that
     after the volley. If the ratio is small, a weight can be chosen with which the neuron fires for the
     volley and not for the burst: it hears whether spikes coincide. Near 1 no weight tells the two
-    apart: it counts spikes, whenever they come. One spike alone would give 1/5.
+    apart: it counts spikes, whenever they come. One spike alone would give 1/5. (At much longer gaps
+    the tail counts, and the slow Leaky has the longer one.)
     """
     delay = mean_delay(cfg)
     run.predict(
@@ -548,7 +553,7 @@ def section_first_spike(cfg: Config, run: Run) -> None:
 
         jitter²   ≈   (ΔU/slope)²  +  1/12                                                     (6)
 
-    (If the noise is so weak that the spike nearly always falls on the same step, the 1/12 is wrong.)
+    (With noise so weak that the spike nearly always falls on the same step, 1/12 is too much.)
     A single leak climbs ever more slowly the nearer it comes to its final value. With a second decay
     U starts late and is steepest on the way. ΔU and slope are measured at 1.75 rheobases without a
     threshold, at the step at which U would meet θ without noise.
@@ -569,7 +574,7 @@ def section_first_spike(cfg: Config, run: Run) -> None:
     scale = torch.tensor(sigmas, dtype=torch.float32)[:, None, None]
     drive = levels[:, None] + scale * noise  # (T, σ, level, trial), in rheobases
     shown = 1  # sigmas[1] is 0.2
-    latency, jitter, climb, slope, expected = {}, {}, {}, {}, {}
+    latency, jitter, climb, slope, error, expected = {}, {}, {}, {}, {}, {}
     for name in names:
         rheobase = 1 / response(name, cfg).sum()
         spk = simulate(name, rheobase * drive.flatten(1), cfg)["spk"]
@@ -582,9 +587,9 @@ def section_first_spike(cfg: Config, run: Run) -> None:
         climb[name] = simulate(name, steady, cfg, **NO_SPIKES)["mem"][:, 0]
         meets = int((climb[name] > 1).int().argmax())  # the first step above θ
         slope[name] = climb[name][: meets + 1].diff(prepend=torch.zeros(1))[-1].item()
-        error = simulate(name, noisy, cfg, **NO_SPIKES)["mem"][meets].std().item()
+        error[name] = simulate(name, noisy, cfg, **NO_SPIKES)["mem"][meets].std().item()
         # jitter² ≈ (ΔU/slope)² + 1/12
-        expected[name] = ((error / slope[name]) ** 2 + 1 / 12) ** 0.5
+        expected[name] = ((error[name] / slope[name]) ** 2 + 1 / 12) ** 0.5
     at = {name: jitter[name][shown] for name in names}
 
     title = f"Jitter under noise of 0.2 rheobases: {at['Leaky']:.2f} steps in Leaky, "
@@ -623,14 +628,17 @@ def section_first_spike(cfg: Config, run: Run) -> None:
     run.outcome("surer", surer)
     run.finding(
         f"Under this noise the first spike scatters by {at['Leaky']:.2f} steps in Leaky, by "
-        f"{at['Synaptic']:.2f} in Synaptic and by {at[SLOW]:.2f} in the slow Leaky. They fire at step "
-        f"{latency['Leaky']:.1f}, {latency['Synaptic']:.1f} and {latency[SLOW]:.1f} on average. By (6) "
-        f"one expects {expected['Synaptic']:.2f} and {expected[SLOW]:.2f} steps of the last two; U "
-        f"climbs at θ by {slope['Synaptic']:.3f} and {slope[SLOW]:.3f} θ a step."
+        f"{at['Synaptic']:.2f} in Synaptic and by {at[SLOW]:.2f} in the slow Leaky. In the last two, noise "
+        f"throws U off by {error['Synaptic']:.3f} and {error[SLOW]:.3f} θ, and U climbs by "
+        f"{slope['Synaptic']:.3f} and {slope[SLOW]:.3f} θ a step, from which (6) expects "
+        f"{expected['Synaptic']:.2f} and {expected[SLOW]:.2f} steps."
     )
 
 
-def pairs_of(name: str, cfg: Config, share: float = 0.65) -> Tensor:
+WEAK, STRONG = 0.65, 0.9  # what each of two inputs is worth in section 5, in θ
+
+
+def pairs_of(name: str, cfg: Config, share: float = WEAK) -> Tensor:
     """Two inputs, 0, 1, 2, … steps apart, each worth ``share``·θ at its highest point: ``(T, B)``."""
     h = response(name, cfg)
     gaps = torch.arange(len(h) // 2)
@@ -640,9 +648,11 @@ def pairs_of(name: str, cfg: Config, share: float = 0.65) -> Tensor:
     return share / h.max() * pairs
 
 
-def longest_gap(name: str, cfg: Config) -> int:
+def longest_gap(name: str, cfg: Config, share: float = WEAK) -> int:
     """Largest number of steps between two such inputs that still fire together."""
-    fires = simulate(name, pairs_of(name, cfg), cfg)["spk"].any(0)  # (B,), True, …, True, False, …
+    fires = simulate(name, pairs_of(name, cfg, share), cfg)["spk"].any(
+        0
+    )  # (B,), True, …, True, False, …
     return int(fires.sum()) - 1
 
 
@@ -657,10 +667,14 @@ def section_coincidence(cfg: Config, run: Run) -> None:
 
         0.65·θ·(h[n] + h[n − Δ])/max h   >   θ                                                  (7)
 
-    The longest such Δ is the neuron's *window*. In Leaky it can be written down: at the second input U is
-    0.65·θ·(1 + β^Δ), which is above θ as long as β^Δ > 0.35/0.65. The hump of Synaptic is still near its peak when Leaky has faded. (Exercise 06c finds the window
-    of any h.) A slower leak widens the window as well, and delays the answer more, by (5). So the
-    section also asks how much a Leaky lags that has Synaptic's window.
+    The longest such Δ is the neuron's *window*. In Leaky it can be written down: at the second input
+    U is 0.65·θ·(1 + β^Δ), which is above θ as long as β^Δ > 0.35/0.65. In Synaptic the first answer
+    is still near its peak at that Δ, so such inputs may come further apart. (Exercise 06c finds
+    the window of any h.)
+
+    A slower leak widens the window as well, and delays the answer more, by (5). So the section also
+    asks how much a Leaky lags that has Synaptic's window. And it asks about strong inputs of 0.9·θ:
+    they need only a little of each other, a tail is enough, and the slow Leaky's tail is longer.
 
     The other panel scatters 20 inputs around one moment. All at the same time, they would lift U to
     1.6·θ. How much may they scatter for the neuron to fire in half of the trials? A wide window is what
@@ -695,13 +709,15 @@ def section_coincidence(cfg: Config, run: Run) -> None:
         # the scatter at which the falling curve meets one half
         half[name] = float(np.exp(np.interp(-0.5, -share[name], np.log(scatters))).round(1))
 
-    # The Leaky whose window is just that of Synaptic: β^Δ = 0.35/0.65, solved for β.
-    beta = (0.35 / 0.65) ** (1 / max(window["Synaptic"], 1))
+    # The Leaky whose window is just that of Synaptic: β^Δ = (1 − w)/w, solved for β.
+    beta = ((1 - WEAK) / WEAK) ** (1 / max(window["Synaptic"], 1))
     delay = mean_delay(cfg)
     delay_leaky = beta / (1 - beta)
 
-    title = f"Two inputs may be {window['Leaky']} steps apart in Leaky, {window['Synaptic']} in Synaptic, "
-    title += f"{window[SLOW]} in the slow Leaky"
+    strong = {name: longest_gap(name, cfg, STRONG) for name in (SLOW, "Synaptic")}
+
+    title = f"Two inputs may be {window['Leaky']} steps apart in Leaky, {window[SLOW]} in the slow Leaky, "
+    title += f"{window['Synaptic']} in Synaptic"
     fig, (ax, bx) = plots.figure(1, 2, (12, 4.2), title)
     for name in names:
         highest = simulate(name, pairs_of(name, cfg), cfg, **NO_SPIKES)["mem"].max(0).values
@@ -719,7 +735,7 @@ def section_coincidence(cfg: Config, run: Run) -> None:
     bx.xaxis.set_minor_formatter(NullFormatter())
     ax.legend(title="window (steps)", loc="upper right")
     bx.legend(title="half fire at", loc="upper left", bbox_to_anchor=(1.01, 1))
-    plots.label(ax, "steps between the two inputs, Δ", "highest U (θ = 1)", "Two inputs")
+    plots.label(ax, "steps between the two inputs, Δ", "highest U (θ = 1)", "Two inputs of 0.65·θ")
     plots.label(bx, "scatter of the arrivals, s.d. (steps)", "trials that fire (%)")
     bx.set_title(f"20 inputs, {cfg.trials:,} trials a point")
     run.figure(
@@ -732,16 +748,17 @@ def section_coincidence(cfg: Config, run: Run) -> None:
     run.claim("window_slow", "slow Leaky: window", window[SLOW], unit="steps")
     run.claim("window_synaptic", "Synaptic: window", window["Synaptic"], unit="steps")
     run.claim("delay_leaky", "Leaky with that window: mean delay", delay_leaky, unit="steps")
-    run.claim("half_leaky", "Leaky: scatter that halves", half["Leaky"], "steps", n=cfg.trials)
+    run.claim("half_slow", "slow Leaky: scatter that halves", half[SLOW], "steps", n=cfg.trials)
     run.claim(
         "half_synaptic", "Synaptic: scatter that halves", half["Synaptic"], "steps", n=cfg.trials
     )
     run.finding(
         f"Two spikes, each worth 0.65·θ, count as one event up to {window['Leaky']} steps apart in "
-        f"Leaky and up to {window['Synaptic']} in Synaptic, whose mean delay is {delay:.3g} steps. A "
-        f"slower leak alone reaches {window[SLOW]} at this delay, and {window['Synaptic']} at just over "
-        f"{delay_leaky:.3g}. Twenty spikes fire in half of the trials at a scatter of "
-        f"{half['Leaky']:.1f} steps in Leaky and {half['Synaptic']:.1f} in Synaptic.",
+        f"Leaky and up to {window['Synaptic']} in Synaptic. At the same mean delay of {delay:.3g} steps a "
+        f"slower leak alone reaches {window[SLOW]}; for {window['Synaptic']} it needs {delay_leaky:.3g}. With "
+        f"0.9·θ each it is {strong['Synaptic']} in Synaptic and {strong[SLOW]} in the slow Leaky. Twenty spikes "
+        f"may scatter by {half['Synaptic']:.1f} steps in Synaptic, {half[SLOW]:.1f} in the slow Leaky and "
+        f"{half['Leaky']:.1f} in Leaky until half of the trials fail.",
         main=True,
         claim="window_synaptic",
     )
@@ -776,7 +793,7 @@ def section_cost(cfg: Config, run: Run) -> None:
 
     Training needs more: backpropagation keeps numbers from *every* step (lesson 09). If the decays
     are fixed, it needs of Leaky and Synaptic only the U at which each spike was decided; to fade by
-    a constant leaves nothing to remember. If decays are learnt, it needs what they multiplied.
+    a constant leaves nothing to remember. (Alpha's reset multiplies once more, so it keeps more.) If decays are learnt, it needs what they multiplied.
     (Of Alpha only β can be learnt: snnTorch 1.0 stops at learn_alpha=True there.)
 
     *A trap.* How much a weight contributes to U in total is the weight times the sum of h: 1/(1 − β)
@@ -789,9 +806,9 @@ def section_cost(cfg: Config, run: Run) -> None:
 
         take       if
         Leaky      in doubt. One state. If its memory is too short, try a larger β first.
-        Synaptic   you need a wider window than a Leaky with the same mean delay has (section 5), or a
-                   first spike that scatters less (section 4); or if the synapse's time constant is
-                   known, or to be learnt (learn_alpha=True).
+        Synaptic   weak inputs of one event come scattered, or the first spike after a current not far
+                   above the rheobase should scatter little: more than a Leaky of the same mean
+                   delay can do (sections 4, 5). Or if α is known, or to be learnt (learn_alpha=True).
         Alpha      a spike is to end all that came before it: its reset clears the currents. Keep α and
                    β apart, for κ divides by their difference (studies/06_filters.py).
 
@@ -823,12 +840,12 @@ def section_cost(cfg: Config, run: Run) -> None:
     fig, (ax, bx) = plots.figure(1, 2, (13, 3.6), title)
     bytes_kept = {
         "state": carried,
-        "training keeps, decays fixed": fixed,
-        "training keeps, decays learnt": learnt,
+        "kept of each step, decays fixed": fixed,
+        "kept of each step, decays learnt": learnt,
     }
     plots.grouped_bars(ax, bytes_kept, fmt="{:.0f}")
     ax.margins(y=0.25)
-    plots.label(ax, "", "bytes a neuron and step", "Memory, float32")
+    plots.label(ax, "", "bytes a neuron", "Memory, float32; of Alpha only β is learnt")
     plots.grouped_bars(bx, {"weights kept": kept, "weights divided": divided}, fmt="{:.3f}")
     plots.label(bx, "", "spikes per step and neuron", "Random input, 64 neurons")
     bx.margins(y=0.3)
@@ -849,7 +866,8 @@ def section_cost(cfg: Config, run: Run) -> None:
     run.finding(
         f"State takes {states} bytes a neuron in Leaky, Synaptic and Alpha. Training keeps "
         f"{fixed['Leaky']}, {fixed['Synaptic']} and {fixed['Alpha']} bytes of each step if the decays are "
-        f"fixed, {learnt['Leaky']}, {learnt['Synaptic']} and {learnt['Alpha']} if they are learnt. With a "
+        f"fixed, {learnt['Leaky']} and {learnt['Synaptic']} if they are learnt (Alpha {learnt['Alpha']}, "
+        "with β alone). With a "
         f"mean input of 0.9·θ Leaky fires at {100 * kept['Leaky']:.0f} % of the steps; Synaptic at "
         f"{100 * kept['Synaptic']:.0f} % with the same weights, and at {100 * divided['Synaptic']:.1f} % "
         f"with weights divided by {ratio:.3g}."

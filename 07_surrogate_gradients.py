@@ -853,7 +853,7 @@ def section_defaults(cfg: Config, run: Run) -> None:
     """
     chance, poor, good = "about 10 %, pure chance", "above chance, below 90 %", "90 % or more"
     run.predict(
-        "triangular",
+        "wrong_sign",
         "A network is trained with snnTorch's triangular(), which is +1 below the threshold and −1 "
         "above. How many test digits does it read correctly?",
         (chance, poor, good),
@@ -957,7 +957,7 @@ def section_defaults(cfg: Config, run: Run) -> None:
         answer = chance
     if mean["triangular()"] >= 0.9:
         answer = good
-    run.outcome("triangular", answer)
+    run.outcome("wrong_sign", answer)
     run.finding(
         f"triangular() reads {100 * mean['triangular()']:.0f} % of the test digits; a small step against its "
         f"gradient changes the loss by {step['triangular()']:+.3f} nats, against that of a real triangle by "
