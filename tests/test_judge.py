@@ -37,6 +37,8 @@ STUDENT = '''"""My network.
 Neuron: Leaky, for the images stand still.
 Encoding: held as a current, for five steps of Poisson noise know little.
 
+Architecture: one hidden layer of 32, for 64 were no better.
+
 Training: BPTT with ATan and cross entropy
 of the membrane.
 """
@@ -196,12 +198,16 @@ def test_reasons_and_pages(tmp_path: Path) -> None:
     )
     found, _ = judged(path, real())
     assert not found[1].met and "no reason: a paragraph 'Neuron: …'" in found[1].seen
-    assert found[2].met and found[4].met
+    assert found[2].met and found[3].met
+    assert found[3].seen.endswith("reason in the docstring")
+    assert "reason in the docstring without a number: what did you measure?" in found[2].seen
+    assert not found[4].met and "is about chance: is it trained?" in found[4].seen
     template = (ROOT / "journal.md").read_text(encoding="utf-8")
     journal.write_text(template.replace("- [ ] Neuron", "- [x] Neuron"), encoding="utf-8")
     found, _ = judged(path, real(), journal)
     assert found[1].met and "ticked in journal.md" in found[1].seen
     assert "0 words" in found[7].seen, "the template is nobody's analysis"
+    assert "wanted in journal.md: 150 or more" in found[7].seen
     metrics = {"lesson": "milestone_a_fashion_mnist", "analysis": "sparsity " * 500}
     write_entry(
         metrics | {"claims": [], "findings": [{"section": 1, "text": "spars " * 300}]}, journal
@@ -211,7 +217,7 @@ def test_reasons_and_pages(tmp_path: Path) -> None:
     with journal.open("a", encoding="utf-8") as file:
         file.write("\n" + "The rate falls and the layers get sparse. " * 30)
     found, _ = judged(path, real(), journal)
-    assert found[7].met and "240 words" in found[7].seen
+    assert found[7].met and "240 words" in found[7].seen and "wanted" not in found[7].seen
     journal.write_bytes(b"\xff")
     assert not judged(path, real(), journal)[0][7].met
 
@@ -247,7 +253,7 @@ def body(text: str) -> str:
 
 
 REFUSED = {
-    "\n\ndef f(:\n": "my_net.py, line 31 (def f(:): SyntaxError",
+    "\n\ndef f(:\n": "my_net.py, line 33 (def f(:): SyntaxError",
     "\n\nimport no_such_package\n": "ModuleNotFoundError",
     "\n\ndel make_net\n": "my_net.py has no make_net(), expected one that returns your network",
     "\n\ndef make_net():\n    return 3\n": "make_net(): got int, expected a torch.nn.Module",
@@ -264,7 +270,7 @@ REFUSED = {
         "the output is [(60, 3, 10), (60, 3, 10)], expected (T, 60, 10), time first"
     ),
     body("def run(self, x): return ()"): "the output is []",
-    body("def run(self, x): return x.no_such_thing"): "run(x): line 32 (def run(self, x): return",
+    body("def run(self, x): return x.no_such_thing"): "run(x): line 34 (def run(self, x): return",
     body("def run(self, x): return torch.full((3, 60, 10), float('nan'))"): "not finite",
     "\n\ndef encode(images):\n    return images.expand(3, -1, -1, -1, -1).transpose(0, 1)\n": (
         "encode(images): got (60, 3, 1, 28, 28), expected (T, 60, …), time first; use x.transpose(0, 1)"
@@ -393,7 +399,7 @@ def test_lines_that_name_the_test_images_are_asked_about(
     write_json(path.with_suffix(".json"), [{"loss": 1.0, "test": 0.5}, {"loss": 0.9, "test": 0.6}])
     found, _ = judged(path, real())
     out = " ".join(capsys.readouterr().out.split())
-    assert "my_net.py names the test images in line 32, 36: was anything chosen" in out
+    assert "my_net.py names the test images in line 34, 38: was anything chosen" in out
     assert "the history has a test accuracy for every epoch" in out
     assert judge.names_of_test_images(
         handed_in.read(hand_in(tmp_path), 5, torch.device("cpu"))

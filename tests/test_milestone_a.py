@@ -294,7 +294,7 @@ def test_layers_and_work(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Non
     inside = section(m.section_inside, run)
     assert [x.name for x in inside.layers] == ["layer 1", "layer 2", "layer 3", "output"]
     assert run.value("operations") == 100 and run.value("most_work") == 0.6
-    assert run.value("spikes") == 30 + 20 + 10 + 0 and run.value("rate_last") == pytest.approx(0.1)
+    assert run.value("spikes") == 30 + 20 + 10 + 0 and run.value("multiplications") == 99
     assert run.value("worst_pair") == 1.0, "all errors are threes called two"
     said = run.findings[-1]
     assert "The rate falls with depth; layer 2 causes 60 %" in said["text"]
@@ -356,7 +356,8 @@ def test_a_price_makes_fewer_spikes() -> None:
 def sweep(accuracy: list[list[float]], operations: list[list[float]]) -> m.Sweep:
     accuracy_, operations_ = np.array(accuracy), np.array(operations)
     rates = np.repeat(operations_[:, :, None] / 1000, 3, 2) * np.array([1.0, 0.5, 0.2])
-    return m.Sweep(accuracy_, operations_, rates, 128)
+    nets = [[Always(2), Always(2)], [Always(5)], [Always(2), Always(3)], [Always(5)]]
+    return m.Sweep(accuracy_, operations_, rates, 128, nets, (-25.0, 317.65))
 
 
 SWEEP = sweep(
@@ -383,18 +384,29 @@ def test_the_price_is_reported_as_measured(monkeypatch: pytest.MonkeyPatch, tmp_
         return SWEEP
 
     monkeypatch.setattr(m, "sweep_prices", swept)
+    looked = []
+
+    def inside(work: handed_in.Work, x: torch.Tensor) -> judge.Inside:
+        looked.append(round(255 * x.max().item()))
+        return rows(10.0, 60.0, 30.0)
+
+    monkeypatch.setattr(judge, "look_inside", inside)
     run = prepared(tmp_path, marked_splits(), tune_images=11)
-    run.results[2], run.results[3] = trained_on(marked_splits(), tmp_path), rows(10.0, 60.0, 30.0)
+    run.results[2] = trained_on(marked_splits(), tmp_path)
     section(m.section_price, run)
+    assert all(grey == 128 for grey in looked), "on validation images"
     assert seen == {"fan_out": [1 / 3, 3.0, 3.0], "before": 100.0, "images": 11}
-    assert run.value("saved") == pytest.approx(0.6) and run.value("change") == pytest.approx(-0.4)
+    assert run.value("saved") == pytest.approx(0.6)
+    # on the test images the control has 75 % twice, the chosen price 75 % and 25 %
+    assert run.value("change") == pytest.approx(-25)
     assert run.value("saved_most") == pytest.approx(0.9)
     assert run.value("change_most") == pytest.approx(-9)
     said = run.findings[-1]["text"]
     assert "At λ = 0.3 the network does 60 % fewer operations" in said, said
-    assert "-0.40 ± 1.27 points (2 seeds), which zero cannot be told from" in said
+    assert "-25.00 ± 317.66 points (2 seeds), an interval that contains zero" in said
+    assert "the operations change by -90 %, and validation by -9.00 ± " in said
     claims = {c.id: c for c in run.claims}
-    assert claims["change"].n == 24 and claims["change"].seeds == 2
+    assert claims["change"].n == 40 and claims["change"].seeds == 2 and claims["saved"].n == 12
 
 
 def test_the_sweep_goes_on_from_copies_and_looks_at_validation(
@@ -465,12 +477,12 @@ def test_the_page_is_made_of_the_numbers(tmp_path: Path) -> None:
     run = prepared(tmp_path)
     results(run, tmp_path)
     given, base, inside = (run.results[k] for k in (2, 1, 3))
-    page = ours.page(given, base, inside, SWEEP, 2, m.PRICES, ("a", "b", 0.25))
-    assert not re.search(r"\bnan\b|\binf\b", page) and 350 < len(page.split()) < 700, "about a page"
+    page = ours.page(given, base, inside, SWEEP, m.PRICES, 2, ("a", "b", 0.25))
+    assert not re.search(r"\bnan\b|\binf\b", page) and 250 < len(page.split()) < 700, "about a page"
     for piece in (
         "75.0 % of the 40 test images", "linear map gets 60.0 %", "a and b, taken for each other, are 25.0 %",
         "falls from layer to layer", "layer 2 causes 60.0 % of the 100 additions",
-        "λ = 0.3 saves 60.0 % of the operations and changes the accuracy by -0.40 ± 1.27 points",
+        "λ = 0.3 saves 60.0 % of the operations and changes the accuracy on the test images by -25.00 ± 317.65 points",
         "| 0.3 | 90.6 % | 80 | 60.0 % | 8.0 % | 4.0 % | 1.6 % |",
     ):  # fmt: skip
         assert piece in page, f"{piece} is missing of: {page}"

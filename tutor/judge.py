@@ -31,7 +31,7 @@ from tutor.handed_in import Work, classes_of, run_network, scores
 import torch
 from torch import Tensor, nn
 
-MORE_THAN = 0.85
+MORE_THAN, LEARNT = 0.85, 0.2
 BATCH = 250
 SURE = 3.29
 """Standard errors on either side: an honest network leaves such an interval once in a thousand times."""
@@ -326,8 +326,11 @@ def demands(work: Work, seen: Measured, journal: Path, stand_in: bool = False) -
     page, ticked = pages(journal)
 
     def reason(words: Sequence[str], box: str) -> tuple[bool, str]:
-        if any(word in said for word in words):
-            return True, "reason in the docstring"
+        for word in words:
+            if word in said:
+                measured = re.search(r"\d", said[word])
+                doubt = "" if measured else " without a number: what did you measure?"
+                return True, f"reason in the docstring{doubt}"
         if any(line.startswith(box) for line in ticked):
             return True, "reason: ticked in journal.md"
         return False, f"no reason: a paragraph '{words[0].capitalize()}: …' in the docstring"
@@ -345,9 +348,10 @@ def demands(work: Work, seen: Measured, journal: Path, stand_in: bool = False) -
     widths = ", ".join(f"{spk.shape[2]:,}" for spk in spikes.values())
     size = sum(p.numel() for p in work.net.parameters())
     layers = f"spiking layers of {widths}" if spikes else "no spiking layer seen"
-    alive = [layer.name for layer in seen.inside.layers if layer.spikes == 0]
-    if alive:
-        layers += f"; no spike at all in {', '.join(alive)}"
+    silent = [layer.name for layer in seen.inside.layers if layer.spikes == 0]
+    if silent:
+        layers += f"; no spike at all in {', '.join(silent)}"
+    why_layers, layers_reason = reason(["architecture"], "Architecture designed")
 
     why_training, training_reason = reason(["training", "loss"], "Trained by BPTT")
     training = "a gradient reaches every weight"
@@ -355,6 +359,9 @@ def demands(work: Work, seen: Measured, journal: Path, stand_in: bool = False) -
         training = "no gradient can be followed: no_grad, detach, or an output of another form"
     elif seen.stuck:
         training = f"no gradient reaches {', '.join(seen.stuck[:3])}"
+    learnt = seen.accuracy > LEARNT
+    if not learnt:
+        training += f"; {100 * seen.accuracy:.0f} % is about chance: is it trained?"
 
     drawn = [
         "confusion matrix",
@@ -366,16 +373,22 @@ def demands(work: Work, seen: Measured, journal: Path, stand_in: bool = False) -
     count = len(page.split())
     sparse = "spars" in page.lower()
     written = f"{count} words under a heading that names the milestone"
-    about = "" if sparse else ", none on sparsity"
+    if count < PAGE or not sparse:
+        written += f"; wanted in {journal.name}: {PAGE} or more of your own, on sparsity too"
     enough = seen.accuracy > MORE_THAN and not seen.gap.leaks and not stand_in
     return [
         Demand(1, "neuron model, and why", known and why_neuron, neuron),
         Demand(2, "spike encoding, and why", why_code, f"{held}; {code_reason}"),
-        Demand(3, "architecture of your own", bool(spikes), f"{layers}; {size:,} parameters"),
+        Demand(
+            3,
+            "architecture of your own, and why",
+            bool(spikes) and why_layers,
+            f"{layers}; {size:,} parameters; {layers_reason}",
+        ),
         Demand(
             4,
             "BPTT with a surrogate gradient, loss",
-            seen.stuck == [] and why_training,
+            seen.stuck == [] and learnt and why_training,
             f"{training}; {training_reason}",
         ),
         Demand(5, "more than 85 % of the test set", enough, reached(seen, stand_in)),
@@ -385,7 +398,7 @@ def demands(work: Work, seen: Measured, journal: Path, stand_in: bool = False) -
             bool(spikes and work.history),
             ", ".join(drawn),
         ),
-        Demand(7, "a page of analysis in journal.md", sparse and count >= PAGE, written + about),
+        Demand(7, "a page of analysis in journal.md", sparse and count >= PAGE, written),
     ]
 
 

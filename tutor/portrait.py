@@ -11,6 +11,7 @@ import torch
 from matplotlib.figure import Figure
 from torch import Tensor
 
+NAMES = {"train": "training images", "val": "validation images", "test": "test images"}
 SHOWN = 80
 """Neurons of a layer that its raster shows at most."""
 
@@ -22,9 +23,26 @@ def confusion_matrix(classes: Tensor, y: Tensor, num_classes: int) -> Tensor:
 
 
 def confusion(matrix: Tensor, classes: Sequence[str], title: str) -> Figure:
-    """The confusion matrix, with a title that the caller has computed from it."""
+    """The confusion matrix; only errors are coloured, by their share of the true class.
+
+    The title is the caller's, computed from the matrix.
+    """
     fig, ax = plots.figure(size=(7.2, 6.4), title=title)
-    plots.confusion(ax, matrix, classes)
+    counts = matrix.double()
+    errors = counts / counts.sum(1, keepdim=True).clamp(min=1)
+    errors.fill_diagonal_(0)
+    most = max(errors.max().item(), 1e-9)
+    ax.imshow(errors.numpy(), cmap="Blues", vmin=0, vmax=most)
+    for i, j in counts.nonzero().tolist():
+        look = {"ha": "center", "va": "center", "fontsize": 7}
+        look["color"] = "white" if errors[i, j] > 0.6 * most else "black"
+        look["weight"] = "bold" if i == j else "normal"
+        ax.text(j, i, f"{counts[i, j]:.0f}", **look)
+    ax.set_xticks(range(len(classes)), classes, rotation=45, ha="right")
+    ax.set_yticks(range(len(classes)), classes)
+    ax.grid(False)
+    head = "bold: right answers; blue: errors, darker if frequent"
+    plots.label(ax, "predicted class", "true class", head)
     return fig
 
 
@@ -33,7 +51,8 @@ def rasters(
 ) -> Figure:
     """One image ``(28, 28)``, and the spikes ``(T, B, N)`` that the first of the batch causes in every layer.
 
-    Of a hidden layer, neurons that fire are shown; of an output layer all ten, with their classes.
+    Of a hidden layer some neurons are shown, evenly chosen, whether they fire or not; of an output
+    layer all ten, with their classes.
     """
     fig, axes = plots.figure(1, len(spikes) + 1, (3.1 * len(spikes) + 3.2, 4.2), title)
     axes[0].imshow(image.numpy(), cmap="gray")
@@ -48,9 +67,11 @@ def rasters(
             ax.set_yticks(range(len(classes)), classes)
             plots.label(ax, "time step", "", heading)
         else:
-            kept = fires[torch.linspace(0, max(0, len(fires) - 1), min(SHOWN, len(fires))).long()]
+            shown = min(SHOWN, first.shape[1])
+            kept = torch.linspace(0, first.shape[1] - 1, shown).long()
             plots.raster(ax, first[:, kept], width=4)
-            plots.label(ax, "time step", f"neurons that fire ({len(kept)} shown)", heading)
+            ax.set_yticks([])
+            plots.label(ax, "time step", f"{shown} neurons, evenly chosen", heading)
         every = max(1, T // 5)
         ax.set_xticks(range(0, T, every), range(1, T + 1, every))
     return fig
@@ -64,8 +85,14 @@ def training(history: Sequence[Mapping[str, float]], title: str) -> Figure:
     fig, axes = plots.figure(1, 2, (10, 3.8), title)
     plots.curves(axes[0], epochs, {"loss": [row["loss"] for row in history]})
     plots.label(axes[0], "epoch", "loss", "Loss on the training images")
-    plots.curves(axes[1], epochs, {key: [100 * row[key] for row in history] for key in shares})
-    found = f"Accuracy: {', '.join(shares)}" if shares else "No accuracy in the history"
+    plots.curves(
+        axes[1],
+        epochs,
+        {NAMES.get(key, key): [100 * row[key] for row in history] for key in shares},
+    )
+    found = "Accuracy" if shares else "No accuracy in the history"
+    if len(shares) == 1:
+        axes[1].legend()
     plots.label(axes[1], "epoch", "accuracy (%)", found)
     for ax in axes:
         ax.xaxis.get_major_locator().set_params(integer=True)

@@ -199,8 +199,8 @@ def page(
     base: Any,
     inside: Any,
     sweep: Any,
-    best: int,
     prices: Sequence[float],
+    best: int,
     pair: tuple[str, str, float],
 ) -> str:
     """The page of analysis, in Markdown, from the measured numbers alone.
@@ -224,7 +224,7 @@ def page(
         course = "rises from layer to layer"
     if rates == sorted(rates, reverse=True):
         course = "falls from layer to layer"
-    change, half = sweep.change(best)
+    change, half = sweep.change_on_test
     most, most_half = sweep.change(-1)
     kept = sweep.rates.mean(0)  # (prices, layers)
     lost = 1 - kept[-1] / kept[0].clip(min=1e-9)
@@ -239,12 +239,12 @@ def page(
         "",
         f"**How does sparsity change across layers?** The rate {course}:",
         "",
-        "| layer | neurons | rate a step | never fire | spikes an image | operations |",
-        "|---|---:|---:|---:|---:|---:|",
+        "| layer | rate a step | never fire | spikes an image | operations |",
+        "|---|---:|---:|---:|---:|",
     ]
     for x in inside.layers:
         lines.append(
-            f"| {x.name} | {x.neurons:,} | {_pct(x.rate)} | {_pct(x.silent)} | {x.spikes:,.0f} | "
+            f"| {x.name} | {_pct(x.rate)} | {_pct(x.silent)} | {x.spikes:,.0f} | "
             f"{x.operations:,.0f} |"
         )
     lines += [
@@ -253,9 +253,8 @@ def page(
         f"({_pct(1 - quietest.rate)}) and {busiest.name} the least sparse ({_pct(1 - busiest.rate)}). "
         f"Counted by work it is another matter: {works.name} causes {_pct(works.operations / total)} "
         f"of the {total:,.0f} additions of an image, for a layer's work is its number of neurons, times "
-        "its rate, times the fan-out of a spike: "
-        + ", ".join(f"{x.operations / max(x.spikes, 1e-9):,.0f} after {x.name}" for x in hidden)
-        + ". A rate alone does not say where the work is. Beside the additions stand "
+        "its rate, times the fan-out of a spike. A rate alone does not say where the work is. Beside "
+        "the additions stand "
         f"{inside.multiplications:,.0f} multiplications of the grey values by the first weights, once "
         "an image.",
         "",
@@ -274,18 +273,18 @@ def page(
             f"| {price:g} | {_pct(sweep.accuracy[:, j].mean())} | {sweep.operations[:, j].mean():,.0f} "
             f"| {_pct(sweep.saved[j])} | {cells} |"
         )
-    first = "No price of the sweep costs less than half a point of accuracy"
+    first = "No price saves operations at a cost of half a point or less"
     if best > 0:
         first = (
             f"λ = {prices[best]:g} saves {_pct(sweep.saved[best])} of the operations and changes the "
-            f"accuracy by {change:+.2f} ± {half:.2f} points"
+            f"accuracy on the test images by {change:+.2f} ± {half:.2f} points"
         )
     lines += [
         "",
         f"{first}; λ = {prices[-1]:g} saves {_pct(sweep.saved[-1])} and changes it by {most:+.2f} ± "
-        f"{most_half:.2f} points (95 % intervals over seeds). At the highest price {gives.name} gives "
+        f"{most_half:.2f} points on validation (95 % intervals over seeds). At the highest price {gives.name} gives "
         f"up the largest share of its spikes ({_pct(lost.max())}) and {stays.name} the smallest "
-        f"({_pct(lost.min())}): sparsity is bought where a spike is dear and says little.",
+        f"({_pct(lost.min())}).",
         "",
         "**Limits.** One network was trained from scratch; the seeds of the trade-off share it and "
         "differ in the order and the changes of the images. Operations are additions that spikes "
