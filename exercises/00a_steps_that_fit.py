@@ -102,6 +102,12 @@ def check_edges(steps_that_fit) -> None:
     got = answer(steps_that_fit, 3 * one + weights, 8, 10, 20)
     if got != 3:
         raise Wrong(f"memory for exactly 3 steps and the weights: got {got}, expected 3.")
+    got = answer(steps_that_fit, 3 * one + weights - 1, 8, 10, 20)
+    if got != 2:
+        raise Wrong(
+            f"one byte less than 3 steps and the weights take: got {got}, expected 2. Are the biases "
+            "counted, one for each neuron?"
+        )
     got = answer(steps_that_fit, weights - 1, 8, 10, 20)
     if got != 0:
         raise Wrong(f"not even the weights fit: got {got}, expected 0.")
@@ -113,7 +119,8 @@ EXERCISE = Exercise(
     hints=(
         "First take the weights off the memory: they are there once. How many bytes does one step take?",
         "One step takes batch_size * (num_inputs + num_neurons) * 4 bytes. // divides and rounds down.",
-        "left = memory - 4 * (num_inputs + 1) * num_neurons; return max(0, left // one_step)",
+        "left is memory minus 4 bytes for each weight and bias; the answer is left // one_step, or 0 if that is "
+        "negative.",
     ),
     why="Weights are shared by all steps and states are not: from some length on, memory is T·B·(N_in + N) "
     "and nothing else. A smaller batch buys a longer time.",

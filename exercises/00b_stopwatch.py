@@ -1,16 +1,14 @@
 """00b  Broken on purpose: a stopwatch that flatters the GPU
 
 Lesson 00, section 4. A colleague times a training step on a GPU. The program runs, and its numbers are
-wrong, at times far too small and at times far too large. It has three faults. What you need to know:
+wrong, at times far too small and at times far too large. It has three faults. What is known:
 
-    A GPU works in the background. ``step()`` only puts its work into a queue and returns at once;
+    A GPU works in the background. ``step()`` puts its work into a queue and returns at once;
     ``wait()`` returns when the queue is empty (in PyTorch: torch.cuda.synchronize).
-    The first few calls take long: memory is reserved, kernels are loaded. They are a warm-up, not
-    to be timed: call ``step()`` five times first.
-    Now and then something else uses the machine and one call takes a hundred times as long. The
-    median does not mind, the mean does.
+    The first few calls are slow: memory is reserved, kernels are loaded. Five calls are enough.
+    Now and then something else uses the machine, and a call takes a hundred times as long.
 
-``clock()`` gives the time in seconds. Return the seconds that one step takes. About 10 minutes.
+``clock()`` gives the time in seconds. Return the seconds that one step takes as a rule. About 10 minutes.
 
 Run:  uv run exercises/00b_stopwatch.py
 """
@@ -102,6 +100,16 @@ def check_warm_up(seconds_of) -> None:
         )
 
 
+def check_queue(seconds_of) -> None:
+    """the work of the warm-up is over before the clock starts"""
+    got = measured(seconds_of, Gpu(5e-3, first=2.0), 1)
+    if off(got, 5e-3):
+        raise Wrong(
+            f"timed once, a step of 5 ms is said to take {1000 * got:.3g} ms. Work of the warm-up was "
+            "still in the queue when the clock started."
+        )
+
+
 def check_hiccup(seconds_of) -> None:
     """one call in ten that takes a hundred times as long changes nothing"""
     got = measured(seconds_of, Gpu(5e-3, hiccup=10))
@@ -122,13 +130,13 @@ def check_repeats(seconds_of) -> None:
 
 EXERCISE = Exercise(
     solve=seconds_of,
-    checks=(check_wait, check_warm_up, check_hiccup, check_repeats),
+    checks=(check_wait, check_warm_up, check_queue, check_hiccup, check_repeats),
     hints=(
         "What is missing before the second clock()? What is missing before the loop? And what does the "
         "last line do with one very large number?",
         "wait() belongs between step() and the second clock(). Before the loop: five calls of step(), "
         "then wait(), so that no work of theirs is left in the queue.",
-        "for _ in range(5): step(); then wait(); in the loop step(), wait(), clock(); return median(times)",
+        "Five times step(), then wait(). In the loop wait() after step(). And median is imported already.",
     ),
     why="Without waiting one times the queue and not the work; a first call, or one disturbed call, is "
     "about the machine and not about the step.",

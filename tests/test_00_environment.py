@@ -15,6 +15,7 @@ from pathlib import Path
 from common.io import UserError
 from common.lesson import start
 from common.run import Run
+from tutor import environment as env
 
 import matplotlib.pyplot as plt
 import numpy as np
@@ -23,6 +24,7 @@ import torch
 from helpers import ROOT, load_script, run_section
 
 m = load_script("00_environment_test")
+TITLE = m.__doc__.split("\n")[0]
 
 # Loaded by the child at start: modules named in HIDE are not there, those in BREAK raise while they load.
 SABOTAGE = """
@@ -150,10 +152,11 @@ def test_the_other_parts_of_the_core(
     package: str, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
     monkeypatch.setattr(
-        m, "look_at", lambda lib: m.State("missing" if lib.package == package else "found", "1")
+        env, "look_at", lambda lib: m.State("missing" if lib.package == package else "found", "1")
     )
-    assert m.say_core_is_broken(ImportError("x")) == 1
-    err = capsys.readouterr().err
+    assert m.say_core_is_broken(ImportError("x"), TITLE) == 1
+    out, err = capsys.readouterr()
+    assert out.startswith("Lesson 00 — Environment test")
     assert (
         err.startswith(f"error: core broken: {package} is not installed; ") and err.count("\n") == 1
     )
@@ -162,8 +165,8 @@ def test_the_other_parts_of_the_core(
 def test_a_fault_outside_the_core_still_is_one_line(
     monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    monkeypatch.setattr(m, "look_at", lambda lib: m.State("found", "1"))
-    assert m.say_core_is_broken(ImportError("cannot import name 'x'")) == 1
+    monkeypatch.setattr(env, "look_at", lambda lib: m.State("found", "1"))
+    assert m.say_core_is_broken(ImportError("cannot import name 'x'"), TITLE) == 1
     assert (
         "core broken: an import is broken (ImportError: cannot import name 'x')"
         in capsys.readouterr().err
@@ -174,7 +177,7 @@ def test_a_fault_outside_the_core_still_is_one_line(
 
 
 def library(module: str = "no_such_module_xyz", slow: bool = False) -> object:
-    return m.Library(module, module.split(".")[0], "test", slow)
+    return env.Library(module, module.split(".")[0], "test", slow)
 
 
 @pytest.mark.parametrize("slow", [False, True])
@@ -229,7 +232,7 @@ def test_slow_library_is_looked_up_but_not_imported() -> None:
 def test_core_and_pins() -> None:
     pins = m.pins()
     assert {"torch", "snntorch", "akida", "tensorflow", "ale-py"} <= set(pins)
-    assert all(lib.package in pins for lib in m.LIBRARIES), (
+    assert all(lib.package in pins for lib in env.LIBRARIES), (
         "the table names a version for each library"
     )
     assert m.cure("tonic") == f"uv pip install tonic=={pins['tonic']}"
@@ -351,7 +354,11 @@ def test_gpu_that_is_there_and_does_not_work(
         m.SmallNet, "to", lambda self, d: self if d == "cpu" else fails(no_kernel)()
     )
     timed = run_section(m.section_time, tmp_path)
-    assert [c.id for c in timed.claims] == ["forward_ms_cpu", "batch_factor_cpu"]
+    assert [c.id for c in timed.claims] == [
+        "forward_ms_cpu",
+        "batch_factor_cpu",
+        "longer_factor",
+    ]
 
 
 def test_gpu_that_works_or_is_not_there(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -376,9 +383,41 @@ def test_memory_of(monkeypatch: pytest.MonkeyPatch) -> None:
     assert m.memory_of(torch.device("cpu"))[0] == 0
 
 
-def test_data_folder_that_cannot_be_read(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(m, "search_path", fails(PermissionError("not allowed")))
+def test_data_part(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Data sets that are not there are fetched by the lessons: no fault, and nothing to install."""
+    monkeypatch.setattr(m, "data_on_disk", lambda folder: {"N-MNIST": "data/"})
+    part = m.data_part(None)
+    assert (part.state, part.install) == (
+        "fetched when needed",
+        "",
+    ) and "here: N-MNIST" in part.remark
+    monkeypatch.setattr(m, "data_on_disk", lambda folder: {"MNIST": "data/"})
+    assert m.data_part(None).state == "ready"
+    monkeypatch.setattr(m, "data_on_disk", fails(PermissionError("not allowed")))
     assert m.data_part(None).state == "broken"
+
+
+def test_conversion_is_ready_only_if_it_was_tried() -> None:
+    found = {"tensorflow": m.State("not tried", "1", "--deep imports it")}
+    assert m.conversion_part(found, deep=False).state == "found"
+    assert m.conversion_part({"tensorflow": m.State("found")}, deep=True).state == "ready"
+    for deep in (False, True):
+        gone = {"tensorflow": m.State("missing"), "akida": m.State("found")}
+        assert m.conversion_part(gone, deep).state == "missing"
+
+
+@pytest.mark.parametrize(
+    ("check", "said"),
+    [
+        (env.images_ready, "one of 1,797 stand-in digits 28 × 28"),
+        (env.tonic_ready, "2 frames of 3 events"),
+        (env.nir_ready, "a NIR graph"),
+        (env.neurobench_ready, "1 zero among 4 weights"),
+        (m.core_ready, "one spike"),
+    ],
+)
+def test_each_trial_does_something(check: Callable[[], str], said: str) -> None:
+    assert said in check()
 
 
 def test_data_on_disk(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -389,11 +428,11 @@ def test_data_on_disk(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     (env / "nmnist-subset.tar.gz").touch()
     monkeypatch.chdir(tmp_path)
     monkeypatch.setenv("SNN_DATA", str(env))
-    assert m.data_on_disk(flag) == {"MNIST": "--data-dir", "N-MNIST": "$SNN_DATA"}
+    assert env.data_on_disk(flag) == {"MNIST": "--data-dir", "N-MNIST": "$SNN_DATA"}
     monkeypatch.delenv("SNN_DATA")
-    assert m.data_on_disk(None) == {}
+    assert env.data_on_disk(None) == {}
     with pytest.raises(UserError, match="no folder"):
-        m.data_on_disk(tmp_path / "nowhere")
+        env.data_on_disk(tmp_path / "nowhere")
 
 
 def test_no_browser(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
@@ -409,11 +448,11 @@ def test_no_browser(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
     api = types.ModuleType("playwright.sync_api")
     api.sync_playwright = Started  # type: ignore[attr-defined]
     monkeypatch.setitem(sys.modules, "playwright.sync_api", api)
-    monkeypatch.setattr(m.shutil, "which", lambda name: None)
-    monkeypatch.setattr(m, "SYSTEM_CHROMIUM", tmp_path / "no such")
+    monkeypatch.setattr(env.shutil, "which", lambda name: None)
+    monkeypatch.setattr(env, "SYSTEM_CHROMIUM", tmp_path / "no such")
     part = m.look_at_part("browser", "x", m.browser_ready, {}, "install it")
     assert (part.state, part.install) == ("missing", "install it")
-    monkeypatch.setattr(m.shutil, "which", lambda name: "x" if name == "chromium" else None)
+    monkeypatch.setattr(env.shutil, "which", lambda name: "x" if name == "chromium" else None)
     assert "system" in m.browser_ready()
     own.touch()
     assert "own" in m.browser_ready()
@@ -505,18 +544,19 @@ def test_section_2(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys) -> N
     monkeypatch.setattr(m, "data_on_disk", lambda folder: {"MNIST": "data/"})
     monkeypatch.setattr(m, "device_names", lambda: ["cpu"])
     run = run_section(m.section_parts, tmp_path)
-    # core, images, data sets, measurement, conversion and browser; not GPU, events, exchange, Akida, Pong
-    assert run.value("parts_ready") == 6 and run.value("akida_devices") == 0
+    # core, images, data sets, measurement and browser; conversion is found, but not tried
+    assert run.value("parts_ready") == 5 and run.value("akida_devices") == 0
     said = (
-        "6 of 11 parts are ready. Not ready: GPU (missing), events (missing), exchange (broken), "
+        "5 of 11 parts are ready. Not ready: GPU (missing), events (missing), exchange (broken), "
     )
-    assert text_of(run).startswith(said + "Akida (simulator only), Pong (missing).")
+    said += "Akida (simulator only), conversion (found), Pong (missing). Lines marked → mend 4"
+    assert text_of(run).startswith(said)
     out = capsys.readouterr().out
     assert f"→ uv pip install tonic=={m.pins()['tonic']}\n" in out
     assert f"→ uv pip install --reinstall nir=={m.pins()['nir']}\n" in out
     states = {row["part"]: row["state"] for row in run.extra["verdict"]}
     assert states["events"] == "missing" and states["Akida"] == "simulator only"
-    assert "✓ Akida" in out and "✗ exchange" in out
+    assert "· Akida" in out and "· conversion" in out and "✗ exchange" in out
     rows = {row[0]: row[1:] for row in run.extra["tables"][0]["rows"]}
     assert rows["nir"] == ["1", m.pins()["nir"], "broken"]
 
@@ -543,19 +583,19 @@ def test_section_3(num_steps: int, batch_size: int, tmp_path: Path, drawn, monke
     assert run.value("bytes_per_step") == pytest.approx(per_step, rel=1e-2)
     assert run.value("bytes_predicted") == pytest.approx(1, abs=0.01)
     assert run.value("bytes_r2") > 0.999
-    assert run.value("steps_fit") == 10 * 2**30 // (1000 * per_step)
-    assert run.value("steps_fit_card") == 24 * 2**30 // (1000 * per_step)
-    assert f"so that {10 * 2**30 // (1000 * per_step):,} steps fit into the 10.0 GiB" in text_of(
-        run
-    )
+    # 100 channels of 32 × 32 pixels, in and out; the weights of a 3 × 3 kernel are there once
+    one, weights = batch_size * 2 * 102_400 * 4, 100 * 100 * 9 * 4
+    fit = (10 * 2**30 - weights) // one
+    assert run.value("steps_fit") == fit
+    assert run.value("steps_fit_card") == (24 * 2**30 - weights) // one
+    assert f"at most {fit:,} steps fit into the 10.0 GiB" in text_of(run)
     points = drawn.lines[0][0]
     assert len(points) == 5 and points[-1, 0] == 5 * max(1, num_steps // 5)
     slope = (points[-1, 1] - points[0, 1]) / (points[-1, 0] - points[0, 0])
     assert slope == pytest.approx(per_step / 1e6, rel=1e-2)
-    large = drawn.lines[1][2]  # 100,000 neurons: where it meets 24 GiB, that many steps fit
-    gib_per_step = large[1, 1] / large[1, 0]
-    fits = run.value("steps_fit_card")
-    assert fits * gib_per_step <= 24 < (fits + 1) * gib_per_step
+    large = drawn.lines[1][2]  # 100 channels
+    assert large[1, 1] / large[1, 0] == pytest.approx(one / 1e9)
+    assert drawn.lines[1][3][0][1] == pytest.approx(24 * 2**30 / 1e9)
     if batch_size == 128:
         assert m.bytes_per_step(128, 100, 100) == 102_400
 
@@ -579,49 +619,76 @@ def test_section_4(tmp_path: Path, drawn, monkeypatch) -> None:
     """Known times for two devices: which is which, and what over what."""
     asked = []
 
-    def latency(step, device, repeats):
-        x = step.args[0]
-        asked.append((device, x.shape[0], x.shape[1], repeats))
-        ms = {1: 2.0, 8: 3.0, 64: 5.0, 512: 30.0}[x.shape[1]]
-        return (ms if device == "cpu" else 4.0), 99.0
+    def fastest_ms(work, device, repeats):
+        T, B, _ = work.args[0].shape
+        asked.append((device, T, B, repeats))
+        ms = {1: 0.04 * T, 8: 3.0, 64: 5.0, 512: 30.0}[B]
+        return ms if device == "cpu" else 4.0
 
-    monkeypatch.setattr(m, "latency", latency)
+    monkeypatch.setattr(m, "fastest_ms", fastest_ms)
     monkeypatch.setattr(m, "device_names", lambda: ["meta", "cpu"])
     monkeypatch.setattr(m, "random_spikes", lambda T, B, device: torch.zeros(T, B, 100))
-    run = run_section(m.section_time, tmp_path, num_steps=7, repeats=11)
-    assert asked == [(d, 7, b, 11) for d in ("meta", "cpu") for b in (1, 8, 64, 512)]
+    run = run_section(m.section_time, tmp_path, num_steps=52, repeats=11)
+    one = [(50, b) for b in (1, 8, 64, 512)] + [(t, 1) for t in (10, 20, 30, 40, 50)]
+    assert asked == [(d, t, b, 11) for d in ("meta", "cpu") for t, b in one]
     assert run.value("forward_ms_cpu") == 2 and run.value("batch_factor_cpu") == 15
     assert run.value("forward_ms_meta") == 4 and run.value("batch_factor_meta") == 1
+    assert run.value("longer_factor") == pytest.approx(5)
     assert drawn.outcomes["batch_factor"] == "15.0 times"
-    assert drawn.title == "512 images take 15.0 times as long as one (CPU)"
-    assert "On the CPU, 512 images take 15.0 times" in text_of(run)
-    assert "cpu is the fastest of 2 device(s) here (meta, cpu)" in text_of(run)
+    said = "5 times the steps, 5.0 times the time; 512 times the images, 15.0 times"
+    assert drawn.title == f"On the CPU: {said}"
+    assert "512 images 15.0 times as long as one" in text_of(run)
+    assert "five times the steps take 5.0 times as long" in text_of(run)
+    assert "The fastest device here is cpu for one image and meta for 512." in text_of(run)
     rows = run.extra["tables"][1]["rows"]
     assert rows[-1] == ["512", "30.00", "59"], "30 ms for 512 images are 59 µs each"
-    dotted, meta, cpu = drawn.lines[0]
+    assert drawn.lines[0][1][:, 1] == pytest.approx([0.4, 0.8, 1.2, 1.6, 2.0])
+    _, cpu, dotted = drawn.lines[1]
     assert dotted[-1].tolist() == [512, 1024] and cpu[-1].tolist() == [512, 30]
-    assert drawn.lines[1][1][-1, 1] == pytest.approx(30_000 / 512)
+
+
+def test_fastest_ms(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A clock that is known: five calls do not count, the fastest of the others does."""
+    now, calls, waits = [0.0], [], []
+    takes = [9.0] * 5 + [0.004, 0.002, 0.5]
+
+    def work() -> None:
+        now[0] += takes[len(calls)]
+        calls.append(1)
+
+    clock = types.SimpleNamespace(perf_counter=lambda: now[0])
+    monkeypatch.setattr(m, "time", clock)
+    monkeypatch.setattr(m, "synchronize", waits.append)
+    assert m.fastest_ms(work, "cpu", 3) == pytest.approx(2.0)
+    assert len(calls) == 8 and waits == ["cpu"] * 4
 
 
 def test_section_5(tmp_path: Path, drawn, monkeypatch) -> None:
-    """A layer that fires in one step of four has three quarters of zeros."""
-    spk_rec = torch.zeros(4, 6, 100)
-    spk_rec[1] = 1
+    """A layer that fires in one step of four, or of two for the busiest input; known times."""
     shares = []
 
-    def latency(step, device, repeats):
-        x = step.args[0]
-        shares.append((x == 0).float().mean().item())
-        return (2.0 if len(shares) == 1 else 3.0), 99.0
+    def net_run(self, x):
+        spk_rec = torch.zeros(4, 6, 100)
+        spk_rec[1] = 1
+        if x.mean() > 0.8:
+            spk_rec[2] = 1
+        return spk_rec
 
-    monkeypatch.setattr(m.SmallNet, "run", lambda self, x: spk_rec)
-    monkeypatch.setattr(m, "latency", latency)
+    def fastest_ms(work, device, repeats):
+        shares.append((work.args[0] == 0).float().mean().item())
+        return [2.0, 2.2, 3.0][len(shares) - 1]
+
+    monkeypatch.setattr(m.SmallNet, "run", net_run)
+    monkeypatch.setattr(m, "fastest_ms", fastest_ms)
     run = run_section(m.section_zeros, tmp_path, num_steps=4, batch_size=6)
-    assert run.value("zeros") == 0.75 and run.value("zeros_time") == 1.5
+    assert run.value("zeros") == 0.75 and run.value("zeros_busy") == 0.5
+    assert run.value("zeros_time") == 1.5 and run.value("time_apart") == pytest.approx(0.1)
     assert run.claims[0].n == 2400
-    assert shares == [0, pytest.approx(0.75, abs=0.01)]
-    assert "takes 1.50 times as long" in text_of(run) and drawn.title.startswith("75.0 % of")
-    assert drawn.bars == [2.0, 3.0]
+    assert shares == [0, 0, pytest.approx(0.75, abs=0.01)]
+    assert "takes 1.50 times as long" in text_of(run) and "differ by 10 %" in text_of(run)
+    assert drawn.title == "75.0 % zeros, and a product that takes 1.50 times as long"
+    assert drawn.bars == [2.0, 2.2, 3.0]
+    assert drawn.lines[1][0].tolist() == [[10, 75], [30, 75], [60, 75], [90, 50]]
 
 
 @pytest.mark.filterwarnings("error::RuntimeWarning")

@@ -41,3 +41,8 @@ def below_nothing(memory, batch_size, num_inputs, num_neurons):
     """not even the weights fit"""
     weights = (num_inputs + 1) * num_neurons
     return (memory - 4 * weights) // (4 * batch_size * (num_inputs + num_neurons))
+
+
+def biases_forgotten(memory, batch_size, num_inputs, num_neurons):
+    """Are the biases counted"""
+    return _steps(memory, batch_size, num_inputs + num_neurons, num_inputs * num_neurons)

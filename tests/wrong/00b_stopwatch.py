@@ -52,3 +52,8 @@ def waits_once_at_the_end(step, wait, clock, repeats):
 def warm_up_is_taken_from_the_repeats(step, wait, clock, repeats):
     """expected 5 for the warm-up and 7 timed"""
     return _seconds(step, wait, clock, max(1, repeats - 5))
+
+
+def warm_up_still_in_the_queue(step, wait, clock, repeats):
+    """still in the queue when the clock started"""
+    return _seconds(step, wait, clock, repeats, drain=False)
