@@ -316,7 +316,7 @@ def test_section_2(tmp_path: Path, seen, monkeypatch) -> None:
 
 def test_the_surrogates_slope_is_a_trend_of_the_stairs(tmp_path: Path, seen) -> None:
     """Section 2 says so of the weight of section 1: the sign is that of the walk."""
-    settings = SMALL | {"hidden": 40, "num_steps": 10, "epochs": 4}
+    settings = SMALL | {"hidden": 40, "num_steps": 6, "epochs": 2}
     run_section(lesson.section_surrogate, tmp_path, **settings)
     stairs = seen.lines[2][0][1]
     line = seen.lines[2][1][1]
@@ -502,7 +502,7 @@ def test_the_traps_of_snntorch() -> None:
     "flags",
     [
         ["--num-steps=1", "--hidden=1", "--depth=1", "--n-train=1", "--sweep-train=1"],
-        ["--width=0.02", "--beta=0", "--seeds=1", "--seed=3", "--num-steps=2"],
+        ["--width=0.02", "--beta=0", "--seeds=1", "--seed=3", "--num-steps=1", "--hidden=6"],
     ],
 )
 def test_whole_lesson_at_the_edges(flags, tmp_path: Path, seen) -> None:
