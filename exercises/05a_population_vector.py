@@ -121,7 +121,10 @@ def check_numbers(population_vector) -> None:
         errors.append(off.square().mean().sqrt().item())
     ratio = errors[0] / errors[1]
     if not 3.5 < ratio < 4.6:
-        raise Wrong(f"the error fell {ratio:.2f} times ({errors[0]:.2f}° to {errors[1]:.2f}°).")
+        raise Wrong(
+            f"the error fell {ratio:.2f} times ({errors[0]:.2f}° to {errors[1]:.2f}°), expected about 4, "
+            "the root of 16. Are all neurons in both sums?"
+        )
 
 
 EXERCISE = Exercise(

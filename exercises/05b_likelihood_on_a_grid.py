@@ -117,7 +117,10 @@ def check_better_than_vector(most_likely) -> None:
     found = decode(most_likely, counts, bells(preferred), 0.5)
     errors = [((x - s + 180) % 360 - 180).square().mean().sqrt().item() for x in (found, vector)]
     if errors[0] > 0.9 * errors[1]:
-        raise Wrong(f"its error is {errors[0]:.2f}°, that of the vector {errors[1]:.2f}°.")
+        raise Wrong(
+            f"its error is {errors[0]:.2f}°, that of the vector {errors[1]:.2f}°; expected less than 0.9 of "
+            "it. Are all neurons and all of the grid in log L?"
+        )
 
 
 EXERCISE = Exercise(

@@ -7,8 +7,8 @@ and one time step, the same function is right.
 
 Find two faults, and mend them. ``spk_rec`` is (T, B, N): T time steps, B images, N output neurons, of
 which N/K belong to each of the K classes. Return the votes, (B, K): all spikes that the neurons of each
-class fire in all steps. What does snnTorch do? Read the docstring of ``class_votes`` in the lesson.
-About 10 minutes.
+class fire in all steps. In snnTorch the neurons of a class are neighbours. Try it without looking at the
+lesson's code. About 10 minutes.
 
 Run:  uv run exercises/05d_broken_votes.py
 """
@@ -103,7 +103,10 @@ def check_snntorch(class_votes) -> None:
         got = (found == y).float().mean().item()
         wanted = SF.accuracy_rate(spk_rec, y, population_code=True, num_classes=num_classes)
         if abs(got - wanted) > 1e-6:
-            raise Wrong(f"{100 * got:.1f} % right, expected {100 * wanted:.1f} %.")
+            raise Wrong(
+                f"{num_neurons} outputs, {num_classes} classes: {100 * got:.1f} % right, expected "
+                f"{100 * wanted:.1f} %. Does it work for any number of neurons a class?"
+            )
 
 
 EXERCISE = Exercise(

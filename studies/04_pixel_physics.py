@@ -7,7 +7,7 @@ Question
 Idea
     Three predictions follow from the equations in closed form:
 
-        a slow flicker whose ln I swings by Δ   2·⌊Δ/θ⌋ events a cycle                       (1)
+        a slow flicker that swings ln I by Δ     2·⌊Δ/θ⌋ events a cycle                       (1)
         a step of ln I by Δ, low-pass τ         first event after τ·ln(Δ/(Δ − θ))            (2)
         thresholds θ + σ·N(0, 1)                the pixel's count of (1) scatters with its θ (3)
 
@@ -77,7 +77,9 @@ def section_flicker(cfg: Config, run: Run) -> None:
     """1  How many events does a slow flicker make?
 
     On the way up ln I crosses ⌊Δ/θ⌋ thresholds, on the way down as many: equation (1). The rest of Δ
-    stays in the difference between ln I and M. Measured for 120 swings, each at 16 mean levels of
+    stays in the difference between ln I and M. (This holds if the flicker starts at its darkest, so
+    that M is exactly there. Started elsewhere, a half cycle may have one event less.) Measured for 120
+    swings, each at 16 mean levels of
     light from 50 to 5,000; the count must not depend on the level. Then once more with thresholds
     that scatter from pixel to pixel: the stairs become a cloud, and its mean is near Δ/θ − ½ on
     each way, as that of the stairs is.

@@ -89,16 +89,19 @@ def test_the_plain_pixel_is_the_fast_one(seed: int, theta: float) -> None:
     light = np.exp(np.cumsum(0.15 * rng.standard_normal((40, 3, 4)), axis=0)) * 100
     times = 1000 * np.arange(40)
     fast = frames_to_events(light, times, Pixel.ideal(theta, toe=0.001))
+    compared = 0
     for y in range(3):
         for x in range(4):
-            plain, _ = L.pixel_events(light[:, y, x], theta)
+            plain, memory = L.pixel_events(light[:, y, x], theta)
+            rest = np.abs(np.log(light[:, y, x]) - memory) / theta
+            if rest.max() > 0.998 or (rest[1:] < 0.002).any():
+                continue  # so near a threshold that rounding decides
             mine = fast[(fast["y"] == y) & (fast["x"] == x)]
             step = np.ceil(mine["t"] / 1000 - 1e-9).astype(int)  # the frame before which it came
-            found = list(zip(step.tolist(), np.where(mine["p"], 1, -1).tolist(), strict=True))
-            assert abs(len(found) - len(plain)) <= 1, "rounding may move one event"
-            if len(found) == len(plain):
-                assert [p for _, p in found] == [p for _, p in plain]
-                assert all(abs(a - b) <= 1 for (a, _), (b, _) in zip(found, plain, strict=True))
+            assert [p for _, p in plain] == np.where(mine["p"], 1, -1).tolist()
+            assert all(abs(a - b) <= 1 for a, (b, _) in zip(step, plain, strict=True))
+            compared += 1
+    assert compared > 4
 
 
 def test_the_pixel_by_hand() -> None:
@@ -343,10 +346,15 @@ def test_section_5(tmp_path: Path, seen, monkeypatch: pytest.MonkeyPatch) -> Non
         wanted = ms if id == "latency_dark" else ms / (1000 / 30)
         assert run.value(id) == pytest.approx(wanted, rel=0.05)
     shown = seen.figures["5_range"]
-    assert f"contrast right over {run.value('camera_db'):.0f} dB." in shown.headline
-    assert shown.headline.endswith(f"{run.value('latency_dark'):.2g} ms at 1 lux")
+    lux = 10 ** (enough / 2)
+    assert f"90 % of its events from {lux:.0f} lux up" in shown.headline
+    assert (
+        shown.headline.endswith(f"contrast from 50 to {high / 1.001:,.0f} lux")
+        or abs(float(shown.headline.split()[-2].replace(",", "")) / high - 1) < 0.01
+    )
     text = run.findings[0]["text"]
-    assert f"over {run.value('dvs_db'):.0f} dB, up to" in text
+    assert f"over {run.value('dvs_db'):.0f} dB at this speed" in text
+    assert f"{run.value('latency_dark'):.3g} ms at 1 lux" in text
     assert "1 lux; a picture takes 33 ms" in text
 
 
@@ -378,8 +386,9 @@ def test_section_6(noise: dict, tmp_path: Path, seen) -> None:
     assert 0.9 < run.value("noise_ratio") < 1.1
     later = np.sum(tremble["t"] >= 200_000)
     assert run.value("tremble_rate") == pytest.approx(later / (32 * 42) / 1.0)
-    assert when[-1] == 1_200_000 and np.allclose(shaken[50], np.roll(grey, 2, axis=1))
-    assert np.allclose(shaken[75], np.roll(grey, 1, axis=1), atol=1e-3), "five times a second"
+    assert when[-1] == 1_200_000 and np.allclose(shaken[50][:, 2:], grey[:, :-2])
+    assert np.allclose(shaken[50][:, :2], grey[:, :1]), "the edge comes in, not the other side"
+    assert np.allclose(shaken[75][:, 1:], grey[:, :-1], atol=1e-3), "five times a second"
     assert np.allclose(shaken[0], grey) and np.allclose(shaken[-1], grey)
     assert run.value("tremble_rate") > 2 * rate or rate > 2
     title = f"Nothing moves: {rate:.2f} events a second and pixel; with a tremble: "
