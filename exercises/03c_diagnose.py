@@ -85,9 +85,9 @@ def check_clear(diagnose) -> None:
 def check_mixture(diagnose) -> None:
     """the mean rate deceives: most neurons silent, a few saturated"""
     spk = torch.zeros(100, 40)
-    spk[:, :4] = 1
-    smell = "36 of 40 neurons never fire. The mean rate, 0.1, hides that: count neurons."
-    ask(diagnose, spk, "silence", "4 of 40 neurons saturated, the others silent", smell)
+    spk[:, :3] = 1
+    smell = "37 of 40 neurons never fire. The mean rate, 0.075, hides that: count neurons."
+    ask(diagnose, spk, "silence", "3 of 40 neurons saturated, the others silent", smell)
     spk = coins(0.1, 40)
     spk[:, :13] = coins(0.95, 13)
     smell = "13 of 40 neurons are saturated: 32 %. The mean rate, 0.38, hides that."

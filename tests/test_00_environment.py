@@ -629,7 +629,7 @@ def test_section_4(tmp_path: Path, drawn, monkeypatch) -> None:
     monkeypatch.setattr(m, "device_names", lambda: ["meta", "cpu"])
     monkeypatch.setattr(m, "random_spikes", lambda T, B, device: torch.zeros(T, B, 100))
     run = run_section(m.section_time, tmp_path, num_steps=52, repeats=11)
-    one = [(50, b) for b in (1, 8, 64, 512)] + [(t, 1) for t in (10, 20, 30, 40, 50)]
+    one = [(t, 1) for t in (10, 20, 30, 40, 50)] + [(50, b) for b in (8, 64, 512)]
     assert asked == [(d, t, b, 11) for d in ("meta", "cpu") for t, b in one]
     assert run.value("forward_ms_cpu") == 2 and run.value("batch_factor_cpu") == 15
     assert run.value("forward_ms_meta") == 4 and run.value("batch_factor_meta") == 1

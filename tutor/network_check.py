@@ -330,7 +330,10 @@ def _findings(layers: tuple[Layer, ...], stale: float, reads_spikes: bool) -> It
             "divide the learning rate by ten; clip gradients",
         )
     elif faint:
-        small, shut = faint[0], min(layers, key=lambda la: la.gate)
+        small = faint[0]
+        # The surrogates on the error's way. If the loss reads potentials, the last layer's is not.
+        way = [la for la in layers[layers.index(small) :] if reads_spikes or la is not layers[-1]]
+        shut = min(way or layers, key=lambda la: la.gate)
         size = f"‖∂L/∂W‖ is {small.gradient:.2g} here, {last:.2g} in the last layer"
         if shut.gate < GATE:
             yield Finding(
@@ -339,6 +342,13 @@ def _findings(layers: tuple[Layer, ...], stale: float, reads_spikes: bool) -> It
                 f"{size}; at {shut.name} the surrogate is, at the potentials met, {100 * shut.gate:.2g} % of "
                 "its peak on average: too steep, so hardly a neuron passes an error on",
                 "take a flatter surrogate (ATan with alpha 2, or a slope ten times smaller: lesson 07)",
+            )
+        elif small.gradient == 0:
+            yield Finding(
+                small.name,
+                "vanishing gradient",
+                f"{size}: nothing connects its weights with the loss",
+                "look for a detach(), a no_grad() or a rounding between this layer and the next",
             )
         else:
             yield Finding(
