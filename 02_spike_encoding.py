@@ -16,8 +16,8 @@ Idea
     x̂, "x hat", is what a receiver can rebuild from the spikes. The *gain* g says how often a white
     pixel fires; spikegen, snnTorch's module for encoding, takes g = 1. A delta code says nothing as
     long as nothing changes, so it is made for pictures that move. Animals use all three: the
-    rate of a motor neuron sets the force of its muscle, the time of the first spikes from a fingertip
-    tells what it has touched, and many cells of the eye answer to change alone.
+    rate of a motor neuron sets the force of its muscle, the times of the first spikes from a fingertip
+    tell what it has touched (https://doi.org/10.1038/nn1177), many cells of the eye tell changes.
 
 Read first
     Theory     Neuronal Dynamics, chapter 7, https://neuronaldynamics.epfl.ch/online/Ch7.html
@@ -29,7 +29,7 @@ Run
     uv run 02_spike_encoding.py --predict    asks what you expect, then measures it: start here
     uv run 02_spike_encoding.py              without questions; about a minute on two CPU cores
     uv run 02_spike_encoding.py --gain 0.3   livelier neurons; also --num-steps 50, or --only 3
-    uv run 02_spike_encoding.py --full       readers of sections 4 and 5 learn from 48,000 images
+    uv run 02_spike_encoding.py --full       each reader of sections 4 and 5 learns from 16,000
 
 Builds on / leads to
     01 is the neuron that will hear these spikes. 03 reads them as rasters, 04 builds the camera
@@ -207,11 +207,11 @@ def section_digit(cfg: Config, run: Run) -> None:
         spikegen.delta(frames, threshold=0.1, padding=True,
                        off_spike=True)                                 the same spikes
 
-    Mind the options of the second. Without `linear` the time is the logarithm that a charging
-    capacitor gives (exercise 02b); with its default time constant of one step, nearly all ink
-    fires in the first two steps. `normalize` stretches the times over all T steps. And without
-    `clip` a black pixel is not silent: it fires late. Since every pixel then fires once, the share
-    of spikes that come from black pixels is the share of black pixels.
+    Mind the options of the second. With `linear` and `normalize` the time is that of equation (2).
+    Without them it is the logarithm that a charging capacitor gives (exercise 02b), with a time
+    constant of one step: nearly all ink fires in the first two steps. And without `clip` a black pixel
+    is not silent: it fires late. Since every pixel then fires once, the share of spikes that come from
+    black pixels is the share of black pixels.
 
     Below, one digit of the test set is sent in T steps. For rate and latency it stands still. For
     delta it moves, one pixel a step, three to the right and back. An ON spike (+1) marks a pixel
@@ -219,8 +219,9 @@ def section_digit(cfg: Config, run: Run) -> None:
     negative spikes: an eye has ON cells and OFF cells.)
 
     A chip whose pixels send such spikes, each on its own, is a *silicon retina*; it became the event
-    camera of lesson 04. Its pixel compares x with the value at its last spike, not at the last step,
-    so slow changes add up until they are told. By equation (3) they go unnoticed (exercise 02c).
+    camera of lesson 04. Its pixel compares x with its *level*, the sum of what its spikes have told;
+    each spike moves the level by θ. So slow changes add up until they are told, while by equation (3)
+    they go unnoticed (exercise 02c).
     """
     data = run.data(mnist)
     images = as_images(data.x_test[:1000], run)
@@ -309,7 +310,7 @@ def section_digit(cfg: Config, run: Run) -> None:
     )
     run.claim(
         "ink_early",
-        "of the others, in the first 2 steps",
+        "of its other spikes, in steps 0, 1",
         ink_early,
         target=">= 0.9",
         n=1000,
@@ -365,15 +366,15 @@ def section_cost(cfg: Config, run: Run) -> None:
     of a pixel that is picked at random, and M the message that its train brings: the number of its
     spikes, or the time of its one spike ("none" being a message as well). The entropy H(X), in bits,
     is the number of yes-no questions that it takes on average to find out X, asked as cleverly as
-    possible. H(X) − H(X given M) of them need not be asked any more once M is known. This is the
+    possible. Once M is known, H(X given M) are left to ask, which is H(X, M) − H(M). The rest is the
     *information* that M carries about X:
 
         I = H(X) + H(M) − H(X, M)          H = −Σ p·log₂ p                                   (4)
 
     All it takes is to count, over many pixels, how often each level was sent as each message. Four
     fifths of the pixels are black. A latency code spends nothing on them, and yet the receiver
-    learns from their silence that they are black. What the silent say is credited to the few that
-    fire, and so the information per spike may exceed log₂ T, here 4.6 bits, which is the most that the
+    learns from their silence that they are black. We divide by the spikes alone, so what silence tells
+    is added to the account of the few pixels that fire, and the information per spike may exceed log₂ T, here 4.6 bits, which is the most that the
     time of a single spike can tell. Delta is left out of the bits: it speaks of changes, and it was shown
     another picture.
     """
@@ -411,7 +412,7 @@ def section_cost(cfg: Config, run: Run) -> None:
         f"Bits for a spike: {per_spike[LATENCY]:.2f} by latency, {per_spike[SPARSE]:.2f} by sparse "
     )
     title += f"rate, {per_spike[RATE]:.2f} by rate"
-    fig, (ax, bx, cx, dx) = plots.figure(1, 4, (13, 3), title)
+    fig, (ax, bx, cx, dx) = plots.figure(1, 4, (14.5, 3), title)
     plots.bars(ax, spikes, fmt="{:,.0f}")
     plots.bars(bx, {code: 100 * share for code, share in silent.items()}, fmt="{:.0f}")
     plots.bars(cx, bits, fmt="{:.2f}")
@@ -437,7 +438,9 @@ def section_cost(cfg: Config, run: Run) -> None:
     run.claim(
         "bits_ratio", "bits for a spike, latency / rate", ratio, "times", ">= 5", n=n, real=True
     )
-    run.claim("ratio_sparse", "latency / sparse rate", ratio_sparse, "times", n=n, real=True)
+    run.claim(
+        "ratio_sparse", "the same, latency / sparse rate", ratio_sparse, "times", n=n, real=True
+    )
     run.finding(
         f"For one image the rate code needs {spikes[RATE]:,.0f} spikes, the latency code "
         f"{spikes[LATENCY]:,.0f}. Their trains tell {bits[RATE]:.2f} and {bits[LATENCY]:.2f} of the "
@@ -484,7 +487,8 @@ def section_time(cfg: Config, run: Run) -> None:
 
         E (x̂ − x)² ≈ 1/(12·(T − 1)²)          four times the steps: about a sixteenth         (6)
 
-    The error itself is the root: half of it, and a quarter. Both equations are measured on 10,000
+    (With T = 1 there is no ruler: a spike means white.) The error itself is the root: half of it, and a
+    quarter. Both equations are measured on 10,000
     pixels with intensities spread evenly from 0 to 1. Note what makes counting slow: the dice.
     Exercise 02a counts without them, and its error falls as fast as (6).
 
@@ -492,10 +496,10 @@ def section_time(cfg: Config, run: Run) -> None:
     H(X) is what the receiver still does not know.
     """
     run.predict(
-        "gain_rate",
-        "The window grows from 16 to 64 steps. By which factor does the rate code's mean squared "
-        "error fall? (The latency code's is measured as well.)",
-        unit="times",
+        "told",
+        "16 steps. Of all that there is to know about a pixel of MNIST, H(X), which share does the count of "
+        "a rate code tell?",
+        unit="%",
     )
     images = run.data(mnist).x_test[:1000]
     levels = images.flatten(1).long()
@@ -548,7 +552,7 @@ def section_time(cfg: Config, run: Run) -> None:
     title += f"{gains[LATENCY]:.1f} (latency)"
     fig, (ax, bx) = plots.figure(1, 2, (10.5, 4), title)
     ax.plot(WINDOWS, by_5, color="0.8", linewidth=5, label="rate, by (5)")
-    ax.plot(WINDOWS[1:], by_6, color="0.6", linewidth=1.5, label="latency, by (6)")
+    ax.plot(WINDOWS[1:], by_6, color="0.6", linewidth=5, label="latency, by (6)")
     ax.set_yscale("log")
     for code in (RATE, LATENCY):
         ax.plot(WINDOWS, error[code], **look(code))
@@ -566,11 +570,12 @@ def section_time(cfg: Config, run: Run) -> None:
     plots.label(bx, "window T (steps)", "bits for one pixel", "information, pixels of MNIST")
     run.figure(fig, "3_precision", look="the two slopes on the left, and the gap on the right")
 
-    run.claim("slope_rate", "rate: error falls as T to the", slope_rate, "", "-1.1..-0.9")
-    run.claim("slope_latency", "latency: as T − 1 to the", slope_latency, "", "-2.1..-1.9")
+    run.claim("slope_rate", "rate: squared error, exponent of T", slope_rate, "", "-1.1..-0.9")
+    run.claim("slope_latency", "latency: exponent of T − 1", slope_latency, "", "-2.1..-1.9")
     run.claim("gain_rate", "rate: error at T = 16 / at T = 64", gains[RATE], "times")
     run.claim("gain_latency", "latency: the same", gains[LATENCY], "times")
     share = {code: told[sixteen] / all_bits for code, told in bits.items()}
+    run.outcome("told", f"{100 * share[RATE]:.0f} %")
     run.finding(
         f"Four times the steps divide the mean squared error by {gains[RATE]:.1f} with the rate code "
         f"and by {gains[LATENCY]:.1f} with latency. With 16 steps the counts tell "
@@ -628,6 +633,7 @@ class Readers:
 
     data: ImageData
     weights: dict[str, list[Tensor]]
+    spikes: dict[str, float]  # for one image, in the whole window
 
 
 @section
@@ -636,8 +642,9 @@ def section_speed(cfg: Config, run: Run) -> Readers:
 
     150 ms after a picture has appeared, the brain's waves tell whether there is an animal in it (Thorpe,
     Fize and Marlot 1996, https://doi.org/10.1038/381520a0). Some ten stages of neurons lie between the
-    eye and there, so each has 10 to 15 ms. At 100 spikes a second that is time for one spike, and nobody counts to
-    one. So, it is said, rate is slow and latency is fast.
+    eye and there, so each has 10 to 15 ms. At 100 spikes a second that is time for one spike or none,
+    which as a count is a single bit. So, it is said, rate is slow and latency is fast. (g = 1, a spike
+    at every step of 1 ms, is possible on a chip and in no brain.)
 
     We ask for the digit after t of the T steps. The receiver rebuilds the picture from the spikes
     that have come by then, by (1) or (2); with latency, pixels that have not fired yet are black.
@@ -645,12 +652,14 @@ def section_speed(cfg: Config, run: Run) -> Readers:
 
         answer = the digit k with the highest Σ w_k·x̂
 
-    (Here, too, g = 1 is no neuron of a brain: it fires 1,000 times a second. On a chip it is possible.)
     Each code gets a reader of its own for each deadline t, the best linear one for its training
     pictures, found in closed form (`best_linear_reader`). All is repeated with other training images
-    and other random spikes, and each time scored on the whole test set. A linear reader knows little
-    of digits: on the original pictures it reads about 84 % correctly. What counts here is the
-    difference between codes.
+    and other random spikes, and each time scored on the whole test set. A linear reader found by least squares knows little of
+    digits: on the original pictures it reads about 84 % correctly. What counts is the difference
+    between codes.
+
+    Mind that latency is only as early as the picture is bright. The white ink of MNIST fires at step 0.
+    A picture whose brightest pixel is 0.8 would be silent for the first five of 25 steps.
     """
     fastest = (RATE, SPARSE, LATENCY)
     run.predict(
@@ -728,15 +737,17 @@ def section_speed(cfg: Config, run: Run) -> Readers:
     )  # about as many as rate's first
     run.outcome("first", max(STILL, key=first.get))
     run.finding(
-        f"After one step latency has sent {sent[LATENCY]:.0f} spikes an image and "
+        f"After one step latency has sent {sent[LATENCY]:.0f} of its "
+        f"{spikes[LATENCY][:, -1].mean():.0f} spikes an image, those of white ink, and "
         f"{100 * first[LATENCY]:.0f} % of the digits are read; the sparse rate code has sent "
         f"{sent[SPARSE]:.0f}, for {100 * first[SPARSE]:.0f} %. After all {cfg.num_steps} steps it is "
         f"{100 * last[LATENCY]:.1f} % and {100 * last[SPARSE]:.1f} %. With g = 1, at 1,000 spikes a "
         f"second for white, one step has {sent[RATE]:.0f} spikes and reads {100 * first[RATE]:.0f} %; "
         f"sparse rate needs {deadlines[like]} steps for {spikes[SPARSE][:, like].mean():.0f} spikes and "
-        f"reads {100 * accuracy[SPARSE][:, like].mean():.0f} %.",
+        f"reads {100 * accuracy[SPARSE][:, like].mean():.0f} %. A rate code waits for spikes; how long that "
+        "is depends on how often a neuron may fire.",
     )
-    return Readers(data, weights)
+    return Readers(data, weights, {code: sent[:, -1].mean() for code, sent in spikes.items()})
 
 
 def jittered(spk: Tensor, sigma: float) -> Tensor:
@@ -764,11 +775,13 @@ def section_damage(cfg: Config, run: Run) -> None:
 
     *Jitter*. Each spike is shifted by a random time, with a standard deviation of σ steps; what would
     leave the window stays at its edge. The number of spikes is what it was, so a count does not
-    notice. By (2), a spike that comes σ steps late is an intensity that is wrong by σ/(T − 1).
+    notice. By (2), a spike that comes σ steps late is an intensity that is wrong by σ/(T − 1). Here it is
+    less: white pixels fire at step 0 and cannot come sooner, so half of their shifts are undone.
 
     So it is said that rate is *robust* and latency *fragile*: a rate code says the same thing many
     times, and it pays for that with spikes and with time (sections 2 and 4); in a latency code each
-    spike counts. Mind that fragile is about how steeply a curve falls, not about where it stands.
+    spike counts. Mind that fragile is about how steeply a curve falls. Where it stands, and where curves
+    cross, depends on how many spikes each code was given, and here they differ.
 
     And is a wrong intensity a wrong digit? On black paper one need not know the intensities: which
     pixels fire at all is nearly the digit. On grey paper, where every pixel fires, only the times are
@@ -835,6 +848,7 @@ def section_damage(cfg: Config, run: Run) -> None:
     level = {code: 100 * shares[:, half].mean() for code, shares in lost.items()}
     title = f"Half of the spikes lost: {drop[RATE][half]:+.1f} points (rate), "
     title += f"{drop[SPARSE][half]:+.1f} (sparse rate), {drop[LATENCY][half]:+.1f} (latency)"
+    title = title.replace("-", "−")
     fig, (ax, bx, cx) = plots.figure(1, 3, (13, 3.9), title)
     percent = [100 * p for p in LOST]
     for code in STILL:
@@ -863,8 +877,9 @@ def section_damage(cfg: Config, run: Run) -> None:
     run.finding(
         f"Half of the spikes lost changes the share of digits read correctly by "
         f"{drop[RATE][half]:+.1f} points with the rate code, by {drop[SPARSE][half]:+.1f} with the sparse "
-        f"rate code (to {level[SPARSE]:.1f} %) and by {drop[LATENCY][half]:+.1f} with latency (to "
-        f"{level[LATENCY]:.1f} %). A jitter of {JITTER[-1]:.0f} steps puts latency's intensities wrong "
+        f"rate code (to {level[SPARSE]:.1f} %, of {readers.spikes[SPARSE]:.0f} spikes an image) and by "
+        f"{drop[LATENCY][half]:+.1f} with latency (to {level[LATENCY]:.1f} %, of "
+        f"{readers.spikes[LATENCY]:.0f}). A jitter of {JITTER[-1]:.0f} steps puts latency's intensities wrong "
         f"by {error[-1]:.2f} (white is 1) and changes the share by {late_drop[-1]:+.1f} points.",
         main=True,
         claim="lost_latency",

@@ -304,6 +304,7 @@ def test_section_3(tmp_path: Path, seen, images) -> None:
     for id, errors in (("rate", rate), ("latency", latency)):
         assert run.value(f"gain_{id}") == pytest.approx(errors[4] / errors[6])  # T = 16 and 64
     assert run.value("gain_latency") == pytest.approx((63 / 15) ** 2, rel=0.05)
+    assert seen.outcomes["told"] == run.findings[0]["text"].split("the counts tell ")[1][:4]
     assert f"divided by {rate[4] / rate[6]:.1f} (rate)" in seen.figures["3_precision"].headline
     share = torch.bincount(torch.round(255 * images[:1000]).long().flatten(), minlength=256)
     share = share.numpy() / share.sum().item()
@@ -359,7 +360,8 @@ def test_section_4(tmp_path: Path, seen, monkeypatch) -> None:
     assert run.value("lead_last") == pytest.approx(-2)
     assert seen.outcomes["first"] == RATE
     text = run.findings[0]["text"]
-    assert "latency has sent 102 spikes an image and 50 %" in text
+    assert "latency has sent 102 of its 202 spikes an image, those of white ink, and 50 %" in text
+    assert run.results[4].spikes == {RATE: 200, SPARSE: 201, LATENCY: 202}
     assert "the sparse rate code has sent 101, for 30 %" in text
     assert "After all 2 steps it is 60.0 % and 62.0 %" in text
     assert "one step has 100 spikes and reads 70 %" in text
@@ -385,7 +387,8 @@ def test_section_5(tmp_path: Path, seen, monkeypatch, images) -> None:
     seen.drawn = True
     data = mnist(source="stand-in", n_test=60)
     empty = torch.zeros(784, 10)
-    readers = lesson.Readers(data, {code: [empty, empty] for code in lesson.STILL})
+    spikes = {RATE: 2000.0, SPARSE: 200.0, LATENCY: 100.0}
+    readers = lesson.Readers(data, {code: [empty, empty] for code in lesson.STILL}, spikes)
     monkeypatch.setattr(Run, "result_of", lambda self, section: readers)
     monkeypatch.setattr(lesson, "share_right", lambda p, y, w: (p > 0).float().mean().item())
     run = run_section(lesson.section_damage, tmp_path)
@@ -408,14 +411,14 @@ def test_section_5(tmp_path: Path, seen, monkeypatch, images) -> None:
     assert run.value("late_latency") == pytest.approx(-100 * dark, rel=0.08)
     text = run.findings[0]["text"]
     assert run.findings[0]["main"] and f"{run.value('lost_latency'):+.1f} with latency (to" in text
-    title = seen.figures["5_damage"].headline
+    title = seen.figures["5_damage"].headline.replace("−", "-")
     assert f"{run.value('lost_sparse'):+.1f} (sparse rate)" in title
     assert f"{run.value('lost_rate'):+.1f} points (rate)" in title
     lines = seen.figures["5_damage"].lines
     assert lines[0, LATENCY][:, 0].tolist() == [0, 50, 75, 90]
     assert lines[2, LATENCY][:, 1][[0, -1]] == pytest.approx([0, run.value("late_latency")])
     for code in (SPARSE, LATENCY):
-        assert f"(to {lines[0, code][1, 1]:.1f} %)" in text
+        assert f"(to {lines[0, code][1, 1]:.1f} %, of {spikes[code]:.0f}" in text
     assert len(seen.figures["5_rebuilt"].titles) == 15
 
 
