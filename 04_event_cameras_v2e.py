@@ -505,11 +505,16 @@ def section_address_event(cfg: Config, run: Run) -> None:
     """
     clip = run.result_of(section_clip)
     bits = aer_bits(clip.width, clip.height)
+    fewer, same, more = (
+        "less than half of it",
+        "half of it to twice as much",
+        "more than twice as much",
+    )
     run.predict(
-        "wrap",
-        f"The sensor of the clip has {clip.width}×{clip.height} pixels. Of the 40 bits, {bits[0]} go to "
-        f"x, {bits[1]} to y and 1 to the polarity. After how many seconds is the clock back at 0?",
-        unit="seconds",
+        "clip_bytes",
+        f"Five bytes an event. Beside raw pictures of the same {clip.width}×{clip.height} pixels, a byte "
+        f"each, {CAMERA_RATE:.0f} a second: how much does the clip take as address-events?",
+        (fewer, same, more),
     )
     events = clip.events
     # A pause as long as a round starts a new packet.
@@ -569,6 +574,10 @@ def section_address_event(cfg: Config, run: Run) -> None:
     run.claim("wrap", "the clock is back at 0 after", wrap, "s")
     run.claim("clip_rate", "the clip as address-events", rate, "kB/s")
     raw = CAMERA_RATE * clip.width * clip.height / 1e3
+    outcome = same
+    if not 0.5 <= rate / raw <= 2:
+        outcome = fewer if rate < raw else more
+    run.outcome("clip_bytes", outcome)
     run.finding(
         f"x, y, polarity and time of an event fit into 40 bits, {bits[2]} of them for a clock that "
         f"starts again every {wrap:.1f} s. The clip takes {rate:,.0f} kB a second as address-events, "
@@ -907,11 +916,13 @@ def section_still(cfg: Config, run: Run) -> None:
     changes; and existing networks for images cannot be used as they are.
     """
     frame = next(render(np.zeros(1), cfg.size))
-    brightness = float(np.mean(cfg.pixel.brightness(frame)))
+    asked_on, asked_off = noise_rate(cfg, frame)  # what the flags ask for
+    asked = asked_on + asked_off
     run.predict(
-        "noise_rate",
-        f"r_leak is {cfg.leak_hz:g} Hz and r_shot {cfg.shot_hz:g} Hz. The scene has a mean brightness of "
-        f"{brightness:.2f}. How many events does a pixel send in a second when nothing moves?",
+        "tremble_rate",
+        f"When nothing moves, leak and shot noise of the flags make {asked:.2f} events a second and pixel, "
+        "on average over this scene. Then the camera trembles by two pixels, to and fro, five times a "
+        "second. How many events a second does a pixel send now, noise included?",
         unit="events",
     )
     times = np.arange(0, STILL_S + 1e-9, 0.02)
@@ -920,8 +931,6 @@ def section_still(cfg: Config, run: Run) -> None:
     noise = frames_to_events(still, microseconds, cfg.pixel, cfg.seed)
     silent = len(frames_to_events(still, microseconds, Pixel.ideal(cfg.theta), cfg.seed))
     rate = len(noise) / frame.size / STILL_S
-    asked_on, asked_off = noise_rate(cfg, frame)  # what the flags ask for
-    asked = asked_on + asked_off
 
     # The same scene, and a camera that trembles: two pixels to the right and back, five times a
     # second. The first swing is not counted: in it the pixels find their M.

@@ -228,6 +228,7 @@ def test_section_3(tmp_path: Path, seen, monkeypatch: pytest.MonkeyPatch) -> Non
     assert run.value("wrap") == pytest.approx(2**21 / 1e6)
     assert run.value("clip_rate") == pytest.approx(15 / 0.01 / 1e3), "five bytes an event"
     raw = 60 * 346 * 260 / 1e3
+    assert seen.outcomes["clip_bytes"] == "less than half of it", "1.5 against 5,398 kB a second"
     assert f"and {raw:,.0f} kB as raw pictures at 60 Hz" in run.findings[0]["text"]
     texts = seen.figures["3_address_event"].texts
     assert "345" in texts and "259" in texts and "OFF" in texts and "x: 9" in texts

@@ -360,6 +360,7 @@ def test_section_3(tmp_path: Path, watch, monkeypatch: pytest.MonkeyPatch) -> No
     low, high = min(ratios["ML"]), max(ratios["ML"])
     text = run.findings[0]["text"]
     assert f"ML is {low:.2f} to {high:.2f} times" in text and "for 4 of 8 populations" in text
+    assert "(theory for many neurons: 31) and" in text and "with cosines (18)." in text
     least, most = (100 * (ratio - 1) for ratio in ratios["floor"])
     said = f"{least:.0f} % at 0.5 spikes/s, {most:.0f} % at 8."
     assert text.endswith(said.replace("-", "−")) and most > bells > least
@@ -379,7 +380,12 @@ def test_population_vector_pays_for_the_floor_as_theory_says() -> None:
         slopes = -d / 625 * (f - floor)
         sine, cosine = np.sin(np.radians(d)), np.cos(np.radians(d))
         error = math.degrees(math.sqrt((f * sine**2).sum()) / (f * cosine).sum())
-        assert low < error * math.sqrt((slopes**2 / f).sum()) < high, floor
+        ratio = error * math.sqrt((slopes**2 / f).sum())
+        assert low < ratio < high, floor
+        found = lesson.vector_in_theory(lesson.Population(1024, "bell", 25.0, floor))
+        assert found == pytest.approx(ratio, rel=1e-3)
+    closed = math.sqrt(2 * 20 * (20 - math.sqrt(20**2 - 18**2))) / 18  # of cosines
+    assert lesson.vector_in_theory(lesson.Population(1024, "cosine")) == pytest.approx(closed)
 
 
 def test_section_4(tmp_path: Path, watch, monkeypatch: pytest.MonkeyPatch) -> None:
