@@ -768,12 +768,13 @@ def section_range(cfg: Config, run: Run) -> None:
     is given in decibels: 20·log₁₀ of the ratio, 20 dB for each factor of ten. A camera has one
     exposure for the whole picture. With 8 bits, the levels 1 to 255 are 48 dB, and good cameras
     reach 60. From a full moon (0.25 lux) to the sun (100,000 lux) it is 112 dB. A DVS pixel has no
-    exposure: it compares with its own past. But it has a weakness: the smaller the photodiode's current, the
-    longer it takes to follow. Its bandwidth is proportional to the light: here 300 Hz at 1,000 lux
-    (--cutoff-hz), so 30 Hz at 100 and 0.3 Hz at 1.
+    exposure: it compares with its own past. But it has a weakness: the smaller the photodiode's
+    current, the longer it takes to follow. Its bandwidth is proportional to the light: here 300 Hz
+    at 1,000 lux (--cutoff-hz), so 30 Hz at 100 lux and 0.3 Hz at 1 lux.
 
     *Latency.* The time from a change to the message. A camera is blind until its next picture: at
-    30 Hz for 33 ms at worst, 17 on average. A pixel's response to a step of ln I by Δ is Δ·(1 − exp(−t/τ)). It reaches θ at
+    30 Hz for 33 ms at worst, 17 on average. A pixel's response to a step of ln I by Δ is
+    Δ·(1 − exp(−t/τ)). It reaches θ at
 
         t = τ·ln(Δ/(Δ − θ))          τ = 1/(2π·bandwidth)                                    (2)
 
@@ -786,9 +787,9 @@ def section_range(cfg: Config, run: Run) -> None:
                                                         prototypes, 100 mW with a processor
         a good frame camera   60 dB    33 ms at 30 Hz   (every pixel, every picture, moving or not)
 
-    (second and third line: Gallego et al. 2020, sections 1 and 2.) A sleeping scene costs an event
-    camera next to nothing, and a processor that waits for events can sleep as well. All is lost if
-    the scene is busy.
+    (The last two are from Gallego et al. 2020, sections 1 and 2.) A sleeping scene costs an event
+    camera next to nothing, and a processor that waits for events can sleep as well. In a busy scene
+    this advantage is gone.
 
     Below, bars of contrast 2 : 1 pass by at 1 to 10⁶ lux, which is 120 dB. (A living room has about
     100 lux, an overcast day 10,000.) The camera's exposure is fixed and fits 1,000 lux, as it is

@@ -26,7 +26,7 @@ Read first
 
 Run
     uv run 05_population_coding.py --predict   asks what you expect, then measures it: start here
-    uv run 05_population_coding.py             without questions; under a minute on two CPU cores
+    uv run 05_population_coding.py             without questions; about a minute on two CPU cores
     uv run 05_population_coding.py --only 2 --shared 0.5     also --dead, --sigma, --stimulus
     uv run 05_population_coding.py --full      ten times the trials, all training images
 
@@ -194,11 +194,11 @@ def section_one_and_many(cfg: Config, run: Run) -> None:
     The middle of the hill is the answer; how to find it is the subject of section 2.
 
     Such curves are found in brains. Place cells in the hippocampus fire in one part of a room
-    (O'Keefe & Dostrovsky 1971): narrow bells over position, so in any spot few of them are active.
-    Cells of the motor cortex fire with the
-    *cosine* of the angle between an arm's movement and their preferred direction (Georgopoulos
-    and colleagues 1982, https://doi.org/10.1523/JNEUROSCI.02-11-01527.1982). A cosine is so wide
-    that nearly all cells take part in each movement. In section 2 it is 20 + 18·cos(d) spikes/s.
+    (O'Keefe & Dostrovsky 1971): narrow bells over position, so that in any spot few of them are
+    active. Cells of the motor cortex fire with the *cosine* of the angle between an arm's movement
+    and their preferred direction (Georgopoulos and colleagues 1982,
+    https://doi.org/10.1523/JNEUROSCI.02-11-01527.1982). A cosine is so wide that nearly all cells
+    take part in each movement. In section 2 it is 20 + 18·cos(d) spikes/s.
     """
     run.predict(
         "one_told",
@@ -648,9 +648,9 @@ def section_damage(cfg: Config, run: Run) -> None:
     Brains lose neurons, and chips have cells that never worked. Of each population 30 % are
     silenced (--dead), others in each trial. A decoder that is *told* leaves the dead out of both
     sums of (5): it expects nothing of them. The information of the others remains, 0.7·J, so its
-    error should grow by 1/√0.7, about 1.2 times, if N is large. A decoder that is *not told* takes a hole in the
-    hill for neurons that had a reason to be silent, and its answer is drawn to the fuller side. The
-    population vector, which knows no curves, is drawn in the same way.
+    error should grow by 1/√0.7, about 1.2 times, if N is large. A decoder that is *not told* takes
+    a hole in the hill for neurons that had a reason to be silent, and its answer is drawn to the
+    fuller side. The population vector, which knows no curves, is drawn in the same way.
 
     Cheap hardware also stores weights with few bits: 4 bits are 16 levels. ML needs a table of log
     fᵢ(s), the population vector the weights cos sᵢ and sin sᵢ. They are rounded to 2^bits evenly
@@ -926,7 +926,8 @@ def section_readout(cfg: Config, run: Run) -> None:
     Is it the number of neurons that helps, or only that their sum is a finer number than one spike?
     To find out, the *same* ten neurons are also read by their potential, which is as fine as
     floats are. And a third network of ten outputs is trained for this reading from the start.
-    (With ten steps a spike lowers the potential in between, so there it tells less.)
+    (With ten steps each spike lowers the potential that is read, so there it tells less.)
+
     Then 30 % of the output neurons die. Nobody is told, and no network is trained again. Of ten
     neurons, each one that dies takes its class with it, so about 70 % are the most that can be
     right. Of 200 the dead leave most classes with more than half of their voices.
