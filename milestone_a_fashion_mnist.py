@@ -139,9 +139,9 @@ def dense_network(seed: int) -> Plain:
 once = partial(constant_current, num_steps=1)  # an image is shown for a single step
 
 
-def train_plain(net: Plain, data: ImageData, cfg: Config, run: Run) -> float:
+def train_plain(net: Plain, data: ImageData, epochs: int, run: Run) -> float:
     """Train a network without spikes; return its share of right answers on the test images."""
-    fit(net, data, once, run=run, epochs=cfg.plain_epochs, lr=1e-3, quiet=True)
+    fit(net, data, once, run=run, epochs=epochs, lr=1e-3, quiet=True)
     return evaluate(net, data.x_test, data.y_test, once)
 
 
@@ -198,9 +198,9 @@ def section_task(cfg: Config, run: Run) -> Baselines:
         unit="%",
     )
     data = run.data(fashion_mnist, n_train=cfg.train_images).to(run.device)
-    linear = train_plain(linear_map(cfg.seed), data, cfg, run)
+    linear = train_plain(linear_map(cfg.seed), data, cfg.plain_epochs, run)
     dense_net = dense_network(cfg.seed)
-    dense = train_plain(dense_net, data, cfg, run)
+    dense = train_plain(dense_net, data, cfg.plain_epochs, run)
     n = len(data.y_test)
 
     fig = portrait_of_task(data, {"chance": 0.1, "a linear map": linear, "a dense network": dense})
@@ -759,22 +759,30 @@ def our_work(cfg: Config, run: Run) -> tuple[handed_in.Work, Path]:
     return given.work, journal
 
 
-def leaking_network(cfg: Config, run: Run) -> dict[str, judge.Gap]:
-    """The dense network of section 1, honest, and with the test images among its training images."""
+LITTLE, MUCH = "dense, test images among the others", "dense, test images learnt by heart"
+
+
+def leaking_networks(cfg: Config, run: Run) -> dict[str, judge.Gap]:
+    """The dense network of section 1, honest, and twice with the test images in its training.
+
+    Once they are a small part of it. Once there are few others, and it trains three times as long.
+    """
     base: Baselines = run.result_of(section_task)
     data = base.data
-    x_both = torch.cat([data.x_train, data.x_test])
-    y_both = torch.cat([data.y_train, data.y_test])
-    leaking = dense_network(cfg.seed)
-    on_test = train_plain(leaking, replace(data, x_train=x_both, y_train=y_both), cfg, run)
-    sizes = len(data.y_test), len(data.y_val)
-    found = {}
-    for name, net, test in (
-        ("dense network, honest", base.dense_net, base.dense),
-        ("dense network, test images learnt", leaking, on_test),
+    nets = {"dense, honest": base.dense_net}
+    for name, others, epochs in (
+        (LITTLE, len(data.x_train), cfg.plain_epochs),
+        (MUCH, len(data.x_test), 3 * cfg.plain_epochs),
     ):
+        x = torch.cat([data.x_train[:others], data.x_test])
+        y = torch.cat([data.y_train[:others], data.y_test])
+        nets[name] = dense_network(cfg.seed)
+        train_plain(nets[name], replace(data, x_train=x, y_train=y), epochs, run)
+    found = {}
+    for name, net in nets.items():
+        test = evaluate(net, data.x_test, data.y_test, once)
         val = evaluate(net, data.x_val, data.y_val, once)
-        found[name] = judge.gap(test, sizes[0], val, sizes[1])
+        found[name] = judge.gap(test, len(data.y_test), val, len(data.y_val))
     return found
 
 
@@ -817,18 +825,19 @@ def section_judge(cfg: Config, run: Run) -> judge.Measured:
 
     For the same reason, ask the judge when you have decided, and not in order to decide.
 
-    To see whether the doubt works, the dense network of section 1 is trained once more, with the
-    test images among its training images.
+    To see what the doubt is worth, the dense network of section 1 is trained twice more. Once the
+    10,000 test images are added to all its training images. Once they are added to 10,000 training
+    images only, and it has three times as many epochs to learn them by heart.
     """
     if cfg.check is None:
         run.predict(
             "leak",
-            "A dense network has the 10,000 test images among its training images. By how many points "
-            "is it better on them than on the validation images?",
+            "A dense network has the 10,000 test images among its 65,000 training images. By how many "
+            "points is it better on them than on the validation images?",
             unit="points",
         )
         (work, journal), name = our_work(cfg, run), "our network"
-        doubts = leaking_network(cfg, run)
+        doubts = leaking_networks(cfg, run)
     else:
         torch.manual_seed(cfg.seed)
         work, journal, name = handed_in.read(cfg.check, cfg.num_steps, run.device), JOURNAL, "yours"
@@ -857,8 +866,8 @@ def section_judge(cfg: Config, run: Run) -> judge.Measured:
             run.note(f"{other} reads it better: if you trained for that, say so with predict(out).")
     points = 100 * seen.gap.difference
     run.claim("gap", "test less validation images", points, "points", real=True)
-    for gap in list(doubts.values())[1:]:
-        run.claim("leak", "the same, test images learnt", 100 * gap.difference, "points", real=True)
+    for id, name in (("leak", LITTLE), ("leak_by_heart", MUCH)) if doubts else ():
+        run.claim(id, name, 100 * doubts[name].difference, "points", real=True)
     met = sum(demand.met for demand in found)
     for line in judge.as_lines(found, seen.named, closed=cfg.check is None):
         run.print(line)
@@ -871,6 +880,9 @@ def section_judge(cfg: Config, run: Run) -> judge.Measured:
     if data.stand_in:
         verdict = "stand-in data, which is not judged"
     rest = f"Missing of the seven demands: {missing}." if missing else "All seven demands are met."
+    if doubts:
+        of_two = [name for name in (LITTLE, MUCH) if doubts[name].leaks]
+        rest += f" Of the two leaking networks the judge doubts {len(of_two)}."
     run.finding(
         f"{100 * seen.accuracy:.2f} % of {n:,} test images ({data.name}): {verdict}. {rest}"
     )
