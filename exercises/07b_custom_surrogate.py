@@ -83,6 +83,8 @@ def check_width(bell) -> None:
             raise Wrong(f"w = {width}: h(w/2) is 0.882, so your s is w. Solve h(w/2) = 1/2 for s.")
         if torch.allclose(got, torch.full((1, 2), 0.5**0.25), atol=1e-4):
             raise Wrong(f"w = {width}: it falls to 1/2 at x = w. Half of the *full* width is w/2.")
+        if torch.allclose(got, torch.full((1, 2), 0.5**0.5), atol=1e-4):
+            raise Wrong(f"w = {width}: h(w/2) is 0.707. Is the 2 of 2·s² where it belongs?")
         if torch.allclose(got, torch.full((1, 2), 0.25), atol=1e-4):
             raise Wrong(f"w = {width}: h(w/2) is 0.25. Is the 2 of 2·s² where it belongs?")
         expect(got, torch.full((1, 2), 0.5), "h at x = ±w/2 (B, N)", f"w = {width}.")

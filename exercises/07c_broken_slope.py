@@ -51,6 +51,11 @@ def check_sign(triangle_backward) -> None:
             raise Wrong("got None. Is there a return?")
         if (got < 0).any():
             at = mem[got < 0][0].item()
+            if (got[mem > threshold] >= 0).all():
+                raise Wrong(
+                    f"θ = {threshold}, w = {width}: at U = {at:.2f} h is negative. Is the cut-off measured from "
+                    "the same place as the distance?"
+                )
             raise Wrong(
                 f"θ = {threshold}, w = {width}: at U = {at:.2f} h is negative. If the error says 'less of this "
                 "spike', such an update raises U."

@@ -73,3 +73,8 @@ def bell_of_the_spike(width):
 def returns_a_tensor(width):
     """expected a function of (input_, grad_input, spikes)"""
     return torch.exp(-torch.tensor(width))
+
+
+def two_counted_twice(width):
+    """h(w/2) is 0.707"""
+    return _with(width / (2 * math.sqrt(math.log(2))))

@@ -53,3 +53,17 @@ def error_forgotten(mem, grad_spk, threshold, width):
 def size_of_the_error(mem, grad_spk, threshold, width):
     """∂L/∂S is 2, −2, 4"""
     return grad_spk.abs() * (1 - (mem - threshold).abs() / width).clamp(min=0)
+
+
+def cut_off_around_rest(mem, grad_spk, threshold, width):
+    """Is the cut-off measured from the same place"""
+    near = ((mem.abs() < width) | (mem > threshold)).float()
+    return (
+        grad_spk
+        * near
+        * torch.where(
+            mem > threshold,
+            (1 - (mem - threshold) / width).clamp(min=0),
+            1 - (threshold - mem) / width,
+        )
+    )
