@@ -45,6 +45,7 @@ from functools import partial
 from typing import Any
 
 from common import plots
+from common.claims import plain
 from common.data import ImageData, batches, mnist
 from common.lesson import LessonConfig, bounded, section, start
 from common.run import Run
@@ -636,7 +637,7 @@ def section_shape_matters(cfg: Config, run: Run) -> None:
         variances = [np.var(scores[name], ddof=1) for name in PEAKED]
         error = 100 * math.sqrt(np.mean(variances) / cfg.seeds)
 
-    title = f"Five shapes with a peak: {spread:.2f} points from the best to the worst mean; "
+    title = f"Five shapes with a peak: {spread:.2f} points from best to worst; "
     title += f"standard error of a mean {error:.2f}"
     fig, ax = plots.figure(1, 1, (10, 3.6), title)
     for row, (name, values) in enumerate(scores.items()):
@@ -814,8 +815,8 @@ def section_width_matters(cfg: Config, run: Run) -> None:
         f"With {cfg.depth} hidden layers, {updates} updates lead to {read} of the test digits. After a "
         f"quarter of them the training loss was {', '.join(f'{loss:.2f}' for loss in at_quarter)} nats, in "
         "this order. From the last hidden layer to the first, the gradient's norm changes by a factor "
-        f"of {grows:.3g} at {widths[0]:g}·θ and of "
-        f"{shrinks:.3g} at {widths[-1]:g}·θ."
+        f"of {plain(float(f'{grows:.2g}'))} at {widths[0]:g}·θ and of "
+        f"{plain(float(f'{shrinks:.2g}'))} at {widths[-1]:g}·θ."
     )
 
 

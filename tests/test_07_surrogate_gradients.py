@@ -400,7 +400,7 @@ def test_section_4(tmp_path: Path, seen, monkeypatch) -> None:
     spread = run.value("smooth_spread")
     assert f"lie within {spread:.2f} points" in text_of(run)
     assert f"worth {spread:.1f} points here" in text_of(run)
-    assert f"{spread:.2f} points from the best" in seen.headline and "mean 0.58" in seen.headline
+    assert f"{spread:.2f} points from best" in seen.headline and "mean 0.58" in seen.headline
     assert seen.texts[0][1] == f"{100 * means[1]:.2f} %, lr 0.01"
     assert seen.texts[0][0].endswith("lr 0.005")
 
