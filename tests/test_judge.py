@@ -37,7 +37,7 @@ STUDENT = '''"""My network.
 Neuron: Leaky, for the images stand still.
 Encoding: held as a current, for five steps of Poisson noise know little.
 
-Architecture: one hidden layer of 32, for 64 were no better.
+Architecture: one hidden layer of 32, for 64 gained 0.1 points.
 
 Training: BPTT with ATan and cross entropy
 of the membrane.
@@ -200,7 +200,7 @@ def test_reasons_and_pages(tmp_path: Path) -> None:
     assert not found[1].met and "no reason: a paragraph 'Neuron: …'" in found[1].seen
     assert found[2].met and found[3].met
     assert found[3].seen.endswith("reason in the docstring")
-    assert "reason in the docstring without a number: what did you measure?" in found[2].seen
+    assert "reason in the docstring without a comparison: what did you measure?" in found[2].seen
     assert not found[4].met and "is about chance: is it trained?" in found[4].seen
     template = (ROOT / "journal.md").read_text(encoding="utf-8")
     journal.write_text(template.replace("- [ ] Neuron", "- [x] Neuron"), encoding="utf-8")

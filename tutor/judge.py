@@ -328,8 +328,8 @@ def demands(work: Work, seen: Measured, journal: Path, stand_in: bool = False) -
     def reason(words: Sequence[str], box: str) -> tuple[bool, str]:
         for word in words:
             if word in said:
-                measured = re.search(r"\d", said[word])
-                doubt = "" if measured else " without a number: what did you measure?"
+                measured = re.search(r"\d.*(%|points?\b|\bthan\b|\bagainst\b)", said[word])
+                doubt = "" if measured else " without a comparison: what did you measure?"
                 return True, f"reason in the docstring{doubt}"
         if any(line.startswith(box) for line in ticked):
             return True, "reason: ticked in journal.md"

@@ -65,6 +65,7 @@ def rasters(
         if first.shape[1] == len(classes):
             plots.raster(ax, first, width=4)
             ax.set_yticks(range(len(classes)), classes)
+            ax.invert_yaxis()  # the first class on top, as in the confusion matrix
             plots.label(ax, "time step", "", heading)
         else:
             shown = min(SHOWN, first.shape[1])
@@ -109,5 +110,9 @@ def gaps(found: Mapping[str, Gap], title: str) -> Figure:
     ax.axvline(0, color=plots.BLACK, linestyle=":", linewidth=1)
     ax.set_yticks(range(len(found)), list(found))
     ax.set_ylim(len(found) - 0.5, -0.5)
-    plots.label(ax, "accuracy on test images less that on validation images (points)", "")
+    plots.label(
+        ax,
+        "accuracy on test images less that on validation images (points, ± 3.3 standard errors)",
+        "",
+    )
     return fig
