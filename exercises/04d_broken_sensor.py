@@ -91,6 +91,8 @@ def check_slow(sensor) -> None:
             smell = (
                 " M follows the light even where there was no event. When may it move, and how far?"
             )
+        if total == 3:
+            smell = " After an event, M jumps to ln I. What becomes of the rest above a whole θ?"
         raise Wrong(
             f"ln I rises by 0.8 in steps of 0.08, θ = 0.2: {total:.0f} events, expected 4.{smell}"
         )

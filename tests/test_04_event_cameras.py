@@ -234,6 +234,25 @@ def test_section_3(tmp_path: Path, seen, monkeypatch: pytest.MonkeyPatch) -> Non
     assert "345" in texts and "259" in texts and "OFF" in texts and "x: 9" in texts
 
 
+@pytest.mark.parametrize(
+    ("seconds", "said"),
+    [
+        (1.0, "less than half of it"),
+        (0.0026, "half of it to twice as much"),
+        (0.0001, "more than twice as much"),
+    ],
+)
+def test_section_3_answers_its_question(
+    seconds: float, said: str, tmp_path: Path, seen, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Eight events of 5 bytes, beside 16×16 pixels at 60 Hz, 15.36 kB a second."""
+    t = np.arange(8)
+    clip = a_clip(event_array(t, t, t, t % 2), seconds, width=16, height=16)
+    monkeypatch.setattr(Run, "result_of", lambda self, section: clip)
+    run_section(L.section_address_event, tmp_path)
+    assert seen.outcomes["clip_bytes"] == said
+
+
 def test_section_3_notices_a_wrong_word(tmp_path: Path, seen, monkeypatch) -> None:
     t = np.arange(8)
     clip = a_clip(event_array(t + 1, t + 2, t, t % 2), 0.1)
