@@ -58,7 +58,7 @@ THETA = 1.0  # the threshold θ of every neuron in this lesson
 LETTERS = "ABCDEF"
 TRIALS = 2000  # repetitions of a stimulus that stand for infinitely many
 BIN = 5  # steps; spikes of one bin count as simultaneous
-TICKS = {"s": 4.5, "c": "black", "marker": "s", "linewidths": 0}  # a saturated row has no gaps
+TICKS = {"s": 7, "c": "black", "marker": "s", "linewidths": 0}  # a saturated row has no gaps
 
 
 @dataclass
@@ -229,13 +229,14 @@ def section_recording(cfg: Config, run: Run) -> None:
     - *Raster*, one trial: rows and columns as before.
     - *Membrane traces*: why a neuron fires or does not. A flat trace below θ, at 0.7·θ say, tells
       that the input is too weak, and by how much: the level I/(1 − β) is proportional to I, so
-      1/0.7 = 1.43 times the input brings it up to θ, and a little more fires it. A trace that stays at 0 gets no input at all. A
-      saw blade is a steady current, ragged teeth are noise, a trace that is above θ at every step
-      is saturated.
+      1/0.7 = 1.43 times the input brings it up to θ, and a little more fires it. A trace that
+      stays at 0 gets no input at all. A saw blade is a steady current, ragged teeth are noise, and
+      a trace that is above θ at every step is saturated.
     - *Rate*: ticks in a row over the number of steps. Against the input it is lesson 01's f–I curve.
       Noise rounds its corner: below the rheobase, where U would stop under θ, noise lifts it over
       θ now and then, the more often the nearer its level is. At the other end, an input above θ
-      makes a spike at every step, and more input changes nothing.
+      makes a spike at every step, and more input changes nothing. (Without noise the curve is a
+      staircase, for a period is a whole number of steps.)
     - *PSTH*, the peristimulus time histogram: one neuron, all K trials laid over one another and
       counted in bins of Δ steps. It shows when the neuron fires, not only how much:
 
@@ -245,7 +246,8 @@ def section_recording(cfg: Config, run: Run) -> None:
       trial, so that all trials fire together first, pause together, and fire together again,
       until the noise has spread them.
     - *ISI histogram*: the intervals between successive spikes of a neuron (inter-spike intervals).
-      Its left edge is the shortest time in which U climbed back to θ after a reset.
+      Its left edge is the shortest time in which U climbed back to θ after a reset. A coin that is
+      thrown at every step has no such edge; the dashed line is one with the same mean interval.
     """
     T, N, beta = cfg.steps, cfg.neurons, cfg.beta
     run.predict(
@@ -331,7 +333,10 @@ def section_recording(cfg: Config, run: Run) -> None:
     bx.set_yscale("log")
     bx.set_ylim(1e-4, 2)
     plots.label(
-        bx, "steps from spike to spike", "share", f"ISI, 20 neurons for {long_steps:,} steps each"
+        bx,
+        "steps from spike to spike",
+        "share per step",
+        f"ISI, 20 neurons for {long_steps:,} steps each",
     )
     ax, bx = axes[2]
     stairs = psth(many[:, :20], widths[best])
@@ -419,9 +424,9 @@ def cv_of(spk: Tensor) -> float:
 
 
 def fano_of(spk: Tensor, window: int = 20) -> float:
-    """Equation (4), averaged over the neurons that fire; NaN if none does."""
+    """Equation (4), averaged over the neurons with two spikes or more; NaN if none has."""
     n = counts(spk, window)  # (windows, N)
-    n = n[:, n.sum(0) > 0]
+    n = n[:, n.sum(0) > 1]
     if n.numel() == 0:
         return float("nan")
     return (n.var(0) / n.mean(0)).mean().item()
@@ -452,9 +457,10 @@ def section_numbers(cfg: Config, run: Run) -> None:
 
     CV is 0 for a clock and near 1 for a coin that is thrown at every step and rarely falls on heads.
     Groups of spikes with pauses between them raise it; they take it above 1 if the pauses are
-    irregular, or the groups large. (Equal pairs with equal pauses stay below.) F is
-    also near 1 for the coin, and above 1 where the rate itself wanders from window to window. (Where intervals are
-    independent of one another, F of long windows is CV²: studies/03_intervals.py.)
+    irregular, or the groups large. (Equal pairs with equal pauses stay below.) F is also near 1 for
+    the coin, and above 1 where the rate itself wanders from window to window. (Where intervals are
+    independent of one another, F of long windows is CV²: studies/03_intervals.py. With a single
+    spike F is 1 whatever else a neuron does, so such neurons are left out.)
 
     The fourth number looks down the columns. *Synchrony* ρ asks how much the population's mean
     fluctuates, compared with its members [Golomb and Rinzel 1993]. Spikes are counted in bins of 5
@@ -875,9 +881,9 @@ def section_codes(cfg: Config, run: Run) -> None:
     """
     run.predict(
         "faint_named",
-        "The rate code is made fainter: 1 % of the usual gain, so that a white pixel fires once in 100 "
-        "steps, and there are 50 steps. What share of 100 such images do the two looks still call "
-        "'rate', in per cent?",
+        "The rate code is made fainter: its gain is lowered from 0.5 to 0.01, so that a white pixel "
+        "fires once in 100 steps, and there are 50 steps. What share of 100 such images do the two "
+        "looks still call 'rate', in per cent?",
         unit="%",
     )
     data = run.data(mnist, n_train=cfg.train, n_val=500, n_test=1000)
@@ -931,12 +937,13 @@ def section_codes(cfg: Config, run: Run) -> None:
     run.claim("signature_latency", "latency: grey value and time, rank correlation", mean_timing,
               "", "<= -0.95", n=100, real=True)  # fmt: skip
     run.claim("codes_named", "codes named by two looks", right / n, "1", ">= 0.95", n=n, real=True)
-    run.claim("faint_named", "rate code at 1 % gain: named", faint_right / 100, "1", n=100)
-    run.claim("fast_named", "delta, a move at every step: named", fast_right / 100, "1", n=100)
+    run.claim("faint_named", "rate code, gain 0.01: named", faint_right / 100, "1", n=100)
+    run.claim("fast_named", "delta, a move a step: named", fast_right / 100, "1", n=100)
     run.finding(
-        f"Two looks name the code of {right} of {n} rasters. They can be fooled: with 1 % of the "
-        f"gain, where hardly a pixel fires twice, {faint_right} of 100 rate codes are still called "
-        f"rate; and if the picture moves at every step, {fast_right} of 100 delta codes are called delta."
+        f"Two looks name the code of {right} of {n} rasters. They can be fooled: at a "
+        f"gain of 0.01, where hardly a pixel fires twice, {faint_right} of 100 rate codes are still called "
+        f"rate; and if the picture moves at every step, so that hardly any is quiet, {fast_right} of 100 "
+        "delta codes are called delta."
     )
 
 
@@ -1058,15 +1065,17 @@ def section_network(cfg: Config, run: Run) -> None:
     The first two count neurons, since a mean rate hides them (section 4). A gradient too small
     has a cause that can be looked for: the *surrogate* is the slope that training uses in place of
     that of the step function, which is 0 (lesson 07). Where it is too steep, it is almost 0 at all
-    potentials but those at θ, and hardly any error gets through. *Stale* state is the potential left over
-    from the batch before: a run that does not start from rest answers for two batches (lesson 08).
+    potentials but those at θ, and hardly any error gets through. *Stale* state is the potential
+    left over from the batch before: a run that does not start from rest answers for two batches
+    (lesson 08).
 
     The output layer may be dead, if its potentials are read and not its spikes. Silence and
     saturation are named first. Either disturbs the gradients, so that gradients get no name then:
     behind a silent layer, weights get none at all, for no spike arrives there. (The silent layer
     itself does get one, since the surrogate looks at potentials.) For a faint gradient the check
-    also names, of the layers on the error's way, the one whose surrogate lets least through. (A faint gradient is
-    not none: optimisers like Adam divide it by its own size, so something is learnt, only badly.)
+    also names, of the layers on the error's way, the one whose surrogate lets least through. A
+    faint gradient is not none: optimisers like Adam divide it by its own size, so something is
+    learnt, only badly. To see how much, networks are also trained with nothing but the last layer.
 
     The function four_looks computes the numbers. diagnose(net, x, y) of tutor/network_check.py does
     so for any network with snnTorch neurons, names what it finds, the cause and a remedy, and leaves
@@ -1095,7 +1104,7 @@ def section_network(cfg: Config, run: Run) -> None:
     y = data.y_train[:32].to(run.device)
     settings = {"epochs": 2, "lr": 4e-3, "batch_size": 64}
     accuracy = {how: [] for how in EXPECTED}
-    right, named, looks, rasters = 0, {}, {}, {}
+    right, healthy_right, named, looks, rasters = 0, 0, {}, {}, {}
     for seed in range(cfg.networks):
         torch.manual_seed(cfg.seed + seed)
         trained = Net()
@@ -1104,6 +1113,7 @@ def section_network(cfg: Config, run: Run) -> None:
             net = broken_copy(trained, how, seed)
             found = diagnose(net, x, y)
             right += " + ".join(found.problems) == expected
+            healthy_right += how == HEALTHY and found.healthy
             seen = four_looks(net, x, y)
             share = evaluate(net, data.x_test, data.y_test, encode, batch_size=50)
             accuracy[how].append(share)
@@ -1137,10 +1147,11 @@ def section_network(cfg: Config, run: Run) -> None:
     last_only = float(np.mean(frozen))
 
     n = len(EXPECTED) * cfg.networks
+    broken_right = right - healthy_right
     unseen = [
         how for how in EXPECTED if how != HEALTHY and torch.equal(rasters[how], rasters[HEALTHY])
     ]
-    title = f"{right} of {n} named as broken ({cfg.networks} trained, each broken in 4 ways). "
+    title = f"Named rightly: {broken_right} of {n - cfg.networks} broken, {healthy_right} of {cfg.networks} healthy. "
     title += f"No raster shows: {', '.join(unseen) or '–'}"
     look = {"height_ratios": (1.3, 1, 1), "sharey": "row"}
     fig, axes = plots.figure(3, len(EXPECTED), (15, 8), title, **look)
@@ -1186,7 +1197,7 @@ def section_network(cfg: Config, run: Run) -> None:
         outcome = chance if mean[STEEP] < 0.2 else points
     run.outcome("after", outcome)
     images = {"n": len(data.y_test), "seeds": cfg.networks, "real": True}
-    run.claim("network_check", "broken networks named by the check", right / n, "1", ">= 0.95", n=n,
+    run.claim("network_check", "networks named rightly by the check", right / n, "1", ">= 0.95", n=n,
               real=True)  # fmt: skip
     run.claim("accuracy_healthy", "healthy: test accuracy", mean[HEALTHY], "1", **images)
     run.claim("accuracy_steep", "steep surrogate after training", mean[STEEP], "1", **images)
@@ -1196,7 +1207,8 @@ def section_network(cfg: Config, run: Run) -> None:
     run.claim("accuracy_last", "only the last layer trained", last_only, "1", **images)
     run.claim("accuracy_stale", "no reset between batches", mean[STALE], "1", **images)
     run.finding(
-        f"The check names {right} of {n} networks as they were broken. A steep surrogate that comes "
+        f"The check names {broken_right} of {n - cfg.networks} broken networks rightly, and finds nothing "
+        f"in {healthy_right} of {cfg.networks} healthy ones. A steep surrogate that comes "
         f"after training changes the accuracy from {100 * mean[HEALTHY]:.1f} to "
         f"{100 * mean[STEEP]:.1f} %{why}. Networks trained with it from the start reach "
         f"{100 * steep_trained:.1f} % ({100 * min(trained_steep):.0f} to "

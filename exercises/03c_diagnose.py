@@ -1,8 +1,8 @@
 """03c  Diagnose a population
 
 Lesson 03, sections 3, 4 and 6. Section 4's rule looks at the mean rate, and so it missed a population in
-which most neurons are silent and a few saturated. Write a better one, which counts neurons. Return the
-first name that applies:
+which most neurons are silent and a few saturated. Write another one, with limits of its own, which counts
+neurons. Return the first name that applies:
 
     "silence"                 at least 90 % of the neurons never fire
     "saturation"              at least 30 % of the neurons fire in more than 90 % of all steps

@@ -1,7 +1,7 @@
 """03d  Broken on purpose: three faults in a forward pass
 
 Lesson 03, section 6. A colleague's network does not learn. Its weights and its neurons are sound; the
-forward pass below has three faults. None of them raises an error, and none shows in the loss. The network
+forward pass below has three faults. None of them raises an error, and the loss names none of them. The network
 check of section 6 looks at it, and says what it sees; where the cause stands you have to find.
 
 ``x`` is (T, B, 64), grey values as they come from the file. ``net`` has the layers ``fc1, lif1, fc2, lif2,

@@ -144,8 +144,8 @@ def test_intervals_cv_and_fano_by_hand() -> None:
     spk[5, 1] = 1  # no interval: does not count
     assert lesson.intervals(spk).tolist() == [2, 4, 5]
     assert lesson.cv_of(spk) == pytest.approx(np.std([2, 4, 5]) / np.mean([2, 4, 5]))
-    # windows of 4: neuron 0 has counts 2, 1, 1; neuron 1 has 0, 1, 0. The variance divides by n − 1.
-    assert lesson.fano_of(spk, 4) == pytest.approx(((1 / 3) / (4 / 3) + (1 / 3) / (1 / 3)) / 2)
+    # windows of 4: neuron 0 has counts 2, 1, 1; a single spike does not count. It divides by n − 1.
+    assert lesson.fano_of(spk, 4) == pytest.approx((1 / 3) / (4 / 3))
 
 
 @pytest.mark.parametrize(("T", "width", "bins"), [(10, 3, 3), (10, 5, 2), (4, 9, 1)])
@@ -616,7 +616,8 @@ def test_section_6(tmp_path: Path, seen, monkeypatch: pytest.MonkeyPatch) -> Non
     def diagnosed(net, x, y):
         torch.testing.assert_close(y, data.y_train[:32])
         name = lesson.EXPECTED[lesson.STALE] if not net.starts_from_rest else ""
-        return SimpleNamespace(problems=(name,) if name else (), lines=lambda: [])
+        problems = (name,) if name else ()
+        return SimpleNamespace(problems=problems, healthy=not name, lines=lambda: [])
 
     monkeypatch.setattr(lesson, "fit", fit)
     monkeypatch.setattr(lesson, "evaluate", score)
@@ -631,13 +632,14 @@ def test_section_6(tmp_path: Path, seen, monkeypatch: pytest.MonkeyPatch) -> Non
     assert run.value("accuracy_steep") == pytest.approx(0.3)
     assert run.value("accuracy_steep_trained") == pytest.approx((0.42 + 0.4) / 2)
     assert run.value("accuracy_stale") == 0.5
-    assert "names 4 of 10 networks" in text_of(run)
+    assert "names 2 of 8 broken networks rightly" in text_of(run)
+    assert "finds nothing in 2 of 2 healthy ones" in text_of(run)
     assert "from 85.0 to 30.0 %. Networks" in text_of(run), "no reason is given for a change"
     assert "reach 41.0 % (40 to 42 over 2 seed(s)" in text_of(run)
     assert "not reset between batches of 50 images has 50.0 %" in text_of(run)
     assert seen.outcomes["after"] == "lower by some points"
     title = seen.titles["6_network_check"][0]
-    assert title.startswith("4 of 10 named as broken (2 trained")
+    assert title.startswith("Named rightly: 2 of 8 broken, 2 of 2 healthy.")
     assert "surrogate too steep" in title and lesson.ZEROED not in title
 
 

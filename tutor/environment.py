@@ -161,7 +161,7 @@ def say_core_is_broken(error: Exception, title: str) -> int:
     print(f"python    {platform.python_version()} on {platform.platform()}")
     states = {library.package: look_at(library) for library in CORE}
     for package, s in states.items():
-        print(f"{package:<10}{s.state:<8} {s.version} {s.note}".rstrip())
+        print(f"{package:<12}{s.state:<8} {s.version} {s.note}".rstrip())
     bad = [package for package, s in states.items() if s.state != "found"]
     first, why = (bad[0], states[bad[0]]) if bad else ("", State("broken", "", one_line(error)))
     reason = "is not installed" if why.state == "missing" else f"is broken ({why.note})"
@@ -327,6 +327,7 @@ def look_at_part(
             warnings.simplefilter("ignore")
             return Part(part, lessons, "ready", check())
     except FileNotFoundError as e:
-        return Part(part, lessons, "missing" if install else "broken", one_line(e), install)
+        remark = one_line(str(e)) if install else one_line(e)
+        return Part(part, lessons, "missing" if install else "broken", remark, install)
     except Exception as e:
         return Part(part, lessons, "broken", one_line(e), cure(*states, again=True))
