@@ -289,10 +289,10 @@ def section_one_and_many(cfg: Config, run: Run) -> None:
     )
 
     run.claim("fano", "one neuron: Fano factor", fano, "", n=cfg.trials)
-    run.claim("one_told", "one, side known: more than 7.5° off", one_told, n=cfg.trials)
+    run.claim("one_told", "one, side known: > 7.5° off", one_told, n=cfg.trials)
     run.claim("farthest", "one neuron: answers 180°", farthest, n=cfg.trials)
-    run.claim("one_alone", "one, side by lot: the same", one_alone, n=cfg.trials)
-    run.claim("all_48", "48 neurons: the same", all_48, n=cfg.trials)
+    run.claim("one_alone", "one, side by lot: > 7.5° off", one_alone, n=cfg.trials)
+    run.claim("all_48", "48 neurons: > 7.5° off", all_48, n=cfg.trials)
     run.finding(
         f"Read from one neuron, {100 * one_told:.0f} % of the answers are off by more than 7.5°, even if "
         f"the side is known, and {100 * one_alone:.0f} % if it is not. Read from 48 such neurons, "
