@@ -428,11 +428,11 @@ def test_data_on_disk(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     (env / "nmnist-subset.tar.gz").touch()
     monkeypatch.chdir(tmp_path)
     monkeypatch.setenv("SNN_DATA", str(env))
-    assert env.data_on_disk(flag) == {"MNIST": "--data-dir", "N-MNIST": "$SNN_DATA"}
+    assert m.data_on_disk(flag) == {"MNIST": "--data-dir", "N-MNIST": "$SNN_DATA"}
     monkeypatch.delenv("SNN_DATA")
-    assert env.data_on_disk(None) == {}
+    assert m.data_on_disk(None) == {}
     with pytest.raises(UserError, match="no folder"):
-        env.data_on_disk(tmp_path / "nowhere")
+        m.data_on_disk(tmp_path / "nowhere")
 
 
 def test_no_browser(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
