@@ -793,8 +793,9 @@ def section_cost(cfg: Config, run: Run) -> None:
 
     Training needs more: backpropagation keeps numbers from *every* step (lesson 09). If the decays
     are fixed, it needs of Leaky and Synaptic only the U at which each spike was decided; to fade by
-    a constant leaves nothing to remember. (Alpha's reset multiplies once more, so it keeps more.) If decays are learnt, it needs what they multiplied.
-    (Of Alpha only β can be learnt: snnTorch 1.0 stops at learn_alpha=True there.)
+    a constant leaves nothing to remember. (Alpha's reset multiplies once more, so it keeps more.)
+    If decays are learnt, it needs what they multiplied. (Of Alpha only β can be learnt: snnTorch
+    1.0 stops at learn_alpha=True there.)
 
     *A trap.* How much a weight contributes to U in total is the weight times the sum of h: 1/(1 − β)
     in Leaky, 1/((1 − α)(1 − β)) in Synaptic. So if you replace the one by the other and keep the

@@ -614,8 +614,8 @@ def section_shape_matters(cfg: Config, run: Run) -> None:
     many networks as there are seeds are trained and read all test images.
 
     A mean over few seeds is uncertain. Its *standard error* is the standard deviation of the seeds
-    divided by the root of their number; two means that differ by less than twice or three times as
-    much cannot be told apart.
+    divided by the root of their number. A difference of two means is uncertain by √2 times as much;
+    unless it is two or three times as large as that, the two cannot be told apart.
     """
     run.predict(
         "smooth_spread",
@@ -676,7 +676,8 @@ def section_shape_matters(cfg: Config, run: Run) -> None:
     run.finding(
         f"The means of the five shapes with a peak lie within {spread:.2f} points, from "
         f"{100 * min(peaked):.2f} to {100 * max(peaked):.2f} % of the test digits, each uncertain by "
-        f"{error:.2f}. So the choice of a shape is worth {spread:.1f} points here, at most. The "
+        f"{error:.2f}. The largest gap is "
+        f"{spread / max(math.sqrt(2) * error, 1e-9):.1f} standard errors of a difference. The "
         f"straight-through estimator is {ste:+.1f} points from their mean."
     )
 
@@ -700,12 +701,13 @@ def layer_norms(cfg: Config, net: Net, h: Slope, x: Tensor, y: Tensor) -> list[f
 def section_width_matters(cfg: Config, run: Run) -> None:
     """5  Does the width matter?
 
-    With one hidden layer hardly: the error passes a single h. In a deep network it passes one h in each
-    layer and in each time step, and weights besides, and all of these are multiplied:
+    With one hidden layer hardly: the error passes a single h. On its way to a weight of layer 1 in a
+    network of five layers it passes one h in each layer, and the weights between them, and all of
+    these are multiplied. (Time adds factors β, not h: snnTorch lets no gradient through the reset.)
 
         narrow    few neurons are near enough; the error shrinks from layer to layer on its way down
         wide      all are near, contributions add up, and the error grows on its way down
-        high      so it does if h exceeds 1, as when a narrow h keeps its *area*: snnTorch's sigmoid()
+        high      the error grows, too, if h exceeds 1, as in a narrow h that keeps its *area* (snnTorch's)
 
     Adam divides each gradient by its usual size, so it makes up for much of that. Still it takes
     time until layers that are handed next to nothing have moved. How much worse a width looks depends
@@ -851,14 +853,18 @@ def section_defaults(cfg: Config, run: Run) -> None:
 
     surrogate.sigmoid(), slope k = 25, writes the slope of a sigmoid as k·exp(−kx)/(exp(−kx) + 1)². In
     float32 exp(−kx) overflows beyond e^88.7, that is for x < −3.55 (a little sooner if the error is
-    large, for it is multiplied first): infinity divided by infinity is NaN, *not a number*. A potential 3.55·θ below its threshold is nothing special. One NaN in a
-    gradient makes the whole weight vector of that neuron NaN, and NaN > θ is False: it is silent
-    from then on, without an error. The same slope written as k·σ(kx)·σ(−kx) does not overflow.
+    large, for it is multiplied first): infinity divided by infinity is NaN, *not a number*. A
+    potential 3.55·θ below its threshold is nothing special. One NaN in a gradient makes the whole
+    weight vector of that neuron NaN, and NaN > θ is False: it is silent from then on, without an
+    error. The same slope written as k·σ(kx)·σ(−kx) does not overflow.
 
     How would you notice? Draw the h that autograd sees, from −10 to 10·θ, and look for its sign and
     for NaN. A small step against the gradient is a test as well: does the loss fall? But it depends
     on the moment. In an untrained network nearly all neurons are below θ, where +1 is right. Here it
-    is taken there and after six updates.
+    is taken in such a network, and after six updates with ATan.
+
+    All arms of this section train at --lr, as they come; the dotted line, the true gradient of section
+    1, had the best of three rates. So compare the arms with each other.
     """
     chance, poor, good = "about 10 %, pure chance", "above chance, below 90 %", "90 % or more"
     run.predict(
@@ -975,7 +981,7 @@ def section_defaults(cfg: Config, run: Run) -> None:
         answer = good
     run.outcome("wrong_sign", answer)
     run.finding(
-        f"triangular() reads {100 * mean['triangular()']:.0f} % of the test digits, the true gradient "
+        f"triangular() reads {100 * mean['triangular()']:.0f} % of the test digits, the true gradient at its own best rate "
         f"{100 * true:.0f} %. A small step against its gradient changes the loss by "
         f"{step['untrained']:+.3f} nats in an untrained network and by {step['triangular()']:+.3f} after "
         f"six updates (our triangle: {step['our triangle']:+.3f}). sigmoid() reads "
