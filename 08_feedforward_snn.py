@@ -381,12 +381,13 @@ def section_three_ways(cfg: Config, run: Run) -> None:
     and nothing of layer 2. So the two loops may change places: all steps of layer 1 first, then all
     steps of layer 2. The numbers are the same, and nn.Linear is called once for all steps. `Net.run`
     is this order, with the loop over time inside `unroll`, a function of this course that does what
-    the loop in `by_layer` does in a single call, and faster. And both start from rest each
+    the loop in `by_layer` does, in a single call. `by_layer` and `run` both start from rest each
     time, so nothing can be left over.
 
-    There is a second gain, for input that stays the same: then fc1 need be computed only once, and not
-    T times. `run` notices that. So two inputs are timed: one image at all steps, and a rate code,
-    which is another input at each step (lesson 02).
+    The order alone gains little. `unroll` gains time, since the loop over time is one call. And if the
+    input stays the same, fc1 need be computed only once, and not T times, which `run` notices. So
+    two inputs are timed: one image at all steps, and a rate code, which is another input at each
+    step (lesson 02).
 
     A network whose output feeds back into its first layer could not be computed in this order.
     """

@@ -93,7 +93,7 @@ def check_alone(read) -> None:
         raise Wrong(f"{many} Even the first batch is affected: does the state survive a time step?")
     raise Wrong(
         f"{many} None of the first batch is among them. What state does the second batch start from? "
-        "Look at the potentials in net.first[1].mem before and after the reset."
+        "Look at the potentials of every neuron before and after the reset: net.first[1].mem, and those further down."
     )
 
 
