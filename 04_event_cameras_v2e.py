@@ -676,7 +676,8 @@ def section_bytes(cfg: Config, run: Run) -> None:
     Nor is a video codec among the rivals, which sends changes only, as events do. Most of what the
     lossless frames cost at low speed is the camera's noise of one grey level, which is assumed. And
     half as many raw pictures a second cost half as much, so the crossing with them would lie at
-    about half the speed.
+    about half the speed. A turn of the disc sends nearly the same events at any of these speeds, so
+    the bytes of the events grow in proportion to the speed.
 
     Bytes also cost energy: each event is sent, stored and computed with. A sensor whose pixels are
     silent saves all that. This is where the low power of event cameras comes from (section 5).
@@ -771,7 +772,8 @@ def section_range(cfg: Config, run: Run) -> None:
     reach 60. From a full moon (0.25 lux) to the sun (100,000 lux) it is 112 dB. A DVS pixel has no
     exposure: it compares with its own past. But it has a weakness: the smaller the photodiode's
     current, the longer it takes to follow. Its bandwidth is proportional to the light: here 300 Hz
-    at 1,000 lux (--cutoff-hz), so 30 Hz at 100 lux and 0.3 Hz at 1 lux.
+    at 1,000 lux (--cutoff-hz), so 30 Hz at 100 lux and 0.3 Hz at 1 lux. (The model adds 0.1 lux to
+    the light, so that the bandwidth never falls to nothing.)
 
     *Latency.* The time from a change to the message. A camera is blind until its next picture: at
     30 Hz for 33 ms at worst, 17 on average. A pixel's response to a step of ln I by Δ is
@@ -801,7 +803,7 @@ def section_range(cfg: Config, run: Run) -> None:
     events. These are different tests. The second one depends on the speed of the bars (three times
     as fast, and it ends at three times the light), and the model has no upper end: a real pixel has.
     The pixel here has no shot noise, which is worst in the dark (section 6), and its 300 Hz are our
-    choice. So compare the shapes of the curves and how they end, and not 80 dB with 29 dB.
+    choice. So compare the shapes of the curves and how they end, not the two numbers of decibels.
     """
     run.predict(
         "camera_db",

@@ -86,7 +86,8 @@ def check_wait(seconds_of) -> None:
         )
     if off(got, 5e-3):
         raise Wrong(
-            f"a step of 5 ms is said to take {1000 * got:.3g} ms. One call, one wait, one time."
+            f"a step of 5 ms is said to take {1000 * got:.3g} ms. Is the queue empty when the clock "
+            "starts, and when it stops? One call, one wait, one time."
         )
 
 
