@@ -399,9 +399,10 @@ def section_inside(cfg: Config, run: Run) -> judge.Inside:
 
     Demand 6 asks for three pictures, and each answers a question of its own. The confusion matrix
     says which classes the network cannot tell apart: errors in one pair of classes want something
-    else than errors everywhere. The raster of each layer says whether the layer is alive: silent
-    neurons are wasted, and neurons that fire at every step tell nothing (lesson 03). The curves of
-    section 2 say whether the training was long enough.
+    else than errors everywhere. The raster of each layer says whether the layer is alive. A neuron
+    that is silent for every image is wasted, and one that fires at every step for every image tells
+    nothing (lesson 03); the raster of one image cannot show that, the column 'never fire' of the
+    table below can. The curves of section 2 say whether the training was long enough.
 
     Demand 7 asks how sparsity changes from layer to layer. Sparsity has more than one measure, and
     they need not agree. For a layer of N neurons and an image shown for T steps:
@@ -419,7 +420,8 @@ def section_inside(cfg: Config, run: Run) -> judge.Inside:
     What enters the network counts, too. If the code makes spikes, they cause additions like any
     others. If the grey values are the current, the first weights multiply instead, and a
     multiplication costs several times an addition. The judge counts one wherever your code multiplies:
-    compute the first layer before the loop over time, and a held image costs it once.
+    if your network has run(x), compute the first layer before the loop over time, and a held image
+    costs it once.
 
     You need these numbers while you design, without the judge and without the test images:
 
@@ -611,8 +613,8 @@ def section_price(cfg: Config, run: Run) -> Sweep:
     changes of the images; all start from the same trained network.
 
     λ is a choice like any other. So the curve is measured on the validation images, and they choose
-    the λ that saves most while the mean of the seeds loses half a point at most. What that λ costs is then measured again, on
-    the test images: a number that has been chosen looks better than it is.
+    the λ that saves most while losing at most half a point (mean of the seeds). What that λ costs is
+    then measured anew on the test images: a number that has been chosen looks better than it is.
 
     A price is one way to trade accuracy for spikes, and not the only one. A higher θ, fewer steps, a
     smaller β or a narrower layer are others. Find a curve of your own for demand 7: accuracy on one
@@ -817,7 +819,9 @@ def section_judge(cfg: Config, run: Run) -> judge.Measured:
         my_net.py            a docstring with your reasons, in paragraphs that begin with a word and
                              a colon: Neuron: …   Encoding: …   Architecture: …   Training: …
           make_net()         returns your network. It has run(x) for x (T, B, …), or forward(x_t)
-                             for one step, and gives spk_rec, mem_rec, each (T, B, 10), or one of them
+                             for one step, and gives spk_rec, mem_rec, each (T, B, 10), or one of
+                             them. With forward(x_t) the neurons keep their state themselves
+                             (init_hidden=True), and the judge resets it before each batch, not you
           encode(images)     optional: (B, 1, 28, 28) in 0..1 → (T, B, …), time first. Without it an
                              image is held for --num-steps
           predict(out)       optional: what run gives → the classes, (B,). Without it the mean

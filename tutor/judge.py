@@ -333,7 +333,10 @@ def demands(work: Work, seen: Measured, journal: Path, stand_in: bool = False) -
                 return True, f"reason in the docstring{doubt}"
         if any(line.startswith(box) for line in ticked):
             return True, "reason: ticked in journal.md"
-        return False, f"no reason: a paragraph '{words[0].capitalize()}: …' in the docstring"
+        return (
+            False,
+            f"no reason: a paragraph '{words[0].capitalize()}: …' of {REASON} words or more",
+        )
 
     kinds = Counter(type(neuron).__name__ for neuron in spiking_layers(work.net).values())
     names = ", ".join(f"{count} × {kind}" for kind, count in kinds.items())
