@@ -24,7 +24,7 @@ Read first
 
 Run
     uv run 08_feedforward_snn.py --predict      asks what you expect, then measures it: start here
-    uv run 08_feedforward_snn.py                about 40 seconds on two CPU cores
+    uv run 08_feedforward_snn.py                about 20 seconds on two CPU cores
     uv run 08_feedforward_snn.py --beta 0.5     neurons that forget faster; also --only 3
     uv run 08_feedforward_snn.py --full         the network learns from all of MNIST
 
