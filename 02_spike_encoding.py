@@ -372,11 +372,11 @@ def section_cost(cfg: Config, run: Run) -> None:
         I = H(X) + H(M) − H(X, M)          H = −Σ p·log₂ p                                   (4)
 
     All it takes is to count, over many pixels, how often each level was sent as each message. Four
-    fifths of the pixels are black. A latency code spends nothing on them, and yet the receiver
-    learns from their silence that they are black. We divide by the spikes alone, so what silence tells
-    is added to the account of the few pixels that fire, and the information per spike may exceed log₂ T, here 4.6 bits, which is the most that the
-    time of a single spike can tell. Delta is left out of the bits: it speaks of changes, and it was shown
-    another picture.
+    fifths of the pixels are black. A latency code spends nothing on them, and yet the receiver learns
+    from their silence that they are black. We divide by the spikes alone, so what silence tells is
+    added to the account of the few pixels that fire, and the information per spike may exceed log₂ T,
+    here 4.6 bits, which is the most that the time of a single spike can tell. Delta is left out of
+    the bits: it speaks of changes, and it was shown another picture.
     """
     run.predict(
         "bits_ratio",
@@ -654,9 +654,9 @@ def section_speed(cfg: Config, run: Run) -> Readers:
 
     Each code gets a reader of its own for each deadline t, the best linear one for its training
     pictures, found in closed form (`best_linear_reader`). All is repeated with other training images
-    and other random spikes, and each time scored on the whole test set. A linear reader found by least squares knows little of
-    digits: on the original pictures it reads about 84 % correctly. What counts is the difference
-    between codes.
+    and other random spikes, and each time scored on the whole test set. A linear reader found by
+    least squares knows little of digits: on the original pictures it reads about 84 % correctly. What
+    counts is the difference between codes.
 
     Mind that latency is only as early as the picture is bright. The white ink of MNIST fires at step 0.
     A picture whose brightest pixel is 0.8 would be silent for the first five of 25 steps.

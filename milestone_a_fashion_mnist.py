@@ -889,7 +889,8 @@ def section_judge(cfg: Config, run: Run) -> judge.Measured:
     run.claim("judged", f"test images, read by {first}", seen.accuracy, "1", least, n=n, real=True)
     for other in others:
         share = seen.accuracies[other]
-        run.claim("other_reading", f"the same, read by {other}", share, n=n, real=True)
+        id = f"read_by_{other.replace(' ', '_')}"
+        run.claim(id, f"the same, read by {other}", share, n=n, real=True)
         if share > max(seen.accuracy, judge.MORE_THAN):
             run.note(f"{other} reads it better: if you trained for that, say so with predict(out).")
     points = 100 * seen.gap.difference
