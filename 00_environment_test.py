@@ -234,6 +234,9 @@ def akida_part() -> tuple[Part, str, int]:
 def gpu_part() -> Part:
     """The verdict on the GPU: a step of a neuron on it, not only its name."""
     gpus = [name for name in device_names() if name != "cpu"]
+    if not gpus and (torch.version.cuda or torch.version.hip):
+        remark = "this PyTorch could use one, but finds none: no card, or no driver"
+        return Part("GPU", "--full", "missing", f"{remark}; lessons use the CPU")
     if not gpus:
         how = "PyTorch's CUDA or ROCm build, see README.md; without one, lessons use the CPU"
         return Part("GPU", "--full", "missing", "no GPU that this PyTorch can use", how)
@@ -337,13 +340,15 @@ def section_parts(cfg: Config, run: Run) -> None:
             run.print(" " * 18 + f"→ {part.install}")  # in one line, to be copied
     run.extra["verdict"] = [asdict(part) for part in parts]
     ready = [part.part for part in parts if part.state == "ready"]
-    others = [f"{part.part} ({part.state})" for part in parts if part.state != "ready"]
+    others = [
+        f"{part.part} ({part.state}), for {part.lessons}" for part in parts if part.state != "ready"
+    ]
     mends = [part for part in parts if part.install]
     run.claim("parts_ready", f"parts that are ready, of {len(parts)}", len(ready), "")
     run.claim("akida_devices", "Akida chips found", chips, "")
     run.finding(
-        f"{len(ready)} of {len(parts)} parts are ready. Not ready: {', '.join(others) or 'none'}. "
-        f"Lines marked → mend {len(mends)} of these; the lessons named beside a part need it."
+        f"{len(ready)} of {len(parts)} parts are ready. Not ready: {'; '.join(others) or 'none'}. "
+        f"Every other lesson has what it needs. Lines marked → mend {len(mends)} of these."
     )
 
 

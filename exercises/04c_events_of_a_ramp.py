@@ -74,7 +74,7 @@ def check_number(ramp_events) -> None:
 
 
 def check_times_up(ramp_events) -> None:
-    """from 100 to 200 in 1 s: the first event at 22 % of the light"""
+    """from 100 to 200 in 1 s: the first event after 22 % of the time"""
     found = times(ramp_events, 100.0, 200.0, 1.0, 0.2)
     evenly = torch.tensor([0.2, 0.4, 0.6]) / math.log(2)
     if torch.allclose(found, evenly.double(), atol=1e-4):
@@ -84,7 +84,7 @@ def check_times_up(ramp_events) -> None:
         )
     wanted = torch.tensor([math.exp(0.2 * k) - 1 for k in (1, 2, 3)], dtype=torch.float64)
     smell = "At the k-th event I = first·exp(k·θ). When does the straight line get there?"
-    expect(found, wanted, "t (E)", smell)
+    expect(found, wanted, "t (K)", smell)
 
 
 def check_times_down(ramp_events) -> None:
@@ -92,16 +92,16 @@ def check_times_down(ramp_events) -> None:
     found = times(ramp_events, 200.0, 100.0, 3.0, 0.2)
     wanted = torch.tensor([6 * (1 - math.exp(-0.2 * k)) for k in (1, 2, 3)], dtype=torch.float64)
     smell = "At the k-th OFF event I = first·exp(−k·θ). All times are between 0 and duration."
-    expect(found, wanted, "t (E)", smell)
+    expect(found, wanted, "t (K)", smell)
 
 
 def check_unit(ramp_events) -> None:
     """a hundred times the light: the same times; twice the duration: twice the times"""
     once = times(ramp_events, 3.0, 10.0, 1.0, 0.15)
     bright = times(ramp_events, 300.0, 1000.0, 1.0, 0.15)
-    expect(bright, once, "t (E)", "In 100 times the light: only the ratio of the light counts.")
+    expect(bright, once, "t (K)", "In 100 times the light: only the ratio of the light counts.")
     slow = times(ramp_events, 3.0, 10.0, 2.0, 0.15)
-    expect(slow, 2 * once, "t (E)", "In twice the duration.")
+    expect(slow, 2 * once, "t (K)", "In twice the duration.")
 
 
 def check_simulation(ramp_events) -> None:
@@ -110,7 +110,7 @@ def check_simulation(ramp_events) -> None:
         wanted = simulated(first, last, duration, theta)
         found = times(ramp_events, first, last, duration, theta)
         what = f"From {first:g} to {last:g}."
-        expect(found, wanted, "t (E)", what, tolerance=1e-4)
+        expect(found, wanted, "t (K)", what, tolerance=1e-4)
 
 
 EXERCISE = Exercise(

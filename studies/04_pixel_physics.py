@@ -40,8 +40,8 @@ import numpy as np
 class Config(LessonConfig):
     """``num_steps`` is the number of frames in a cycle of the flicker."""
 
-    num_steps: int = bounded(200, 8, 10_000)
-    """frames in a cycle of the flicker"""
+    num_steps: int = bounded(200, 1, 10_000)
+    """frames in a cycle of the flicker; at least 8 are made"""
     theta: float = bounded(0.2, 0.02, 0.6)
     """threshold θ"""
     sigma: float = bounded(0.03, 0.0, 0.2)
@@ -61,11 +61,12 @@ def flicker_counts(cfg: Config, swing: np.ndarray, rows: int, pixel: Pixel) -> n
 
     I = I₀·(1 + m·sin ωt) swings by ln((1 + m)/(1 − m)), so m = tanh(Δ/2). It starts in the dark.
     """
-    phase = 2 * np.pi * np.arange(cfg.num_steps * cfg.cycles + 1) / cfg.num_steps
+    frames_a_cycle = max(cfg.num_steps, 8)
+    phase = 2 * np.pi * np.arange(frames_a_cycle * cfg.cycles + 1) / frames_a_cycle
     wave = -np.cos(phase)[:, None, None]  # (T, 1, 1)
     mean = np.geomspace(50, 5000, rows)[:, None]  # I₀ of each row
     frames = mean * (1 + np.tanh(swing / 2) * wave)  # (T, rows, swings)
-    times = np.rint(1e6 * np.arange(len(frames)) / cfg.num_steps)  # 1 Hz
+    times = np.rint(1e6 * np.arange(len(frames)) / frames_a_cycle)  # 1 Hz
     events = frames_to_events(frames, times, pixel, cfg.seed)
     place = events["y"].astype(int) * len(swing) + events["x"]
     counts = np.bincount(place, minlength=rows * len(swing))

@@ -546,10 +546,9 @@ def test_section_2(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys) -> N
     run = run_section(m.section_parts, tmp_path)
     # core, images, data sets, measurement and browser; conversion is found, but not tried
     assert run.value("parts_ready") == 5 and run.value("akida_devices") == 0
-    said = (
-        "5 of 11 parts are ready. Not ready: GPU (missing), events (missing), exchange (broken), "
-    )
-    said += "Akida (simulator only), conversion (found), Pong (missing). Lines marked → mend 4"
+    said = "5 of 11 parts are ready. Not ready: GPU (missing), for --full; events (missing), for 04, 11; "
+    said += "exchange (broken), for 17; Akida (simulator only), for 12; conversion (found), for 16, 19, Pong; "
+    said += "Pong (missing), for capstone_pong. Every other lesson has what it needs. Lines marked → mend "
     assert text_of(run).startswith(said)
     out = capsys.readouterr().out
     assert f"→ uv pip install tonic=={m.pins()['tonic']}\n" in out

@@ -399,7 +399,7 @@ def test_section_4(tmp_path: Path, seen, monkeypatch) -> None:
     assert run.value("ste") == pytest.approx(100 * (0.71 - np.mean(means)))
     spread = run.value("smooth_spread")
     assert f"lie within {spread:.2f} points" in text_of(run)
-    assert f"gap is {spread / math.sqrt(2 / 3):.1f} standard errors of a difference" in text_of(run)
+    assert f"largest gap is {spread / math.sqrt(2 / 3):.1f} standard errors of a difference" in text_of(run)
     assert f"{spread:.2f} points from best" in seen.headline and "mean 0.58" in seen.headline
     assert seen.texts[0][1] == f"{100 * means[1]:.2f} %, lr 0.01"
     assert seen.texts[0][0].endswith("lr 0.005")

@@ -197,7 +197,7 @@ def tonic_ready() -> str:
     columns = [("x", int), ("y", int), ("t", int), ("p", int)]
     events = np.array([(0, 1, 10, 1), (1, 0, 20, 0), (1, 1, 30, 1)], dtype=columns)
     frames = ToFrame(sensor_size=(2, 2, 2), n_time_bins=2)(events)
-    return f"Tonic made {len(frames)} frames of 3 events; {DVSGesture.__name__} is there"
+    return f"Tonic made {len(frames)} frames of 3 events; it has a loader for {DVSGesture.__name__}"
 
 
 def nir_ready() -> str:

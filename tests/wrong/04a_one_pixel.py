@@ -67,5 +67,5 @@ def zero_and_one(light, theta):
 
 
 def rises_only(light, theta):
-    """light 5, 5, 10, 10, 5: got ON at step 2"""
+    """light 5, 5, 10, 10, 4.9: got ON at step 2"""
     return [event for event in _run(light, theta) if event[1] > 0]
