@@ -749,6 +749,30 @@ def decibels(ratio: float) -> float:
     return 20 * math.log10(ratio)
 
 
+def low_passed(light: np.ndarray, dt: float, cutoff_hz: float) -> np.ndarray:
+    """What a slow pixel sees of ln I: light ``(T,)`` in lux, a value every ``dt`` seconds → ``(T,)``."""
+    level = math.log(light[0])
+    level_rec = np.zeros(len(light))
+    for t, intensity in enumerate(light):
+        bandwidth = cutoff_hz * (intensity + 0.1) / 1000.1  # Hz: cutoff_hz at 1,000 lux
+        # L ← L + (1 − exp(−2π·bandwidth·Δt))·(ln I − L)
+        follow = 1 - math.exp(-2 * math.pi * bandwidth * dt)
+        level += follow * (math.log(intensity) - level)
+        level_rec[t] = level
+    return level_rec
+
+
+def one_slow_pixel(light: float, cutoff_hz: float, theta: float) -> float:
+    """Milliseconds from a doubling of the ``light`` (lux) to the first event of one pixel."""
+    tau = 1 / (2 * math.pi * cutoff_hz * (2 * light + 0.1) / 1000.1)  # s
+    dt = tau / 500
+    doubled = np.full(3000, 2 * light)  # six τ
+    doubled[0] = light
+    level = low_passed(doubled, dt, cutoff_hz)
+    events, _ = pixel_events(np.exp(level), theta)  # equation (1), with L in the place of ln I
+    return 1000 * dt * events[0][0] if events else math.nan
+
+
 def first_events(pixel: Pixel, light: float, side: int, seed: int) -> np.ndarray:
     """Time (µs) from a doubling of the light to the first event of each of ``side``² pixels."""
     tau = 1e6 / (2 * math.pi * pixel.cutoff_hz * pixel.brightness(2 * light))  # µs
@@ -773,7 +797,9 @@ def section_range(cfg: Config, run: Run) -> None:
     exposure: it compares with its own past. But it has a weakness: the smaller the photodiode's
     current, the longer it takes to follow. Its bandwidth is proportional to the light: here 300 Hz
     at 1,000 lux (--cutoff-hz), so 30 Hz at 100 lux and 0.3 Hz at 1 lux. (The model adds 0.1 lux to
-    the light, so that the bandwidth never falls to nothing.)
+    the light, so that the bandwidth never falls to nothing.) `low_passed` above is all of it: a level
+    L that follows ln I, and equation (1) then looks at L. The package `eventcam` does the same for
+    whole pictures; a θ of its own for each pixel and the noise of section 6 come on top.
 
     *Latency.* The time from a change to the message. A camera is blind until its next picture: at
     30 Hz for 33 ms at worst, 17 on average. A pixel's response to a step of ln I by Δ is
@@ -841,6 +867,7 @@ def section_range(cfg: Config, run: Run) -> None:
     for light in lights:
         tau = 1e3 / (2 * math.pi * noisy.cutoff_hz * noisy.brightness(2 * light))  # ms
         expected.append(tau * math.log(math.log(2) / (math.log(2) - cfg.theta)))  # equation (2)
+    by_hand = [one_slow_pixel(light, noisy.cutoff_hz, cfg.theta) for light in lights]
     period = 1000 / FRAME_RATE
 
     low_lux, high_lux = wrong[wrong < 1000][-1], wrong[wrong > 1000][0]
@@ -872,6 +899,7 @@ def section_range(cfg: Config, run: Run) -> None:
     cx.fill_between(lights, low, high, color=plots.BLUE, alpha=0.2, label="5 to 95 % of 256 pixels")
     cx.plot(lights, median, "o", color=plots.BLUE, label="their median")
     cx.plot(lights, expected, "--", color=plots.BLACK, label="equation (2)")
+    cx.plot(lights, by_hand, "x", color=plots.BLACK, label="one pixel, by low_passed")
     cx.axhline(period, color=plots.RED, linestyle=":", label=f"frame period, {FRAME_RATE:.0f} Hz")
     cx.set(xscale="log", yscale="log")
     cx.legend(loc="lower left")

@@ -717,7 +717,7 @@ def section_width_matters(cfg: Config, run: Run) -> None:
     Networks of five hidden layers, fast sigmoid, height 1, three widths, one learning rate: twice
     --lr. For the right panel one trained network gets each h in turn. Its spikes are the same, so what
     differs comes from h. (Layer 1 has 784 inputs, the others 100, which alone changes a norm. So
-    compare the lines with one another: the best width rises towards layer 1 as well.)
+    compare the lines with one another. In our runs the best width rises towards layer 1 as well.)
     """
     wide, middle, narrow = "the widest", "one in between", "the narrowest, nearest to the true step"
     run.predict(

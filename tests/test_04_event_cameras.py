@@ -366,6 +366,10 @@ def test_section_5(tmp_path: Path, seen, monkeypatch: pytest.MonkeyPatch) -> Non
         wanted = ms if id == "latency_dark" else ms / (1000 / 30)
         assert run.value(id) == pytest.approx(wanted, rel=0.05)
     shown = seen.figures["5_range"]
+    for (lux, ms), (_, by_formula) in zip(
+        shown.lines[2, "one pixel, by low_passed"], shown.lines[2, "equation (2)"], strict=True
+    ):
+        assert ms == pytest.approx(by_formula, rel=0.01), lux
     lux = 10 ** (enough / 2)
     assert f"90 % of its events from {lux:.0f} lux up" in shown.headline
     assert (
@@ -553,3 +557,13 @@ def test_study_latency(tmp_path: Path, seen) -> None:
     wanted = tau * math.log(math.log(2) / (math.log(2) - 0.2))
     assert shown.lines[0, "equation (2)"][-1, 1] == pytest.approx(wanted, rel=1e-6)
     assert shown.lines[0, "median of 256 pixels"][-1, 1] == pytest.approx(wanted, rel=0.03)
+
+
+def test_low_pass_is_the_response_to_a_step() -> None:
+    """Lights so bright that the 0.1 lux do not count: ln I + ln 2·(1 − exp(−t/τ)) after a doubling."""
+    light = np.full(400, 2000.0)
+    light[0] = 1000.0
+    level = L.low_passed(light, 1e-5, 50.0)
+    t = 1e-5 * np.arange(400)
+    wanted = math.log(1000) + math.log(2) * (1 - np.exp(-2 * math.pi * 100 * t))
+    assert np.allclose(level, wanted, rtol=1e-4)
