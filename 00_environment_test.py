@@ -295,7 +295,7 @@ def section_parts(cfg: Config, run: Run) -> None:
         found                 it is installed, and was not tried
         simulator only        Akida without a card: all but power and the chip's own speed
         fetched when needed   data sets that a lesson loads by itself; nothing to do
-        missing, broken       the line below, marked →, mends it; the lessons named need it
+        missing, broken       a line marked →, if there is one, mends it; what is named needs it
     """
     run.predict(
         "parts_ready",
@@ -340,15 +340,21 @@ def section_parts(cfg: Config, run: Run) -> None:
             run.print(" " * 18 + f"→ {part.install}")  # in one line, to be copied
     run.extra["verdict"] = [asdict(part) for part in parts]
     ready = [part.part for part in parts if part.state == "ready"]
-    others = [
-        f"{part.part} ({part.state}), for {part.lessons}" for part in parts if part.state != "ready"
+    stopped = [part for part in parts if part.state in ("missing", "broken")]
+    lacking = [f"{part.part} ({part.state}), for {part.lessons}" for part in stopped]
+    limited = [
+        f"{part.part} ({part.state})"
+        for part in parts
+        if part not in stopped and part.state != "ready"
     ]
     mends = [part for part in parts if part.install]
     run.claim("parts_ready", f"parts that are ready, of {len(parts)}", len(ready), "")
     run.claim("akida_devices", "Akida chips found", chips, "")
     run.finding(
-        f"{len(ready)} of {len(parts)} parts are ready. Not ready: {'; '.join(others) or 'none'}. "
-        f"Every other lesson has what it needs. Lines marked → mend {len(mends)} of these."
+        f"{len(ready)} of {len(parts)} parts are ready. Missing or broken: "
+        f"{'; '.join(lacking) or 'none'}. All other lessons can run"
+        f"{' (with ' + ', '.join(limited) + ')' if limited else ''}. "
+        f"Lines marked → mend {len(mends)} of what is missing."
     )
 
 
@@ -618,7 +624,7 @@ def section_zeros(cfg: Config, run: Run) -> None:
     profit = "no faster with zeros"
     if high < again_low:
         profit = "faster with zeros"
-    elif again_high > 1.2 * again_low:
+    elif max(again_high / again_low, high / low) > 1.2:
         profit = "too noisy here to tell"
 
     title = f"{100 * zeros:.1f} % zeros; a dense product with and without them: {profit}"

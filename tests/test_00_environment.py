@@ -546,9 +546,10 @@ def test_section_2(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys) -> N
     run = run_section(m.section_parts, tmp_path)
     # core, images, data sets, measurement and browser; conversion is found, but not tried
     assert run.value("parts_ready") == 5 and run.value("akida_devices") == 0
-    said = "5 of 11 parts are ready. Not ready: GPU (missing), for --full; events (missing), for 04, 11; "
-    said += "exchange (broken), for 17; Akida (simulator only), for 12; conversion (found), for 16, 19, Pong; "
-    said += "Pong (missing), for capstone_pong. Every other lesson has what it needs. Lines marked → mend "
+    said = "5 of 11 parts are ready. Missing or broken: GPU (missing), for --full; "
+    said += "events (missing), for 04, 11; exchange (broken), for 17; Pong (missing), for "
+    said += "capstone_pong. All other lessons can run (with Akida (simulator only), conversion "
+    said += "(found)). Lines marked → mend 3 of what is missing."
     assert text_of(run).startswith(said)
     out = capsys.readouterr().out
     assert f"→ uv pip install tonic=={m.pins()['tonic']}\n" in out
