@@ -27,7 +27,7 @@ Read first
 
 Run
     uv run 07_surrogate_gradients.py --predict    asks what you expect, then measures: start here
-    uv run 07_surrogate_gradients.py              without questions; about a minute on two free CPU cores
+    uv run 07_surrogate_gradients.py              without questions; 90 seconds on two free CPU cores
     uv run 07_surrogate_gradients.py --width 4    wider surrogates in sections 2 to 4
     uv run 07_surrogate_gradients.py --full       all of MNIST, five seeds; wants a GPU
 

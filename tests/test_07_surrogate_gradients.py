@@ -265,7 +265,7 @@ def test_norms_are_those_of_each_hidden_layer(data) -> None:
 
 
 def test_section_1(tmp_path: Path, seen, monkeypatch) -> None:
-    scores = iter([0.1, 0.3, 0.2, 0.5, 0.7])  # three rates on validation images, then two seeds
+    scores = iter([0.1, 0.3, 0.2, 0.2, 0.5, 0.7])  # four rates on validation images, then two seeds
     monkeypatch.setattr(lesson, "accuracy", lambda cfg, run, net, x, y: next(scores))
     run = run_section(lesson.section_true_gradient, tmp_path, **SMALL)
     assert run.value("true_moved") == 0
@@ -297,15 +297,16 @@ def test_section_1_scores_test_images_and_sees_a_move(tmp_path: Path, seen, monk
     monkeypatch.setattr(lesson, "train", moving)
     run = run_section(lesson.section_true_gradient, tmp_path, **SMALL)
     sizes = run.datasets[0]["sizes"]
-    assert asked == [sizes["val"]] * 3 + [sizes["test"]] * 2
+    assert asked == [sizes["val"]] * 4 + [sizes["test"]] * 2
     assert sizes["test"] not in (sizes["train"], sizes["val"])
     assert run.value("true_moved") == pytest.approx(0.25)
     assert seen.outcomes["true"] == "90 % or more"
 
 
 def test_section_2(tmp_path: Path, seen, monkeypatch) -> None:
-    rates = [0.3, 0.2, 0.1]  # the first rate is the best, in both arms
-    scores = iter([*rates, 0.5, 0.7, *rates, 0.8, 1.0])
+    true_rates = [0.3, 0.2, 0.1, 0.1]  # --lr itself is the best rate in both arms:
+    rates = [0.2, 0.3, 0.1, 0.1]  # of ATan's four it is the second
+    scores = iter([*true_rates, 0.5, 0.7, *rates, 0.8, 1.0])
     monkeypatch.setattr(lesson, "accuracy", lambda cfg, run, net, x, y: next(scores))
     run = run_section(lesson.section_surrogate, tmp_path, **SMALL)
     assert run.value("atan_accuracy") == pytest.approx(0.9)
@@ -399,7 +400,10 @@ def test_section_4(tmp_path: Path, seen, monkeypatch) -> None:
     assert run.value("ste") == pytest.approx(100 * (0.71 - np.mean(means)))
     spread = run.value("smooth_spread")
     assert f"lie within {spread:.2f} points" in text_of(run)
-    assert f"largest gap is {spread / math.sqrt(2 / 3):.1f} standard errors of a difference" in text_of(run)
+    assert (
+        f"largest gap is {spread / math.sqrt(2 / 3):.1f} standard errors of a difference"
+        in text_of(run)
+    )
     assert f"{spread:.2f} points from best" in seen.headline and "mean 0.58" in seen.headline
     assert seen.texts[0][1] == f"{100 * means[1]:.2f} %, lr 0.01"
     assert seen.texts[0][0].endswith("lr 0.005")
