@@ -28,7 +28,7 @@ Read first
     Practice   lessons 01, 02, 03, 06, 07, 08 and 09, and your journal
 
 Run
-    uv run milestone_a_fashion_mnist.py --predict   the brief; ten minutes on two CPU cores; --only 1
+    uv run milestone_a_fashion_mnist.py --predict   the brief; 13 minutes on two CPU cores; --only 1
     uv run milestone_a_fashion_mnist.py --check my_net.py   judges your network (section 5)
     uv run milestone_a_fashion_mnist.py --full      a deeper network, 40 epochs: wants a GPU; --resume
 
