@@ -846,7 +846,7 @@ def section_judge(cfg: Config, run: Run) -> judge.Measured:
     and an honest network gets there by chance once in 2,000 times. (Validation images chose your
     epoch, which flatters them a little and makes the doubt milder.) At 90 % right, the interval is
     ± 1.7 points, and a smaller advantage goes unseen: so the doubt sees test images that were learnt
-    by heart. It does not see a leak that is small, validation images that were learnt as well, and
+    by heart. It does not see test images among many others, validation images that were learnt as well, and
     an epoch, a width or a seed that was chosen on the test images. The judge also names lines of
     your file that speak of the test images, which is a question and no verdict: you have to use them
     once.
@@ -913,7 +913,7 @@ def section_judge(cfg: Config, run: Run) -> judge.Measured:
         little, much = doubts[LITTLE], doubts[MUCH]
         rest += (
             f" Test images learnt by heart, {100 * much.difference:+.1f} points, are "
-            f"{seen_or_not(much)}; a few among many, {100 * little.difference:+.1f} points, are "
+            f"{seen_or_not(much)}; the same images among many others, {100 * little.difference:+.1f} points, are "
             f"{seen_or_not(little)}."
         )
     run.finding(

@@ -474,7 +474,7 @@ def test_our_own_network_is_judged_and_its_design_stays_closed(
         assert len(x) == 24 + 40 and torch.equal(y[24:], marked_splits().y_test)
         assert torch.equal(x[24:], marked_splits().x_test), "the test images themselves"
     assert (
-        "learnt by heart, +75.0 points, are seen; a few among many, +75.0"
+        "learnt by heart, +75.0 points, are seen; the same images among many others, +75.0"
         in run.findings[-1]["text"]
     )
     assert run.value("gap") == pytest.approx(100 * seen.gap.difference)
