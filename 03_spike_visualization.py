@@ -1082,7 +1082,8 @@ def section_network(cfg: Config, run: Run) -> None:
     the network as it was. Milestone A's training asks it after the first and the last epoch, by
     fit(…, check=complaints).
 
-    Networks are trained on MNIST, then copied and broken in four ways. The limits above were set by
+    Networks are trained on MNIST, then copied and broken in four ways ("too large" also makes
+    the first weights positive, so that none can hold a neuron back). The limits above were set by
     hand on networks of this shape, so this is a demonstration, not a test.
     """
     same, points, chance = "the same", "lower by some points", "near chance, 10 %"

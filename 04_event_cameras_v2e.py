@@ -677,7 +677,7 @@ def section_bytes(cfg: Config, run: Run) -> None:
     lossless frames cost at low speed is the camera's noise of one grey level, which is assumed. And
     half as many raw pictures a second cost half as much, so the crossing with them would lie at
     about half the speed. A turn of the disc sends nearly the same events at any of these speeds, so
-    the bytes of the events grow in proportion to the speed.
+    above the noise of the pixels the bytes of the events grow in proportion to the speed.
 
     Bytes also cost energy: each event is sent, stored and computed with. A sensor whose pixels are
     silent saves all that. This is where the low power of event cameras comes from (section 5).
@@ -917,7 +917,7 @@ def section_range(cfg: Config, run: Run) -> None:
     run.finding(
         f"The 8-bit camera shows the contrast over {camera_db:.0f} dB. An ideal DVS pixel sends {same} "
         f"at all lights from 1 to 10⁶ lux; one with a real bandwidth sends 90 % of its most over "
-        f"{dvs_db:.0f} dB at this speed of the bars, up to the end of our range. Its first event comes "
+        f"{dvs_db:.0f} dB at this speed of the bars, up to the end of our range (another test than the camera's). Its first event comes "
         f"after {median[4]:.3g} ms at 100 lux and {median[0]:.3g} ms at 1 lux; a picture takes "
         f"{period:.0f} ms at worst."
     )

@@ -538,13 +538,15 @@ def section_shapes(cfg: Config, run: Run) -> None:
         straight-through  1                           knows no "near" at all
 
     The last is the *straight-through estimator* (STE; Bengio, Léonard & Courville 2013), an old
-    trick of this kind that is still in wide use. It treats the step as the identity. Where networks are trained with rounded weights it
-    is still the usual one (lesson 19). It is also what all others become when w grows without end.
+    trick of this kind that is still in wide use. It treats the step as the identity. Where networks
+    are trained with rounded weights it is still the usual one (lesson 19). It is also what all
+    others become when w grows without end.
 
     In snnTorch a neuron gets its h as spike_grad. Its own are surrogate.atan(alpha=2), of height 1 and
     width 0.64·θ; fast_sigmoid(slope=25), height 1, width 0.033; sigmoid(slope=25), height 6.25, width
     0.14; straight_through_estimator(); and a few more. So to compare its defaults is to compare
-    widths and heights. Here every h has height 1 and width w. A new one takes two lines:
+    widths and heights. Here every h has height 1 and width w. A new one takes three lines (surrogate is
+    snnTorch's module here; in this file it is called snn_surrogate):
 
         def mine(input_, grad_input, spikes):             # x, ∂L/∂S and S
             return grad_input * raised_cosine(input_)     # ∂L/∂x

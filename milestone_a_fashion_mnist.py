@@ -293,7 +293,7 @@ def section_design(cfg: Config, run: Run) -> Trained:
                    neurons, and so how many spikes, does a layer need? If few neurons of layer 2
                    fire, how large is the current into layer 3, and will layer 3 fire at all? What
                    would change that: θ, the scale of the weights, or a current normalised to mean 0
-                   and deviation 1 (nn.BatchNorm)?
+                   and deviation 1 (nn.BatchNorm2d)?
                    Measure: the rate of each layer before the first update and after the last one;
                    accuracy at half and at twice the width, and at two values of β and of θ.
 
@@ -919,6 +919,8 @@ def section_judge(cfg: Config, run: Run) -> judge.Measured:
     run.finding(
         f"{100 * seen.accuracy:.2f} % of {n:,} test images ({data.name}): {verdict}. {rest}"
     )
+    if cfg.check is None:
+        run.print("   now you: write my_net.py, then run this script with --check my_net.py")
     return seen
 
 

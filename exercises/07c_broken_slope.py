@@ -98,7 +98,7 @@ EXERCISE = Exercise(
     solve=triangle_backward,
     checks=(check_sign, check_centre, check_ends, check_error),
     hints=(
-        "Put in U = 0, U = 0.9 and U = 1.1 with θ = 1, and w = 0.5. Which of the three should be handed most?",
+        "Put in U = 0, U = 0.9 and U = 1.1 with θ = 1, and w = 0.5. Which of the three should be handed least?",
         "The slope of the step's smooth version is what is wanted: a triangle, not the slope of a triangle. And h "
         "is a function of x = U − θ.",
         "x = mem - threshold; return grad_spk * (1 - x.abs() / width).clamp(min=0)",
