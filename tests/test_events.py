@@ -26,6 +26,7 @@ from eventcam.events import (
 from eventcam.files import SENSORS, read_events
 from eventcam.video import _upright, read_video
 
+import h5py
 import numpy as np
 import pytest
 from hypothesis import HealthCheck, given, settings
@@ -486,8 +487,6 @@ def test_aedat2_header_with_a_user_name_in_any_encoding(tmp_path: Path):
 
 def write_h5(path: Path, **content: np.ndarray) -> None:
     """A file with one data set for each name; ``events__t`` stands in the group ``events``."""
-    import h5py
-
     with h5py.File(path, "w") as f:
         for name, value in content.items():
             f[name.replace("__", "/")] = value
@@ -505,6 +504,61 @@ def test_hdf5(tmp_path: Path):
         assert np.array_equal(read_events(tmp_path / f"{name}.h5").events, events), name
     write_h5(tmp_path / "none.h5", events=np.empty((0, 4), np.uint32))
     assert len(read_events(tmp_path / "none.h5").events) == 0
+
+
+def test_hdf5_of_other_tools(tmp_path: Path):
+    t, x, y, p = np.array([1000, 2000]), np.array([3, 5]), np.array([4, 6]), np.array([1, 0])
+    expected = [(3, 4, 1000, True), (5, 6, 2000, False)]
+    fields = [("x", "u2"), ("y", "u2"), ("p", "i2"), ("t", "i8")]
+    write_h5(tmp_path / "cd.h5", CD__events=np.array(list(zip(x, y, p, t, strict=True)), fields))
+    write_h5(tmp_path / "ms.h5", events__x=x, events__y=y, events__p=p, events__t_ms=t / 1000)
+    write_h5(tmp_path / "ns.h5", x=x, y=y, polarity=p, timestamps=1000 * t)
+    with h5py.File(tmp_path / "ns.h5", "a") as file:
+        file["timestamps"].attrs["units"] = "ns"
+    for name in ("cd", "ms", "ns"):
+        assert rows_of(read_events(tmp_path / f"{name}.h5").events) == expected, name
+    write_h5(tmp_path / "dsec.h5", events__t=t, events__x=x, events__y=y, events__p=p, t_offset=7)
+    assert read_events(tmp_path / "dsec.h5").events["t"].tolist() == [1007, 2007]
+
+
+def test_hdf5_of_another_order_or_packed_by_another_tool(tmp_path: Path):
+    rows = np.array([[9, 4, 1000, 1], [3, 4, 2000, 0]])  # x y t p
+    write_h5(tmp_path / "a.h5", events=rows)
+    with pytest.raises(UserError, match="goes back 1 times and another one never does"):
+        read_events(tmp_path / "a.h5")
+    with h5py.File(tmp_path / "b.h5", "w") as file:
+        plan = h5py.h5p.create(h5py.h5p.DATASET_CREATE)
+        plan.set_chunk((2, 4))
+        plan.set_filter(0x8ECF, h5py.h5z.FLAG_OPTIONAL, ())  # Prophesee's
+        space = h5py.h5s.create_simple((2, 4))
+        h5py.h5d.create(file.id, b"events", h5py.h5t.STD_U32LE, space, plan)
+    with pytest.raises(UserError, match="which is not installed here; write it with gzip"):
+        read_events(tmp_path / "b.h5")
+
+
+@pytest.mark.parametrize(
+    ("dtype", "times", "expected", "turns"),
+    [
+        ("u4", [2**32 - 5, 4], [2**32 - 5, 2**32 + 4], 1),
+        ("u4", [0, 2**32 - 1], [0, 2**32 - 1], 0),
+        ("u4", [2**32 - 5, 4, 2**32 - 4, 5], [2**32 - 5, 2**32 - 4, 2**32 + 4, 2**32 + 5], 1),
+        ("u2", [65_530, 4, 9], [65_530, 65_540, 65_545], 1),
+        ("i4", [-5, 4], [-5, 4], 0),
+        ("i4", [2**31 - 1, -(2**31)], [2**31 - 1, 2**31], 1),
+        ("i8", [2**32 - 5, 4], [2**32 - 5, 2**32 + 4], 1),  # a clock of 32 bits, kept as 64
+        ("i8", [2**33, 5, 2**32, 4], [4, 5, 2**32, 2**33], 0),  # no clock of 32 bits
+        ("i8", [100, 50, 200], [50, 100, 200], 0),
+    ],
+)
+def test_clocks(tmp_path: Path, dtype: str, times: list[int], expected: list[int], turns: int):
+    """Clocks go round, and an event may come late; what is not in order is put in order and said."""
+    t, same = np.array(times, dtype), np.ones(len(times), int)
+    write_h5(tmp_path / "a.h5", t=t, x=same, y=same, p=same)
+    read = read_events(tmp_path / "a.h5")
+    assert read.events["t"].tolist() == expected
+    assert any("went round" in note for note in read.notes) == bool(turns)
+    late = turns < (np.diff(np.array(times)) < 0).sum()
+    assert any("put in order" in note for note in read.notes) == bool(late)
 
 
 def test_hdf5_clock_of_32_bits_goes_round(tmp_path: Path):
@@ -547,8 +601,6 @@ def test_hdf5_that_does_not_say_what_is_needed(
 
 
 def test_hdf5_that_claims_too_much_is_refused_before_memory_is_taken(tmp_path: Path):
-    import h5py
-
     with h5py.File(tmp_path / "a.h5", "w") as f:  # nothing is written: the file is 2 kB small
         f.create_dataset("events", shape=(10**12, 4), dtype="u4", chunks=(1024, 4))
     with pytest.raises(UserError, match="claims 1,000,000,000,000 events"):
@@ -580,6 +632,28 @@ def test_text_from_windows(tmp_path: Path, encoding: str, end: str):
 
 
 @pytest.mark.parametrize(
+    "content",
+    [
+        "0,001;3;4;1\n0,002;3;4;0\n",  # a decimal comma, as Excel writes it in half of Europe
+        "0,001\t3\t4\t1\n0,002\t3\t4\t0\n",
+        "0,001, 3, 4, 1\n0,002, 3, 4, 0\n",
+        "0.001 3 4 1\r0.002 3 4 0\r",
+        '"0.001","3","4","1"\n"0.002","3","4","0"\n',
+        "t,x,y,p\n0.001,3,4,1\n0.002,3,4,0\n",
+        "x;y;polarity;t_us\n3;4;1;1000\n3;4;0;2000\n",
+        "# x y p t[ms]\n3 4 1 1\n3 4 0 2\n",
+        "% a note\n,timestamp (ns),x,y,p\n0,1000000,3,4,1\n1,2000000,3,4,0\n",
+        "240 180\n0.001 3 4 1\n0.002 3 4 0\n",
+    ],
+)
+def test_text_of_other_tools(tmp_path: Path, content: str):
+    (tmp_path / "a.csv").write_bytes(content.encode())
+    read = read_events(tmp_path / "a.csv")
+    assert rows_of(read.events) == [(3, 4, 1000, True), (3, 4, 2000, False)]
+    assert read.size == ((240, 180) if content.startswith("240") else None) and not read.notes
+
+
+@pytest.mark.parametrize(
     ("name", "content", "message"),
     [
         ("a.aedat", b"", "first line is not"),
@@ -591,14 +665,32 @@ def test_text_from_windows(tmp_path: Path, encoding: str, end: str):
         ("a.txt", b"0.1 3 4 2\n", "polarities other than"),
         ("a.txt", b"0.1 99999 4 1\n", "an address x = 99999"),
         ("a.txt", b"0.1 3.7 4.2 1\n", "x holds fractions"),
-        ("a.txt", b"0.1 3 4 1\n0.2 3 4\n", "is damaged or no event file"),
+        ("a.txt", b"0.1 3 4 1\n0.2 3 4\n", "got a line '0.2 3 4', expected numbers"),
         ("a.txt", b"3 4 1 0.1\n", "nothing says their unit"),
         ("a.txt", b"nan 3 4 1\n", "nothing says their unit|no number"),
         ("a.txt", b"0.1 3 inf 1\n", "y holds a value that is no number"),
         ("a.txt", b"1700000000000000000 3 4 1\n", "nothing says their unit"),
-        ("a.txt", b"1.7e18 3 4 1\n", "a time of 1.7e.24 µs"),
+        ("a.txt", b"1.7e18 3 4 1\n", "nothing says their unit"),
+        ("a.txt", b"t_s x y p\n1.7e18 3 4 1\n", "a time of 1.7e.24 µs"),
         ("a.txt", b"\xff\xfe\x00", "is damaged or no event file"),
-        ("a.csv", b"t,x,y,p\n0.1,3,4,1\n", "is damaged or no event file"),
+        ("a.csv", b"t,x,y,p\n100,3,4,1\n", "nothing says their unit"),
+        (
+            "a.csv",
+            b"t,row,column,p\n0.1,3,4,1\n",
+            "first line holds column, p, row, t; expected t, x",
+        ),
+        ("a.csv", b"t,time,x,y,p\n0.1,0.1,3,4,1\n", "holds t and time; which is t"),
+        ("a.csv", b"t,x,y,p\n0.1,3,4,1,0\n", "4 names above 5 columns"),
+        ("a.csv", b"0,4,1,1000\n0,4,0,1001\n", "nothing says their unit"),  # x y p t
+        ("a.txt", b"1.0e+01 3.0 4.0 1.0\n2.0e+01 3.0 4.0 1.0\n", "nothing says their unit"),
+        ("a.txt", b"3.0 4.0 1000.0 1.0\n5.0 4.0 2000.0 1.0\n", "nothing says their unit"),
+        ("a.txt", b"0.1 3 4 1 7\n", "fifth column holds more than v2e's label"),
+        ("a.txt", b"0.1 1_0 4 1\n", "got a line '0.1 1_0 4 1'"),
+        ("a.txt", "0.1 3 4 1\n".encode("utf-16-le"), "byte 0 stands at 1: this is no text"),
+        ("a.txt", "0.1 3 4 1\n".encode("utf-32"), "this is no text"),
+        ("a.aedat", b"#!AER-DAT2.0x\r\n" + bytes(8), "first line is not"),
+        ("a.aedat", b"#!AER-DAT2.0\r\n" + bytes(3) + b"\x80" + bytes(4), "bits are set"),
+        ("a.aedat", b"#!AER-DAT2.0\r\n" + b"\x80" + bytes(7), "none of its 1 records is an event"),
     ],
 )
 def test_damaged_files_end_in_one_line(tmp_path: Path, name: str, content: bytes, message: str):
