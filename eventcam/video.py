@@ -3,14 +3,20 @@
 from __future__ import annotations
 
 from pathlib import Path
+from typing import Any
 
-from common.io import UserError
+from common.io import UserError, console
 
 import numpy as np
+
+MOST_PIXELS = 40_000_000
+"""Pixels of a frame at most, some more than 8K has: a small file can claim a picture that takes all memory."""
 
 
 def read_video(path: Path, max_frames: int, max_width: int = 346) -> tuple[np.ndarray, np.ndarray]:
     """The first frames of a video or GIF, upright, and their times from its own clock.
+
+    If fewer frames arrive than the file says it holds, as of a download that was cut off, a line says so.
 
     Args:
         max_frames: frames that are read at most.
@@ -20,8 +26,8 @@ def read_video(path: Path, max_frames: int, max_width: int = 346) -> tuple[np.nd
         Grey levels ``(T, H, W)`` uint8, and times ``(T,)`` in whole microseconds, the first one 0.
 
     Raises:
-        UserError: the file is missing, empty, broken or no video; its frames change their size; or PyAV
-            is not installed.
+        UserError: the file is missing, empty, broken or no video; its frames change their size, are huge or are to
+            be shown at a slant; or PyAV is not installed.
     """
     if not path.is_file() or path.stat().st_size == 0:
         raise UserError(f"--video: got {path}, which is {'empty' if path.is_file() else 'no file'}")
@@ -33,7 +39,8 @@ def read_video(path: Path, max_frames: int, max_width: int = 346) -> tuple[np.nd
     times: list[float | None] = []
     try:
         with av.open(str(path)) as container:
-            for frame in container.decode(video=0):
+            stream = _stream_of(container, path)
+            for frame in container.decode(stream):
                 size = (frame.width, frame.height)
                 if not frames:
                     first = size
@@ -45,24 +52,72 @@ def read_video(path: Path, max_frames: int, max_width: int = 346) -> tuple[np.nd
                 width = min(frame.width, max_width)
                 height = max(1, round(frame.height * width / frame.width))
                 grey = frame.reformat(width, height, format="gray").to_ndarray()
-                frames.append(_upright(grey, int(frame.rotation)))
+                frames.append(_upright(grey, _matrix(frame), path))
                 times.append(frame.time)
                 if len(frames) == max_frames:
                     break
-            rate = float(container.streams.video[0].average_rate or 30)
+            rate = float(stream.average_rate or 30)
+            claimed = stream.frames or _by_duration(container, stream, rate)
     except UserError:
         raise
     except Exception as e:  # a decoder has more ways to fail than a list of types could name
         raise UserError(f"--video: {path.name} is broken or no video ({type(e).__name__})") from e
     if not frames:
         raise UserError(f"--video: {path.name} holds no frame")
+    if len(frames) < min(claimed, max_frames):
+        console.print(
+            f"   {path.name}: {len(frames)} of {claimed} frames or more can be read; the rest is missing or damaged",
+            markup=False,
+        )
     return np.stack(frames), _microseconds(times, rate)
 
 
-def _upright(grey: np.ndarray, rotation: int) -> np.ndarray:
-    """Turn a frame ``(H, W)`` as a player would: phones store the picture lying, and the angle beside it."""
-    quarters = round(rotation / 90) % 4  # counter-clockwise, like np.rot90
-    return np.ascontiguousarray(np.rot90(grey, quarters))
+def _by_duration(container: Any, stream: Any, rate: float) -> int:
+    """How many frames a stream should hold that lasts as long as the file says; 0 if it does not say."""
+    if stream.duration and stream.time_base:
+        return int(0.95 * float(stream.duration * stream.time_base) * rate)
+    if container.duration and len(container.streams) == 1:  # in µs
+        return int(0.95 * container.duration / 1e6 * rate)
+    return 0
+
+
+def _stream_of(container: Any, path: Path) -> Any:
+    """The first stream of pictures, if it can be decoded: to decode one that cannot would end the process."""
+    stream = container.streams.video[0] if container.streams.video else None
+    codec = getattr(stream, "codec_context", None)
+    if codec is None:
+        raise UserError(f"--video: {path.name} is broken or no video (no pictures to decode)")
+    if codec.width * codec.height > MOST_PIXELS:
+        raise UserError(
+            f"--video: {path.name} has frames of {codec.width}×{codec.height} pixels, at most {MOST_PIXELS:,} are "
+            "read; make it smaller first"
+        )
+    return stream
+
+
+def _matrix(frame: Any) -> tuple[int, int, int, int]:
+    """(a, b, c, d): the pixel (x, y) of a frame is shown at (a·x + c·y, b·x + d·y), but for its place."""
+    side_data = frame.side_data.get("DISPLAYMATRIX")
+    if side_data is None:
+        return 1, 0, 0, 1
+    m = np.frombuffer(
+        bytes(side_data), np.int32
+    )  # 3 × 3, of which the last column is for perspective
+    return int(m[0]), int(m[1]), int(m[3]), int(m[4])
+
+
+def _upright(grey: np.ndarray, matrix: tuple[int, int, int, int], path: Path) -> np.ndarray:
+    """Turn a frame ``(H, W)`` as a player would: phones store the picture lying or mirrored, and a matrix beside it."""
+    a, b, c, d = matrix
+    if a and d and not b and not c:
+        shown, right, down = grey, a, d
+    elif b and c and not a and not d:
+        shown, right, down = grey.T, c, b
+    else:
+        raise UserError(
+            f"--video: {path.name} is to be shown at a slant, expected quarter turns; convert it first, which turns it"
+        )
+    return np.ascontiguousarray(shown[:: 1 if down > 0 else -1, :: 1 if right > 0 else -1])
 
 
 def _microseconds(times: list[float | None], rate: float) -> np.ndarray:

@@ -4,12 +4,13 @@ from __future__ import annotations
 
 import math
 import struct
+import subprocess
 import sys
 from functools import cache
 from pathlib import Path
 from types import ModuleType, SimpleNamespace
 
-from common.io import UserError
+from common.io import ROOT, UserError
 from eventcam.events import (
     DVS,
     EVENT,
@@ -24,7 +25,7 @@ from eventcam.events import (
     v2e_events,
 )
 from eventcam.files import SENSORS, read_events
-from eventcam.video import _upright, read_video
+from eventcam.video import _microseconds, read_video
 
 import h5py
 import numpy as np
@@ -825,49 +826,105 @@ def test_v2e_is_called_with_seconds_and_its_rows_become_events(monkeypatch: pyte
         v2e_events(np.zeros((2, 8, 8)), [0, 2000])
 
 
-@pytest.mark.parametrize("quarters", [0, 1, 2, 3])
-def test_a_frame_is_turned_as_a_player_turns_it(quarters: int):
-    grey = np.arange(12, dtype=np.uint8).reshape(3, 4)
-    assert np.array_equal(_upright(grey, 90 * quarters), np.rot90(grey, quarters))
-    assert np.array_equal(_upright(grey, 90 * quarters - 360), np.rot90(grey, quarters))
+ONE = 1 << 16  # in the numbers of a display matrix
 
 
-class _Clip:
-    """A stand-in for an open container: frames of given sizes, rotation and times."""
-
-    def __init__(self, frames: list[SimpleNamespace]) -> None:
-        self.frames = frames
-        self.streams = SimpleNamespace(video=[SimpleNamespace(average_rate=25)])
-
-    def __enter__(self) -> _Clip:
-        return self
-
-    def __exit__(self, *_: object) -> None:
-        pass
-
-    def decode(self, video: int) -> list[SimpleNamespace]:
-        return self.frames
+@pytest.fixture(scope="module")
+def clip(tmp_path_factory: pytest.TempPathFactory) -> bytes:
+    """An MP4 of eight frames, 64 wide and 48 high: dark, but for their upper left corner."""
+    pytest.importorskip("av")
+    frames = np.zeros((8, 48, 64), np.uint8)
+    frames[:, :8, :8] = 255
+    path = tmp_path_factory.mktemp("video") / "a.mp4"
+    write_clip(path, frames, 25)
+    return path.read_bytes()
 
 
-def a_frame(width: int, height: int, time: float | None, rotation: int = 0) -> SimpleNamespace:
-    def reformat(w: int, h: int, format: str) -> SimpleNamespace:
-        picture = np.tile(np.arange(w, dtype=np.uint8), (h, 1))  # darker on the left
-        return SimpleNamespace(to_ndarray=lambda: picture)
+def shown_at(path: Path, video: bytes, a: int, b: int, c: int, d: int) -> tuple[str, str]:
+    """Where the bright corner comes to lie if the pixel (x, y) is to be shown at (ax + cy, bx + dy)."""
+    at = video.index(b"tkhd") + 44  # where an MP4 keeps its matrix
+    matrix = struct.pack(">9i", a, b, 0, c, d, 0, 0, 0, 1 << 30)
+    path.write_bytes(video[:at] + matrix + video[at + 36 :])
+    frame = read_video(path, 9)[0][0]
+    assert frame.shape == ((48, 64) if a else (64, 48))
+    rows, columns = np.nonzero(frame > 200)
+    side = ("left", "right")[int(columns.mean() > frame.shape[1] / 2)]
+    return ("top", "bottom")[int(rows.mean() > frame.shape[0] / 2)], side
 
-    return SimpleNamespace(
-        width=width, height=height, time=time, rotation=rotation, reformat=reformat
-    )
 
-
-def test_video_that_was_taken_upright_or_changes_its_size(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+@pytest.mark.parametrize(
+    ("a", "b", "c", "d", "corner"),
+    [
+        (1, 0, 0, 1, ("top", "left")),
+        (0, 1, -1, 0, ("top", "right")),  # a phone held upright: a quarter turn clockwise
+        (-1, 0, 0, -1, ("bottom", "right")),
+        (0, -1, 1, 0, ("bottom", "left")),
+        (-1, 0, 0, 1, ("top", "right")),  # mirrored, as a front camera stores it
+        (1, 0, 0, -1, ("bottom", "left")),
+        (0, 1, 1, 0, ("top", "left")),
+        (0, -1, -1, 0, ("bottom", "right")),
+    ],
+)
+def test_video_is_turned_as_a_player_turns_it(
+    tmp_path: Path, clip: bytes, a: int, b: int, c: int, d: int, corner: tuple[str, str]
 ):
-    av = pytest.importorskip("av")
-    (tmp_path / "a.mp4").write_bytes(b"x")
-    monkeypatch.setattr(av, "open", lambda _: _Clip([a_frame(40, 30, 0.1, -90) for _ in range(2)]))
-    frames, t = read_video(tmp_path / "a.mp4", 9)
-    assert frames.shape == (2, 40, 30)  # a clock that stands still: evenly spaced instead
-    assert (np.diff(frames[0].astype(int), axis=0) == 1).all() and list(t) == [0, 40_000]
-    monkeypatch.setattr(av, "open", lambda _: _Clip([a_frame(40, 30, 0.0), a_frame(20, 30, 0.1)]))
-    with pytest.raises(UserError, match="frame 1 of a.mp4 has 20×30 pixels, the first has 40×30"):
-        read_video(tmp_path / "a.mp4", 9)
+    assert shown_at(tmp_path / "a.mp4", clip, a * ONE, b * ONE, c * ONE, d * ONE) == corner
+
+
+def test_video_at_a_slant_is_refused(tmp_path: Path, clip: bytes):
+    with pytest.raises(UserError, match="a.mp4 is to be shown at a slant, expected quarter turns"):
+        shown_at(tmp_path / "a.mp4", clip, 46_341, 46_341, -46_341, 46_341)
+
+
+def test_video_that_changes_its_size_or_claims_a_huge_one(tmp_path: Path):
+    pytest.importorskip("av")
+    from PIL import Image
+
+    jpegs = []
+    for size in ((64, 48), (32, 48)):
+        Image.new("L", size).save(tmp_path / "one.jpg")
+        jpegs.append((tmp_path / "one.jpg").read_bytes())
+    (tmp_path / "a.mjpeg").write_bytes(b"".join(jpegs))
+    with pytest.raises(UserError, match="frame 1 of a.mjpeg has 32×48 pixels, the first has 64×48"):
+        read_video(tmp_path / "a.mjpeg", 9)
+    Image.new("L", (4, 4)).save(tmp_path / "a.gif")
+    gif = (tmp_path / "a.gif").read_bytes()
+    (tmp_path / "a.gif").write_bytes(gif[:6] + struct.pack("<HH", 16_000, 16_000) + gif[10:])
+    with pytest.raises(UserError, match="a.gif has frames of 16000×16000 pixels, at most"):
+        read_video(tmp_path / "a.gif", 9)
+
+
+def test_video_cut_anywhere_ends_in_frames_or_in_one_line(tmp_path: Path, clip: bytes):
+    """A fault of the decoder's may end the process, so it is tried in one of its own."""
+    script = (
+        "import sys; from pathlib import Path; from common.io import UserError\n"
+        "from eventcam.video import read_video\n"
+        "whole, path = Path(sys.argv[1]).read_bytes(), Path(sys.argv[1] + '.mp4')\n"
+        "for end in range(1, len(whole), 13):\n"
+        "    path.write_bytes(whole[:end])\n"
+        "    try: read_video(path, 9)\n"
+        "    except UserError as e: assert '\\n' not in str(e)\n"
+    )
+    (tmp_path / "clip").write_bytes(clip)
+    command = [sys.executable, "-c", script, str(tmp_path / "clip")]
+    done = subprocess.run(command, cwd=ROOT, capture_output=True, text=True)
+    assert done.returncode == 0, done.stderr[-500:]
+
+
+def test_frames_that_are_missing_are_counted(tmp_path: Path, capsys: pytest.CaptureFixture[str]):
+    pytest.importorskip("av")
+    rng = np.random.default_rng(0)
+    write_clip(tmp_path / "a.mkv", rng.integers(0, 256, (20, 48, 64), np.uint8), 25)
+    whole = (tmp_path / "a.mkv").read_bytes()
+    read_video(tmp_path / "a.mkv", 99)
+    assert not capsys.readouterr().out
+    (tmp_path / "a.mkv").write_bytes(whole[: len(whole) * 2 // 3])
+    found = len(read_video(tmp_path / "a.mkv", 99)[0])
+    assert 5 < found < 19
+    assert f"a.mkv: {found} of 19 frames or more can be read" in capsys.readouterr().out
+
+
+def test_a_clock_that_stands_still(tmp_path: Path):
+    assert _microseconds([0.1, 0.1, 0.1], 25).tolist() == [0, 40_000, 80_000]
+    assert _microseconds([0.1, None, 0.2], 25).tolist() == [0, 40_000, 80_000]
+    assert _microseconds([0.1, 0.2, 0.4], 25).tolist() == [0, 100_000, 300_000]
