@@ -33,11 +33,7 @@ class UserError(Exception):
 
 
 def process_number(name: str, default: int) -> int:
-    """A number that torchrun leaves in the environment, such as ``RANK`` or ``WORLD_SIZE``.
-
-    Raises:
-        UserError: something else stands there.
-    """
+    """A number that torchrun leaves in the environment, such as ``RANK``; a ``UserError`` if it is none."""
     text = os.environ.get(name, str(default))
     if not text.isdecimal():
         raise UserError(
@@ -49,7 +45,13 @@ def process_number(name: str, default: int) -> int:
 
 def is_rank_zero() -> bool:
     """True in the one process that prints and saves (always true without torchrun)."""
-    return process_number("RANK", 0) == 0
+    rank, size = process_number("RANK", 0), process_number("WORLD_SIZE", 1)
+    if rank >= size:  # it would run in silence, and nobody would save
+        raise UserError(
+            f"got RANK={rank} and WORLD_SIZE={size} in the environment, expected a rank below the "
+            "size; unset both, or start with torchrun"
+        )
+    return rank == 0
 
 
 def progress_allowed() -> bool:

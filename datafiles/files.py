@@ -2,14 +2,18 @@
 
 from __future__ import annotations
 
+import bz2
 import errno
 import gzip
+import lzma
 import os
+import re
 import tarfile
 import zipfile
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
+from typing import IO, Any
 
 LIMIT = 50_000_000
 """Bytes: nothing is read further, unless the caller allows it, so a file cannot claim all memory."""
@@ -97,7 +101,7 @@ def members(
                     if not info.is_dir() and wanted(info.filename):
                         yield info.filename, packed.read(info)
             return
-        with tarfile.open(path) as tar:
+        with _unpacked(path) as file, tarfile.open(fileobj=_Bounded(file, limit), mode="r:") as tar:
             for member in tar:
                 count(member.name, member.size)
                 if member.isfile() and wanted(member.name):
@@ -108,6 +112,59 @@ def members(
             while block := tar.fileobj.read(1 << 20):
                 if block.strip(b"\0"):
                     raise ValueError("something follows its end")
+
+
+def _unpacked(path: Path) -> IO[bytes]:
+    """A tar as it was before it was packed by gzip, bzip2 or xz, if it was."""
+    with open(path, "rb") as file:
+        start = file.read(6)
+    for mark, opener in ((b"\x1f\x8b", gzip.open), (b"BZh", bz2.open), (b"\xfd7zXZ\0", lzma.open)):
+        if start.startswith(mark):
+            return opener(path)
+    return open(path, "rb")
+
+
+class _Bounded:
+    """A file of which nobody reads more than ``limit`` bytes at once.
+
+    A tar's long names and other notes stand in members of their own, which ``tarfile`` reads, however large they claim
+    to be, before it shows any.
+    """
+
+    def __init__(self, file: Any, limit: int) -> None:
+        self.file, self.limit, self.seek, self.tell = file, limit, file.seek, file.tell
+
+    def read(self, size: int) -> bytes:
+        if size > self.limit:
+            raise ValueError(f"a note in it claims {size:,} bytes, too many for this set")
+        return self.file.read(size)
+
+
+def as_spelled(root: Path, below: str) -> Path:
+    """``root / below`` as it is spelled there: upper or lower case, with ``-`` or ``_`` or without.
+
+    Where there is no such path, ``root / below`` itself.
+    """
+    path = root
+    for part in Path(below).parts:
+        if not (path / part).exists():
+            alike = (p for p in _inside(path) if letters(p.name) == letters(part))
+            path = min(alike, default=path / part)
+        else:
+            path /= part
+    return path if path.exists() else root / below
+
+
+def _inside(folder: Path) -> list[Path]:
+    try:
+        return [p for p in folder.iterdir() if p.name[0] != "."]
+    except OSError:  # no folder, or one that may not be read
+        return []
+
+
+def letters(name: str) -> str:
+    """What is left of a name when case, ``-`` and ``_`` do not count."""
+    return re.sub(r"[-_ ]", "", name.lower())
 
 
 def data_folders(given: Path | None) -> list[Path]:

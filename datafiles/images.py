@@ -18,7 +18,9 @@ from datafiles.files import (
     LIMIT,
     Damaged,
     alone,
+    as_spelled,
     first_writable,
+    letters,
     members,
     read_bytes,
     reading,
@@ -33,9 +35,10 @@ ARRAYS = "cifar10-images.npz"  # pictures of CIFAR-10 that were decoded before
 # Paths below a data folder. The first is the one that torchvision downloads into.
 LAYOUTS = {
     "MNIST": ("MNIST/raw", "MNIST", "raw", "."),
-    "FashionMNIST": ("FashionMNIST/raw", "FashionMNIST", "raw", "."),
+    "FashionMNIST": ("FashionMNIST/raw", "FashionMNIST", "raw", ".", "FashionMNIST/data/fashion"),
     "CIFAR10": ("cifar-10-batches-py", "cifar-10-python.tar.gz", ARRAYS, ".")
-    + ("cifar10-images", "CIFAR-10-images", "cifar10", "cifar10-images.tar"),
+    + ("cifar10/cifar-10-batches-py", "cifar10/cifar-10-python.tar.gz")
+    + ("cifar10-images", "cifar10", "cifar10-images.tar"),
 }
 CLASSES = {
     "MNIST": tuple("0123456789"),
@@ -90,7 +93,7 @@ def find(
         Damaged: a file is damaged, incomplete or unreadable.
         OSError: no download either; the message lists the paths that were tried.
     """
-    tried = [root / below for root in roots for below in LAYOUTS[key]]
+    tried = [as_spelled(root, below) for root in roots for below in LAYOUTS[key]]
     for path in tried:
         with reading(path):
             found = read(key, path, cache, keep)
@@ -119,7 +122,8 @@ def read(
         return None
     if path.name == ARRAYS:
         return _arrays(path)
-    if path.name in LAYOUTS[key][:2] or (path / "data_batch_1").is_file():
+    official = {letters(name) for name in LAYOUTS[key][:2]}
+    if letters(path.name) in official or (path / "data_batch_1").is_file():
         return _batches(path)
     if path.is_file() or all((path / part / c).is_dir() for part in SIZES for c in CLASSES[key]):
         return _kept(path, cache, keep)
@@ -156,9 +160,13 @@ def _idx(key: str, folder: Path) -> ImageSet | None:
 
 
 def _spellings(folder: Path, file: str) -> Iterator[Path]:
-    """The file as it is met: plain or ``.gz``; some archives write ``.idx3`` for ``-idx3``."""
+    """The file as it is met: plain or ``.gz``, or in a folder of its name, as some tools unpack it.
+
+    Some archives write ``.idx3`` for ``-idx3``.
+    """
     for name in (file, file.replace("-idx", ".idx")):
-        for path in (folder / name, folder / f"{name}.gz"):
+        inside = next((folder / name).glob("*-ubyte"), folder / name)
+        for path in (folder / name, folder / f"{name}.gz", inside):
             if path.is_file():
                 yield path
 

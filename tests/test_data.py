@@ -102,6 +102,30 @@ def test_the_folder_mnist_itself_and_names_with_a_dot(small: Path) -> None:
     assert not mnist(small / "unzipped", n_val=10).stand_in
 
 
+@pytest.mark.parametrize("layout", ["mnist/raw", "Mnist", "MNIST/RAW", "mixed", "folders"])
+def test_layouts_in_other_spellings(layout: str, small: Path) -> None:
+    """Upper and lower case, plain and packed files side by side, a folder around each file."""
+    where, names = small / "sets" / "MNIST", list(MNIST_FILES)
+    if layout == "mixed":
+        write(where, {name: MNIST_FILES[name] for name in names[:2]}, packed=True)
+        write(where, {name: MNIST_FILES[name] for name in names[2:]} | {"._x": b"\0\5\26\7"})
+    elif layout == "folders":
+        for name in names:
+            write(where / name.replace("-idx", ".idx"), {name: MNIST_FILES[name]})
+    else:
+        write(small / "sets" / layout, MNIST_FILES)
+    assert not mnist(small / "sets", n_val=10).stand_in
+    assert fashion_mnist(small / "sets").stand_in
+
+
+@pytest.mark.parametrize(
+    "layout", ["fashion-mnist", "fashion_mnist/raw", "fashion-mnist/data/fashion"]
+)
+def test_fashion_mnist_as_its_authors_spell_it(layout: str, small: Path) -> None:
+    write(small / "sets" / layout, FASHION_FILES, packed=True)
+    assert fashion_mnist(small / "sets", n_val=10).name == "Fashion-MNIST"
+
+
 def test_flat_files_tell_the_two_sets_apart(small: Path) -> None:
     """MNIST and Fashion-MNIST have files of the same names: one is not taken, or refused, as the other."""
     write(small / "flat", FASHION_FILES)

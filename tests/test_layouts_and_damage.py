@@ -172,6 +172,19 @@ def test_an_archive_that_claims_12_gb_is_refused_before_memory_is_taken(alone: P
         nmnist(alone)
 
 
+@pytest.mark.parametrize("kind", [tarfile.GNUTYPE_LONGNAME, tarfile.XHDTYPE])
+def test_a_note_in_an_archive_that_claims_12_gb_takes_no_memory_either(
+    kind: bytes, alone: Path
+) -> None:
+    """Long names stand in members of their own, which tarfile reads before it shows any."""
+    info = tarfile.TarInfo("././@LongLink")
+    info.size, info.type = 12_000_000_000, kind
+    path = alone / "nmnist-subset.tar.gz"
+    path.write_bytes(gzip.compress(info.tobuf(tarfile.GNU_FORMAT) + bytes(1 << 20)))
+    with pytest.raises(UserError, match="a note in it claims 12,000,000,000 bytes, too many"):
+        nmnist(alone)
+
+
 @pytest.mark.parametrize("keep", [0.0, 0.3, 0.97])
 @pytest.mark.parametrize("suffix", ["tar", "tar.gz", "tar.xz", "zip"])
 def test_a_cut_archive_is_one_line(suffix: str, keep: float, alone: Path) -> None:

@@ -111,6 +111,7 @@ def test_every_process_takes_process_0s_checkpoint(
     content = path.read_bytes()
     path.unlink()
     monkeypatch.setenv("RANK", "1")
+    monkeypatch.setenv("WORLD_SIZE", "2")
     state["history"] = []
     for sent, finished in ((None, 0), (content, 1)):
         monkeypatch.setattr(checkpoint, "from_rank_zero", lambda own, sent=sent: sent)
@@ -132,6 +133,19 @@ def test_a_rank_that_is_no_number(
     assert stop.value.code == 2 and err.count("\n") == 1
     assert "got RANK='banana' in the environment, expected a number" in err
     assert list(tmp_path.iterdir()) == []
+
+
+@pytest.mark.parametrize(("rank", "size"), [("1", None), ("2", "2"), (None, "0"), ("0", "0")])
+def test_a_run_in_which_nobody_would_save(
+    rank: str | None, size: str | None, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys
+) -> None:
+    for name, value in (("RANK", rank), ("WORLD_SIZE", size)):
+        if value is not None:
+            monkeypatch.setenv(name, value)
+    with pytest.raises(SystemExit) as stop:
+        start(lambda cfg, run: None, LessonConfig, {}, {}, ["--out-dir", str(tmp_path)])
+    err = capsys.readouterr().err
+    assert stop.value.code == 2 and err.count("\n") == 1 and "expected a rank below" in err
 
 
 def test_every_process_takes_a_gpu_of_its_own(monkeypatch: pytest.MonkeyPatch) -> None:
