@@ -8,6 +8,7 @@ from __future__ import annotations
 import base64
 import io
 import os
+import re
 import shutil
 import sys
 import threading
@@ -17,7 +18,7 @@ from functools import partial
 from http.server import SimpleHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 from typing import Any
-from urllib.parse import urlsplit
+from urllib.parse import unquote, urlsplit
 
 from common.io import UserError
 
@@ -133,7 +134,9 @@ class _Quiet(SimpleHTTPRequestHandler):
         known = (f"127.0.0.1:{port}", f"localhost:{port}")
         try:
             path = Path(self.translate_path(self.path)).resolve()
-            inside = path.is_relative_to(self.directory)
+            climbs = ".." in re.split(r"[/\\]", unquote(self.path.partition("?")[0]))
+            pipe = path.exists() and not (path.is_file() or path.is_dir())
+            inside = path.is_relative_to(self.directory) and not climbs and not pipe
         except (OSError, ValueError, RuntimeError):  # a circle of links, a byte 0
             inside = False
         if inside and self.headers.get("Host") in known:
