@@ -42,6 +42,11 @@ def count_predict(out: tuple[Tensor, ...]) -> Tensor:
     return out[0].sum(0).argmax(1)
 
 
+def cosine(progress: float) -> float:
+    """From 1 at the start to 0 at the end, flat at both."""
+    return 0.5 + 0.5 * math.cos(math.pi * progress)
+
+
 @torch.no_grad()
 def evaluate(
     net: Any,
@@ -84,6 +89,8 @@ def fit(
     resume: bool = False,
     quiet: bool = False,
     check: Callable[..., Iterable[str]] | None = None,
+    optimizer: Callable[[Any], torch.optim.Optimizer] | None = None,
+    schedule: Callable[[float], float] | None = None,
 ) -> list[dict[str, float]]:
     """Train with AdamW and a learning rate that falls along a cosine; keep the best epoch.
 
@@ -94,6 +101,9 @@ def fit(
         seed: of the order of the images; None: the run's.
         name: of the checkpoint that each epoch ends with, and that ``resume`` goes on from.
         check: ``check(net, spikes, y, loss_fn)`` gives lines to print after the first and last epoch.
+        optimizer: makes one for ``net``, in the place of AdamW; ``lr``, ``weight_decay`` and
+            ``groups`` are then not used.
+        schedule: the learning rate's factor by progress in 0..1; None: along a cosine from 1 to 0.
 
     Returns:
         One dict an epoch, ``epoch, loss, train, val, seconds``: ``train`` is the share of right
@@ -101,7 +111,11 @@ def fit(
     """
     net.to(run.device)
     join(run.device)
-    optimizer = torch.optim.AdamW(groups or net.parameters(), lr=lr, weight_decay=weight_decay)
+    make = optimizer
+    if make is None:
+        optimizer = torch.optim.AdamW(groups or net.parameters(), lr=lr, weight_decay=weight_decay)
+    else:
+        optimizer = make(net)
     seed = run.cfg.seed if seed is None else seed
     order = torch.Generator().manual_seed(seed)
     history, best = [], {}
@@ -111,6 +125,8 @@ def fit(
         state |= {"history": history, "best": best}
         mark = {"lr": lr, "batch_size": batch_size, "weight_decay": weight_decay, "loss": loss_fn}
         mark |= {"encode": encode, "augment": augment, "predict": predict, "order_seed": seed}
+        own = {"optimizer": make, "schedule": schedule}
+        mark |= {name: function for name, function in own.items() if function}
         mark = fingerprint(run, net, data, epochs, **mark)
         if resume:
             load_checkpoint(path, mark, state, run)
@@ -118,7 +134,8 @@ def fit(
     x, y = data.x_train, data.y_train
     num_batches = -(-len(x) // batch_size)
     steps, done = epochs * num_batches, len(history) * num_batches
-    cosine = LambdaLR(optimizer, lambda i: 0.5 + 0.5 * math.cos(math.pi * i / steps), done - 1)
+    factor = schedule or cosine
+    falling = LambdaLR(optimizer, lambda i: factor(i / steps), done - 1)
     forward = replicated(net)
     started = time.perf_counter() - (history[-1]["seconds"] if history else 0.0)
     for epoch in range(len(history) + 1, epochs + 1):
@@ -135,7 +152,7 @@ def fit(
                 optimizer.zero_grad()
                 (loss * weight).backward()
                 optimizer.step()
-                cosine.step()
+                falling.step()
                 if weight > 0:
                     sums[0] += loss.detach().squeeze() * len(y_b)  # snnTorch's may be (1,)
                     sums[1] += (predict(out) == y_b).sum()

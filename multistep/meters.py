@@ -1,0 +1,121 @@
+"""What running a network costs on this machine: its time, its working memory, its energy where a meter is."""
+
+from __future__ import annotations
+
+import random
+import time
+from collections.abc import Callable, Hashable, Mapping, Sequence
+from pathlib import Path
+from typing import Any, TypeVar
+
+from common.device import synchronize
+
+import numpy as np
+import torch
+from torch.utils._python_dispatch import TorchDispatchMode
+from torch.utils._pytree import tree_leaves
+
+Name = TypeVar("Name", bound=Hashable)
+
+ENERGY_COUNTER = Path("/sys/class/powercap/intel-rapl:0/energy_uj")
+"""RAPL: microjoules that the processor has taken so far (Linux; often for root only)"""
+
+
+def timed(
+    calls: Mapping[Name, Callable[[], object]], repeats: int, device: torch.device | str
+) -> dict[Name, np.ndarray]:
+    """Milliseconds of each call, ``(repeats,)`` by name, after two rounds to warm up.
+
+    The calls take turns, so that a busy machine is busy for all of them. Each round has a new order,
+    so that none always finds the caches as the same other one left them.
+    """
+    times: dict[Name, list[float]] = {name: [] for name in calls}
+    names = list(calls)
+    rng = random.Random(0)
+    for i in range(repeats + 2):
+        for name in rng.sample(names, len(names)):
+            begun = time.perf_counter()
+            calls[name]()
+            synchronize(device)
+            if i >= 2:
+                times[name].append(1000 * (time.perf_counter() - begun))
+    return {name: np.asarray(t) for name, t in times.items()}
+
+
+class LiveBytes(TorchDispatchMode):
+    """``peak``: most bytes of tensors alive at one time inside the block, the same on every device.
+
+    Args:
+        leave_out: tensors, such as weights and input, whose memory is not counted.
+    """
+
+    def __init__(self, leave_out: Sequence[torch.Tensor]) -> None:
+        super().__init__()
+        self.outside = {t.untyped_storage().data_ptr() for t in leave_out}
+        self.alive: dict[int, Callable[[], bool]] = {}
+        self.size: dict[int, int] = {}
+        self.peak = 0
+
+    def __torch_dispatch__(self, func: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:
+        """Run one operation and note which of its results are new memory."""
+        from torch.multiprocessing.reductions import StorageWeakRef
+
+        out = func(*args, **(kwargs or {}))
+        for t in tree_leaves(out):
+            if not isinstance(t, torch.Tensor):
+                continue
+            storage = t.untyped_storage()
+            if storage.data_ptr() in self.outside:
+                continue
+            self.alive[storage._cdata] = StorageWeakRef(storage).expired
+            self.size[storage._cdata] = storage.nbytes()
+        self.alive = {k: expired for k, expired in self.alive.items() if not expired()}
+        self.peak = max(self.peak, sum(self.size[k] for k in self.alive))
+        return out
+
+
+def measured_energy(
+    step: Callable[[], object],
+    device: torch.device | str,
+    seconds: float = 2.0,
+    counter: Path = ENERGY_COUNTER,
+) -> float | None:
+    """Millijoules a call by the machine's own meter, whatever else it does included; None where there is none.
+
+    A CPU has an energy counter, an NVIDIA or AMD GPU a power reading, which is averaged. Neither
+    Apple's GPU nor a virtual machine shows one.
+    """
+    kind = torch.device(device).type
+    try:
+        if kind == "cpu":
+            return _by_energy_counter(step, seconds, counter)
+        if kind == "cuda":
+            return _by_power_reading(step, torch.device(device), seconds)
+    except (OSError, ValueError, RuntimeError, ModuleNotFoundError, AttributeError):
+        pass  # no counter, no right to read it, or no driver that answers
+    return None
+
+
+def _by_energy_counter(step: Callable[[], object], seconds: float, counter: Path) -> float | None:
+    before = int(counter.read_text(encoding="utf-8"))
+    begun, calls = time.perf_counter(), 0
+    while time.perf_counter() - begun < seconds:
+        step()
+        calls += 1
+    used = int(counter.read_text(encoding="utf-8")) - before  # µJ
+    return used / 1000 / calls if used > 0 else None  # the counter runs over now and then
+
+
+def _by_power_reading(
+    step: Callable[[], object], device: torch.device, seconds: float
+) -> float | None:
+    powers: list[int] = []  # mW
+    begun, calls = time.perf_counter(), 0
+    while time.perf_counter() - begun < seconds:
+        step()
+        synchronize(device)
+        if calls % 20 == 0:
+            powers.append(torch.cuda.power_draw(device))
+        calls += 1
+    spent = time.perf_counter() - begun
+    return float(np.mean(powers)) * spent / calls  # mW · s = mJ
