@@ -692,3 +692,45 @@ def test_publish_and_results_call_the_maintainers_functions(
     out = ok("publish", "1", "09", "--full")
     assert calls == [(name, home / "results", True) for name in NAMES[:2]]
     assert out.endswith("written  RESULTS.md\n") and "docs" in out
+
+
+# -------------------------------------------------------------------- files in any state
+
+DEEP = "[" * 3000 + "]" * 3000  # a reader that calls itself runs out of stack
+HUGE = "1" + "0" * 400
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        DEEP,
+        f'{{"claims": {DEEP}}}',
+        f'{{"claims": [{{"met": true, "value": {HUGE}, "id": {{}}}}], "memory": {HUGE}}}',
+        '{"claims": [{"met": [1]}], "predictions": [1], "findings": "abc"}',
+    ],
+)
+def test_a_damaged_result_is_one_line_whatever_it_holds(home: Path, text: str):
+    path = home / "results" / NAMES[0] / "metrics.json"
+    path.parent.mkdir(parents=True)
+    path.write_text(text, encoding="utf-8")
+    assert call()[0] == call("next")[0] == 0
+    code, _, err = call("journal", "01")
+    assert code in (0, 2) and err.count("\n") <= 1
+
+
+def test_a_damaged_record_is_one_line_whatever_it_holds(home: Path):
+    write_exercise(home, "a", RIGHT)
+    (home / "results").mkdir()
+    (home / "results" / "exercises.json").write_text(DEEP, encoding="utf-8")
+    assert "exercises.json is damaged (RecursionError)" in ok()
+
+
+def test_the_last_day_of_all_and_a_mark_of_windows(home: Path):
+    """The day on which a question comes back has to be one; an editor may put a mark at the beginning."""
+    last = {"script": NAMES[0], "date": "9999-12-31T00:00:00", "kind": "quiz", "question": "q"}
+    log(home, score(3), last | {"points": 0})
+    path = home / "results" / "quiz_log.jsonl"
+    path.write_bytes(b"\xef\xbb\xbf" + path.read_bytes())
+    rows, remarks = review.read_log()
+    assert rows == [score(3)] and "left out in line 2" in remarks[0]
+    assert "left out in line 2" in ok()

@@ -310,6 +310,15 @@ def test_nothing_to_add_touches_nothing(tmp_path: Path):
     assert files(tmp_path) == []
 
 
+def test_utf_16_without_its_mark_is_refused(tmp_path: Path):
+    """All of it is valid UTF-8, with a zero behind each letter."""
+    path = tmp_path / "journal.md"
+    path.write_bytes("# My journal\n".encode("utf-16-le"))
+    with pytest.raises(UserError, match="journal.md holds zero bytes; save it as UTF-8"):
+        write_entry({"lesson": "a"}, path)
+    assert path.read_bytes() == "# My journal\n".encode("utf-16-le")
+
+
 def test_a_directory_or_another_encoding_is_refused(tmp_path: Path):
     with pytest.raises(UserError, match="cannot write"):
         write_entry(METRICS, tmp_path)

@@ -241,6 +241,8 @@ def _append_entry(path: Path, entry: str, mark: str = "") -> None:
             raise UserError(
                 f"{path.name} is not UTF-8 (byte {e.start}); save it as UTF-8 and try again"
             ) from e
+        if "\0" in text:  # UTF-16 without its mark: each letter would be followed by a zero
+            raise UserError(f"{path.name} holds zero bytes; save it as UTF-8 and try again")
         if mark and mark in text:
             return b""
         newline = "\r\n" if "\r\n" in text else "\n"

@@ -143,7 +143,7 @@ def _claims(path: Path) -> dict[str, Any]:
     when = datetime.fromtimestamp(path.stat().st_mtime)
     try:
         verdicts = [c["met"] for c in json.loads(path.read_text(encoding="utf-8"))["claims"]]
-    except (OSError, ValueError, LookupError, TypeError):
+    except Exception:  # a damaged file has more ways to fail than a list of types could name
         return {"when": when, "broken": True}
     return {
         "when": when,
@@ -174,7 +174,9 @@ def enter(name: str) -> None:
         raise UserError(f"got {got} of {name}, expected a whole one; run 'uv run {name}.py' first")
     try:
         write_entry(json.loads(path.read_text(encoding="utf-8")), JOURNAL)
-    except (OSError, ValueError, LookupError, TypeError, AttributeError) as e:
+    except UserError:
+        raise  # it is the journal that cannot be written
+    except Exception as e:
         raise UserError(
             f"{path} is damaged ({type(e).__name__}); run 'uv run {name}.py' again"
         ) from e

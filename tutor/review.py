@@ -41,7 +41,7 @@ def read_log() -> tuple[list[Row], list[str]]:
     if not path.is_file():
         return [], []
     try:
-        lines = path.read_text(encoding="utf-8", errors="replace").splitlines()
+        lines = path.read_text(encoding="utf-8-sig", errors="replace").splitlines()
     except OSError as e:
         return [], [f"{path.name} cannot be read: {e.strerror or e}"]
     rows, bad = [], []
@@ -59,7 +59,7 @@ def read_log() -> tuple[list[Row], list[str]]:
 
 def _checked(row: Row) -> Row:
     """The row, if its fields are there and of the right kind."""
-    datetime.fromisoformat(row["date"])
+    datetime.fromisoformat(row["date"]) + timedelta(days=INTERVALS[-1])  # the day it may come back
     text = row["grade"] if row["kind"] == "score" else row["question"]
     share = row["points"] / row.get("total", 1)
     if not all(isinstance(part, str) for part in (row["script"], row["kind"], text)):
