@@ -181,3 +181,11 @@ def test_a_pin_that_cannot_be_installed_is_found(answers) -> None:
     """The tests above would notice: the Pi's pins on a Mac, where akida has no wheel."""
     done = reached(answers["requirements-pi.txt", "aarch64-apple-darwin"])
     assert done.returncode != 0 and "akida" in done.stderr
+
+
+def test_the_floor_of_python_has_what_is_used() -> None:
+    """``extractall(filter=…)`` came with Python 3.11.4: below it, unpacking fails after the download."""
+    floor = re.search(
+        r'requires-python = ">=3\.11\.(\d+)', (ROOT / "pyproject.toml").read_text("utf-8")
+    )
+    assert floor and int(floor[1]) >= 4
