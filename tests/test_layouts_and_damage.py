@@ -18,7 +18,7 @@ from pathlib import Path
 
 from akd1000 import device as device_side
 from common.data import search_path
-from common.io import UserError, load_weights, save_weights
+from common.io import UserError, load_weights, one_line_errors, save_weights
 from datafiles import files as datafiles
 from datafiles import weights
 from datafiles.files import Damaged, members
@@ -432,3 +432,21 @@ def test_a_missing_package_is_one_line_from_the_first_import_on() -> None:
         env=env,
     )
     assert "Traceback" in done.stderr, "one of the course's own is a fault of ours"
+
+
+@pytest.mark.parametrize(
+    "error",
+    [
+        MemoryError(),
+        RuntimeError("DefaultCPUAllocator: can't allocate memory: you tried to allocate 8 bytes"),
+        torch.OutOfMemoryError("CUDA out of memory. Tried to allocate 2.00 GiB\nand more"),
+    ],
+)
+def test_no_memory_left_is_one_line(error: Exception, capsys: pytest.CaptureFixture[str]) -> None:
+    """As after ``--num-steps 100000``; any other error of PyTorch's is a fault of ours, with its traceback."""
+    with pytest.raises(SystemExit) as stop, one_line_errors():
+        raise error
+    err = capsys.readouterr().err
+    assert stop.value.code == 2 and err.startswith("error: out of memory") and err.count("\n") == 1
+    with pytest.raises(RuntimeError, match="shapes"), one_line_errors():
+        raise RuntimeError("shapes do not match")
