@@ -5,6 +5,7 @@ What that takes, layer by layer: https://doc.brainchipinc.com/user_guide/1.0_hw_
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from typing import Any
 
 from akd1000.packages import keras, load, quiet
@@ -64,7 +65,7 @@ def quantize_and_convert(
         input_bits: bits of the *weights* of the first layer (its input has 8); 8/4/4, 4/4/4 and 8/2/2 work.
         check: stop if the end of the network was lost on the way, which the packages do with no more than
             a warning (average pooling, 1-bit weights). False returns the truncated model, to be looked at.
-        per_channel: quantizeml's default, which is wrong for this chip; lesson 19 shows what comes of it.
+        per_channel: quantizeml's default, which is wrong for this chip: its scales are dropped on the way.
 
     Returns:
         The quantised Keras model and the ``akida.Model``, not mapped yet.
@@ -153,13 +154,25 @@ def keras_outputs(model: Any, x: np.ndarray, batch_size: int = 500) -> np.ndarra
     return np.concatenate(parts).reshape(len(x), -1)
 
 
-def copy_weights(torch_net: Any, keras_net: Any) -> Any:
+def copy_weights(
+    torch_net: Any, keras_net: Any, flattened: Mapping[str, tuple[int, int, int]] | None = None
+) -> Any:
     """The weights of PyTorch's layers into those Keras layers that have the same names.
 
-    PyTorch keeps (out, in, k, k) and (out, in), Keras (k, k, in, out) and (in, out).
+    PyTorch keeps (out, in, k, k) and (out, in), Keras (k, k, in, out) and (in, out). PyTorch's
+    ``Flatten`` lays an image out as (C, H, W), that of Keras as (H, W, C): the inputs of the dense layer
+    behind it change places. No shape tells whether they have.
+
+    Args:
+        flattened: of each dense layer that stands behind a ``Flatten``, the ``(C, H, W)`` that it reads.
     """
     for name, layer in torch_net.named_children():
+        if not hasattr(layer, "weight"):
+            continue
         weight = layer.weight.detach().cpu().numpy()
+        if flattened and name in flattened:
+            image = weight.reshape(-1, *flattened[name])  # (out, C, H, W)
+            weight = image.transpose(0, 2, 3, 1).reshape(len(weight), -1)
         weight = weight.transpose(2, 3, 1, 0) if weight.ndim == 4 else weight.T
         keras_net.get_layer(name).set_weights([weight, layer.bias.detach().cpu().numpy()])
     return keras_net

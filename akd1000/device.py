@@ -48,6 +48,13 @@ def read_idx(path: Path) -> np.ndarray:
     return np.frombuffer(raw, np.uint8, offset=4 + 4 * raw[3]).reshape(shape)
 
 
+def write_idx(array: np.ndarray, path: Path) -> Path:
+    """Write an array of uint8 in MNIST's file format."""
+    sizes = np.array(array.shape, ">u4").tobytes()
+    path.write_bytes(bytes([0, 0, 8, array.ndim]) + sizes + array.tobytes())
+    return path
+
+
 TEST_FILES = ("t10k-images-idx3-ubyte", "t10k-labels-idx1-ubyte")
 FASHION_PIXELS = (
     "b7656a891b218fc13e45205c48a92cae"  # MD5 of Fashion-MNIST's test images without their header
@@ -171,7 +178,8 @@ def measure(
         ``p50_ms`` and ``p95_ms`` of one image by the host's clock, ``per_second``, ``where``;
         ``accuracy`` where there are labels; ``chip_ms`` of one image where the driver counts the chip's
         clocks (the host's part is not in it); ``power_mw`` (a dict: Avg, Min, Max, Std), ``floor_mw`` and
-        ``energy_mj`` per image where the card has a meter. What was not measured has no key.
+        ``energy_mj`` per image where the card has a meter; ``clock``, the name of the chip's clock mode,
+        where it tells. What was not measured has no key.
     """
     if device is not None:
         model.map(device)
@@ -197,6 +205,7 @@ def measure(
         result["accuracy"] = float((answers == y).mean())
     if all(on_chip):
         result["chip_ms"] = float(np.median(on_chip))
+        result["clock"] = getattr(device.soc.clock_mode, "name", str(device.soc.clock_mode))
     meter = _power_meter(device)
     if meter is not None:
         # akida averages the readings of one call, so it has to last: about two seconds
@@ -233,15 +242,17 @@ def _power_meter(device: Any) -> Any:
 def describe_measurement(m: dict[str, Any]) -> list[str]:
     """What was measured, in lines for people. Watts appear only where a meter read them."""
     on_chip = m["where"].startswith("hardware")
-    remark = "" if on_chip else "  (this host's speed: it says nothing about the chip)"
     lines = [f"runs on   {m['where']}"]
     if "accuracy" in m:
         lines.append(f"accuracy  {100 * m['accuracy']:.2f} %")
     latency = f"{m['p50_ms']:.3f} ms p50, {m['p95_ms']:.3f} ms p95"
-    lines.append(f"latency   {latency}, one image{remark}")
+    lines.append(f"latency   {latency}, one image")
     if "chip_ms" in m:
-        lines.append(f"chip      {m['chip_ms']:.3f} ms of it on the chip itself")
-    lines.append(f"rate      {m['per_second']:,.0f} images a second{remark}")
+        clock = f" (clock mode {m['clock']})" if "clock" in m else ""
+        lines.append(f"chip      {m['chip_ms']:.3f} ms of it on the chip itself{clock}")
+    lines.append(f"rate      {m['per_second']:,.0f} images a second")
+    if not on_chip:
+        lines.append("speed     is this host's: it says nothing about the chip")
     if "power_mw" in m:
         lines.append(
             f"power     {m['power_mw']['Avg']:.1f} mW on average by the card's meter, "

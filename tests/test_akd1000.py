@@ -176,9 +176,39 @@ def test_published_figures_carry_their_source() -> None:
         assert p.secondary is (p.source == published.KTH), "the thesis was read in a summary"
     assert not any("mW" in str(p) or "watt" in str(p).lower() for p in published.PUBLISHED)
     tables: list[Any] = []
-    published.published_tables(types.SimpleNamespace(table=lambda *a: tables.append(a)))
+    printed: list[str] = []
+    run = types.SimpleNamespace(table=lambda *a: tables.append(a), print=printed.append)
+    published.published_tables(run)
     assert sum(len(rows) for *_, rows in tables) == len(published.PUBLISHED)
     assert all(len(row) == len(columns) for _, columns, rows in tables for row in rows)
+    text = "\n".join(printed)
+    for source in (published.KTH, published.ZOO):
+        assert source in " ".join(text.split()), "the whole source stands beneath its table"
+    assert all(len(line) <= 80 for line in text.split("\n"))
+
+
+def test_published_power_is_told_with_its_source() -> None:
+    tables: list[Any] = []
+    printed: list[str] = []
+    published.power_table(
+        types.SimpleNamespace(table=lambda *a: tables.append(a), print=printed.append)
+    )
+    assert [row[1] for row in tables[0][2]] == ["below 250 mW", "below 15 mJ"]
+    assert "https://arxiv.org/abs/2504.00957" in printed[0]
+    assert not any("idle" in what or "rest" in what for what, *_ in published.POWER)
+
+
+def test_weights_behind_a_flatten_change_places() -> None:
+    """(C, H, W) in PyTorch, (H, W, C) in Keras: each input keeps its weight."""
+    net = torch.nn.Sequential()
+    net.add_module("fc", torch.nn.Linear(2 * 3 * 4, 5))
+    kept: dict[str, Any] = {}
+    layer = types.SimpleNamespace(set_weights=lambda w: kept.update(fc=w))
+    twin = types.SimpleNamespace(get_layer=lambda name: layer)
+    convert.copy_weights(net, twin, {"fc": (2, 3, 4)})
+    x = torch.randn(1, 2, 3, 4)
+    by_keras = x.permute(0, 2, 3, 1).flatten(1).numpy() @ kept["fc"][0] + kept["fc"][1]
+    assert np.allclose(by_keras, net(x.flatten(1)).detach().numpy(), atol=1e-5)
 
 
 def test_the_mesh_in_a_picture() -> None:
