@@ -62,14 +62,16 @@ EVERYWHERE = {"input_type", "output_type", "metadata"}
 
 
 def numbers(name: str, node: nir.NIRNode, field: str) -> np.ndarray:
-    """A field as finite 64-bit numbers."""
+    """A field as 64-bit numbers that stay finite in 32 bits, in which the network computes."""
     value = getattr(node, field)
     if isinstance(value, torch.Tensor):
         value = value.detach().cpu().numpy()
     array = np.asarray(value)
-    if array.dtype.kind not in "fiub" or not np.isfinite(array.astype(np.float64)).all():
+    with np.errstate(over="ignore"):
+        fits = array.dtype.kind in "fiub" and np.isfinite(array.astype(np.float32)).all()
+    if not fits:
         raise UserError(
-            f"node {name} ({kind(node)}): {field} holds something that is no finite number"
+            f"node {name} ({kind(node)}): {field} holds something that is no finite 32-bit number"
         )
     return array.astype(np.float64)
 

@@ -19,7 +19,7 @@ from torch import nn
 
 def tensor(array: np.ndarray) -> torch.Tensor:
     """32-bit, as snnTorch computes."""
-    return torch.from_numpy(array.astype(np.float32))
+    return torch.from_numpy(np.asarray(array, np.float32))
 
 
 def kept(name: str, node: nir.NIRNode, tau_field: str, reading: Reading) -> np.ndarray:

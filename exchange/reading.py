@@ -38,7 +38,7 @@ class ImportedNet(nn.Module):
         """node → the attribute under which its layer stands, as names in Python have no dots"""
         for name in plan.order:
             attribute = "".join(c if c.isalnum() else "_" for c in name) or "_"
-            while hasattr(self, attribute):
+            while attribute in dir(self):  # hasattr would compute the properties
                 attribute += "_"
             self.add_module(attribute, module_of(name, plan.nodes[name], reading))
             self.attribute[name] = attribute
@@ -125,13 +125,15 @@ def try_out(net: ImportedNet) -> None:
     """
     plan = net.plan
     shape = plan.nodes[plan.entry].input_type["input"]
-    sizes = None if shape is None else [int(n) for n in shape]
+    sizes = None if shape is None else [float(n) for n in shape]
+    if sizes and all(size.is_integer() for size in sizes):
+        sizes = [int(size) for size in sizes]
     values = 1
     for size in sizes or [0]:
         values *= size
-    if not 0 < values <= MOST_VALUES or min(sizes) < 1:
+    if not 0 < values <= MOST_VALUES or min(sizes) < 1 or isinstance(sizes[0], float):
         raise UserError(
-            f"node {plan.entry}: got an input of shape {sizes}, expected positive sizes"
+            f"node {plan.entry}: got an input of shape {sizes}, expected positive whole sizes"
         )
 
     def checked(name: str, x: torch.Tensor) -> torch.Tensor:

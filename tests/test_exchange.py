@@ -285,7 +285,7 @@ REFUSED = {
     "n0 (LIF): got tau = 5e-05 s, less than a step": chain((4,), (4,), lif(tau=5e-5)),
     "n0 (LIF): got tau = -0.001 s": chain((4,), (4,), lif(tau=-1e-3)),
     "n0 (CubaLIF): got tau_syn = 1e-05 s": chain((4,), (4,), cuba(tau_syn=1e-5)),
-    "n0 (LIF): r holds something that is no finite number": chain((4,), (4,), lif(r=np.nan)),
+    "n0 (LIF): r holds something that is no finite 32-bit number": chain((4,), (4,), lif(r=np.nan)),
     "n0 (LIF): tau holds": chain((4,), (4,), lif(tau=np.inf)),
     "n0 (LIF): got an input of shape (3,), expected (4,)": chain((3,), (4,), lif()),
     "output (Output): got an input of shape (4,), expected (5,)": chain((4,), (5,), lif()),
@@ -341,6 +341,10 @@ REFUSED = {
         (4,),
     ),
     "got an input of shape [0]": chain((0,), (4,), lif()),
+    "got an input of shape [4.5]": chain((4.5,), (4,), lif()),
+    "node n0 (Affine): weight holds something that is no finite 32-bit number": chain(
+        (4,), (4,), nir.Affine(np.full((4, 4), 1e300), np.zeros(4))
+    ),
     "got an input of shape [1000000000000]": chain((10**12,), (4,), lif()),
     "no neuron in it": graph_of(
         {"a": nir.Scale(np.ones(4)), "b": nir.Scale(np.ones(4))},
@@ -361,6 +365,13 @@ REFUSED = {
         (4,),
     ),
 }
+
+
+def test_a_node_may_bear_the_name_of_a_property() -> None:
+    """A node called ``state`` reads as any other."""
+    graph = graph_of({"state": lif()}, [("input", "state"), ("state", "output")], (4,), (4,))
+    net = exchange.from_nir(graph)
+    assert isinstance(net.layer("state"), snn.Leaky)
 
 
 @pytest.mark.parametrize("message", REFUSED)
@@ -770,7 +781,8 @@ def test_files_that_say_too_much(tmp_path: Path, good: bytes) -> None:
     one_line(with_change(unknown_field), "node n (CubaLIF): got a field refractory")
     one_line(with_change(in_a_circle), "nested more than")
     one_line(
-        with_change(of_text), "node fc (Affine): bias holds something that is no finite number"
+        with_change(of_text),
+        "node fc (Affine): bias holds something that is no finite 32-bit number",
     )
     one_line(with_change(without), "tau_mem")
 

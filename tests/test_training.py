@@ -450,6 +450,18 @@ MALFORMED = {
     "history a number": with_state(history=7),
     "history of numbers": with_state(history=[1, 2]),
     "best a list": with_state(best=[1]),
+    "history of empty rows": with_state(history=[{}]),
+    "history of texts": with_state(
+        history=[dict.fromkeys(("epoch", "loss", "train", "val", "seconds"), "1")]
+    ),
+    "best of other names": with_state(best={"x": 1}),
+    "an entry more": with_state(more=1),
+    "weights of another type": lambda saved: with_state(
+        net={name: t.double() for name, t in saved["state"]["net"].items()}
+    )(saved),
+    "optimizer without moments": lambda saved: with_state(
+        optimizer=saved["state"]["optimizer"] | {"state": {}}
+    )(saved),
 } | {
     f"no {name}": without("state", name)
     for name in ("net", "optimizer", "order", "random", "history", "best")

@@ -77,6 +77,18 @@ def _put_back(part: Any, kept: Any) -> None:
         (part.update if isinstance(part, dict) else part.load_state_dict)(kept)
 
 
+def _check(state: dict[str, Any], kept: dict[str, Any]) -> None:
+    """A ``ValueError`` for entries that torch would take over in silence though they do not fit."""
+    if kept.keys() != state.keys():
+        raise ValueError(f"entries {sorted(kept)}, expected {sorted(state)}")
+    expected = {name: (t.shape, t.dtype) for name, t in state["net"].state_dict().items()}
+    if {name: (t.shape, t.dtype) for name, t in kept["net"].items()} != expected:
+        raise ValueError("weights of other names, shapes or types")
+    moments = kept["optimizer"]["state"] if "optimizer" in kept else True
+    if kept["history"] and not moments:
+        raise ValueError("an optimizer that has not taken a step")
+
+
 def save_checkpoint(path: Path, mark: dict[str, str], state: dict[str, Any]) -> None:
     """Write ``state`` and all random states, then their SHA-256; a ``UserError`` if it cannot be.
 
@@ -103,8 +115,11 @@ def load_checkpoint(path: Path, mark: dict[str, str], state: dict[str, Any], run
         there, kept, planned = saved["mark"], saved["state"], saved["mark"]["epochs"]
         done, epochs = len(kept["history"]), mark["epochs"]
         names = [k for k in there | mark if k != "epochs" and there.get(k) != mark.get(k)]
-        for name, part in {} if names else _with_random(state).items():
-            _put_back(part, kept[name])
+        if not names:
+            everything = _with_random(state)
+            _check(everything, kept)
+            for name, part in everything.items():
+                _put_back(part, kept[name])
     except Exception as e:  # cut, of another format, an entry missing or of another kind
         raise UserError(
             f"{path} is damaged or no checkpoint of this course ({type(e).__name__}); "

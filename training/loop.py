@@ -9,10 +9,11 @@ from __future__ import annotations
 import math
 import time
 from collections.abc import Callable, Iterable
+from pathlib import Path
 from typing import Any
 
 from common.data import ImageData, batches
-from common.io import is_rank_zero, live
+from common.io import UserError, is_rank_zero, live
 from common.run import Run
 from training.checkpoint import fingerprint, load_checkpoint, save_checkpoint
 from training.torchrun import join, losing_a_process, part, replicated, same_everywhere, total
@@ -68,6 +69,23 @@ def evaluate(
             right += (predict(net.run(spikes)) == y_b[mine]).sum()
     net.train(was_training)
     return total(right)[0] / len(y)
+
+
+ROW = ("epoch", "loss", "train", "val", "seconds")
+"""What ``fit`` notes after each epoch."""
+
+
+def _check_history(path: Path, history: list[dict[str, float]], best: Any, net: Any) -> None:
+    """A ``UserError`` if a checkpoint's rows or best weights are not those that ``fit`` writes."""
+    rows_fit = all(tuple(row) == ROW for row in history)
+    numbers = all(isinstance(v, (int, float)) for row in history for v in row.values())
+    shapes = {name: t.shape for name, t in net.state_dict().items()}
+    best_fits = {name: getattr(t, "shape", None) for name, t in best.items()} == shapes
+    if not (rows_fit and numbers and (best_fits or not best)):
+        raise UserError(
+            f"{path} is damaged or no checkpoint of this course (its history or best weights do not "
+            "fit); delete it, or run without --resume"
+        )
 
 
 def fit(
@@ -130,6 +148,7 @@ def fit(
         mark = fingerprint(run, net, data, epochs, **mark)
         if resume:
             load_checkpoint(path, mark, state, run)
+            _check_history(path, history, best, net)
 
     x, y = data.x_train, data.y_train
     num_batches = -(-len(x) // batch_size)
