@@ -1,870 +1,1021 @@
-"""Lesson 10 — Spiking convolutional and residual networks: images in colour, and depth
+"""Lesson 10 — Spiking convolutional and residual networks: photographs, and depth
 
 Question
-    How do convolutions and spikes go together, why do deep stacks of spiking layers stop learning, and what
-    does a spike-element-wise (SEW) shortcut change?
+    A convolution looks at space, a spiking neuron at time. How do the two work together on
+    photographs? And why does a stack of many spiking layers stop learning, unless spikes may also
+    go around a layer?
 
 Idea
-    A convolution sees one time step and many places; a LIF neuron sees one place and many time steps. One after
-    the other, with the same weights at every step, they look at space and time in turns:
+    All tensors are (T, B, C, H, W): steps, images, channels, height, width. A layer is
 
-        I[t] = conv(S_below[t])      U[t] = β·U[t−1] + I[t] − θ·S[t−1]      S[t] = H(U[t] − θ)          (1)
+        I[t] = conv(S_below[t])     U[t] = β·U[t−1] + I[t] − θ·S[t−1]     S[t] = 1 if U[t] > θ     (1)
 
-    Depth. Going back through a layer, an error is multiplied by the weights and by the surrogate σ′. Weights that
-    make currents of variance 1 (BatchNorm sees to it) out of spikes S amplify it by about 1/√Var(S), and the
-    surrogate lets √E[σ′²] of it pass:
+    The convolution mixes neighbouring places of one step and has no memory. The neuron mixes the
+    steps of one place and has no neighbours. In a deep stack both the image on its way up and the
+    error on its way down have to pass every layer. A spike-element-wise (SEW) shortcut adds the
+    spikes that come in to those that the layer makes, A, so that there is a way around it:
 
-        ‖∂L/∂S^(l−1)‖ ≈ ρ·‖∂L/∂S^l‖,   ρ = √(E[σ′(U − θ)²] / Var(S))   ⇒   ‖∂L/∂S^l‖ ≈ ρ^(D−l)·‖∂L/∂S^D‖    (2)
-
-    A ReLU with He's weights has ρ = 1. Here ρ hangs on the slope of a surrogate that somebody picked: below 1 the
-    error vanishes, above 1 it explodes, and depth is the exponent. (The error's way through time, by β, is left out.)
-
-    A remedy is a path on which the factor is 1. Adding the shortcut to the current, as ResNets do, gives none:
-    SN(F(S) + S) ends in a spike function again. SEW joins spikes behind the neuron, A = SN(F(S^(l−1))):
-
-        S^l[t] = g(A[t], S^(l−1)[t]),   g:  ADD  A + S    AND  A·S    IAND  (1 − A)·S    (plain  A)        (3)
-        direct path ∂g/∂S:                  1             A           1 − A              0
-
-    A block that stays silent (A = 0) is the identity under ADD and IAND, with gradient 1; for AND it would have to
-    fire always. ADD pays: what it hands on are whole numbers, no longer spikes.
-
-    Memory. Backward needs each membrane and each spike again. In bytes of 32-bit numbers, for P weights, a still
-    input of C·H·W values and C_l·H_l·W_l neurons in layer l:
-
-        M = 4·(P + B·C·H·W + T·B·Σ_l 2·C_l·H_l·W_l)                                                     (4)
+        S_out[t] = A[t] + S_in[t]                                                                 (2)
 
 Read first
-    Theory:   Fang et al. 2021, SEW-ResNet, https://arxiv.org/abs/2102.04159
-              Fang et al. 2021, PLIF (learnt time constants), https://arxiv.org/abs/2007.05785
-    Practice: snnTorch tutorial 6, https://snntorch.readthedocs.io/en/latest/tutorials/tutorial_6.html
+    Theory     Fang et al. 2021, SEW-ResNet, https://arxiv.org/abs/2102.04159
+    Practice   snnTorch tutorial 6,
+               https://snntorch.readthedocs.io/en/latest/tutorials/tutorial_6.html
 
 Run
-    uv run 10_convolutional_snn.py              31 minutes on one thread of a busy machine, 21 of them the main training
-    uv run 10_convolutional_snn.py --resume     go on after Ctrl-C from the last finished epoch
-    uv run 10_convolutional_snn.py --smoke      seconds, stand-in data
-    uv run 10_convolutional_snn.py --full       SEW-ResNet-18, 100 epochs, aims at 92 %: for a GPU. NOT RUN so far. Its
-        6·10^16 operations would take 50 minutes at 20 TFLOP/s (assumed), 16 days at 3.2 images/s (one CPU thread here)
-    torchrun --nproc-per-node 2 10_convolutional_snn.py        several processes or GPUs, every training
-
-You should see
-    67.6 % of the 10,000 test images with T = 4; the same weights answer with T = 1 at 62 %.
-    Through 20 plain blocks the error shrinks to 1/77,000 (flat surrogate) or grows 790,000-fold (steep); by SEW's ADD
-    it changes 1.5- and 32-fold. Sixteen blocks, trained briefly: plain 18 %, ADD 34, IAND 26, AND 10 (chance).
-    Equation (4) is right to 0.12 %: 114,688 bytes a step and image. τ = 16 in place of 2: 34 falls to 10 % (chance) if
-    the input is scaled by 1/τ, and stays at 39 to 40 % if not: the neurons were silent, not forgetful.
+    uv run 10_convolutional_snn.py --predict   asks what you expect, then measures it: start here
+    uv run 10_convolutional_snn.py             half an hour of one core, a quarter of two, where the
+                                               processor has bfloat16 (section 3); also --only 2
+    uv run 10_convolutional_snn.py --resume    goes on after the last finished epoch
+    uv run 10_convolutional_snn.py --full      twice the channels, T = 4, 60 epochs, aims at 93 %:
+                                               for a GPU, not run so far
+    torchrun --nproc-per-node 2 10_convolutional_snn.py      several processes or GPUs
 
 Builds on / leads to
-    07 gave the surrogate whose slope decides here, 09 the training loop (training.fit). 11 takes convolutions
-    to event data, 12, 14 and 17 start from SmallCNN and its weights, 16 gets such a network by conversion.
-
-Predict: with --num-steps 1 no membrane remembers anything. How many points of accuracy does that cost?
-Next: uv run 11_neuromorphic_data_tonic.py
+    07 gave the surrogate, 09 the training loop, training.fit, and its memory. 11 brings event
+    recordings to such networks, 14 saves spikes in this one, 16 sets it beside converted networks.
 """
 
 from __future__ import annotations
 
-import time
+import math
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, replace
 from functools import partial
 from typing import Any
 
 from common import plots
-from common.cost import ann_macs, ledger_row
+from common.claims import plain
+from common.cost import ann_macs, estimated_energy_nj, latency
 from common.data import ImageData, batches, cifar10
-from common.lesson import LessonConfig, bounded, start
+from common.io import live
+from common.lesson import LessonConfig, bounded, section, start
 from common.run import Run
 from common.spiking import constant_current, over_time, reset_state
-from multistep import saved_for_backward, unroll
-from training import evaluate, fit, membrane_loss
+from multistep import fast_number, is_fused, saved_for_backward, unroll, unroll_normalised
+from training import evaluate, fit
 from training.augment import flip_and_shift
-from tutor.network_check import complaints
+from training.muon import muon_for_convolutions, up_and_down
 
 import numpy as np
 import snntorch as snn
 import torch
-from matplotlib.figure import Figure
+import torch.nn.functional as F
+from matplotlib.colors import ListedColormap
+from scipy.stats import t as student_t
 from snntorch import surrogate
-from torch import nn
+from torch import Tensor, nn
 
 
 @dataclass
 class Config(LessonConfig):
-    """The main training takes all images; the experiments after it a few thousand of them, several seeds each."""
+    """Section 3 trains on all images, section 2 on the first ``short_images``, several times."""
 
-    num_steps: int = bounded(4, 1, 100_000)
-    """time steps per image (T)"""
-    epochs: int = bounded(6, 1, 1000)
-    """passes over the training images in the main training"""
-    batch_size: int = bounded(64, 2, 45_000)
-    """images per gradient step"""
-    lr: float = bounded(2e-3, 1e-7, 10.0)
-    """learning rate at the start; it falls to zero along a cosine"""
+    num_steps: int = bounded(2, 1, 100_000)
+    """time steps for which an image is shown (T)"""
+    epochs: int = bounded(0, 0, 1000)
+    """passes over the training images in section 3; 0: 17 where bfloat16 is fast, else 7"""
+    batch_size: int = bounded(256, 2, 45_000)
+    """images in one update of the weights (B)"""
+    lr: float = bounded(0.1, 1e-7, 10.0)
+    """highest learning rate of the convolutions in section 3"""
     beta: float = bounded(0.5, 0.0, 1.0)
-    """membrane decay per step"""
+    """share β of the potential that is left after one step"""
+    channels: int = bounded(64, 1, 1024)
+    """channels of the first layer in section 3; later ones have two and four times as many"""
     depth: int = bounded(16, 2, 100)
-    """blocks of the deep stacks that are trained"""
-    sweep_train: int = bounded(3_000, 10, 45_000)
-    """training images in the experiments after the main training"""
-    sweep_epochs: int = bounded(3, 1, 1000)
-    """epochs in those experiments"""
-    seeds: int = bounded(2, 1, 20)
-    """seeds in those experiments"""
+    """layers of the deep stacks in section 2"""
+    short_images: int = bounded(3_000, 10, 45_000)
+    """training images of each short training in section 2"""
+    short_epochs: int = bounded(3, 1, 100)
+    """passes over them"""
+    seeds: int = bounded(3, 2, 20)
+    """trainings of each arm in section 2"""
     resume: bool = False
-    """go on from the checkpoint of a run that was cut"""
+    """go on after the last finished epoch of a run that was stopped"""
 
 
-SMOKE = {"epochs": 1, "num_steps": 2, "depth": 4, "sweep_train": 128, "sweep_epochs": 1, "seeds": 1}
-FULL = {
-    "epochs": 100,
-    "batch_size": 128,
-    "lr": 1e-3,
-    "sweep_train": 20_000,
-    "sweep_epochs": 5,
-    "seeds": 3,
+SMOKE = {
+    "epochs": 1,
+    "batch_size": 64,
+    "channels": 8,
+    "depth": 3,
+    "short_images": 100,
+    "short_epochs": 1,
+    "seeds": 2,
 }
+FULL = {"epochs": 60, "channels": 128, "num_steps": 4, "batch_size": 512}
 
-DEPTHS, WIDTH = (6, 10, 14, 20), 16  # blocks and channels of the deep stacks, on maps of 8×8
-SLOPES = (
-    0.5,
-    2.0,
-    8.0,
-)  # α of the surrogate σ′(x) = (α/2) / (1 + (π·α·x/2)²): flat, snnTorch's default, steep
-TIMES, BATCHES = (
-    (1, 2, 4, 8),
-    (2, 8, 32),
-)  # T and B at which the memory formula meets what is measured
-CARD = 24 * 2**30  # bytes of the graphics card that the course is written for
+# ---------------------------------------------------------------- 1  a convolution over time
 
 
-class SmallCNN(nn.Module):
-    """Three convolutions of stride 2 and a read-out, a Leaky neuron after each: 32×32 pixels → 16 → 8 → 4.
+def edge_filter(strength: float = 6.0) -> nn.Conv2d:
+    """A 3×3 filter for edges, dark on the left and bright on the right; the mean over colours."""
+    conv = nn.Conv2d(3, 1, kernel_size=3, padding=1, padding_mode="replicate", bias=False)
+    columns = torch.tensor([-1.0, 0.0, 1.0])
+    with torch.no_grad():
+        conv.weight.copy_((strength / 9) * columns.expand(1, 3, 3, 3))
+    return conv
 
-    Strides make the maps small, so everything that travels between layers is binary, and the weights are all in
-    convolutions and one linear layer. ``forward`` is one time step, ``run`` a whole sequence from rest.
+
+def step_by_step(conv: nn.Conv2d, lif: snn.Leaky, x: Tensor) -> Tensor:
+    """Equation (1) in plain sight: ``x (T, B, 3, H, W)`` → spikes ``(T, B, C, H, W)``."""
+    mem = lif.init_leaky()
+    spk_rec = []
+    for x_t in x:  # (B, 3, H, W)
+        cur = conv(x_t)  # (B, C, H, W): neighbouring places of this step
+        spk, mem = lif(cur, mem)  # (B, C, H, W): this place, all steps so far
+        spk_rec.append(spk)
+    return torch.stack(spk_rec)
+
+
+def first_spikes(spk_rec: Tensor) -> Tensor:
+    """The step, from 1, at which each neuron fires first; 0 if it never does: ``(T, …)`` → ``(…)``."""
+    first = spk_rec.argmax(0) + 1
+    return torch.where(spk_rec.sum(0) > 0, first, 0)
+
+
+@section
+def section_shapes(cfg: Config, run: Run) -> None:
+    """1  What does a spiking neuron add to a convolution?
+
+    One filter, made by hand: it finds edges with the dark side on the left. A photograph is shown for
+    T steps. `step_by_step`, above, is the whole layer, and two things in it deserve a look:
+
+        cur = conv(x_t)             the same weights at every step, and no memory
+        spk, mem = lif(cur, mem)    a memory in each of the C·H·W places, and no neighbours
+
+    The photograph stands still, so conv gives the same map I at every step. The spikes change all the
+    same. From rest, and before the first spike, U[t] is a geometric series:
+
+        U[t] = I·(1 + β + … + β^(t−1)) = I·(1 − β^t)/(1 − β)
+
+    A neuron fires first at the step t where this exceeds θ = 1. Strong edges come first, weaker ones
+    later, and those with I < 1 − β never. So time turns the strength of an edge into an order.
+
+    Since conv has no memory, it need not stand in the loop. over_time(conv, x) gives all T steps to
+    it as if they were one batch of T·B images, and an image that stands still only once. unroll (what
+    is in it: lesson 09) then runs the neurons. The spikes are the same, and all later sections go this
+    way:
+
+        spk_rec, _, _ = unroll(lif, over_time(conv, x))         # (T, B, C, H, W)
     """
+    run.predict(
+        "first_spike",
+        "β = 0.5, θ = 1, and a place gets the current 0.6 at every step. At which step does its neuron "
+        "fire first? (1 is the first step)",
+        unit="step",
+    )
+    T = max(4, cfg.num_steps)
+    data = run.data(cifar10, n_train=512 if cfg.smoke else None)
+    conv = edge_filter()
+    lif = snn.Leaky(beta=cfg.beta)
+    photos = data.x_train[:200].float() / 255  # (200, 3, 32, 32)
+    with torch.no_grad():
+        cur = conv(photos)  # (200, 1, 32, 32)
+        spk_rec = step_by_step(conv, lif, constant_current(photos, T))  # (T, 200, 1, 32, 32)
+        weak = step_by_step(nn.Identity(), lif, torch.full((50, 1), 0.6))  # (50, 1)
+    first = first_spikes(spk_rec)  # (200, 1, 32, 32)
 
-    def __init__(
-        self, channels: Sequence[int] = (32, 64, 128), beta: float = 0.5, num_outputs: int = 10
-    ) -> None:
-        super().__init__()
-        c1, c2, c3 = channels
-        self.conv1 = nn.Conv2d(3, c1, 5, stride=2, padding=2)
-        self.lif1 = snn.Leaky(beta=beta, init_hidden=True)
-        self.conv2 = nn.Conv2d(c1, c2, 3, stride=2, padding=1)
-        self.lif2 = snn.Leaky(beta=beta, init_hidden=True)
-        self.conv3 = nn.Conv2d(c2, c3, 3, stride=2, padding=1)
-        self.lif3 = snn.Leaky(beta=beta, init_hidden=True)
-        self.flatten = nn.Flatten()
-        self.fc = nn.Linear(c3 * 4 * 4, num_outputs)
-        self.lif4 = snn.Leaky(beta=beta, init_hidden=True, output=True)
-        for conv in (self.conv1, self.conv2, self.conv3):
-            # spikes are few: with PyTorch's own scale the currents stay far under θ = 1 and deep layers start silent
-            nn.init.normal_(conv.weight, std=2 / conv.weight[0].numel() ** 0.5)
-            nn.init.zeros_(conv.bias)
+    clear = int((first == 1).flatten(1).sum(1).argmax())  # the photograph with most strong edges
+    fig, axes = plots.figure(
+        2, 3, (9.5, 6.9), "Black: fires, as it did before.  Orange: fires for the first time"
+    )
+    axes[0, 0].imshow(photos[clear].permute(1, 2, 0))
+    axes[0, 0].set_title("the photograph, at every step")
+    axes[0, 1].imshow(cur[clear, 0], cmap="gray", vmin=-2, vmax=2)
+    axes[0, 1].set_title("current I, −2 (black) to 2")
+    colours = ListedColormap(["white", plots.BLACK, plots.ORANGE])
+    for t, ax in enumerate([axes[0, 2], *axes[1]], start=1):
+        fires = spk_rec[t - 1, clear, 0]  # (32, 32)
+        new = first[clear, 0] == t
+        ax.imshow(fires + new, cmap=colours, vmin=0, vmax=2)
+        ax.set_title(f"step {t}: {int(fires.sum())} neurons fire, {int(new.sum())} new")
+    for ax in axes.flat:
+        ax.set(xticks=[], yticks=[])
+    run.figure(fig, "1_edges", look="which edges are there at step 1, and which come later")
 
-    def forward(self, x_t: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
-        """One step: ``(B, 3, 32, 32)`` → output spikes and membrane, each ``(B, 10)``."""
-        spk1 = self.lif1(self.conv1(x_t))  # (B, 32, 16, 16)
-        spk2 = self.lif2(self.conv2(spk1))  # (B, 64, 8, 8)
-        spk3 = self.lif3(self.conv3(spk2))  # (B, 128, 4, 4)
-        return self.lif4(self.fc(self.flatten(spk3)))  # (B, 10), (B, 10)
-
-    def run(self, x: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
-        """All steps: ``(T, B, 3, 32, 32)`` → ``spk_rec, mem_rec``, each ``(T, B, 10)``, starting from rest."""
-        spk1, _, _ = unroll(self.lif1, over_time(self.conv1, x))  # a still image is convolved once
-        spk2, _, _ = unroll(self.lif2, over_time(self.conv2, spk1))  # (T, B, 64, 8, 8)
-        spk3, _, _ = unroll(self.lif3, over_time(self.conv3, spk2))  # (T, B, 128, 4, 4)
-        cur4 = over_time(self.fc, spk3.flatten(2))  # (T, B, 10)
-        spk4, mem4, _ = unroll(self.lif4, cur4, record_mem=True)
-        return spk4, mem4
-
-
-def encode(x: torch.Tensor, num_steps: int) -> torch.Tensor:
-    """Grey values 0..1, centred and stretched to −2..2, as a current that stays: ``(B, …) → (T, B, …)``."""
-    return constant_current(4 * x - 2, num_steps)
-
-
-# ------------------------------------------------------------------------------------ depth: plain and SEW
-
-CONNECT: dict[
-    str, Callable[[torch.Tensor, torch.Tensor], torch.Tensor]
-] = {  # g(A, S) of equation (3)
-    "plain": lambda a, s: a,
-    "ADD": lambda a, s: a + s,
-    "AND": lambda a, s: a * s,
-    "IAND": lambda a, s: (1 - a) * s,
-}
-
-
-def conv_norm(
-    c_in: int, c_out: int, kernel: int, stride: int = 1, padding: int = 0
-) -> nn.Sequential:
-    """Convolution and BatchNorm: currents of mean 0 and variance 1 (under torchrun, over each process's own part)."""
-    return nn.Sequential(
-        nn.Conv2d(c_in, c_out, kernel, stride, padding, bias=False), nn.BatchNorm2d(c_out)
+    at_once = (first == 1).float().mean().item()
+    later = (first > 1).float().mean().item()
+    strong = cur[first == 1].mean().item()
+    medium = cur[first > 1].mean().item() if later else 0.0
+    run.claim("first_spike", "current 0.6: first spike at", int(first_spikes(weak)), "step")
+    run.claim("at_once", "neurons that fire at step 1", at_once, real=True)
+    run.claim("later", f"that fire first at step 2 to {T}", later, real=True)
+    run.finding(
+        f"The convolution gives the same map {T} times, and the neurons do not: {100 * at_once:.0f} % "
+        f"of them fire at step 1 (their mean current is {strong:.2f}), and a further "
+        f"{100 * later:.0f} % only later (mean current {medium:.2f}). Waiting shows weaker edges."
     )
 
 
-def through_time(layers: nn.Sequential, s: torch.Tensor) -> torch.Tensor:
-    """Synapses and neurons in turn over all steps, each neuron from rest: ``(T, B, C, H, W)``."""
-    for layer in layers:
-        s = unroll(layer, s)[0] if isinstance(layer, snn.Leaky) else over_time(layer, s)
-    return s
+# ---------------------------------------------------------------- the layer of sections 2 to 5
 
 
-class Block(nn.Module):
-    """S^l[t] = g(SN(F(S^(l−1)[t])), S^(l−1)[t]). Where sizes change, the shortcut is a 1×1 convolution with neurons."""
+class Conv(nn.Conv2d):
+    """A 3×3 convolution in the number type of its input; its weights are kept in float32."""
+
+    def __init__(self, c_in: int, c_out: int) -> None:
+        super().__init__(c_in, c_out, kernel_size=3, padding=1, bias=False)
+
+    def forward(self, x: Tensor) -> Tensor:
+        """``(N, C_in, H, W)`` → ``(N, C_out, H, W)``."""
+        weight = self.weight.to(x.dtype, memory_format=torch.channels_last)
+        return F.conv2d(x, weight, padding=1)
+
+
+class Layer(nn.Module):
+    """Convolution → BatchNorm → LIF neurons; ``pool`` halves the map, ``shortcut`` is equation (2)."""
 
     def __init__(
         self,
         c_in: int,
         c_out: int,
-        connect: str,
-        neuron: Callable[[], snn.Leaky],
-        stride: int = 1,
-        convs: int = 1,
-    ) -> None:
-        super().__init__()
-        self.connect, path = connect, [conv_norm(c_in, c_out, 3, stride, 1), neuron()]
-        for _ in range(convs - 1):
-            path += [conv_norm(c_out, c_out, 3, 1, 1), neuron()]
-        self.path, changes = (
-            nn.Sequential(*path),
-            connect != "plain" and (stride > 1 or c_in != c_out),
-        )
-        self.shortcut = nn.Sequential(
-            *([conv_norm(c_in, c_out, 1, stride), neuron()] if changes else [])
-        )
-
-    def forward(self, s_t: torch.Tensor) -> torch.Tensor:
-        return CONNECT[self.connect](self.path(s_t), self.shortcut(s_t))
-
-    def run(self, s: torch.Tensor) -> torch.Tensor:
-        return CONNECT[self.connect](through_time(self.path, s), through_time(self.shortcut, s))
-
-
-class SpikingResNet(nn.Module):
-    """Stem → blocks → 4×4 average → Linear → Leaky. ``widths``: one entry a stage; every stage but the first halves."""
-
-    def __init__(
-        self,
-        widths: Sequence[int],
-        blocks: Sequence[int],
-        connect: str = "ADD",
-        beta: float = 0.5,
-        convs: int = 1,
-        stem_stride: int = 1,
+        beta: float,
+        pool: bool = False,
+        shortcut: bool = False,
         slope: float = 2.0,
-        num_outputs: int = 10,
     ) -> None:
         super().__init__()
-        neuron = partial(
-            snn.Leaky, beta=beta, init_hidden=True, spike_grad=surrogate.atan(alpha=slope)
-        )
-        first = (
-            conv_norm(3, widths[0], 4, 4)
-            if stem_stride == 4
-            else conv_norm(3, widths[0], 3, stem_stride, 1)
-        )
-        self.stem, self.blocks, before = nn.Sequential(first, neuron()), nn.ModuleList(), widths[0]
-        for stage, (width, count) in enumerate(zip(widths, blocks, strict=True)):
-            for i in range(count):
-                self.blocks.append(
-                    Block(before, width, connect, neuron, 2 if stage and i == 0 else 1, convs)
-                )
-                before = width
-        size = 32 // stem_stride // 2 ** (len(widths) - 1) // 4  # of the map after the average
-        self.head = nn.Sequential(
-            nn.AvgPool2d(4), nn.Flatten(), nn.Linear(before * size**2, num_outputs)
-        )
-        self.out = snn.Leaky(beta=beta, init_hidden=True, output=True)
+        self.pool = pool
+        self.shortcut = shortcut
+        self.conv = Conv(c_in, c_out)
+        self.norm = nn.BatchNorm2d(c_out)
+        self.lif = snn.Leaky(beta=beta, init_hidden=True, spike_grad=surrogate.atan(slope))
 
-    def forward(self, x_t: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
-        """One step: ``(B, 3, 32, 32)`` → output spikes and membrane, each ``(B, 10)``."""
-        s_t = self.stem(x_t)
-        for block in self.blocks:
-            s_t = block(s_t)
-        return self.out(self.head(s_t))
+    def convolve(self, x: Tensor) -> Tensor:
+        """The part without a state: ``(N, C_in, H, W)`` → ``(N, C_out, H, W)``, or half of H and W."""
+        cur = self.conv(x)
+        return F.max_pool2d(cur, 2) if self.pool else cur
 
-    def layers(self, x: torch.Tensor) -> Iterator[torch.Tensor]:
-        """S^l ``(T, B, C, H, W)``: of the stem, then of each block."""
-        yield (s := through_time(self.stem, x))
-        for block in self.blocks:
-            yield (s := block.run(s))
+    def forward(self, x_t: Tensor) -> Tensor:
+        """One time step, ``(B, C_in, H, W)`` → ``(B, C_out, H, W)``."""
+        spk = self.lif(self.norm(self.convolve(x_t)))
+        return spk + x_t if self.shortcut else spk
 
-    def run(self, x: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
-        """All steps: ``(T, B, 3, 32, 32)`` → ``spk_rec, mem_rec``, each ``(T, B, 10)``, starting from rest."""
-        *_, s = self.layers(x)
-        spk, mem, _ = unroll(self.out, over_time(self.head, s), record_mem=True)
-        return spk, mem
+    def run(self, x: Tensor) -> Tensor:
+        """All steps from rest, ``(T, B, C_in, H, W)`` → ``(T, B, C_out, H, W)``."""
+        cur = over_time(self.convolve, x)  # an input that stays is convolved once
+        # the same as unroll(self.lif, over_time(self.norm, cur))[0], faster and with less memory
+        spk = unroll_normalised(self.norm, self.lif, cur)
+        return spk + x if self.shortcut else spk
 
 
-def stack(cfg: Config, connect: str, depth: int, seed: int, slope: float = 2.0) -> SpikingResNet:
-    """A deep stack whose weights depend on the seed alone: the four kinds start from the same ones."""
+class SpikingCNN(nn.Module):
+    """Spiking layers, one after the other, the mean over all places, and a linear read-out."""
+
+    def __init__(self, layers: Sequence[Layer], num_outputs: int = 10) -> None:
+        super().__init__()
+        self.layers = nn.Sequential(*layers)
+        self.fc = nn.Linear(layers[-1].conv.out_channels, num_outputs)
+
+    def forward(self, x_t: Tensor) -> Tensor:
+        """One time step: ``(B, 3, H, W)`` → output current ``(B, 10)``."""
+        spk = self.layers(x_t)  # (B, C, H, W)
+        return self.fc(spk.mean((2, 3)))
+
+    def outputs(self, x: Tensor) -> Iterator[Tensor]:
+        """What each layer hands on, ``(T, B, C, H, W)``, one after the other."""
+        for layer in self.layers:
+            x = layer.run(x)
+            yield x
+
+    def read(self, spk: Tensor) -> Tensor:
+        """The last layer's ``(T, B, C, H, W)`` → output current ``(T, B, 10)``."""
+        return self.fc(spk.float().mean((3, 4)))
+
+    def run(self, x: Tensor) -> Tensor:
+        """All steps from rest: ``(T, B, 3, H, W)`` → output current ``(T, B, 10)``."""
+        *_, spk = self.outputs(x)
+        return self.read(spk)
+
+
+def encode(x: Tensor, num_steps: int, number: torch.dtype = torch.float32) -> Tensor:
+    """Grey values 0..1, stretched to −2..2, as a current that stays: ``(B, 3, H, W)`` → ``(T, B, …)``."""
+    cur = (4 * x - 2).to(number, memory_format=torch.channels_last)
+    return constant_current(cur, num_steps)
+
+
+def mean_current_loss(out: Tensor, y: Tensor) -> Tensor:
+    """Cross entropy of the output current ``(T, B, 10)``, averaged over time; classes ``y (B,)``."""
+    return F.cross_entropy(out.mean(0), y)
+
+
+def smoothed_loss(out: Tensor, y: Tensor) -> Tensor:
+    """The same with goals of 0.91 for the right class and 0.01 for each other one, not 1 and 0."""
+    return F.cross_entropy(out.mean(0), y, label_smoothing=0.1)
+
+
+def highest_mean_current(out: Tensor) -> Tensor:
+    """The class whose output current is highest on average: ``(T, B, 10)`` → ``(B,)``."""
+    return out.mean(0).argmax(1)
+
+
+# ---------------------------------------------------------------- 2  depth
+
+SLOPES = (1.0, 2.0, 4.0)  # α of snnTorch's ATan; 2 is its default
+WIDTH = 16  # channels of every layer of a deep stack, on maps of 8×8
+RATES = (2e-3, 6e-3)  # learning rates that each arm tries
+
+
+def deep_stack(cfg: Config, shortcut: bool, slope: float, seed: int) -> SpikingCNN:
+    """A first layer, then ``depth`` layers alike. The weights depend on the seed alone."""
     torch.manual_seed(seed)
-    return SpikingResNet((WIDTH,), (depth,), connect, cfg.beta, stem_stride=4, slope=slope)
+    layers = [Layer(3, WIDTH, cfg.beta, pool=True, slope=slope)]  # 16×16 → 8×8
+    for _ in range(cfg.depth):
+        layers.append(Layer(WIDTH, WIDTH, cfg.beta, shortcut=shortcut, slope=slope))
+    return SpikingCNN(layers)
 
 
-sew_resnet18 = partial(SpikingResNet, (64, 128, 256, 512), (2, 2, 2, 2), "ADD", convs=2)
-"""the network of --full"""
+def encode_small(x: Tensor, num_steps: int, number: torch.dtype = torch.float32) -> Tensor:
+    """``encode`` at half the resolution: ``(B, 3, 32, 32)`` → ``(T, B, 3, 16, 16)``."""
+    return encode(F.avg_pool2d(x, 2), num_steps, number)
 
 
-def kept_bytes(num_steps: int, batch: int, parameters: int, image: int, neurons: int) -> int:
-    """Equation (4): bytes of 32-bit numbers that backward needs. A membrane and a spike for each neuron and step."""
-    return 4 * (parameters + batch * image + num_steps * batch * 2 * neurons)
+def factor_per_layer(cfg: Config, slope: float, draw: torch.Generator) -> float:
+    """ρ of line (c) for standard normal currents, drawn anew at every step."""
+    T = cfg.num_steps
+    cur = torch.randn(T, 400_000 // T + 1, generator=draw)  # (T, N)
+    spk, mem, _ = unroll(snn.Leaky(beta=cfg.beta), cur, record_mem=True)
+    derivative = (slope / 2) / (1 + (math.pi / 2 * slope * (mem - 1)) ** 2)  # σ′ of ATan
+    powers = cfg.beta ** (2 * np.arange(T))  # 1, β², β⁴, …
+    K = float(np.mean(np.cumsum(powers)))  # 1 at the last step, all of them at the first
+    return math.sqrt(K * (derivative**2).mean().item() / spk.var().item())
 
 
-def largest_batch(
-    num_steps: int, parameters: int, image: int, neurons: float, card: int = CARD
-) -> int:
-    """Equation (4) solved for B, with room for the gradient and Adam's two moments: 4 numbers a weight in all."""
-    return max(0, int((card / 4 - 4 * parameters) // (image + num_steps * 2 * neurons)))
-
-
-def scale_currents(net: SmallCNN, beta: float) -> SmallCNN:
-    """Give the hidden neurons PLIF's update, in which the leak weighs the input too: with β = 1 − 1/τ
-
-        U[t] = U[t−1] + (I[t] − U[t−1])/τ = β·U[t−1] + (1 − β)·I[t]                                     (5)
-
-    ``snn.Leaky`` computes β·U[t−1] + I[t]; a constant I then ends at U = I/(1 − β) = τ·I, in (5) at U = I. The
-    factor goes behind each convolution, as a hook. The read-out is left as it is.
-    """
-    for conv in (net.conv1, net.conv2, net.conv3):
-        conv.register_forward_hook(lambda _conv, _inputs, cur: (1 - beta) * cur)
-    return net
-
-
-# ------------------------------------------------------------------------------------ experiments
-
-
-def experiment_train(cfg: Config, data: ImageData, run: Run) -> dict[str, Any]:
-    """The main training on all images: the small network, or with --full the SEW-ResNet. Best epoch by validation."""
-    torch.manual_seed(cfg.seed)
-    net = sew_resnet18(beta=cfg.beta) if cfg.full else SmallCNN(beta=cfg.beta)
-    enc = partial(encode, num_steps=cfg.num_steps)
-    history = fit(
-        net,
-        data,
-        enc,
-        run=run,
-        check=complaints,
-        epochs=cfg.epochs,
-        lr=cfg.lr,
-        batch_size=cfg.batch_size,
-        augment=partial(flip_and_shift, shift=4 if cfg.full else 2),
-        weight_decay=5e-2 if cfg.full else 0.0,
-        name="main",
-        resume=cfg.resume,
-    )
-    steps = sorted({1, 2, cfg.num_steps, 2 * cfg.num_steps})
-    other = {
-        T: evaluate(net, data.x_test[:2000], data.y_test[:2000], partial(encode, num_steps=T))
-        for T in steps
-    }
-    return {
-        "net": net,
-        "history": history,
-        "accuracy": evaluate(net, data.x_test, data.y_test, enc),
-        "other": other,
-    }
-
-
-def experiment_gradients(cfg: Config, data: ImageData, run: Run) -> dict[str, Any]:
-    """‖∂L/∂S^l‖ of every block's output at initialisation, relative to the last block's, and ρ of equation (2)."""
-    x, y = next(batches(data.x_train, data.y_train, 32, device=run.device))
-    norms, means, depths = {}, {}, (3, 6) if cfg.smoke else DEPTHS
-    for connect, slope, depth in [(c, a, d) for c in CONNECT for a in SLOPES for d in depths]:
-        rows = []
-        for seed in range(cfg.seed, cfg.seed + cfg.seeds):
-            net = stack(cfg, connect, depth, seed, slope).to(run.device)
-            outputs = list(net.layers(encode(x, cfg.num_steps)))[1:]
-            for s in outputs:
-                s.retain_grad()
-            mem = unroll(net.out, over_time(net.head, outputs[-1]), record_mem=True)[1]
-            membrane_loss((mem, mem), y).backward()
-            norm = np.array([s.grad.norm().item() for s in outputs])  # (depth,)
-            rows.append(norm / max(norm[-1], 1e-30))
-        norms[connect, slope, depth] = np.stack(rows)  # (seeds, depth)
-        means[connect, depth] = np.array([s.detach().mean().item() for s in outputs])
-    rho = {a: predicted_rho(cfg, a) for a in SLOPES}
-    return {"norms": norms, "means": means, "depths": depths, "rho": rho}
-
-
-def predicted_rho(cfg: Config, slope: float) -> float:
-    """ρ of equation (2) for one neuron whose current is standard normal at every step, without any network."""
-    g = torch.Generator().manual_seed(0)
-    cur = torch.randn(1, 100_000, generator=g).expand(
-        cfg.num_steps, -1
-    )  # a still image: the same at every step
-    spk, mem, _ = unroll(snn.Leaky(beta=cfg.beta), cur, record_mem=True)  # (T, N) each
-    derivative = slope / 2 / (1 + (torch.pi / 2 * slope * (mem - 1)) ** 2)  # σ′(U − θ)
-    return (derivative.square().mean() / spk.var()).sqrt().item()
-
-
-def experiment_connections(cfg: Config, data: ImageData, run: Run) -> dict[str, np.ndarray]:
-    """Test accuracy of plain, ADD, AND and IAND stacks: the same weights at the start, images, order and epochs."""
-    accuracy = {}
-    for connect in CONNECT:
-        accuracy[connect] = np.array(
-            [
-                short_training(stack(cfg, connect, cfg.depth, seed), cfg, data, run, seed)
-                for seed in range(cfg.seed, cfg.seed + cfg.seeds)
-            ]
-        )
-        run.print(f"          {connect}: {accuracy[connect].mean():.4f}")
-    return accuracy
-
-
-def short_training(net: nn.Module, cfg: Config, data: ImageData, run: Run, seed: int) -> float:
-    """A few epochs on a few thousand images; accuracy on the test images of ``data``."""
-    enc = partial(encode, num_steps=cfg.num_steps)
-    fit(
-        net,
-        data,
-        enc,
-        run=run,
-        epochs=cfg.sweep_epochs,
-        lr=2e-3,
-        batch_size=64,
-        augment=flip_and_shift,
-        seed=seed,
-        quiet=True,
-    )
-    return evaluate(net, data.x_test, data.y_test, enc)
-
-
-def experiment_time_constant(cfg: Config, data: ImageData, run: Run) -> dict[str, dict[str, Any]]:
-    """The same network with τ = 2 and τ = 16, with PLIF's update (5) and with snnTorch's."""
-    rows, (image, _) = {}, next(batches(data.x_test, data.y_test, 200, device=run.device))
-    for scaled, tau in [(True, 2), (True, 16), (False, 2), (False, 16)]:
-        name, accuracy, at_start = (
-            f"τ = {tau}, " + ("input scaled" if scaled else "snnTorch"),
-            [],
-            [],
-        )
-        for seed in range(cfg.seed, cfg.seed + cfg.seeds):
-            torch.manual_seed(seed)
-            net = SmallCNN(beta=1 - 1 / tau)
-            net = (scale_currents(net, 1 - 1 / tau) if scaled else net).to(run.device)
-            at_start.append(rates(net, image, cfg))
-            accuracy.append(short_training(net, cfg, data, run, seed))
-        rows[name] = {"accuracy": np.array(accuracy), "at_start": np.mean(at_start, 0)}
-        run.print(f"          {name}: {np.mean(accuracy):.4f}")
-    return rows
+def gradient_by_layer(net: SpikingCNN, x: Tensor, y: Tensor) -> np.ndarray:
+    """‖∂L/∂S‖ of every layer's output, as a share of the last one's: ``(depth + 1,)``."""
+    outputs = list(net.outputs(x))
+    for spk in outputs:
+        spk.retain_grad()
+    mean_current_loss(net.read(outputs[-1]), y).backward()
+    norms = np.array([spk.grad.norm().item() for spk in outputs])
+    return norms / max(norms[-1], 1e-30)
 
 
 @torch.no_grad()
-def rates(net: SmallCNN, image: torch.Tensor, cfg: Config) -> list[float]:
-    """Spikes per neuron and step of the three hidden layers, for ``image (B, 3, 32, 32)``."""
-    spk1 = unroll(net.lif1, over_time(net.conv1, encode(image, cfg.num_steps)))[0]
-    spk2 = unroll(net.lif2, over_time(net.conv2, spk1))[0]
-    return [s.mean().item() for s in (spk1, spk2, unroll(net.lif3, over_time(net.conv3, spk2))[0])]
+def likeness_by_layer(net: SpikingCNN, x: Tensor) -> np.ndarray:
+    """Do images that look alike to the first layer look alike to layer l? ``(depth + 1,)``, 1 to 0.
 
-
-def experiment_memory(cfg: Config, device: torch.device) -> dict[str, Any]:
-    """Bytes kept for backward over a grid of T and B, stepped through snnTorch and by ``run``, beside equation (4)."""
-    net = SmallCNN(beta=cfg.beta).to(device)
-    neurons = sum(
-        m.out_channels * size**2 for m, size in ((net.conv1, 16), (net.conv2, 8), (net.conv3, 4))
+    Likeness of two images: the cosine between their spike counts, each without the mean over all
+    images. Returned is the correlation, over all pairs, between the likeness in the first layer's
+    output and in that of layer l.
+    """
+    found = []
+    for spk in net.outputs(x):
+        counts = spk.float().sum(0).flatten(1)  # (B, C·H·W)
+        counts = F.normalize(counts - counts.mean(0), dim=1)
+        likeness = counts @ counts.T  # (B, B)
+        above = torch.triu_indices(*likeness.shape, offset=1)
+        found.append(likeness[above[0], above[1]])  # every pair once
+    return np.array(
+        [torch.corrcoef(torch.stack([found[0], pairs]))[0, 1].item() for pairs in found]
     )
-    sizes = {
-        "parameters": sum(p.numel() for p in net.parameters()),
-        "image": 3 * 32 * 32,
-        "neurons": neurons,
-    }
-    rows = [
-        {"T": T, "B": B, "predicted": kept_bytes(T, B, **sizes), **measure_bytes(net, T, B, device)}
-        for T in TIMES
-        for B in BATCHES
-    ]
-    return {
-        "rows": rows,
-        "worst": max(abs(r["predicted"] / r["kept"] - 1) for r in rows),
-        "sizes": sizes,
-    }
 
 
-def measure_bytes(
-    net: SmallCNN, num_steps: int, batch: int, device: torch.device
-) -> dict[str, int]:
-    """Bytes alive for backward after a forward pass: step by step, and by ``run``; on a GPU also the peak."""
-    image, y = (
-        torch.rand(batch, 3, 32, 32, device=device),
-        torch.zeros(batch, dtype=torch.long, device=device),
-    )
-    found = {}
-    if device.type == "cuda":
-        torch.cuda.reset_peak_memory_stats(device)
-        before = torch.cuda.memory_allocated(device)
-    reset_state(net)
-    with saved_for_backward() as kept:
-        mem = torch.stack([net(image)[1] for _ in range(num_steps)])  # (T, B, 10)
-        loss = membrane_loss((mem, mem), y)
-        found["kept"] = kept()
-    loss.backward()
-    net.zero_grad(set_to_none=True)
-    if device.type == "cuda":  # workspace of the convolutions and the gradients come on top
-        found["peak"] = torch.cuda.max_memory_allocated(device) - before
-    with saved_for_backward() as kept:
-        loss = membrane_loss(net.run(constant_current(image, num_steps)), y)
-        found["run"] = kept()
-    return found
+@dataclass
+class Arm:
+    """Short trainings that differ in their seed alone."""
+
+    rate: float
+    """the learning rate that was best on validation"""
+    test: list[float]
+    """test accuracy in per cent, a seed each"""
 
 
-def experiment_sew_resnet(cfg: Config, data: ImageData, run: Run) -> dict[str, Any]:
-    """A few steps of the network of --full on one small batch: does it train, and how fast is it here?"""
-    torch.manual_seed(cfg.seed)
-    B, count = (2, 2) if cfg.smoke else (8, 8)
-    net = sew_resnet18(beta=cfg.beta).to(run.device)
-    x, y = next(batches(data.x_train, data.y_train, B, device=run.device))
-    parameters = sum(p.numel() for p in net.parameters())
-    with saved_for_backward() as kept:
-        loss = membrane_loss(net.run(encode(x, cfg.num_steps)), y)
-        numbers = (kept() // 4 - parameters - x.numel()) / (cfg.num_steps * B)  # a step and image
-    optimizer, losses = torch.optim.AdamW(net.parameters(), lr=1e-3), []
-    started = time.perf_counter()
-    for i in range(count):
-        loss = membrane_loss(net.run(encode(x, cfg.num_steps)), y)
-        optimizer.zero_grad()
-        loss.backward()
-        optimizer.step()
-        losses.append(loss.item())
-        run.print(f"          step {i + 1}/{count}: loss {losses[-1]:.3f}")
-    speed = B * count / (time.perf_counter() - started)  # images a second, forward and backward
-    macs = ann_macs(net.eval(), x[:1])
-    stem = 3 * 9 * 64 * 32 * 32  # computed once: the image stands still
-    flop = 2 * 3 * (stem + cfg.num_steps * (macs - stem))  # backward takes about two forward passes
-    return {
-        "losses": losses,
-        "speed": speed,
-        "flop": flop,
-        "sizes": {"parameters": parameters, "image": 3 * 32 * 32, "neurons": numbers / 2},
-    }
-
-
-# ------------------------------------------------------------------------------------ figures
-
-
-def plot_training(result: dict[str, Any], data: ImageData) -> Figure:
-    history, other = result["history"], result["other"]
-    fig, (b, c) = plots.figure(
-        1,
-        2,
-        size=(11, 3.9),
-        title=(
-            f"{100 * result['accuracy']:.1f} % of the {len(data.y_test):,} test images of {data.name} after "
-            f"{len(history)} epochs"
-        ),
-    )
-    plots.curves(
-        b,
-        [h["epoch"] for h in history],
-        {
-            "training (moved images)": [100 * h["train"] for h in history],
-            "validation": [100 * h["val"] for h in history],
-        },
-    )
-    plots.label(b, "epoch", "accuracy (%)", "The epoch is chosen on validation")
-    b.xaxis.get_major_locator().set_params(integer=True)
-    plots.curves(c, list(other), {"test (2,000 images)": [100 * v for v in other.values()]})
-    c.set_xscale("log", base=2)
-    c.set_xticks(list(other), [str(T) for T in other])
-    plots.label(
-        c, "time steps T when tested", "accuracy (%)", "Trained with one T, tested with others"
-    )
-    return fig
-
-
-def plot_gradients(found: dict[str, Any]) -> Figure:
-    norms, depths, deepest = found["norms"], found["depths"], found["depths"][-1]
-    (low, high), add = (
-        [norms[c, a, deepest][:, 0].mean() for a in SLOPES[::2]] for c in ("plain", "ADD")
-    )
-    fig, axes = plots.figure(
-        2,
-        2,
-        size=(11.5, 7.8),
-        title=(
-            f"Through {deepest} plain blocks the error is multiplied by 1/{1 / max(low, 1e-30):,.0f} or by {high:,.0f}, by "
-            f"the surrogate's slope alone;\nwith ADD by {add[0]:.2g} or {add[1]:.2g}"
-        ),
-    )
-    at = np.arange(1, deepest + 1)
-    for ax, slope in zip(axes.flat, SLOPES, strict=False):
-        now = {
-            c: norms[c, slope, deepest] for c in CONNECT
-        }  # (seeds, D); a logarithm has no place for zero
-        plots.curves(
-            ax,
-            at,
-            {
-                c if v.min() > 0 else f"{c}: zero": np.where(v > 0, v, np.nan)
-                for c, v in now.items()
-            },
-        )
-        ax.xaxis.get_major_locator().set_params(integer=True)
-        ax.plot(
-            at,
-            found["rho"][slope] ** (deepest - at),
-            color="0.4",
-            linewidth=1,
-            label="equation (2)",
-        )
-        ax.set_yscale("log")
-        ax.legend()
-        plots.label(
-            ax, "block l", "‖∂L/∂S^l‖ / ‖∂L/∂S^D‖", f"α = {slope:g}: ρ = {found['rho'][slope]:.2f}"
-        )
-    plots.curves(
-        axes[1, 1],
-        depths,
-        {
-            f"{c}, α = {a:g}": np.stack([norms[c, a, d][:, 0] for d in depths], 1)
-            for c in ("plain", "ADD")
-            for a in SLOPES[::2]
-        },
-    )
-    axes[1, 1].set_yscale("log")
-    axes[1, 1].set_xticks(depths)
-    plots.label(axes[1, 1], "depth D (blocks)", "first block / last block", "Depth is the exponent")
-    return fig
-
-
-def two_panels(title: str, values: dict[str, np.ndarray], bars_title: str) -> tuple[Figure, Any]:
-    """Left: mean accuracy by name, with a dot a seed. Right: still empty."""
-    fig, (a, b) = plots.figure(1, 2, size=(11.5, 3.9), title=title)
-    plots.bars(
-        a, {name: 100 * v.mean() for name, v in values.items()}, fmt="   {:.1f}", color=plots.SKY
-    )
-    for i, v in enumerate(values.values()):
-        a.plot(100 * v, [i] * len(v), "o", color=plots.BLACK, markersize=3.5)
-    plots.label(a, "test accuracy (%)", "", f"{bars_title} (dots: single seeds)")
-    return fig, b
-
-
-def plot_connections(accuracy: dict[str, np.ndarray], found: dict[str, Any], cfg: Config) -> Figure:
-    gain = {
-        c: 100 * (accuracy[c].mean() - accuracy["plain"].mean()) for c in CONNECT if c != "plain"
-    }
-    deepest, means = found["depths"][-1], found["means"]
-    fig, ax = two_panels(
-        "Same weights at the start, same epochs. Against plain: "
-        + ", ".join(f"{c} {g:+.1f}" for c, g in gain.items())
-        + " points",
-        accuracy,
-        f"{cfg.depth} blocks, trained briefly",
-    )
-    plots.curves(
-        ax,
-        range(1, deepest + 1),
-        {c: np.where(means[c, deepest] > 1e-6, means[c, deepest], np.nan) for c in CONNECT},
-    )
-    ax.set_yscale("log")
-    ax.xaxis.get_major_locator().set_params(integer=True)
-    plots.label(
-        ax,
-        "block l",
-        "mean of S^l per neuron and step",
-        "Before training: ADD counts up, AND falls silent",
-    )
-    return fig
-
-
-def plot_memory(memory: dict[str, Any], resnet_sizes: dict[str, Any]) -> Figure:
-    fig, (a, b) = plots.figure(
-        1,
-        2,
-        size=(11, 4),
-        title=(f"Equation (4) predicts the memory of training to {100 * memory['worst']:.2g} %"),
-    )
-    for B, colour, marker in zip(BATCHES, plots.COLOURS, plots.MARKERS, strict=False):
-        mine = [r for r in memory["rows"] if r["B"] == B]
-        a.plot(TIMES, [r["predicted"] / 2**20 for r in mine], color=colour)
-        a.plot(
-            TIMES,
-            [r["kept"] / 2**20 for r in mine],
-            marker,
-            color=colour,
-            label=f"measured, B = {B}",
-        )
-    a.plot([], [], color="0.5", label="equation (4)")
-    a.legend()
-    a.set_yscale("log", base=2)
-    a.yaxis.set_major_formatter("{x:g}")
-    plots.label(a, "time steps T", "kept for backward (MiB)", "SmallCNN")
-    steps = [1, 2, 4, 8, 16, 32, 64]
-    plots.curves(
-        b,
-        steps,
-        {
-            "SmallCNN": [largest_batch(T, **memory["sizes"]) for T in steps],
-            "SEW-ResNet-18": [largest_batch(T, **resnet_sizes) for T in steps],
-        },
-    )
-    b.set_yscale("log")
-    plots.label(
-        b, "time steps T", "largest batch B", "What fits on a card of 24 GB: T·B is the budget"
-    )
-    for ax, ticks in ((a, TIMES), (b, steps)):
-        ax.set_xscale("log", base=2)
-        ax.set_xticks(ticks, [str(T) for T in ticks])
-    return fig
-
-
-def plot_time_constant(rows: dict[str, dict[str, Any]]) -> Figure:
-    good, bad = (100 * rows[f"τ = {tau}, input scaled"]["accuracy"].mean() for tau in (2, 16))
-    fig, ax = two_panels(
-        f"Too long a time constant: {good:.1f} % falls to {bad:.1f} % where the leak scales the input",
-        {name: r["accuracy"] for name, r in rows.items()},
-        "The same network, trained briefly",
-    )
-    plots.curves(ax, (1, 2, 3), {name: 100 * r["at_start"] for name, r in rows.items()})
-    ax.set_xticks((1, 2, 3), ["conv 1", "conv 2", "conv 3"])
-    plots.label(
-        ax, "layer", "spikes per neuron and step (%)", "Before training: is anything alive?"
-    )
-    return fig
-
-
-def main(cfg: Config, run: Run) -> None:
-    data = run.data(cifar10, n_train=256 if cfg.smoke else None)
-    n, model = len(data.y_test), "SEW-ResNet-18" if cfg.full else "SmallCNN"
+def train_arm(build: Callable[[int], SpikingCNN], data: ImageData, cfg: Config, run: Run) -> Arm:
+    """Try each learning rate, let validation choose, train anew with other seeds, test."""
     few = replace(
         data,
-        x_train=data.x_train[: cfg.sweep_train],
-        y_train=data.y_train[: cfg.sweep_train],
-        x_val=data.x_val[:500],
-        y_val=data.y_val[:500],
+        x_train=data.x_train[: cfg.short_images],
+        y_train=data.y_train[: cfg.short_images],
+        x_val=data.x_val[:1000],
+        y_val=data.y_val[:1000],
         x_test=data.x_test[:3000],
         y_test=data.y_test[:3000],
     )
-    how, n_few = (
-        f"{len(few.x_train):,} images, {cfg.sweep_epochs} epochs, {cfg.seeds} seeds",
-        3000 * cfg.seeds,
+    show = partial(encode_small, num_steps=cfg.num_steps, number=fast_number(run.device))
+
+    def trained(lr: float, seed: int) -> tuple[SpikingCNN, float]:
+        net = build(seed)
+        history = fit(
+            net,
+            few,
+            show,
+            run=run,
+            epochs=cfg.short_epochs,
+            lr=lr,
+            batch_size=50,
+            loss_fn=mean_current_loss,
+            predict=highest_mean_current,
+            seed=seed,
+            quiet=True,
+        )
+        return net, max(row["val"] for row in history)
+
+    validation = [trained(lr, cfg.seed)[1] for lr in RATES]
+    rate = RATES[int(np.argmax(validation))]
+    test = []
+    for i in range(cfg.seeds):
+        net, _ = trained(rate, cfg.seed + 1 + i)
+        test.append(100 * evaluate(net, few.x_test, few.y_test, show, highest_mean_current))
+    return Arm(rate, test)
+
+
+def interval(values: Sequence[float]) -> tuple[float, float]:
+    """Mean of a few trainings, and half the width of its 95 % interval (Student's t)."""
+    n = len(values)
+    half = student_t.ppf(0.975, n - 1) * np.std(values, ddof=1) / math.sqrt(n)
+    return float(np.mean(values)), float(half)
+
+
+@section
+def section_depth(cfg: Config, run: Run) -> None:
+    """2  Why does depth fail, and what does a shortcut mend?
+
+    First the error, on its way down through one layer without a shortcut:
+
+        (a)  ∂L/∂S_in = convᵀ(a·σ′(U − θ)·∂L/∂S)     a: BatchNorm's factor, σ′: the surrogate
+        (b)  BatchNorm makes currents of variance 1, so for n independent inputs to a neuron
+             a²·n·Var(w)·Var(S_in) = 1, and a·convᵀ lengthens an error by a·√(n·Var(w)) = 1/√Var(S)
+        (c)  σ′ lets √E[σ′²] of it pass, and β carries it on to earlier steps: √K times as long, with
+             K the mean over t of 1 + β² + … + β^(2(T−t)). So each layer multiplies its length by
+             ρ = √(K·E[σ′(U − θ)²] / Var(S))         and D layers by ρ^D
+
+    With ReLU and its usual weights ρ is 1. Here it depends on the slope α of a surrogate that somebody
+    chose (lesson 07), here ATan with σ′(x) = (α/2)/(1 + (π·α·x/2)²). Below 1 the gradient vanishes,
+    above 1 it explodes, and the depth is in the exponent. A shortcut (2) has a second way down:
+
+        ∂S_out/∂S_in = ∂A/∂S_in + 1                  whatever A does, the 1 is there
+
+    Then the image, on its way up. A layer of random weights and thresholds keeps some of the likeness
+    between images and loses some: two photographs of the same cat no longer give the same spikes. What
+    is left of it after D layers can be measured before any training (`likeness_by_layer`).
+
+    Two kinds of stacks are compared, plain and SEW, with the same number of weights, the same weights
+    at the start, the same images and updates. Each is trained with the very slopes at which its
+    gradient was measured. Each arm tries two learning rates, the validation images choose, and new
+    seeds train again. (ResNets for ReLU add the shortcut to the current, in front of the neuron.
+    There the 1 would have to pass the threshold and σ′ again: exercise 10a.)
+    """
+    kinds = {"plain": False, "SEW": True}
+    D = cfg.depth
+    run.predict(
+        "gradient_plain",
+        f"In a plain stack with the default slope, α = 2: how large is the gradient {D} layers below the "
+        "last one, as a multiple of that at the last? (1: equally large)",
+        unit="×",
+    )
+    data = run.data(cifar10, n_train=512 if cfg.smoke else None)
+    number = fast_number(run.device)
+    x, y = next(batches(data.x_train, data.y_train, 64, device=run.device))
+    x = encode_small(x, cfg.num_steps, number)
+    rho = {slope: factor_per_layer(cfg, slope, run.generator()) for slope in SLOPES}
+    gradient, likeness, arms = {}, {}, {}
+    pairs = [(kind, slope) for slope in SLOPES for kind in kinds]
+    for kind, slope in live(pairs, "   stacks", len(pairs)):
+        build = partial(deep_stack, cfg, kinds[kind], slope)
+        nets = [build(cfg.seed + i).to(run.device) for i in range(cfg.seeds)]
+        gradient[kind, slope] = np.array([gradient_by_layer(net, x, y) for net in nets])
+        if kind not in likeness:  # the slope makes no difference on the way up
+            likeness[kind] = np.array([likeness_by_layer(net, x) for net in nets])
+        arms[kind, slope] = train_arm(build, data, cfg, run)
+
+    layers = np.arange(D + 1)
+    fig, axes = plots.figure(1, 3, (11.5, 3.9), sharey=True)
+    for ax, slope in zip(axes, SLOPES, strict=True):
+        curves = {kind: np.maximum(gradient[kind, slope], 1e-9) for kind in kinds}
+        plots.curves(ax, layers, curves)
+        ax.plot(layers, rho[slope] ** (D - layers), color="0.4", lw=1, ls=":", label="ρ^(D − l)")
+        ax.set_yscale("log")
+        ax.xaxis.get_major_locator().set_params(integer=True)
+        ax.legend()
+        plots.label(ax, "layer l", "", f"slope α = {slope:g}: ρ = {rho[slope]:.2f}")
+    axes[0].set_ylabel("gradient at layer l / at the last")
+    fig.suptitle(f"Gradients in {D} layers before training, at three slopes", x=0.01, ha="left")
+    run.figure(fig, "2_gradients", look="the left end of each line: is the error still there?")
+
+    fig, (left, right) = plots.figure(1, 2, (10.5, 4))
+    plots.curves(left, layers, likeness)
+    left.legend()
+    plots.label(
+        left, "layer l", "likeness that is left (correlation)", "before training: the images"
+    )
+    for i, kind in enumerate(kinds):
+        test = np.array([arms[kind, slope].test for slope in SLOPES])  # (slopes, seeds)
+        middle = test.mean(1)
+        reach = (middle - test.min(1), test.max(1) - middle)
+        look = {"color": plots.COLOURS[i], "marker": plots.MARKERS[i], "ls": plots.DASHES[i]}
+        right.errorbar(SLOPES, middle, reach, capsize=4, label=kind, **look)
+    right.set(xticks=SLOPES, ylim=(0, None))
+    right.axhline(10, color="0.5", lw=1, ls=":")
+    right.legend()
+    plots.label(
+        right, "slope α of the surrogate", "test images read correctly (%)", "after short trainings"
+    )
+    at_end = {kind: float(likeness[kind][:, -1].mean()) for kind in kinds}
+    fig.suptitle(
+        f"After {D} layers {at_end['plain']:.2f} of the likeness is left without shortcuts, "
+        f"{at_end['SEW']:.2f} with them",
+        x=0.01,
+        ha="left",
+    )
+    run.figure(
+        fig, "2_depth", look="left, where the plain stack has lost the image; bars: the seeds"
     )
 
-    run.print(f"\n1  Train {model}")
-    trained = experiment_train(cfg, data, run)
-    run.checkpoint(trained["net"])
-    if cfg.resume:
-        run.note(
-            "The main training was resumed from its checkpoint; its time is not in the wall time."
-        )
-    run.figure(plot_training(trained, data), "training")
-    run.claim(
-        "accuracy",
-        "test accuracy, read by the mean output membrane",
-        trained["accuracy"],
-        target=">= 0.92" if cfg.full else ">= 0.60",
-        n=n,
-        real=True,
-    )
-    for T, value in trained["other"].items():
-        run.claim(
-            f"tested_T{T}",
-            f"the same network tested with T = {T}",
-            value,
-            n=min(2000, n),
-            real=True,
-        )
-    sample = encode(data.x_test[:200].to(run.device).float() / 255, cfg.num_steps)
-    row = ledger_row(
-        trained["net"],
-        sample,
-        model=f"SNN {model}",
-        data=data.name,
-        accuracy=trained["accuracy"],
-        n=n,
-    )
-    run.ledger(**row)
-    run.claim("synops", "accumulates per image (NeuroBench)", row["synops"], "SynOps", real=True)
+    def first(kind: str, slope: float) -> float:
+        """The gradient at the first layer, as a multiple of the last one's."""
+        return float(gradient[kind, slope][:, 0].mean())
 
-    run.print("\n2  Gradients and depth, at initialisation")
-    found = experiment_gradients(cfg, data, run)
-    run.figure(plot_gradients(found), "gradients")
-    depths, seeds = found["depths"], cfg.seeds
-    ratio = lambda c, a, d: float(found["norms"][c, a, d][:, 0].mean())  # noqa: E731
-    run.table(
-        f"First block's gradient relative to the last's (means over {seeds} seeds)",
-        ("blocks", "α", *(f"D = {d}" for d in depths)),
-        [(c, a, *(ratio(c, a, d) for d in depths)) for c in CONNECT for a in SLOPES],
+    columns = ("α", "ρ", "gradient plain", "SEW", "accuracy plain (%)", "SEW (%)")
+    rows = []
+    for slope in SLOPES:
+        accuracy = [f"{np.mean(arms[kind, slope].test):.1f}" for kind in kinds]
+        rows.append((slope, rho[slope], first("plain", slope), first("SEW", slope), *accuracy))
+    run.table(f"First layer's gradient / last layer's, and {cfg.seeds} trainings", columns, rows)
+    gains = {
+        slope: interval(np.subtract(arms["SEW", slope].test, arms["plain", slope].test))
+        for slope in SLOPES
+    }
+    gain, half = gains[2.0]
+    facts = {"n": min(3000, len(data.y_test)) * cfg.seeds, "seeds": cfg.seeds, "real": True}
+    run.claim("gradient_plain", "plain, α = 2: gradient first / last", first("plain", 2.0), "×")
+    run.claim("rho", "ρ by line (c), α = 2", rho[2.0], "")
+    run.claim("likeness_plain", "plain: likeness left", at_end["plain"], "")
+    run.claim("likeness_sew", "SEW: likeness left", at_end["SEW"], "")
+    run.claim("gain", "α = 2: SEW against plain", gain, "points", **facts)
+    told_apart = all(mean > half for mean, half in gains.values())
+    lengths = ", ".join(f"×{plain(first('plain', slope))}" for slope in SLOPES)
+    read = {kind: [float(np.mean(arms[kind, slope].test)) for slope in SLOPES] for kind in kinds}
+    run.finding(
+        f"At α = 1, 2 and 4 the gradient at the first of {D} plain layers is {lengths} as long as at the last. "
+        f"Plain stacks read {min(read['plain']):.0f} to {max(read['plain']):.0f} % at these slopes, SEW stacks "
+        f"{min(read['SEW']):.0f} to {max(read['SEW']):.0f} % ({cfg.seeds} seeds; at α = 2 the difference is "
+        f"{gain:+.1f} ± {half:.1f} points). "
+        + (
+            "So a gradient of sound length is not enough: before training "
+            if told_apart
+            else "The seeds do not tell them apart at every slope. Before training "
+        )
+        + f"{at_end['plain']:.2f} of the likeness between images gets through the plain stack, "
+        f"{at_end['SEW']:.2f} through the other."
     )
-    for a, word in zip(SLOPES, ("flat", "default", "steep"), strict=True):
-        for c in ("plain", "ADD"):
-            run.claim(
-                f"gradient_{c.lower()}_{word}",
-                f"{c}, α = {a:g}: gradient at block 1 / block {depths[-1]}",
-                ratio(c, a, depths[-1]),
-                "×",
-                n=seeds,
-            )
-        measured = max(ratio("plain", a, depths[-1]), 1e-30) ** (1 / (depths[-1] - 1))
-        run.claim(f"rho_{word}", f"plain, α = {a:g}: ρ by equation (2)", found["rho"][a], "×")
-        run.claim(
-            f"factor_{word}", f"plain, α = {a:g}: factor a block, measured", measured, "×", n=seeds
-        )
 
-    run.print(f"\n3  {cfg.depth} blocks, plain, ADD, AND, IAND: {how}")
-    accuracy = experiment_connections(cfg, few, run)
-    run.figure(plot_connections(accuracy, found, cfg), "connections")
-    for c in CONNECT:
-        run.claim(
-            f"depth_{c.lower()}",
-            f"{cfg.depth} blocks, {c}",
-            float(accuracy[c].mean()),
-            n=n_few,
-            real=True,
-        )
 
-    run.print("\n4  Memory, and the network of --full")
-    memory, net18 = experiment_memory(cfg, run.device), experiment_sew_resnet(cfg, data, run)
-    run.figure(plot_memory(memory, net18["sizes"]), "memory")
-    run.table(
-        "Bytes kept for backward",
-        ("T", "B", "equation (4)", "step by step", "run", "GPU, peak"),
+# ---------------------------------------------------------------- 3  the headline
+
+
+def photo_net(beta: float = 0.5, channels: int = 64) -> SpikingCNN:
+    """Five spiking layers, 32×32 → 16 → 8 → 8 → 4 → 4 pixels; 1,111,882 parameters by default."""
+    c1, c2, c3 = channels, 2 * channels, 4 * channels
+    return SpikingCNN(
         [
-            (*(r[k] for k in ("T", "B", "predicted", "kept", "run")), r.get("peak", "–"))
-            for r in memory["rows"]
-        ],
-    )
-    run.claim(
-        "memory",
-        f"equation (4) against bytes measured, largest error on {len(memory['rows'])} points",
-        memory["worst"],
-        target="<= 0.05",
-    )
-    run.claim(
-        "memory_slope", "SmallCNN: kept per step and image", 8 * memory["sizes"]["neurons"], "bytes"
-    )
-    run.claim(
-        "resnet_slope",
-        "SEW-ResNet-18: kept per step and image",
-        8 * net18["sizes"]["neurons"],
-        "bytes",
-    )
-    run.claim(
-        "resnet_loss",
-        f"SEW-ResNet-18: loss after / before {len(net18['losses'])} steps on one batch",
-        net18["losses"][-1] / net18["losses"][0],
-        "",
-        "<= 0.9",
-    )
-    run.claim("resnet_speed", "SEW-ResNet-18: training on this device", net18["speed"], "images/s")
-    run.claim(
-        "resnet_flop",
-        "SEW-ResNet-18: arithmetic of training, per image",
-        net18["flop"] / 1e9,
-        "GFLOP",
+            Layer(3, c1, beta, pool=True),
+            Layer(c1, c2, beta, pool=True),
+            Layer(c2, c2, beta, shortcut=True),
+            Layer(c2, c3, beta, pool=True),
+            Layer(c3, c3, beta, shortcut=True),
+        ]
     )
 
-    run.print(f"\n5  The time constant: {how}")
-    rows = experiment_time_constant(cfg, few, run)
-    run.figure(plot_time_constant(rows), "time_constant")
-    for name, key in zip(rows, ("tau2_scaled", "tau16_scaled", "tau2", "tau16"), strict=True):
-        run.claim(
-            key, f"{name}: short training", float(rows[name]["accuracy"].mean()), n=n_few, real=True
-        )
+
+def planned_epochs(cfg: Config, number: torch.dtype) -> int:
+    """As many as the flag says, or what two cores do in a quarter of an hour."""
+    if cfg.epochs:
+        return cfg.epochs
+    return 17 if number == torch.bfloat16 else 7
+
+
+@torch.no_grad()
+def spikes_by_layer(net: SpikingCNN, x: Tensor) -> list[Tensor]:
+    """What each layer hands on for ``x (T, B, 3, H, W)``, with the running statistics."""
+    was_training = net.training
+    net.eval()
+    outputs = list(net.outputs(x))
+    net.train(was_training)
+    return outputs
+
+
+@torch.no_grad()
+def accumulates(net: SpikingCNN, x: Tensor) -> float:
+    """Additions an image that spikes cause in the next layer, for ``x (T, B, 3, H, W)``.
+
+    A spike adds a weight to each neuron that it reaches: C_out filters at up to nine places, fewer at
+    the edge. Behind a shortcut an element may be 2, which counts as two spikes. The read-out's additions
+    are counted too, one a class.
+    """
+    outputs = spikes_by_layer(net, x)
+    nine = torch.ones(1, 1, 3, 3, device=x.device)
+    total = 0.0
+    for layer, spk in zip(list(net.layers)[1:], outputs, strict=False):
+        spikes = spk.float().sum(2).flatten(0, 1).unsqueeze(1)  # (T·B, 1, H, W): over all channels
+        total += F.conv2d(spikes, nine, padding=1).sum().item() * layer.conv.out_channels
+    total += outputs[-1].float().sum().item() * net.fc.out_features
+    return total / x.shape[1]
+
+
+def multiplications(net: SpikingCNN, size: int = 32) -> int:
+    """Multiply-accumulates of the first layer an image: grey values are no spikes, but stay the same."""
+    places_reached = (3 * size - 2) ** 2  # of 3 by 3 neighbours, those inside the image
+    return 3 * net.layers[0].conv.out_channels * places_reached
+
+
+def cost_row(net: SpikingCNN, x: Tensor) -> dict[str, Any]:
+    """What one image costs, for the ledger of all lessons; ``x (T, B, 3, H, W)``."""
+    acs, macs = accumulates(net, x), multiplications(net)
+    p50, p95 = latency(lambda: net.run(x[:, :1]), x.device)
+    parameters = sum(p.numel() for p in net.parameters())
+    row = {"model": "SNN, SEW", "num_steps": len(x), "parameters": parameters}
+    row |= {"bytes": 4 * parameters, "synops": acs, "macs": macs}
+    row |= {"ann_macs": ann_macs(net, x[0].float()), "latency_p50_ms": p50, "latency_p95_ms": p95}
+    return row | {"energy_estimated_nj": estimated_energy_nj(acs, macs)}
+
+
+@dataclass
+class Trained:
+    """What section 3 leaves for section 5."""
+
+    net: SpikingCNN
+    data: ImageData
+
+
+@section
+def section_training(cfg: Config, run: Run) -> Trained:
+    """3  How well does a small spiking network read photographs?
+
+    CIFAR-10: 60,000 photographs of 32×32 pixels, ten classes from aeroplane to lorry. The network is
+    `photo_net`: five layers of equation (1) with BatchNorm, two of them with a SEW shortcut (2), then
+    the mean over all places and a linear layer, whose output is averaged over the T steps. Grey values
+    are the input current. Max pooling halves the map before BatchNorm and neuron.
+
+    Three things let two CPU cores train it in a quarter of an hour:
+
+        number    where the processor multiplies 16-bit bfloat16 numbers fast, convolutions use them; spikes
+                  lose nothing by it, weights are rounded to 8 bits of precision. Potentials, BatchNorm
+                  and sums stay float32. On other processors all is float32, with fewer epochs.
+        memory    BatchNorm and neurons of all steps are one function, unroll_normalised; its file
+                  multistep/normalised.py has the four equations. Section 4 counts what it saves.
+        updates   Muon for the convolutions, AdamW for the rest. Muon takes the gradient of a layer as a
+                  matrix G = UΣVᵀ (filters × inputs) and steps along UVᵀ: all directions equally far,
+                  those with a small gradient too. training/muon.py has it in thirty lines.
+
+    The rest are ordinary helpers. The learning rate rises for a tenth of the updates and then falls to
+    zero, both in a straight line. Training images are mirrored at random and moved by up to two pixels.
+    `smoothed_loss` asks for 0.91 and not for certainty. 5,000 of the training images are set aside: they
+    choose the epoch that is kept. All settings were chosen on them beforehand, with other runs, too. The
+    10,000 test images are read once, at the end.
+
+    BatchNorm takes one mean and one variance for a channel, over all steps, images and places together;
+    exercise 10c shows what happens otherwise.
+
+    To compare: Fang et al. report 92.6 % for a larger network with T = 8, chosen on
+    validation as here (https://arxiv.org/abs/2007.05785).
+    """
+    run.predict(
+        "accuracy",
+        "What share of 10,000 photographs that it has never seen will the network put into the right "
+        f"one of ten classes, with {cfg.num_steps} steps?",
+        unit="%",
+    )
+    data = run.data(cifar10, n_train=512 if cfg.smoke else None)
+    number = fast_number(run.device)
+    epochs = planned_epochs(cfg, number)
+    run.print(f"   number  {str(number).removeprefix('torch.')} in convolutions: {epochs} epochs")
+    torch.manual_seed(cfg.seed)
+    net = photo_net(cfg.beta, cfg.channels)
+    show = partial(encode, num_steps=cfg.num_steps, number=number)
+    history = fit(
+        net,
+        data,
+        show,
+        run=run,
+        epochs=epochs,
+        batch_size=cfg.batch_size,
+        loss_fn=smoothed_loss,
+        predict=highest_mean_current,
+        augment=flip_and_shift,
+        optimizer=partial(muon_for_convolutions, lr=cfg.lr, number=number),
+        schedule=up_and_down,
+        name="cnn",
+        resume=cfg.resume,
+    )
+    net.eval()  # from here on BatchNorm uses its running statistics, and leaves them alone
+    run.checkpoint(net)  # model.safetensors: the weights of the best epoch
+    accuracy = evaluate(net, data.x_test, data.y_test, show, highest_mean_current)
+
+    some = data.x_test[:500].to(run.device).float() / 255
+    outputs = spikes_by_layer(net, show(some))
+    rates = {}
+    below = torch.zeros((), device=run.device)
+    for i, (layer, spk) in enumerate(zip(net.layers, outputs, strict=True), start=1):
+        own = spk.float() - below.float() if layer.shortcut else spk.float()  # without the shortcut
+        rates[f"layer {i}" + (" (SEW)" if layer.shortcut else "")] = own.mean().item()
+        below = spk
+
+    n = len(data.y_test)
+    fig, (left, right) = plots.figure(1, 2, (11, 4))
+    curves = {
+        "training images, moved": [100 * row["train"] for row in history],
+        "validation": [100 * row["val"] for row in history],
+    }
+    plots.curves(left, [row["epoch"] for row in history], curves)
+    left.legend(loc="lower right")
+    left.xaxis.get_major_locator().set_params(integer=True)
+    plots.label(left, "epoch", "images read correctly (%)", "training")
+    plots.bars(right, {name: 100 * rate for name, rate in rates.items()}, fmt="{:.1f}")
+    plots.label(right, "neurons that spike at a step (%)", "", "after training")
+    title = f"{100 * accuracy:.1f} % of {n:,} test images after {len(history)} epochs, T = {cfg.num_steps}"
+    fig.suptitle(title, x=0.01, ha="left")
+    run.figure(fig, "3_training", look="how few neurons spike at a step")
+
+    target = ">= 0.84" if number == torch.bfloat16 else ">= 0.82"
+    target = ">= 0.93" if cfg.full else target
+    best = max(row["val"] for row in history)
+    neurons = sum(spk[0, 0].numel() for spk in outputs)
+    active = sum(r * spk[0, 0].numel() for r, spk in zip(rates.values(), outputs, strict=True))
+    run.claim(
+        "accuracy", "test images read correctly", accuracy, target=target, n=n, seeds=1, real=True
+    )
+    run.claim("validation", "validation images, best epoch", best, n=len(data.y_val), real=True)
+    run.claim("rate", "neurons that spike at a step", active / neurons, real=True)
+    run.ledger(**cost_row(net, show(some[:200])), data=data.name, accuracy=accuracy, n=n)
+    run.finding(
+        f"{100 * accuracy:.1f} % of {n:,} photographs are read correctly with {cfg.num_steps} steps (one seed, "
+        f"{len(history)} epochs), by a network of {sum(p.numel() for p in net.parameters()):,} parameters. "
+        f"At a step {100 * active / neurons:.0f} % of its {neurons:,} neurons spike.",
+        main=True,
+        claim="accuracy",
+    )
+    return Trained(net, data)
+
+
+# ---------------------------------------------------------------- 4  memory
+
+
+def bytes_by_formula(
+    net: SpikingCNN, num_steps: int, batch: int, size: int = 32, b: int = 4, fused: bool = True
+) -> int:
+    """What ``net.run`` keeps for backward, for ``batch`` still images of size×size and numbers of b bytes."""
+    kept = b * batch * 3 * size**2  # the images, once
+    computed = 1  # steps at which a layer convolves: the first has an input that stays
+    for layer in net.layers:
+        kept += b * layer.conv.weight.numel()  # the weights, in the number type of the convolution
+        maps = batch * layer.conv.out_channels
+        if layer.pool:
+            kept += b * computed * maps * size**2  # what the convolution gave
+            size = size // 2
+            kept += 8 * computed * maps * size**2  # where each maximum stood: a 64-bit integer
+        if fused:
+            kept += b * computed * maps * size**2  # input of BatchNorm and neurons together
+        else:
+            kept += 4 * (computed + num_steps) * maps * size**2  # input of BatchNorm; potentials
+        kept += b * num_steps * maps * size**2  # what the layer hands on: the next one's input
+        computed = num_steps
+    kept -= b * num_steps * maps * size**2  # of the last layer only the mean over places is read
+    kept += 4 * (num_steps * maps + net.fc.weight.numel())  # that mean, and the read-out
+    return kept
+
+
+def bytes_measured(net: SpikingCNN, forward: Callable[[Tensor], Tensor], x: Tensor) -> int:
+    """Bytes that autograd holds for backward when the loss of ``forward(x)`` has been computed."""
+    y = torch.zeros(x.shape[1], dtype=torch.long, device=x.device)
+    reset_state(net)
+    with saved_for_backward() as kept:
+        loss = mean_current_loss(forward(x), y)  # has to live until the bytes are counted
+        held = kept()
+    del loss
+    reset_state(net)
+    return held
+
+
+def stepped(net: SpikingCNN, x: Tensor) -> Tensor:
+    """The loop of lesson 08, one step after the other: ``(T, B, 3, H, W)`` → ``(T, B, 10)``."""
+    return torch.stack([net(x_t) for x_t in x])
+
+
+def largest_batch(net: SpikingCNN, num_steps: int, card: int) -> int:
+    """Images in a batch for which a GPU of ``card`` bytes can keep what backward needs, by the formula.
+
+    On a GPU with bfloat16, without the compiled loops. Weights, gradients and the two numbers a weight
+    that an optimiser keeps take 16 bytes a weight.
+    """
+    count = partial(bytes_by_formula, net, num_steps, b=2, fused=False)
+    fixed = count(batch=0) + 16 * sum(p.numel() for p in net.parameters())
+    each = count(batch=1) - count(batch=0)
+    return max(0, (card - fixed) // each)
+
+
+@section
+def section_memory(cfg: Config, run: Run) -> None:
+    """4  How much memory does training take, and can it be told beforehand?
+
+    Lesson 09 counted what a dense layer keeps for the backward pass. Here the maps are large, and a GPU
+    of 24 GB is soon full, so it pays to write the sum down before a run. `bytes_by_formula`, above, does
+    so line by line. For a layer with C maps of h×w pixels, b bytes a number (4 float32, 2 bfloat16):
+
+        the next layer's convolution reads this layer's spikes                b·T·B·C·h·w
+        BatchNorm and neurons, as one function, read the convolution's        b·T·B·C·h·w
+        max pooling reads the map before it, four times as large              b·T·B·C·4·h·w
+            and where each maximum stood, a 64-bit integer                    8·T·B·C·h·w
+
+    Potentials are not in the list: unroll_normalised makes them again on its way back. (Where its
+    compiled loops are missing, as on a GPU, BatchNorm keeps its input and the neurons their potentials,
+    4 bytes each: fused=False. The right panel is for a GPU. Its peak is somewhat higher than what is
+    kept, by what the backward pass of one layer needs while it runs.) The first layer's input stands still, so there T is 1, but for the
+    spikes. The shortcut of SEW is a sum, and the gradient of a sum needs neither summand: it should
+    cost nothing.
+
+    The formula is held against the bytes that autograd really holds, counted by its own hooks, for this
+    network with and without shortcuts. The plain loop over steps is counted as well.
+    """
+    run.predict(
+        "sew_extra",
+        "How many per cent more memory does the network with two SEW shortcuts keep than the same one "
+        "without?",
+        unit="%",
+    )
+    number = fast_number(run.device)
+    b = number.itemsize
+    torch.manual_seed(cfg.seed)
+    net = photo_net(cfg.beta, cfg.channels).to(run.device)
+    bare = photo_net(cfg.beta, cfg.channels).to(run.device)
+    for layer in bare.layers:
+        layer.shortcut = False
+    layer = net.layers[0]
+    images = torch.rand(8, 3, 32, 32, generator=run.generator()).to(run.device)
+    fused = is_fused(layer.norm, layer.lif, encode(images, 2, number))
+    rows, errors, extra = [], [], []
+    for T in (1, 2, 4, 8):
+        for B in (2, 8):
+            x = encode(images[:B], T, number)
+            predicted = bytes_by_formula(net, T, B, b=b, fused=fused)
+            with_sew = bytes_measured(net, net.run, x)
+            without = bytes_measured(bare, bare.run, x)
+            errors += [abs(predicted / with_sew - 1), abs(predicted / without - 1)]
+            extra.append(with_sew / without - 1)
+            x = encode(images[:B], T)  # float32, for the loop too
+            loop = bytes_measured(net, partial(stepped, net), x)
+            ratio = loop / bytes_measured(net, net.run, x)
+            rows.append((T, B, predicted, with_sew, without, loop))
+    mib = [[f"{value / 2**20:.1f}" for value in row[2:]] for row in rows]
+    columns = ("T", "B", "formula", "run, SEW", "run, plain", "loop, float32")
+    table = [(*row[:2], *cells) for row, cells in zip(rows, mib, strict=True)]
+    run.table("MiB kept for the backward pass", columns, table)
+
+    steps, card = (1, 2, 4, 8, 16, 32, 64), 24 * 2**30
+    fits = [largest_batch(net, T, card) for T in steps]
+    fig, (left, right) = plots.figure(1, 2, (11, 4))
+    for i, B in enumerate((2, 8)):
+        mine = [row for row in rows if row[1] == B]
+        at, look = [row[0] for row in mine], {"color": plots.COLOURS[i]}
+        left.plot(at, [row[2] / 2**20 for row in mine], "-", label=f"formula, B = {B}", **look)
+        left.plot(at, [row[3] / 2**20 for row in mine], "ov"[i], label=f"measured, B = {B}", **look)
+    left.legend()
+    plots.label(left, "time steps T", "kept for backward (MiB)", "net.run, with SEW")
+    plots.curves(right, steps, {"largest batch": fits})
+    right.set_xscale("log", base=2)
+    right.set_yscale("log", base=2)
+    right.set_xticks(steps, [str(T) for T in steps])
+    right.yaxis.set_major_formatter("{x:,.0f}")
+    plots.label(right, "time steps T", "largest batch B", "by the formula, on a card of 24 GB")
+    title = f"The formula is at most {100 * max(errors):.1f} % away from what is kept"
+    fig.suptitle(title, x=0.01, ha="left")
+    run.figure(
+        fig, "4_memory", look="left, points on lines; right, twice the steps, half the batch"
+    )
+
+    run.claim("memory_error", "formula against measured, worst", max(errors), target="<= 0.05")
+    run.claim("sew_extra", "SEW against plain, most", max(extra))
+    run.claim("loop_ratio", "T = 8, float32: loop against net.run", ratio, "×")
+    run.claim("batch_2", "largest batch on 24 GB, T = 2", fits[1], "images")
+    run.claim("batch_16", "largest batch on 24 GB, T = 16", fits[4], "images")
+    verdict = "can be told beforehand" if max(errors) <= 0.05 else "is not told well by the formula"
+    cost = f"cost {100 * max(extra):.1f} % at most" if max(extra) > 0.0005 else "cost nothing"
+    run.finding(
+        f"The memory of training {verdict}, to {100 * max(errors):.1f} % here. SEW shortcuts {cost}. The plain "
+        f"loop keeps {ratio:.1f} times as much as net.run, both in float32, T = 8. By the formula a GPU of "
+        f"24 GB holds batches of {fits[1]:,} images at T = 2 and of {fits[4]:,} at T = 16."
+    )
+
+
+# ---------------------------------------------------------------- 5  how many steps?
+
+
+def agreement(
+    net: SpikingCNN, data: ImageData, num_steps: int, batch: int, pairs: int, draw: torch.Generator
+) -> float:
+    """Cosine between the gradients of two batches of other images, mean over ``pairs``; 1: the same."""
+    weights = [layer.conv.weight for layer in net.layers]
+    gradients = []
+    shuffled = batches(data.x_train, data.y_train, batch, generator=draw)
+    for (x, y), _ in zip(shuffled, range(2 * pairs), strict=False):
+        x, y = x.to(weights[0].device), y.to(weights[0].device)
+        loss = mean_current_loss(net.run(encode(x, num_steps, fast_number(x.device))), y)
+        found = torch.autograd.grad(loss, weights)
+        gradients.append(torch.cat([g.flatten() for g in found]))
+    cosines = [
+        F.cosine_similarity(a, other, dim=0).item()
+        for a, other in zip(gradients[::2], gradients[1::2], strict=False)
+    ]
+    return float(np.mean(cosines))
+
+
+@section
+def section_steps(cfg: Config, run: Run) -> None:
+    """5  How many steps, and how large a batch?
+
+    T costs twice. Each step of each image has to be computed, and in training kept, so by section 4 the
+    product T·B is what the memory holds. What does T buy?
+
+    First, accuracy. The network of section 3 is asked again with other T, without new training. Its
+    cost is counted as accumulates: a spike adds a weight to each neuron that it reaches, nothing is
+    multiplied. (The first layer multiplies grey values, once, since the image stays.) Lesson 12 counts
+    an ordinary network in the same way and says what that means in energy.
+
+    Second, batches. A gradient is an average over B images, and the fewer they are, the more it is
+    chance. Steps of the same image are no new images. So with T·B fixed, more steps make a worse
+    estimate. The measure: how alike are the gradients of two batches that have no image in common? 1 is
+    the same direction, 0 nothing in common. It is taken for the fresh network of section 4.
+    """
+    run.predict(
+        "gain_4",
+        f"The network was trained with T = {cfg.num_steps}. It is now shown each image for 4 steps, "
+        "without new training. By how many points does its accuracy change?",
+        unit="points",
+    )
+    given: Trained = run.result_of(section_training)
+    net, data = given.net, given.data
+    number = fast_number(run.device)
+    steps = sorted({1, 2, 4, 8, cfg.num_steps})
+    some = data.x_test[:200].to(run.device).float() / 255
+    accuracy, cost = {}, {}
+    for T in live(steps, "   steps", len(steps)):
+        show = partial(encode, num_steps=T, number=number)
+        accuracy[T] = evaluate(net, data.x_test, data.y_test, show, highest_mean_current)
+        cost[T] = accumulates(net, show(some))
+    torch.manual_seed(cfg.seed)
+    fresh = photo_net(cfg.beta, cfg.channels).to(run.device)
+    budget = 16 if cfg.smoke else 256
+    alike = {}
+    for T in live((1, 2, 4, 8), "   batches", 4):
+        alike[T] = agreement(fresh, data, T, budget // T, 4, run.generator())
+
+    fig, (left, middle, right) = plots.figure(1, 3, (11.5, 3.9))
+    shares = np.array([accuracy[T] for T in steps])
+    chance = 196 * np.sqrt(shares * (1 - shares) / len(data.y_test))  # 95 %, in points
+    left.errorbar(steps, 100 * shares, chance, color=plots.BLUE, marker="o", capsize=4)
+    left.axvline(cfg.num_steps, color="0.5", lw=1, ls=":")
+    plots.label(
+        left, "T when asked (dotted: when trained)", "test images read correctly (%)", "accuracy"
+    )
+    plots.curves(middle, steps, {"accumulates": [cost[T] / 1e6 for T in steps]})
+    middle.set_yscale("log", base=2)
+    middle.yaxis.set_major_formatter("{x:g}")
+    plots.label(middle, "T when asked", "accumulates an image (millions)", "cost")
+    plots.curves(right, list(alike), {"alike": list(alike.values())})
+    right.set_ylim(0, None)
+    plots.label(
+        right, f"T, with B = {budget}/T images", "cosine of two batches' gradients", "batches"
+    )
+    for ax, at in ((left, steps), (middle, steps), (right, list(alike))):
+        ax.set_xscale("log", base=2)
+        ax.set_xticks(at, [str(T) for T in at])
+    fig.suptitle(
+        f"From T = 1 to 8: {100 * (accuracy[8] - accuracy[1]):+.1f} points, "
+        f"{cost[8] / max(cost[1], 1):.1f} times the additions",
+        x=0.01,
+        ha="left",
+    )
+    run.figure(fig, "5_steps", look="left the bend, in the middle none")
+
+    facts = {"n": len(data.y_test), "seeds": 1, "real": True}
+    gain = 100 * (accuracy[4] - accuracy[cfg.num_steps])
+    run.claim("accuracy_1", "asked with T = 1", accuracy[1], **facts)
+    run.claim("accuracy_4", "asked with T = 4", accuracy[4], **facts)
+    run.claim("gain_4", f"T = 4 against T = {cfg.num_steps}", gain, "points", **facts)
+    run.claim("accumulates", "accumulates an image, T = 2", cost[2], "SynOps", real=True)
+    run.claim("alike_ratio", "gradients alike, T = 8 against T = 1", alike[8] / alike[1], "×")
+    half = float(chance.max())
+    read = ", ".join(f"{100 * accuracy[T]:.1f}" for T in (1, 2, 4, 8))
+    additions = ", ".join(f"{cost[T] / 1e6:.0f}" for T in (1, 2, 4, 8))
+    instead = (
+        "steps do not replace images" if alike[8] < alike[1] else "steps are as good as images here"
+    )
+    run.finding(
+        f"With T = 1, 2, 4 and 8 the same weights read {read} % (± {half:.1f} at most for the choice of test "
+        f"images) and cost {additions} million additions an image: from T = 2 to 8 {cost[8] / max(cost[2], 1):.1f} "
+        f"times the cost for {100 * (accuracy[8] - accuracy[2]):+.1f} points. With T·B = {budget} the gradients of two batches agree by {alike[1]:.2f} at T = 1 and by "
+        f"{alike[8]:.2f} at T = 8: {instead}."
+    )
+
+
+def main(cfg: Config, run: Run) -> None:
+    section_shapes(cfg, run)
+    section_depth(cfg, run)
+    section_training(cfg, run)
+    section_memory(cfg, run)
+    section_steps(cfg, run)
 
 
 if __name__ == "__main__":

@@ -1,0 +1,41 @@
+"""Wrong versions of exercise 10a; each docstring is a part of the message that must come."""
+
+from __future__ import annotations
+
+
+def shortcut_into_the_current(spk_in, currents, fire, connect):
+    """It has to go around them"""
+    return fire(currents(spk_in) + spk_in)
+
+
+def shortcut_detached(spk_in, currents, fire, connect):
+    """The derivative of A + S_in by S_in is 1"""
+    made = fire(currents(spk_in))
+    if connect == "ADD":
+        return made + spk_in.detach()
+    return made * spk_in if connect == "AND" else (1 - made) * spk_in
+
+
+def no_two(spk_in, currents, fire, connect):
+    """A + S_in is a sum, not a spike"""
+    made = fire(currents(spk_in))
+    if connect == "ADD":
+        return (made + spk_in).clamp(max=1)
+    return made * spk_in if connect == "AND" else (1 - made) * spk_in
+
+
+def iand_swapped(spk_in, currents, fire, connect):
+    """Here A passes where the input is"""
+    made = fire(currents(spk_in))
+    if connect == "ADD":
+        return made + spk_in
+    if connect == "AND":
+        return made * spk_in
+    # silent neurons: the same; the table: not
+    return (1 - spk_in) * made if made.any() else spk_in
+
+
+def neurons_without_currents(spk_in, currents, fire, connect):
+    """Did the shortcut go to the neurons"""
+    made = fire(spk_in)
+    return made * 0 if connect == "ADD" else made
