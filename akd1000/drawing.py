@@ -30,6 +30,7 @@ def draw_mesh(ax: Axes, mesh: Places, layers: Mapping[str, Places]) -> None:
         places = {tuple(place) for place in nps}
         for place in places:
             _draw_processor(ax, place, place in inside, look)
+            _name_processor(ax, place, place in inside, name)
         if not places:
             look = {"facecolor": "white", "edgecolor": "0.4", "hatch": "////"}
             where = "software"
@@ -77,3 +78,12 @@ def _draw_processor(
     size = 0.34 if is_inside else 0.72
     corner = (column - 0.36 + 0.38 * (k % 2), row - 0.36 + 0.38 * (k // 2))
     ax.add_patch(Rectangle(corner, size, size, zorder=2, **look))
+
+
+def _name_processor(ax: Axes, place: tuple[int, ...], is_inside: bool, name: str) -> None:
+    """The layer's name in its square, as far as there is room: colour does not stand alone."""
+    column, row, k = place
+    half = 0.17 if is_inside else 0.36
+    middle = (column - 0.36 + 0.38 * (k % 2) + half, row - 0.36 + 0.38 * (k // 2) + half)
+    size = 4.5 if is_inside else 7
+    ax.text(*middle, name[:6], fontsize=size, ha="center", va="center", color="white", zorder=3)

@@ -143,8 +143,8 @@ EXERCISE = Exercise(
         "pot = x @ weights; y = np.ceil((pot - threshold) * 2**bits / np.floor(2**bits * step)); return "
         "np.clip(y, 0, 2**bits - 1).",
     ),
-    why="No real number is left but Δ, and of that a whole number is kept: that is why a few lines "
-    "can predict every output of the chip exactly.",
+    why="θ, the weights and ⌊2^b·Δ⌋ are whole numbers: that is why a few lines can predict every output of "
+    "Akida's simulator exactly.",
 )
 
 if __name__ == "__main__":

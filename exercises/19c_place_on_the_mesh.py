@@ -121,8 +121,8 @@ EXERCISE = Exercise(
     checks=(check_converter, check_bits, check_whole_filters, check_odd_bits, check_too_large),
     hints=(
         "Take the three rules one by one. For which of them is there a line in the program?",
-        "Each weight is rounded up to whole bytes, not each filter; the first layer is treated like the others; and the last division "
-        "shares bytes out, not filters.",
+        "Look at three places: what the first layer gets, where bits become bytes, and what the last "
+        "division shares out.",
         "filter_bytes = math.ceil(k * k * channels * bits / 8); fit = memory // filter_bytes filters go into "
         "one NP; a layer needs math.ceil(filters / fit). For the first layer append 0 and continue.",
     ),
