@@ -64,11 +64,13 @@ def run_graph(
     x: torch.Tensor,
     neuron: Callable[[str, Any, torch.Tensor], torch.Tensor],
     loop_delay: int = 0,
+    empty_loops: bool = False,
 ) -> list[torch.Tensor]:
     """Walk a graph through ``x (T, B, …)``: ``neuron(name, node, cur)`` advances a layer by a step and returns spikes.
 
     The way to write another reading of NIR's equations: the graph, its weights and its loops are taken care of here. A
-    connection back carries what was sent ``1 + loop_delay`` steps ago; at the start, what its node makes of silence.
+    connection back carries what was sent ``1 + loop_delay`` steps ago. At the start it carries what its node makes of
+    silence, which is the bias of its weights, or with ``empty_loops`` nothing at all.
 
     Returns:
         The spikes ``(T, B, …)`` of each neuron node, from the input to the output.
@@ -91,7 +93,8 @@ def run_graph(
         def before(name: str, x_t: torch.Tensor = x_t) -> torch.Tensor:
             if len(past) > loop_delay:
                 return past[-1 - loop_delay][name]
-            return silence(plan, name, apply, x_t)
+            quiet = silence(plan, name, apply, x_t)
+            return torch.zeros_like(quiet) if empty_loops else quiet
 
         out = one_step(plan, x_t, apply, before)
         for name, record in records.items():

@@ -18,6 +18,12 @@ import torch
 from torch import nn
 
 
+def keep(neuron: nn.Module, **values: torch.Tensor | None) -> None:
+    """Numbers of a neuron that move with it between devices and stand in its state_dict."""
+    for name, value in values.items():
+        neuron.register_buffer(name, value)
+
+
 class LIF(snn.Leaky):
     """A leaky neuron with a gain, a resting potential and a reset potential: (2), (3), (4).
 
@@ -35,10 +41,7 @@ class LIF(snn.Leaky):
         start: torch.Tensor,
     ) -> None:
         super().__init__(beta, threshold, init_hidden=True, reset_mechanism="zero")
-        self.register_buffer("gain", gain)
-        self.register_buffer("drive", drive)
-        self.register_buffer("v_reset", v_reset)
-        self.register_buffer("start", start)
+        keep(self, gain=gain, drive=drive, v_reset=v_reset, start=start)
 
     def reset_mem(self) -> torch.Tensor:
         """Back to the start: the next step takes the shape of its batch, and v = ``start``."""
@@ -70,11 +73,7 @@ class CubaLIF(snn.Synaptic):
         start: torch.Tensor,
     ) -> None:
         super().__init__(alpha, beta, threshold, init_hidden=True, reset_mechanism="zero")
-        self.register_buffer("gain_syn", gain_syn)
-        self.register_buffer("gain", gain)
-        self.register_buffer("drive", drive)
-        self.register_buffer("v_reset", v_reset)
-        self.register_buffer("start", start)
+        keep(self, gain_syn=gain_syn, gain=gain, drive=drive, v_reset=v_reset, start=start)
 
     def reset_mem(self) -> tuple[torch.Tensor, torch.Tensor]:
         """Back to the start: no current, v = ``start``."""
@@ -107,12 +106,7 @@ class LI(nn.Module):
         gain_syn: torch.Tensor | None = None,
     ) -> None:
         super().__init__()
-        self.register_buffer("beta", beta)
-        self.register_buffer("gain", gain)
-        self.register_buffer("drive", drive)
-        self.register_buffer("start", start)
-        self.register_buffer("alpha", alpha)
-        self.register_buffer("gain_syn", gain_syn)
+        keep(self, beta=beta, gain=gain, drive=drive, start=start, alpha=alpha, gain_syn=gain_syn)
         self.register_buffer("syn", torch.zeros(0), persistent=False)
         self.register_buffer("mem", torch.zeros(0), persistent=False)
 
