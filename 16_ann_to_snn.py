@@ -1,81 +1,69 @@
-"""Lesson 16 — From an ANN to a spiking network: what survives the conversion, and what it costs in time
+"""Lesson 16 — From an ANN to a spiking network: what survives the conversion, and what it costs
 
 Question
-    Can a trained ReLU network be run as spikes without training it again, and where does the error come from?
+    Somebody has trained an ordinary network, an ANN with ReLUs. Can its weights be run as spikes,
+    without training again? How long must the spiking network look at an image, how wrong is it
+    until then, and when would training it on spikes from the start have been better?
 
 Idea
-    An integrate-and-fire neuron (LIF without leak, β = 1) adds up its current and gives θ away at each spike:
+    An integrate-and-fire neuron is the LIF neuron of lesson 01 without leak (β = 1). It adds up
+    its current I, and each spike takes the threshold θ away. With V for what is left after that:
 
-        U[t] = U[t−1] + I[t] − θ·S[t−1]              S[t] = H(U[t] − θ)                              (1)
+        V[t] = V[t−1] + I[t] − θ·S[t]        S[t] = 1 if V[t−1] + I[t] > θ, else 0             (1)
 
-    snnTorch subtracts one step late. With V[t] = U[t] − θ·S[t], what is left after the spike, (1) is
-    V[t] = V[t−1] + I[t] − θ·S[t]: an immediate reset. Without leak the delay changes no spike (with β < 1 it would:
-    β·U − θ is not β·(U − θ)). Sum (1) over T steps, and for a steady current I solve it for the number of spikes:
+    Add (1) up over T steps. The charge that came in is either still there or was paid out as spikes:
 
-        θ·(1/T)·Σ S[t] = mean(I) + (V[0] − V[T])/T           N(T) = clip(⌊(V[0] + T·I)/θ⌋, 0, T)     (2), (3)
+        θ·(S[1] + … + S[T])/T = mean of I + (V[0] − V[T])/T                                      (2)
 
-    A rate is never negative and never above one spike a step: a ReLU, clipped at θ, the scale on which it is read.
-    Three errors follow, and each can be taken out alone:
-        clipping      activations above θ all become the rate 1            (θ too small)
-        quantisation  a rate has T + 1 values, θ/T apart                   (θ too large, T too small)
-        unevenness    (3) holds for steady currents. What arrives late cannot be made up for at one spike a step, and a
-                      spike set off by an early positive current is not taken back when the negative one comes
-    A start at V[0] = θ/2 turns the floor of (3) into rounding. Balancing chooses one θ a layer from the activations λ
-    that training images cause. Scaled weights and θ = 1 do the same, and leave the ANN's function as it was:
-
-        W_l ← W_l·λ_{l−1}/λ_l        b_l ← b_l/λ_l                                                   (4)
-
-    Conversion wants sums and ReLUs only: pooling by the mean (the larger of two spike trains is no spike train of the
-    larger activation), and BatchNorm folded into the convolution before it:
-
-        W ← W·γ/√(σ² + ε)            b ← β_bn − μ·γ/√(σ² + ε)                                        (5)
+    As long as V stays within bounds, the last term fades as T grows, and θ times the rate becomes the
+    mean current: the sum that a unit of the ANN computes. A mean below 0 drives V down for ever, and
+    the neuron falls silent. A mean above θ drives it up, and the neuron fires at every step. So what
+    the rate shows is ReLU(mean of I), with a ceiling at θ.
 
 Read first
-    Theory:   Rueckauer et al. 2017, https://www.frontiersin.org/articles/10.3389/fnins.2017.00682
-              Jiang et al. 2023, a unified framework of conversion, https://proceedings.mlr.press/v202/jiang23a.html
-              Bu et al. 2022 (training with clip and floor; the three errors), https://arxiv.org/abs/2303.04347
-    Practice: Akida's CNN2SNN toolkit, https://doc.brainchipinc.com/user_guide/cnn2snn.html
+    Theory     Rueckauer et al. 2017, https://doi.org/10.3389/fnins.2017.00682
+               Jiang et al. 2023, https://proceedings.mlr.press/v202/jiang23a.html
+               Bu et al. 2022, the clipped activation of section 3, https://arxiv.org/abs/2303.04347
+    Practice   Akida's CNN2SNN, https://doc.brainchipinc.com/user_guide/cnn2snn.html
 
 Run
-    uv run 16_ann_to_snn.py              about twenty minutes on one core; half of it is training
-    uv run 16_ann_to_snn.py --resume     go on after Ctrl-C from the last finished epoch
-    uv run 16_ann_to_snn.py --smoke      under a minute, stand-in data
-    uv run 16_ann_to_snn.py --full       VGG-16, for a GPU (not run by us)
-
-You should see
-    ANN 75.5 % of 10,000 test images; SNN (trained clipped) 75.2 % at T = 16, 75.4 % at 64, in 95 % its ANN's class.
-    At T = 16, 1,000 validation images: θ = 1 loses 19 points (clipping), the maximum 55 (quantisation, unevenness), the
-    99.9 percentile 14, with V[0] = θ/2 2.5, clipped training none against an ANN 0.8 points worse there (one seed).
-    Estimated energy: T = 4 a third of the ANN's, T = 16 the same, T = 64 3.5 times as much: there spiking loses.
-    Trained directly for 2 epochs, T = 4: 62 %; converted 68 %, with fewer operations. Akida 8/4/4: 72 %, 8/2/2: 31 %.
+    uv run 16_ann_to_snn.py --predict      asks what you expect, then measures it: start here
+    uv run 16_ann_to_snn.py                a quarter of an hour on two CPU cores; also --only 1, --resume
+    uv run 16_ann_to_snn.py --epochs 20    trains the shipped network anew: eight minutes more
+    uv run 16_ann_to_snn.py --full         VGG-16, for a GPU (not run by us)
 
 Builds on / leads to
-    01 (reset), 07 and 09 (surrogate training), 10 (convolutions). 17 counts operations with a library and exports
-    networks, 19 takes the Akida path to its end, capstone A converts a game player.
-
-Predict: with --levels 2 the clipped network has three activation values. Is its SNN better at T = 4? And at T = 64?
-Next: uv run 17_energy_and_export.py
+    01 (reset), 09 (training through time), 10 (convolutions). Lesson 17 exports networks, 19 takes
+    the Akida path to its end, and capstone A converts a game player. Next: 17_energy_and_export.py.
 """
 
 from __future__ import annotations
 
 import copy
+import math
+import textwrap
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import partial
-from typing import Any, Literal
+from typing import Literal
 
 from akd1000 import packages
 from akd1000.chip import akida_outputs
-from akd1000.convert import check_complete, quantize_and_convert
+from akd1000.convert import convert_quantised, keras_outputs, quantize_and_convert
 from akd1000.mesh import map_on_akd1000
+from akd1000.sequential import keras_twin, share_right, train_until_it_stops, upside_down
 from common import plots
-from common.cost import ann_macs, estimated_energy_nj, latency
-from common.data import ImageData, cifar10
-from common.io import UserError
-from common.lesson import LessonConfig, bounded, start
+from common.akida import akida_status
+from common.cost import WEIGHTED, ann_macs, estimated_energy_nj
+from common.data import ImageData, cifar10, fashion_mnist
+from common.io import ROOT, UserError, load_weights
+from common.lesson import LessonConfig, bounded, section, start
 from common.run import Run
-from common.spiking import constant_current, over_time
+from common.spiking import constant_current, over_time, reset_state
+from conversion.drawing import draw_neuron, draw_parts
+from conversion.networks import Residual, Still, make_residual, make_small, make_vgg, one_step
+from conversion.published import row_of_lesson_10
+from conversion.watching import Shown, break_even, look_inside, simulate, steps
 from multistep import unroll
 from training import evaluate, fit
 from training.augment import flip_and_shift
@@ -83,839 +71,1252 @@ from training.augment import flip_and_shift
 import numpy as np
 import snntorch as snn
 import torch
-import torch.nn.functional as F
-from matplotlib.figure import Figure
-from torch import nn
-
-PLANS = {
-    "small": (32, "M", 64, 64, "M", 128, "M"),
-    "vgg16": (
-        64,
-        64,
-        "M",
-        128,
-        128,
-        "M",
-        256,
-        256,
-        256,
-        "M",
-        512,
-        512,
-        512,
-        "M",
-        512,
-        512,
-        512,
-        "M",
-    ),
-}
-"""Channels of the 3×3 convolutions; M halves the picture. The small one starts with 5×5 and stride 2, to save time."""
+from scipy.stats import t as student_t
+from torch import Tensor, nn
 
 
 @dataclass
 class Config(LessonConfig):
-    """``num_steps`` is the longest presentation T of the sweep; the network trained directly has ``direct_steps``."""
+    """Sections 2 to 4 use a VGG and CIFAR-10, sections 5 and 6 a smaller network and Fashion-MNIST."""
 
-    num_steps: int = bounded(256, 1, 100_000)
+    num_steps: int = bounded(32, 1, 4096)
     """longest presentation of an image in time steps (T)"""
     network: Literal["small", "vgg16"] = "small"
-    """small (four convolutions) or vgg16"""
-    epochs: int = bounded(6, 1, 1000)
-    """passes over the training images for the ReLU network"""
-    clip_epochs: int = bounded(1, 1, 1000)
+    """VGG of sections 2 to 4: small (four convolutions, weights are shipped) or vgg16"""
+    epochs: int = bounded(0, 0, 1000)
+    """passes over the training images for the VGG with ReLUs; 0: take the shipped weights"""
+    clip_epochs: int = bounded(2, 1, 1000)
     """further passes with clipped activations in place of the ReLUs"""
-    direct_epochs: int = bounded(2, 1, 1000)
-    """passes for the spiking network that is trained directly"""
-    direct_steps: int = bounded(4, 1, 1000)
-    """its time steps per image"""
-    batch_size: int = bounded(100, 2, 45_000)
-    """images per gradient step"""
-    lr: float = bounded(3e-3, 1e-7, 10.0)
-    """learning rate at the start; it falls to zero along a cosine"""
     levels: int = bounded(8, 1, 1024)
-    """steps L of the clipped activations"""
+    """steps L of the VGG's clipped activations"""
+    lr: float = bounded(3e-3, 1e-7, 10.0)
+    """learning rate of the VGG at the start; it falls to zero along a cosine"""
     sweep_images: int = bounded(1_000, 4, 5_000)
-    """validation images in the sweeps over T; a quarter of them for T above 64"""
-    akida_images: int = bounded(20_000, 10, 45_000)
-    """training images for the Akida twin, seen once by each of its versions"""
+    """validation images in sections 3 and 4"""
+    budget: int = bounded(8, 4, 1000)
+    """section 5: training costs as much as so many passes of the ANN over its images"""
+    direct_steps: int = bounded(4, 1, 64)
+    """section 5: time steps for which the network is trained directly, and compared"""
+    pair_images: int = bounded(5_000, 10, 55_000)
+    """training images in sections 5 and 6"""
+    seeds: int = bounded(3, 2, 20)
+    """section 5: trainings of each arm"""
     resume: bool = False
-    """go on from the checkpoints of a run that was cut"""
+    """go on from the checkpoints of a run that was stopped"""
 
 
 SMOKE = {
     "epochs": 1,
     "clip_epochs": 1,
-    "direct_epochs": 1,
     "num_steps": 8,
     "sweep_images": 40,
-    "akida_images": 100,
+    "budget": 4,
+    "pair_images": 100,
+    "seeds": 2,
 }
 FULL = {
+    "num_steps": 64,
     "network": "vgg16",
     "epochs": 200,
     "clip_epochs": 60,
-    "direct_epochs": 100,
-    "sweep_images": 5_000,
     "lr": 1e-3,
-    "akida_images": 45_000,
+    "sweep_images": 5_000,
+    "budget": 60,
+    "pair_images": 55_000,
 }
 
-CHARGED, KEYS = "99.9 percentile, V[0] = θ/2", ("none", "max", "percentile", "charge", "clipped")
-CHUNK = 16  # steps simulated at a time: the state goes on to the next chunk, so memory does not grow with T
+
+def powers_of_two(largest: int) -> list[int]:
+    """1, 2, 4 … up to ``largest``."""
+    return [2**k for k in range(largest.bit_length())]
 
 
-class VGG(nn.Module):
-    """Convolution → BatchNorm → activation, with mean pooling, and one linear read-out."""
+# ---------------------------------------------------------------- 1  one neuron
 
-    def __init__(self, name: str = "small") -> None:
-        super().__init__()
-        plan, size = PLANS[name], 32
-        channels = [3, *(c for c in plan if c != "M")]
-        self.pools = [plan[i + 1 : i + 2] == ("M",) for i, c in enumerate(plan) if c != "M"]
-        self.convs = nn.ModuleList(
-            nn.Conv2d(a, b, 3, padding=1, bias=False)
-            for a, b in zip(channels, channels[1:], strict=False)
+
+def show_current(cur: Tensor, num_steps: int, charge: float = 0.0) -> tuple[Tensor, Tensor]:
+    """Steady currents ``cur (N,)`` into N neurons with θ = 1; ``charge`` is V[0].
+
+    Returns ``spk_rec`` and ``mem_rec``, each ``(T, N)``. snnTorch keeps U, the potential before a
+    spike is paid for, and pays one step later. Without leak that changes no spike.
+    """
+    lif = snn.Leaky(beta=1.0)  # no leak: integrate and fire
+    mem = torch.full_like(cur, charge)
+    spk_rec, mem_rec = [], []
+    for _ in range(num_steps):
+        spk, mem = lif(cur, mem)  # (N,) each
+        spk_rec.append(spk)
+        mem_rec.append(mem)
+    return torch.stack(spk_rec), torch.stack(mem_rec)
+
+
+@section
+def section_neuron(cfg: Config, run: Run) -> None:
+    """1  Why can spikes stand in for a ReLU?
+
+    A unit of an ANN computes a weighted sum z of its inputs and passes on ReLU(z) = max(0, z). Give
+    the same z as a steady current to an integrate-and-fire neuron, step after step, and count. For
+    a steady current equation (2) can be solved for the number of spikes N after T steps:
+
+        N(T) = ⌊(V[0] + T·z)/θ⌋, but at least 0 and at most T                                  (3)
+
+    ⌊ ⌋ rounds down. (A potential of exactly θ does not fire yet; such ties are left out here.)
+
+    So a rate N/T knows T + 1 values, from 0 to 1, and equation (3) is a staircase below the ReLU.
+    Two parts of it can be chosen. More steps make the stairs finer. And a neuron that does not start
+    empty but at V[0] = θ/2 fires half a step earlier, so that (3) rounds to the nearest stair
+    instead of down.
+
+    The first figure shows three currents as potentials, the second all currents as rates.
+    """
+    T = 16
+    run.predict(
+        "rate_031",
+        f"θ = 1, V[0] = 0, and the current is 0.31 at each of {T} steps. How many spikes?",
+        unit="spikes",
+    )
+    currents = torch.tensor([0.31, -0.2, 1.4])
+    spk_rec, mem_rec = show_current(currents, T)
+    counts = spk_rec.sum(0)  # (3,)
+    title = f"{T} steps: a rate follows its current only between 0 and one spike a step"
+    fig, axes = plots.stack(3, title=title, ylabel="potential U")
+    for i, ax in enumerate(axes):
+        plots.membrane(ax, mem_rec[:, i], spk_rec[:, i])
+        ax.set_title(
+            f"current {currents[i]:g}: {counts[i]:.0f} spikes, rate {counts[i] / T:.4g} a step"
         )
-        if name == "small":
-            self.convs[0], size = (
-                nn.Conv2d(3, channels[1], 5, stride=2, padding=2, bias=False),
-                size // 2,
-            )
-        self.norms = nn.ModuleList(nn.BatchNorm2d(c) for c in channels[1:])
-        self.acts = nn.ModuleList(nn.ReLU() for _ in channels[1:])
-        self.fc = nn.Linear(channels[-1] * (size >> sum(self.pools)) ** 2, 10)
+    axes[0].legend(loc="upper left", bbox_to_anchor=(1, 1))
+    axes[-1].set_xticks(range(0, T, 3), range(1, T + 1, 3))
+    run.figure(fig, "1_neuron", look="where U stays between two spikes, and where it runs away")
 
-    def forward(self, x: torch.Tensor) -> torch.Tensor:
-        """``(B, 3, 32, 32) → (B, 10)``."""
-        for conv, norm, act, pool in zip(
-            self.convs, self.norms, self.acts, self.pools, strict=True
-        ):
-            x = act(norm(conv(x)))  # (B, C, H, W)
-            x = F.avg_pool2d(x, 2) if pool else x  # (B, C, H/2, W/2)
-        return self.fc(x.flatten(1))  # (B, 10)
+    grid = torch.linspace(-0.5, 1.5, 2001)
+    inside = (grid >= 0) & (grid <= 1)
+    worst = {}
+    fig, axes = plots.figure(1, 2, (11, 4), sharey=True)
+    for ax, charge in zip(axes, (0.0, 0.5), strict=True):
+        rates = {}
+        for num_steps in (4, T):
+            spk_rec, _ = show_current(grid, num_steps, charge)
+            rates[f"T = {num_steps}"] = spk_rec.mean(0)
+        worst[charge] = (rates[f"T = {T}"] - grid.relu())[inside].abs().max().item()
+        ax.plot(grid, grid.relu(), color="0.6", linewidth=4, label="ReLU")
+        plots.curves(ax, grid, rates, markers=False)
+        plots.label(
+            ax,
+            "steady current z, in units of θ",
+            "",
+            f"V[0] = {charge:g}·θ: off by ≤ {worst[charge]:.4f}",
+        )
+    axes[0].set_ylabel("spikes a step")
+    axes[0].legend(loc="upper left")
+    fig.suptitle(
+        f"Between 0 and θ, T = {T}: half a threshold at the start makes the largest error "
+        f"{worst[0.0] / worst[0.5]:.1f} times smaller",
+        x=0.01,
+        ha="left",
+    )
+    run.figure(fig, "1_staircase", look="the distance to the grey line, left and right of 1")
 
-    def run(self, x: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
-        """``(T, B, 3, 32, 32) → (T, B, 10)``, twice, for ``fit`` reads the second: no state, each step a picture."""
-        out = over_time(self, x)
-        return out, out
+    run.claim("rate_031", "spikes for the current 0.31", counts[0].item(), "spikes")
+    run.claim("rate_negative", "spikes for the current −0.2", counts[1].item(), "spikes")
+    run.claim("rate_large", "spikes for the current 1.4", counts[2].item(), "spikes")
+    run.claim("stairs_empty", "largest error, V[0] = 0", worst[0.0], "of θ")
+    run.claim("stairs_charged", "largest error, V[0] = θ/2", worst[0.5], "of θ")
+    run.finding(
+        f"A negative current gives {counts[1]:.0f} spikes and a current above θ gives "
+        f"{counts[2]:.0f} of {T}: a ReLU with a ceiling. In between the rate is a staircase, off by up "
+        f"to {worst[0.0]:.3f}·θ; with V[0] = θ/2 it rounds, and is off by up to {worst[0.5]:.3f}·θ."
+    )
+
+
+# ---------------------------------------------------------------- 2  a whole network
+
+
+class IntegrateAndFire(nn.Module):
+    """Equation (1), in the place of a ReLU. Its spikes have the height θ: they are 0 or θ.
+
+    ``charge`` is V[0] in units of θ. ``common.spiking.reset_state`` forgets the last image.
+    """
+
+    def __init__(self, threshold: float, charge: float = 0.0) -> None:
+        super().__init__()
+        self.threshold = threshold
+        self.charge = charge
+        self.mem: Tensor | None = None  # V, the potential after a spike is paid for
+
+    def forward(self, cur: Tensor) -> Tensor:
+        """One step: current ``(B, …)`` → spikes of height θ, ``(B, …)``."""
+        if self.mem is None:
+            self.mem = torch.full_like(cur, self.charge * self.threshold)
+        mem = self.mem + cur
+        out = self.threshold * (mem > self.threshold).to(cur.dtype)
+        self.mem = mem - out
+        return out
+
+    def reset_mem(self) -> None:
+        """The next step starts from V[0]."""
+        self.mem = None
 
 
 class Clipped(nn.Module):
-    """λ·clip(⌊L·x/λ + ½⌋/L, 0, 1): (3) with T = L, V[0] = θ/2 and a learnt θ = λ; QCFS in Bu et al. 2022."""
+    """λ·clip(⌊L·x/λ + ½⌋/L, 0, 1): equation (3) with T = L and V[0] = θ/2, and a θ = λ that is learnt.
+
+    This is the activation QCFS of Bu et al. 2022. The floor has no slope, so the gradient passes it
+    straight through, as in lesson 07.
+    """
 
     def __init__(self, lam: float, levels: int) -> None:
         super().__init__()
-        self.lam, self.levels = nn.Parameter(torch.tensor(lam)), levels
+        self.lam, self.levels = nn.Parameter(torch.tensor(float(lam))), levels
 
-    def forward(self, x: torch.Tensor) -> torch.Tensor:
-        z = (
-            x / self.lam
-        )  # the floor has no gradient: it is passed over, straight through (lesson 07)
+    def forward(self, x: Tensor) -> Tensor:
+        z = x / self.lam
         stairs = torch.floor(z.detach() * self.levels + 0.5) / self.levels
         return self.lam * (z + (stairs - z.detach())).clamp(0, 1)
 
 
-class SpikingVGG(nn.Module):
-    """The layers of a ``VGG`` with ``snn.Leaky`` in the place of each activation; ``charge`` is V[0] in units of θ."""
+ACTIVATIONS = (nn.ReLU, Clipped)
+NORMS = (nn.BatchNorm1d, nn.BatchNorm2d)
+SUMS = (*WEIGHTED, nn.AvgPool2d, nn.AdaptiveAvgPool2d, nn.Flatten, nn.Dropout, nn.Identity)
+INSTEAD = {"MaxPool2d": "AvgPool2d", "GELU": "ReLU", "SiLU": "ReLU", "LeakyReLU": "ReLU"}
 
-    def __init__(self, net: VGG, beta: float = 1.0, charge: float = 0.0) -> None:
-        super().__init__()
-        self.convs, self.norms, self.fc = (copy.deepcopy(m) for m in (net.convs, net.norms, net.fc))
-        self.pools, self.charge = net.pools, charge
-        self.lifs = nn.ModuleList(snn.Leaky(beta=beta, init_hidden=True) for _ in net.convs)
-        self.to(memory_format=torch.channels_last)  # twice as fast on a CPU
 
-    def forward(self, x_t: torch.Tensor) -> torch.Tensor:
-        """One step: ``(B, 3, 32, 32) → (B, 10)``. ``reset`` comes before a new image."""
-        for conv, norm, lif, pool in zip(
-            self.convs, self.norms, self.lifs, self.pools, strict=True
-        ):
-            cur = norm(conv(x_t))
-            if lif.mem.shape != cur.shape:
-                lif.mem = torch.full_like(cur, self.charge)
-            x_t = F.avg_pool2d(lif(cur), 2) if pool else lif(cur)
-        return self.fc(x_t.flatten(1))
+def check_convertible(net: nn.Module) -> None:
+    """Spikes can take the place of sums and ReLUs, and of nothing else.
 
-    def reset(self) -> None:
-        """Forget the last image; the next step starts from ``charge`` (``reset_state`` would start from 0)."""
-        for lif in self.lifs:
-            lif.mem = torch.zeros(0, device=lif.mem.device)
-
-    def steps(
-        self, x: torch.Tensor, state: list | None = None
-    ) -> tuple[list[torch.Tensor], torch.Tensor, list]:
-        """``(T, B, 3, 32, 32)`` → spikes of each layer ``(T, B, C, H, W)``, output current ``(T, B, 10)``, state."""
-        spks, after = [], []
-        for i, (conv, norm, lif, pool) in enumerate(
-            zip(self.convs, self.norms, self.lifs, self.pools, strict=True)
-        ):
-            cur = over_time(nn.Sequential(conv, norm), x)  # a steady image: computed once
-            begin = (torch.full_like(cur[0], self.charge),) if state is None else state[i]
-            spk, _, end = unroll(lif, cur, begin)  # equation (1)
-            x = over_time(nn.AvgPool2d(2), spk) if pool else spk
-            spks.append(spk)
-            after.append(end)
-        return spks, over_time(self.fc, x.flatten(2)), after
-
-    def run(self, x: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
-        """``(T, B, 3, 32, 32)`` → spikes of the last layer, output current ``(T, B, 10)``; ``fit`` reads the second."""
-        spks, out, _ = self.steps(x)
-        return spks[-1], out
+    Raises:
+        UserError: names the first layer that is neither, and what to use instead.
+    """
+    for name, layer in net.named_modules():
+        if isinstance(layer, (nn.Sequential, Residual, *ACTIVATIONS, *NORMS, *SUMS)):
+            continue
+        kind = type(layer).__name__
+        other = INSTEAD.get(kind, "convolutions, linear layers, mean pooling, BatchNorm and ReLU")
+        raise UserError(f"layer '{name}' is {kind}, which is neither a sum nor a ReLU; use {other}")
 
 
 @torch.no_grad()
-def fold(net: Any) -> Any:
-    """A copy without BatchNorm: its scale and offset go into the convolution before it.   (5)"""
+def fold_one(layer: nn.Module, norm: nn.Module) -> nn.Module:
+    """A convolution or linear layer that does what it and the BatchNorm behind it did.        (5)"""
+    if not isinstance(layer, WEIGHTED):
+        raise UserError(f"got BatchNorm behind {type(layer).__name__}; it has to follow a sum")
+    folded = copy.deepcopy(layer)
+    scale = torch.rsqrt(norm.running_var + norm.eps)  # 1/√(σ² + ε), one number a channel
+    scale = scale * norm.weight  # γ/√(σ² + ε)
+    folded.weight.mul_(scale.view(-1, *[1] * (layer.weight.dim() - 1)))
+    before = 0.0 if layer.bias is None else layer.bias
+    folded.bias = nn.Parameter(norm.bias + (before - norm.running_mean) * scale)
+    return folded
+
+
+def fold(net: nn.Module) -> nn.Module:
+    """A copy in which each BatchNorm has gone into the layer before it."""
+    check_convertible(net)
     net = copy.deepcopy(net).eval()
-    for i, (conv, norm) in enumerate(zip(net.convs, net.norms, strict=True)):
-        scale = norm.weight / torch.sqrt(norm.running_var + norm.eps)  # γ/√(σ² + ε)
-        conv.weight.mul_(scale[:, None, None, None])
-        conv.bias = nn.Parameter(norm.bias - norm.running_mean * scale)  # β_bn − μ·γ/√(σ² + ε)
-        net.norms[i] = nn.Identity()
+    blocks = [layer for layer in net.modules() if isinstance(layer, nn.Sequential)]
+    for block in blocks:
+        for i, layer in enumerate(block):
+            if isinstance(layer, NORMS):
+                block[i - 1] = fold_one(block[i - 1] if i else block, layer)
+                block[i] = nn.Identity()
     return net
 
 
-@torch.no_grad()
-def balance(net: VGG, lam: Sequence[Any]) -> VGG:
-    """A copy of a folded network with the activations of ``net`` over λ, a number or ``(C,)`` a layer.   (4)"""
-    net, before = copy.deepcopy(net), net.fc.weight.new_ones(3)
-    for conv, lam_l in zip(net.convs, lam, strict=True):
-        lam_l = torch.as_tensor(lam_l).to(before).expand(conv.out_channels)
-        conv.weight.mul_(before[:, None, None] / lam_l[:, None, None, None])  # W_l·λ_{l−1}/λ_l
-        conv.bias.div_(lam_l)  # b_l/λ_l
-        before = lam_l
-    net.fc.weight.mul_(before.repeat_interleave(net.fc.in_features // len(before)))
-    return net
-
-
-@torch.no_grad()
-def activations(
-    net: VGG, x: torch.Tensor, act: Any = torch.relu
-) -> tuple[list[torch.Tensor], torch.Tensor]:
-    """Run a folded network with ``act`` for its activations: those, and the logits ``(B, 10)``."""
-    found = []
-    for conv, pool in zip(net.convs, net.pools, strict=True):
-        found.append(act(conv(x)))
-        x = F.avg_pool2d(found[-1], 2) if pool else found[-1]
-    return found, net.fc(x.flatten(1))
-
-
-def quantise(z: torch.Tensor, num_steps: int, charge: float, ceiling: float = 1.0) -> torch.Tensor:
-    """Equation (3) as a rate, θ = 1. With an infinite ceiling nothing is clipped."""
-    return (torch.floor(charge + num_steps * z) / num_steps).clamp(0, ceiling)
-
-
-def thresholds(net: VGG, x: torch.Tensor, percentile: float) -> list[float]:
-    """λ of each layer: this percentile of its ReLU activations on images ``x``."""
-    return [
-        a.flatten().kthvalue(max(1, round(a.numel() * percentile / 100))).values.item()
-        for a in activations(net, x)[0]
+def swap_activations(net: nn.Module, layers: Sequence[nn.Module]) -> nn.Module:
+    """A copy with ``layers`` in the place of the activations, in the order in which these act."""
+    net = copy.deepcopy(net)
+    places = [
+        name
+        for name, layer in net.named_modules(remove_duplicate=False)
+        if isinstance(layer, ACTIVATIONS)
     ]
+    for name, layer in zip(places, layers, strict=True):
+        net.set_submodule(name, layer)
+    return net
+
+
+def convert(net: nn.Module, thresholds: Sequence[float], charge: float = 0.0) -> nn.Module:
+    """The spiking network: ``net`` folded, with a neuron for each of its activations."""
+    neurons = [IntegrateAndFire(theta, charge) for theta in thresholds]
+    return swap_activations(fold(net), neurons)
 
 
 @torch.no_grad()
-def simulate(
-    net: SpikingVGG, x: torch.Tensor, times: Sequence[int], batch: int = 50
-) -> dict[str, Any]:
-    """Show ``x (N, 3, 32, 32)`` once, for times[-1] steps, and read the answer at each T of ``times``.
-
-    A spike costs an accumulate in every neuron of the next layer that it reaches: 9·C, with the border counted as for
-    the ANN's MACs. Mean pooling spreads a spike's weight, it does not make it cheaper. (NeuroBench would take pooled
-    spikes for floats.) Returns ``logits`` (times, N, 10), ``spikes`` and ``synops`` per image (times, layers).
-    """
-    device = net.eval().fc.weight.device
-    reach = [9 * conv.out_channels for conv in net.convs[1:]] + [net.fc.out_features]
-    logits, spikes = [], np.zeros((len(times), len(reach)))
-    for x_b in x.split(batch):
-        x_b, state, total, done, read, count = (
-            x_b.to(device).float() / 255,
-            None,
-            0,
-            0,
-            [],
-            np.zeros(len(reach)),
-        )
-        for k, num_steps in enumerate(times):
-            while done < num_steps:
-                n = min(CHUNK, num_steps - done)
-                spks, out, state = net.steps(constant_current(x_b, n), state)
-                total, done = total + out.sum(0), done + n  # (B, 10)
-                count += [spk.sum().item() / len(x) for spk in spks]
-            read.append((total / num_steps).cpu())
-            spikes[k] += count
-        logits.append(torch.stack(read))
-    return {
-        "times": list(times),
-        "logits": torch.cat(logits, 1),
-        "spikes": spikes,
-        "synops": spikes * reach,
-    }
+def answer(spiking: nn.Module, x: Tensor, num_steps: int) -> Tensor:
+    """The classes ``(B,)`` that a spiking network finds for images ``x (B, …)``: the loop over time."""
+    reset_state(spiking)  # V[0]
+    total = 0.0
+    for _ in range(num_steps):
+        total = total + spiking(x)  # (B, 10): one step of all layers; x is the same at every step
+    return total.argmax(1)  # the largest sum is the largest mean
 
 
-def experiment_train(cfg: Config, data: ImageData, run: Run) -> dict[str, Any]:
-    """Train the ReLU network, fold it, then train it on with clipped activations and fold that too."""
-    options = {
-        "run": run,
-        "batch_size": cfg.batch_size,
-        "augment": partial(flip_and_shift, shift=2),
-        "weight_decay": 5e-4,
-        "resume": cfg.resume,
-    }
-    one_step = lambda x: x[None]  # noqa: E731  # (B, …) → (1, B, …): networks without state
-    torch.manual_seed(cfg.seed)
-    net = VGG(cfg.network).to(memory_format=torch.channels_last)
-    fit(net, data, one_step, epochs=cfg.epochs, lr=cfg.lr, name="relu", **options)
-    plain, x = fold(net), data.x_test[:500].to(run.device).float() / 255
-    with torch.no_grad():
-        difference = ((plain(x) - net.eval()(x)).abs().max() / net(x).abs().max()).item()
-    run.print("          now with clipped activations")
-    lam = thresholds(plain, data.x_train[:200].to(run.device).float() / 255, 99.0)
-    net.acts = nn.ModuleList(Clipped(v, cfg.levels) for v in lam)
-    fit(net, data, one_step, epochs=cfg.clip_epochs, lr=cfg.lr / 3, name="clipped", **options)
-    clipped = fold(net)
-    nets = {"plain": plain, "clipped": clipped}
-    return nets | {
-        "test": {key: evaluate(n, data.x_test, data.y_test, one_step) for key, n in nets.items()},
-        "lam": [a.lam.item() for a in clipped.acts],
-        "fold": difference,
-    }
-
-
-def make_arms(trained: dict[str, Any], x: torch.Tensor) -> dict[str, dict[str, Any]]:
-    """Five ways to choose θ: the ANN, its λ by layer, V[0] in units of θ. ``x`` are training images."""
-    plain = trained["plain"]
-    top, most = thresholds(plain, x, 100.0), thresholds(plain, x, 99.9)
-    arms = {
-        "none (θ = 1)": (plain, [1.0] * len(top), 0.0),
-        "maximum": (plain, top, 0.0),
-        "99.9 percentile": (plain, most, 0.0),
-        CHARGED: (plain, most, 0.5),
-        "trained clipped, V[0] = θ/2": (trained["clipped"], trained["lam"], 0.5),
-    }
-    return {
-        name: {
-            "ann": ann,
-            "balanced": balance(ann, lam),
-            "charge": charge,
-            "snn": SpikingVGG(balance(ann, lam), charge=charge),
-        }
-        for name, (ann, lam, charge) in arms.items()
-    }
-
-
-@torch.no_grad()
-def predictions(
-    net: Callable[[torch.Tensor], torch.Tensor], x: torch.Tensor, device: torch.device
-) -> torch.Tensor:
-    """Classes by a network without state, ``(N,)``."""
-    return torch.cat([net(x_b.to(device).float() / 255).argmax(1).cpu() for x_b in x.split(500)])
-
-
-def experiment_balancing(
-    cfg: Config, arms: dict[str, dict[str, Any]], data: ImageData, run: Run
-) -> dict[str, Any]:
-    """Accuracy against T for every arm, on validation images: the test set takes no part in choosing the best one."""
-    x, y = data.x_val[: cfg.sweep_images], data.y_val[: cfg.sweep_images]
-    times = [2**k for k in range(cfg.num_steps.bit_length())]  # 1, 2, 4 … 256
-    found = {}
-    for name, arm in arms.items():
-        ann = predictions(arm["ann"], x, run.device)
-        row: dict[str, Any] = {"ann": (ann == y).float().mean().item(), "lost": [], "accuracy": []}
-        for n, some in (
-            (len(x), [t for t in times if t <= 64]),
-            (len(x) // 4, [t for t in times if t > 64]),
-        ):
-            if some:
-                answers = simulate(arm["snn"], x[:n], some)["logits"].argmax(2)  # (times, n)
-                row["accuracy"] += (answers == y[:n]).float().mean(1).tolist()
-                row["lost"] += (
-                    ((ann[:n] == y[:n]).float() - (answers == y[:n]).float()).mean(1).tolist()
-                )
-        found[name] = row
-        run.print(
-            f"          {name}: ANN {row['ann']:.3f}; "
-            + ", ".join(f"T={t} {a:.3f}" for t, a in zip(times, row["accuracy"], strict=True))
-        )
-    k = min(4, len(times) - 1)  # T = 16
-    return {
-        "times": times,
-        "k": k,
-        "arms": found,
-        "best": max(found, key=lambda name: found[name]["accuracy"][k]),
-        "n": len(x),
-        "n_long": len(x) // 4,
-    }
-
-
-def split_error(
-    a: torch.Tensor, z: torch.Tensor, rate: torch.Tensor, num_steps: int, charge: float
-) -> dict[str, Any]:
-    """What a layer of θ = 1 gets wrong, in four parts that add up to ``total`` for every neuron.
-
-    ``a`` is the ANN's ReLU activation, ``z`` the mean current that the layer receives *in the SNN*, ``rate`` what it
-    makes of it. Inherited is what the layers before did; the other three are this layer's own.
-    """
-    q = quantise(z, num_steps, charge)
-    return {
-        "inherited": z.relu() - a,
-        "clipping": z.clamp(0, 1) - z.relu(),
-        "quantisation": q - z.clamp(0, 1),
-        "unevenness": rate - q,
-        "total": rate - a,
-    }
-
-
-@torch.no_grad()
-def experiment_errors(
-    cfg: Config, arms: dict[str, dict[str, Any]], data: ImageData, run: Run
-) -> dict[str, Any]:
-    """Split each layer's error (100 images), and take each kind of error out of the whole network."""
-    num_steps, g = (
-        2 ** min(4, cfg.num_steps.bit_length() - 1),
-        torch.Generator().manual_seed(cfg.seed),
-    )  # T = 16
-    x, layers, whole, rates = data.x_val[:100].to(run.device).float() / 255, {}, {}, {}
-    for name, arm in arms.items():
-        layers[name], rates[name], whole[name], before = [], [], {}, x
-        spks, _, _ = arm["snn"].eval().steps(constant_current(x, num_steps))
-        for a, spk, conv, pool in zip(
-            activations(arm["balanced"], x)[0],
-            spks,
-            arm["snn"].convs,
-            arm["snn"].pools,
-            strict=True,
-        ):
-            rate = spk.mean(0)
-            z = conv(before)  # linear: the mean current follows from the mean spikes alone
-            parts = split_error(a, z, rate, num_steps, arm["charge"])
-            layers[name].append(
-                {k: (v.square().mean() / a.square().mean()).sqrt().item() for k, v in parts.items()}
-            )
-            some = torch.randint(a.numel(), (3000,), generator=g)
-            rates[name].append(
-                (
-                    torch.corrcoef(torch.stack([a.flatten(), rate.flatten()]))[0, 1].item(),
-                    a.flatten().cpu()[some].numpy(),
-                    rate.flatten().cpu()[some].numpy(),
-                )
-            )
-            before = F.avg_pool2d(rate, 2) if pool else rate
-        stairs = partial(quantise, num_steps=num_steps, charge=arm["charge"])
-        ways = {
-            "none (ReLU)": torch.relu,
-            "clipping": lambda z: z.clamp(0, 1),
-            "quantisation": partial(stairs, ceiling=float("inf")),
-            "both": stairs,
-        }
-        for way, act in ways.items():
-            classes = predictions(
-                lambda x, act=act, arm=arm: activations(arm["balanced"], x, act)[1],
-                data.x_val[: cfg.sweep_images],
-                run.device,
-            )
-            whole[name][way] = (classes == data.y_val[: cfg.sweep_images]).float().mean().item()
-    return {"layers": layers, "whole": whole, "rates": rates, "num_steps": num_steps}
-
-
-def experiment_direct(cfg: Config, data: ImageData, run: Run) -> dict[str, Any]:
-    """The same shape with leaky neurons from the start, trained through time by a surrogate (lessons 07, 09)."""
-    torch.manual_seed(cfg.seed)
-    net = SpikingVGG(VGG(cfg.network), beta=0.9)
-    fit(
-        net,
-        data,
-        partial(constant_current, num_steps=cfg.direct_steps),
-        run=run,
-        epochs=cfg.direct_epochs,
-        lr=cfg.lr,
-        batch_size=cfg.batch_size,
-        augment=partial(flip_and_shift, shift=2),
-        weight_decay=5e-4,
-        name="direct",
-        resume=cfg.resume,
-    )
-    net = fold(net)
-    found = simulate(net, data.x_test, [cfg.direct_steps])
-    return found | {
-        "net": net,
-        "accuracy": (found["logits"][0].argmax(1) == data.y_test).float().mean().item(),
-    }
-
-
-@torch.no_grad()
-def costs(
-    label: str,
-    net: VGG | SpikingVGG,
-    accuracy: float,
-    macs: int,
-    data: ImageData,
-    found: dict[str, Any] | None = None,
-    k: int = 0,
-) -> dict[str, Any]:
-    """A row of the ledger. An SNN (``found``) multiplies in its first layer only, once an image."""
-    x = data.x_test[:1].to(net.fc.weight.device).float() / 255
-    size = sum(p.numel() for p in net.parameters())
-    row = {
-        "model": label,
-        "data": data.name,
-        "accuracy": accuracy,
-        "n": len(data.y_test),
-        "parameters": size,
-        "bytes": 4 * size,
-        "macs": macs,
-        "ann_macs": macs,
-    }
-    if found is not None:
-        conv, T = net.convs[0], found["times"][k]
-        row |= {
-            "num_steps": T,
-            "spikes": float(found["spikes"][k].sum()),
-            "synops": float(found["synops"][k].sum()),
-            "macs": conv.weight.numel() * (x.shape[-1] // conv.stride[0]) ** 2,
-        }
-    p50, p95 = latency(
-        lambda: net(x) if found is None else net.run(constant_current(x, T)), x.device, repeats=20
-    )
-    return row | {
-        "latency_p50_ms": p50,
-        "latency_p95_ms": p95,
-        "energy_estimated_nj": estimated_energy_nj(row.get("synops", 0.0), row["macs"]),
-    }
-
-
-def keras_twin(net: VGG, second: str = "MaxPool2D") -> Any:
-    """A balanced network as Akida 1.0 takes it: bytes in, max pooling, activations clipped at θ = 1.
-
-    All is turned by 180°, so that TensorFlow's padding at stride 2 (1 and 2 pixels) falls where PyTorch's does. The
-    last mean pooling is linear and goes into the read-out: Akida wants none before a dense layer.
-    """
-    layers, weights = packages.keras().layers, []
-    x = image = layers.Input((32, 32, 3), dtype="uint8")
-    x = layers.Rescaling(1 / 255)(x)
-    for conv, pool in zip(net.convs, ("MaxPool2D", "", second, ""), strict=True):
-        x = layers.Conv2D(conv.out_channels, conv.kernel_size, conv.stride, padding="same")(x)
-        x = getattr(layers, pool)(2, padding="same")(x) if pool else x
-        x = layers.ReLU(1.0)(x)
-        weights += [conv.weight.flip(2, 3).permute(2, 3, 1, 0), conv.bias]  # (3, 3, C in, C out)
-    read = (
-        net.fc.weight.view(10, -1, 2, 2).flip(2, 3).repeat_interleave(2, 2).repeat_interleave(2, 3)
-        / 4
-    )
-    read = read.permute(2, 3, 1, 0)  # (10, C, 4, 4) → (4, 4, C, 10)
-    twin = packages.keras().Model(image, layers.Dense(10)(layers.Flatten()(x)))
-    twin.set_weights(
-        [w.detach().cpu().numpy() for w in (*weights, read.flatten(0, 2), net.fc.bias)]
-    )
-    return twin
-
-
-def experiment_akida(cfg: Config, net: VGG, data: ImageData, run: Run) -> dict[str, Any]:
-    """Move the ANN to tf_keras, get it used to max pooling, quantise, convert, simulate; then lose half of it."""
-    if cfg.network != "small":
-        raise UserError("the Akida twin has the shape of --network small")
-    keras = packages.keras()
-    keras.utils.set_random_seed(cfg.seed)
-    found_l, _ = activations(net, data.x_train[:200].to(run.device).float() / 255)
-    net = balance(
-        net, [a.transpose(0, 1).flatten(1).quantile(0.999, 1).clamp(min=0.01) for a in found_l]
-    )  # (C,) each
-    turn = lambda x: np.ascontiguousarray(x.flip(2, 3).permute(0, 2, 3, 1).cpu().numpy())  # noqa: E731  # (N, H, W, C)
-    x, y = turn(data.x_train[: cfg.akida_images]), data.y_train[: cfg.akida_images].numpy()
-    x_test, y_test = turn(data.x_test[:2000]), data.y_test[:2000].numpy()
-    share = lambda logits: float((logits.argmax(1) == y_test).mean())  # noqa: E731
-
-    def train(model: Any, lr: float) -> None:  # one epoch
-        with packages.quiet():
-            model.compile(
-                keras.optimizers.Adam(
-                    keras.optimizers.schedules.CosineDecay(lr, -(-len(x) // 100))
-                ),
-                keras.losses.SparseCategoricalCrossentropy(from_logits=True),
-            )
-            model.fit(x, y, batch_size=100, verbose=0)
-
-    twin = keras_twin(net)
-    train(twin, cfg.lr / 3)
-    right = {"float": share(twin.predict(x_test, batch_size=500, verbose=0))}
-    for bits in (4, 2)[: 1 if cfg.smoke else 2]:  # each conversion takes many seconds
-        quantised, model = quantize_and_convert(
-            twin, x[:500], weight_bits=bits, activation_bits=bits
-        )
-        right[f"8/{bits}/{bits}"] = share(akida_outputs(model, x_test))
-        if bits == 4:
-            found = {"accuracy": right, "n": len(y_test), "mapping": map_on_akd1000(model)}
-        if not cfg.smoke:
-            train(quantised, cfg.lr / 3)  # through the rounding
-            cnn2snn = packages.load("cnn2snn")
-            with packages.quiet(), cnn2snn.set_akida_version(cnn2snn.AkidaVersion.v1):
-                model = cnn2snn.convert(quantised)
-            check_complete(twin, model)
-            right[f"8/{bits}/{bits} trained"] = share(akida_outputs(model, x_test))
-        run.print("          " + ", ".join(f"{name} {value:.3f}" for name, value in right.items()))
-    if not cfg.smoke:
-        _, cut = quantize_and_convert(keras_twin(net, "AveragePooling2D"), x[:100], check=False)
-        found |= {"cut": len(cut.layers), "shape": tuple(cut.output_shape)}
+def thresholds(net: nn.Module, x: Tensor, percentile: float) -> list[float]:
+    """λ of each activation of a folded network: this percentile of its outputs for images ``x``."""
+    _, seen = look_inside(net, x)
+    found = []
+    for _, a in seen:
+        rank = max(1, round(a.numel() * percentile / 100))
+        found.append(a.flatten().kthvalue(rank).values.item())
     return found
 
 
-def plot_rates(layers: list[tuple[float, np.ndarray, np.ndarray]], num_steps: int) -> Figure:
-    fig, axes = plots.figure(
-        1,
-        len(layers),
-        size=(3.3 * len(layers), 3.7),
-        sharey=True,
-        title=(
-            f"A firing rate is a clipped ReLU: at T = {num_steps} r is {min(r for r, *_ in layers):.3f} or more"
-        ),
-    )
-    for i, (ax, (r, activation, rate)) in enumerate(zip(np.atleast_1d(axes), layers, strict=True)):
-        ax.plot(activation, rate, ".", markersize=2.5, alpha=0.35, color=plots.BLUE)
-        ax.plot(
-            [0, 1, max(1.05, activation.max())],
-            [0, 1, 1],
-            color=plots.RED,
-            linewidth=1.2,
-            label="clip(a/θ)",
-        )
-        plots.label(
-            ax, "ReLU activation a/θ", "" if i else "spikes per step", f"Layer {i + 1}: r = {r:.4f}"
-        )
-    ax.legend(loc="lower right")
-    return fig
+def float_images(x: Tensor, run: Run) -> Tensor:
+    """uint8 images → 0..1, on the run's device."""
+    return x.to(run.device).float() / 255
 
 
-def plot_balancing(found: dict[str, Any]) -> Figure:
-    lost = {name: 100 * np.asarray(row["lost"]) for name, row in found["arms"].items()}
-    now = [v[found["k"]] for v in lost.values()]
-    fig, ax = plots.figure(
-        size=(9, 5),
-        title=(
-            f"At T = {found['times'][found['k']]} the choice of θ decides: {min(now):.1f} to {max(now):.1f} points lost"
-        ),
+def train_vgg(
+    net: nn.Sequential, epochs: int, lr: float, name: str, data, cfg: Config, run: Run
+) -> None:
+    """Train ``net`` in place with mirrored and shifted images; the best epoch on validation is kept."""
+    fit(
+        Still(net),
+        data,
+        one_step,
+        run=run,
+        epochs=epochs,
+        lr=lr,
+        batch_size=100,
+        weight_decay=5e-4,
+        augment=partial(flip_and_shift, shift=2),
+        name=name,
+        resume=cfg.resume,
     )
-    plots.curves(ax, found["times"], lost)
-    ax.hlines([1, 3], 1, found["times"][-1], color=plots.BLACK, linewidth=0.8, linestyle=":")
+
+
+@dataclass
+class Trained:
+    """What section 2 leaves: the network with BatchNorm, the same folded, and its images."""
+
+    net: nn.Sequential
+    folded: nn.Module
+    accuracy: float
+    data: ImageData
+
+
+def outputs_after(spiking: nn.Module, x: Tensor, times: Sequence[int]) -> list[list[Tensor]]:
+    """θ·rate of each layer up to each of ``times``, for images ``x (B, …)``."""
+    total: list[Tensor] = []
+    found = []
+    for t, (_, seen) in enumerate(steps(spiking, x, times[-1]), 1):
+        outputs = [out for _, out in seen]
+        total = [a + b for a, b in zip(total, outputs, strict=True)] if total else outputs
+        if t in times:
+            found.append([a / t for a in total])
+    return found
+
+
+def relative(error: Tensor, a: Tensor) -> float:
+    """Root mean square of an error, as a share of that of the activation ``a``."""
+    share = error.square().mean() / a.square().mean()
+    return share.sqrt().item()
+
+
+def error_over_time(net: nn.Module, x: Tensor, times: Sequence[int]) -> list[float]:
+    """Error of the rates in the worst layer, at each time; θ is so high that nothing is cut off."""
+    flat = fold(net)
+    _, wanted = look_inside(flat, x)
+    high = [1.2 * theta for theta in thresholds(flat, x, 100)]
+    found = []
+    for layers in outputs_after(convert(net, high), x, times):
+        errors = [relative(r - a, a) for r, (_, a) in zip(layers, wanted, strict=True)]
+        found.append(max(errors))
+    return found
+
+
+@section
+def section_network(cfg: Config, run: Run) -> Trained:
+    """2  How does a whole trained network become spikes?
+
+    The network is a small VGG: convolution, BatchNorm, ReLU and mean pooling, four times, and a linear
+    layer. It was trained on CIFAR-10 as usual. `convert`, above, makes spikes of it in three moves.
+
+    Fold. A neuron adds up currents and knows no BatchNorm. In a trained network BatchNorm is a fixed
+    scale and offset for each channel, so it can go into the weights W and the bias b before it:
+
+        W ← W·γ/√(σ² + ε)        b ← β + (b − μ)·γ/√(σ² + ε)                                   (5)
+
+    with its mean μ, variance σ², scale γ and offset β. (This β is no leak.)
+
+    Choose θ. A neuron shows no activation above its θ. So run some training images and take for each
+    layer's θ the largest activation λ that they cause. Section 3 doubts that choice.
+
+    Swap each ReLU for integrate-and-fire neurons whose spikes have the height θ. On paper and on chips
+    one prefers θ = 1 everywhere and spikes of height 1. That is the same network written in another
+    way, with the heights moved into the weights of the next layer:
+
+        W_l ← W_l·λ_{l−1}/λ_l        b_l ← b_l/λ_l                                             (4)
+
+    Everything else stays: a mean of spike trains has the mean of their rates, a sum has the sum. That
+    is why shortcuts need no care, and why max pooling cannot stay: the larger of two spike trains, step
+    by step, is not a train with the larger rate. (Two neurons that fire in turn give a spike at every
+    step.) `check_convertible` refuses it by name.
+
+    `answer` is the loop over time: the same image at every step, and the class with the largest mean
+    current at the end. The image is a steady current. What the layers behind the first one get is not:
+    it is spikes. So equation (3) no longer holds there, and equation (2) still does. Is that enough?
+    The residual network has random weights: the question is the method's, not the training's.
+    """
+    T = min(16, cfg.num_steps)
+    times = powers_of_two(4 * cfg.num_steps)
+    longest = times[-1]
+    run.predict(
+        "limit",
+        f"After {longest} steps, how far are the rates of the worst layer from the activations? (RMS, "
+        "as a share of the activations' RMS)",
+        unit="%",
+    )
+    small = {"n_train": 200, "n_test": 100} if cfg.smoke else {}
+    data = run.data(cifar10, **small)
+    torch.manual_seed(cfg.seed)
+    net = make_vgg(cfg.network)
+    if cfg.epochs:
+        train_vgg(net, cfg.epochs, cfg.lr, "relu", data, cfg, run)
+    else:
+        load_weights(net, ROOT / "checkpoints" / "cifar10_vgg.safetensors")
+    net = net.to(run.device).eval()
+    run.checkpoint(net, "cifar10_vgg")
+    folded = fold(net)
+    accuracy = evaluate(Still(net), data.x_test, data.y_test, one_step)
+    x = float_images(data.x_val[:50], run)
+    with torch.no_grad():
+        moved = ((folded(x) - net(x)).abs().max() / net(x).abs().max()).item()
+
+    top = thresholds(folded, float_images(data.x_train[:500], run), 100)
+    many = float_images(data.x_val[:500], run)
+    with torch.no_grad():
+        classes = folded(many).argmax(1)
+    agree = (answer(convert(net, top), many, T) == classes).float().mean().item()
+    _, wanted = look_inside(folded, x)
+    (rates,) = outputs_after(convert(net, top), x, [T])
+    correlations = []
+    for (_, a), rate in zip(wanted, rates, strict=True):
+        both = torch.stack([a.flatten(), rate.flatten()])
+        correlations.append(torch.corrcoef(both)[0, 1].item())
+    shown = min(4, len(rates))
+    title = f"T = {T}: rate against activation, layer by layer (red: equal)"
+    fig, axes = plots.figure(1, shown, (3.1 * shown, 3.6), title, sharey=True)
+    for i, ax in enumerate(axes):
+        _, a = wanted[i]
+        a = a.flatten().cpu() / top[i]
+        rate = rates[i].flatten().cpu() / top[i]
+        some = torch.randint(len(a), (3000,), generator=run.generator(i))
+        ax.plot(a[some], rate[some], ".", markersize=2.5, alpha=0.35)
+        ax.plot([0, 1], [0, 1], color=plots.RED, linewidth=1.2)
+        head = f"layer {i + 1}: correlation {correlations[i]:.3f}"
+        plots.label(ax, "activation / θ", "" if i else "spikes a step", head)
+    run.figure(fig, "2_layers", look="the cloud around the red line, from left to right")
+
+    residual = make_residual(run.generator()).to(run.device)
+    curves = {
+        "VGG, trained": error_over_time(net, x[:20], times),
+        "residual network, random weights": error_over_time(residual, x[:20], times),
+    }
+    error = max(curve[-1] for curve in curves.values())
+    title = f"With time the rates go to the activations: {100 * error:.1f} % apart at T = {longest}"
+    fig, ax = plots.figure(1, 1, (8.5, 4.2), title)
+    plots.curves(ax, times, curves)
+    ax.plot(times, [1 / t for t in times], color="0.5", linewidth=1, label="1/T")
+    ax.set_xscale("log", base=2)
+    ax.set_yscale("log")
+    ax.set_xticks(times, [str(t) for t in times])
+    ax.legend()
+    plots.label(ax, "time steps T", "error of the worst layer\n(RMS / RMS of the activation)")
+    run.figure(fig, "2_limit", look="the slope on the right, beside the grey line")
+
+    n = len(data.y_test)
+    run.claim("ann", "the ANN: test images right", accuracy, "1", ">= 0.70", n=n, real=True)
+    run.claim("fold", "folding moves an output by at most", moved, "1", "<= 1e-5")
+    run.claim(
+        "correlation", f"rate and activation, T = {T}, worst layer", min(correlations), "", n=50
+    )
+    run.claim("agree", f"T = {T}: same class as the ANN", agree, "1", n=len(many), real=True)
+    run.claim("limit", f"error at T = {longest}, worst layer", error, "1")
+    run.finding(
+        f"Fold, choose θ, swap: the same three moves convert a VGG and a residual network. At T = {T} the "
+        f"correlation of rates and activations falls from {correlations[0]:.3f} in the first layer to "
+        f"{correlations[-1]:.3f} in the last, and the VGG finds its ANN's class for {100 * agree:.0f} % of "
+        f"the images. More time makes the difference smaller: at T = {longest} it is {100 * error:.1f} % of "
+        "the activations in the worst layer of both networks."
+    )
+    return Trained(net, folded, accuracy, data)
+
+
+# ---------------------------------------------------------------- 3  thresholds
+
+
+@dataclass
+class Arm:
+    """One way to choose θ: a folded ANN, θ of each layer, and V[0] in units of θ."""
+
+    ann: nn.Module
+    thresholds: list[float]
+    charge: float
+    ann_accuracy: float = 0.0  # on the validation images of the sweep
+    accuracy: np.ndarray | None = None  # of its spiking network there, at each time
+    id: str = ""
+
+    def lost(self) -> np.ndarray:
+        """Points lost against its own ANN, at each time."""
+        return 100 * (self.ann_accuracy - self.accuracy)
+
+
+NONE, MAX, MOST = "θ = 1", "maximum", "99.9 percentile"
+CHARGED, TRAINED = "99.9 percentile, V[0] = θ/2", "trained clipped, V[0] = θ/2"
+
+
+def make_arms(given: Trained, clipped: nn.Module, x: Tensor) -> dict[str, Arm]:
+    """Five ways to choose the thresholds. ``x`` are training images."""
+    plain = given.folded
+    top = thresholds(plain, x, 100.0)
+    most = thresholds(plain, x, 99.9)
+    learnt = [layer.lam.item() for layer in clipped.modules() if isinstance(layer, Clipped)]
+    return {
+        NONE: Arm(plain, [1.0] * len(top), 0.0, id="none"),
+        MAX: Arm(plain, top, 0.0, id="max"),
+        MOST: Arm(plain, most, 0.0, id="percentile"),
+        CHARGED: Arm(plain, most, 0.5, id="charge"),
+        TRAINED: Arm(clipped, learnt, 0.5, id="clipped"),
+    }
+
+
+@dataclass
+class Balanced:
+    """What section 3 leaves: the arms, the best one's network on all test images, both ANNs there."""
+
+    arms: dict[str, Arm]
+    times: list[int]
+    k: int  # place of T = 16 in times
+    best: str
+    test: Shown
+    test_accuracy: np.ndarray
+    ann_accuracy: float  # of the better of the two ANNs
+    data: ImageData
+
+
+@section
+def section_thresholds(cfg: Config, run: Run) -> Balanced:
+    """3  How high should the threshold of each layer be?
+
+    θ decides twice. It is the ceiling: activations above θ are cut off. And it is the grain: one spike
+    in T steps stands for θ/T, so a high threshold needs a long time to say a small number. Balancing
+    the thresholds means to trade the one against the other, layer by layer:
+
+        θ = 1               no balancing: whatever the activations happen to be
+        maximum             nothing is cut off; a single outlier decides for all
+        99.9 percentile     cuts off one activation in a thousand
+        … V[0] = θ/2        the same, and equation (3) rounds to the nearest value
+        trained clipped     the ANN gets the ceiling and the stairs as its activation, `Clipped`, and
+                            is trained on for a few passes; it learns its θ, layer by layer
+
+    The last one is no longer "without training again", but it is ANN training: no time, no surrogate.
+    Its ANN is another one, so each arm is compared with its own ANN, on validation images. The best
+    arm at T = 16 is then run once on all test images, and there it is compared with the better of the
+    two ANNs.
+    """
+    given: Trained = run.result_of(section_network)
+    data = given.data
+    times = powers_of_two(cfg.num_steps)
+    k = min(4, len(times) - 1)
+    run.predict(
+        "lost_max",
+        f"θ = the largest activation of each layer, so that nothing is cut off. How many points of "
+        f"accuracy does the spiking network lose at T = {times[k]}?",
+        unit="points",
+    )
+    x_some = float_images(data.x_train[:500], run)
+    clipped = copy.deepcopy(given.net)
+    ceilings = thresholds(given.folded, x_some, 99.0)
+    clipped = swap_activations(clipped, [Clipped(v, cfg.levels) for v in ceilings])
+    train_vgg(clipped, cfg.clip_epochs, cfg.lr / 3, "clipped", data, cfg, run)
+    clipped = fold(clipped)
+    arms = make_arms(given, clipped, x_some)
+    x, y = data.x_val[: cfg.sweep_images], data.y_val[: cfg.sweep_images]
+    for name, arm in arms.items():
+        arm.ann_accuracy = evaluate(Still(arm.ann), x, y, one_step)
+        spiking = convert(arm.ann, arm.thresholds, arm.charge)
+        arm.accuracy = simulate(spiking, x, times, name).accuracy(y)
+    best = max(arms, key=lambda name: arms[name].accuracy[k])
+
+    losses = {name: arm.lost() for name, arm in arms.items()}
+    now = {name: lost[k] for name, lost in losses.items()}
+    low = min(now.values())
+    high = max(now.values())
+    title = (
+        f"The choice of θ decides: from {low:.1f} to {high:.1f} points are lost at T = {times[k]}"
+    )
+    fig, ax = plots.figure(1, 1, (9.5, 4.6), title)
+    plots.curves(ax, times, losses)
+    ax.axhline(0, color="0.5", linewidth=1)
     ax.set_xscale("log", base=2)
     ax.set_yscale("symlog", linthresh=5)
     ax.set_yticks([0, 1, 3, 10, 30, 60], ["0", "1", "3", "10", "30", "60"])
-    ax.set_xticks(found["times"], [str(t) for t in found["times"]])
+    ax.set_ylim(bottom=min(-1.0, *(lost.min() for lost in losses.values())) - 0.5)
+    ax.set_xticks(times, [str(t) for t in times])
+    ax.legend(loc="upper left", bbox_to_anchor=(1, 1))
     plots.label(
-        ax,
-        "time steps T",
-        "points of accuracy lost against its ANN",
-        f"{found['n']:,} validation images; {found['n_long']:,} for T > 64",
+        ax, "time steps T", "points lost against its own ANN", f"{len(x):,} validation images"
     )
-    return fig
+    run.figure(
+        fig, "3_balancing", look="the five curves at T = 16; the scale is linear below 5 points"
+    )
+
+    arm = arms[best]
+    kept = [t for t in times if t <= 32]
+    spiking = convert(arm.ann, arm.thresholds, arm.charge)
+    test = simulate(spiking, data.x_test, kept, "test images")
+    accuracy = test.accuracy(data.y_test)
+    ann = max(evaluate(Still(clipped), data.x_test, data.y_test, one_step), given.accuracy)
+    early = kept[min(k, len(kept) - 1)]
+    late = kept[-1]
+    at_early = float(accuracy[kept.index(early)])
+    at_late = float(accuracy[-1])
+    for name, one in arms.items():
+        text = f"{name}: lost at T = {times[k]}"
+        run.claim(f"lost_{one.id}", text, now[name], "points", n=len(x), seeds=1, real=True)
+    facts = {"n": len(data.y_test), "seeds": 1, "real": True}
+    run.claim("snn_16", f"best arm, T = {early}: test images right", at_early, "1", **facts)
+    gap = 100 * (ann - at_early)
+    gap_late = 100 * (ann - at_late)
+    run.claim("gap_16", "the better ANN is ahead by", gap, "points", "<= 3", **facts)
+    run.claim("gap_32", f"and at T = {late} by", gap_late, "points", "<= 1", **facts)
+    worst = max(now, key=now.get)
+    run.finding(
+        f"At T = {times[k]} the arm '{worst}' loses {now[worst]:.0f} points on validation images, and "
+        f"'{best}' {now[best]:.1f}. On all test images the network of that arm gets {100 * at_early:.1f} % right "
+        f"at T = {early} and {100 * at_late:.1f} % at T = {late}; the better of the two ANNs gets "
+        f"{100 * ann:.1f} %."
+    )
+    return Balanced(arms, times, k, best, test, accuracy, ann, data)
 
 
-PARTS = {
-    "inherited": plots.BLACK,
-    "clipping": plots.RED,
-    "quantisation": plots.BLUE,
-    "unevenness": plots.ORANGE,
-}
+# ---------------------------------------------------------------- 4  where the error comes from
 
 
-def plot_errors(found: dict[str, Any]) -> Figure:
-    largest = {
-        name: max(list(PARTS)[1:], key=lambda p: sum(layer[p] for layer in layers))
-        for name, layers in found["layers"].items()
+class Stairs(nn.Module):
+    """Equation (3) as an activation: the rate of a *steady* current, times θ."""
+
+    def __init__(self, theta: float, num_steps: int, charge: float) -> None:
+        super().__init__()
+        self.theta = theta
+        self.num_steps = num_steps
+        self.charge = charge
+
+    def forward(self, z: Tensor) -> Tensor:
+        spikes = torch.floor(self.charge + self.num_steps * z / self.theta)
+        return self.theta * spikes.clamp(0, self.num_steps) / self.num_steps
+
+
+@dataclass
+class Seen:
+    """One layer over T steps: ``cur`` and ``out`` are ``(T, B, …)``, ``a`` the ANN's activation ``(B, …)``."""
+
+    cur: Tensor
+    out: Tensor
+    a: Tensor
+    theta: float
+    charge: float
+
+    def parts(self) -> dict[str, Tensor]:
+        """(rate·θ − activation) of every neuron in four parts that add up to it, each ``(B, …)``."""
+        z = self.cur.mean(0)  # what the layer got, however it was spread over time
+        cut = z.clamp(0, self.theta)
+        stairs = Stairs(self.theta, len(self.cur), self.charge)(z)
+        return {
+            "inherited": z.relu() - self.a,  # its input is wrong already
+            "clipping": cut - z.relu(),
+            "quantisation": stairs - cut,
+            "unevenness": self.out.mean(0) - stairs,
+        }
+
+
+@torch.no_grad()
+def see_layers(arm: Arm, x: Tensor, num_steps: int) -> list[Seen]:
+    """Every layer of the spiking network, while it sees images ``x`` for ``num_steps`` steps."""
+    spiking = convert(arm.ann, arm.thresholds, arm.charge)
+    _, wanted = look_inside(arm.ann, x)
+    every = [seen for _, seen in steps(spiking, x, num_steps)]
+    layers = []
+    for i, (_, a) in enumerate(wanted):
+        cur = torch.stack([seen[i][0] for seen in every])  # (T, B, …)
+        out = torch.stack([seen[i][1] for seen in every])
+        layers.append(Seen(cur, out, a, arm.thresholds[i], arm.charge))
+    return layers
+
+
+PARTS = ("clipping", "quantisation", "unevenness")
+
+
+def accuracy_by_part(
+    arm: Arm, k: int, num_steps: int, data: ImageData, cfg: Config
+) -> dict[str, float]:
+    """Points lost when the errors come one after the other into all layers; they add up to the loss."""
+    x, y = data.x_val[: cfg.sweep_images], data.y_val[: cfg.sweep_images]
+    clip = swap_activations(arm.ann, [nn.Hardtanh(0.0, theta) for theta in arm.thresholds])
+    stairs = swap_activations(
+        arm.ann, [Stairs(theta, num_steps, arm.charge) for theta in arm.thresholds]
+    )
+    with_clip = evaluate(Still(clip), x, y, one_step)
+    with_stairs = evaluate(Still(stairs), x, y, one_step)
+    left = [arm.ann_accuracy, with_clip, with_stairs, float(arm.accuracy[k])]
+    return {part: 100 * (left[i] - left[i + 1]) for i, part in enumerate(PARTS)}
+
+
+@section
+def section_errors(cfg: Config, run: Run) -> None:
+    """4  Where does the error come from?
+
+    In three ways a layer can turn a right input into a wrong rate, and each can be looked at alone:
+
+        clipping        activations above θ all become the rate 1                    θ is too low
+        quantisation    a rate has T + 1 values, θ/T apart                           θ high, or T small
+        unevenness      (3) was for steady currents; a deep layer gets spikes, not in equal portions
+
+    Why should it matter when the charge arrives? A neuron that gets +1.2·θ early and −1.2·θ late has
+    got nothing, and should be silent. But at the early step it fires: a spike is sent and cannot be
+    called back. What is left of V is negative, and stays so. The other way round, charge that
+    arrives late cannot be made up for, at one spike a step.
+
+    And the early steps are special. In the first ones only the strongest inputs have fired at all,
+    so the picture that a deep layer gets is coarse and one-sided: a burst that later spikes correct.
+
+    The first figure draws two such neurons of the last layer (99.9 percentile, V[0] = θ/2), and when the
+    spikes come of all the neurons there that should be silent, since their mean current is negative. The second splits the loss: first the ANN gets the
+    ceiling in every layer, then the stairs (3), and what the spiking network loses beyond that is
+    unevenness. Each layer also inherits what the layers before it did.
+    """
+    given: Balanced = run.result_of(section_thresholds)
+    arms, data, T = given.arms, given.data, given.times[given.k]
+    run.predict(
+        "burst",
+        f"Deep in the network, some neurons get a negative mean current over the {T} steps and fire all "
+        "the same. What share of these spikes comes in the first quarter of the steps?",
+        unit="%",
+    )
+    x = float_images(data.x_val[:100], run)
+    layers = see_layers(arms[CHARGED], x, T)
+    deep = layers[-1]
+    z = deep.cur.mean(0)
+    silent = z <= 0  # these should not fire at all
+    fired = (deep.out > 0) & silent  # (T, B, …)
+    wrong = fired.flatten(1).sum(1).float().cpu()  # (T,): by step
+    quarter = max(1, T // 4)
+    burst = (wrong[:quarter].sum() / wrong.sum().clamp(min=1)).item()
+    all_spikes = (deep.out > 0).sum().item()
+    share = wrong.sum().item() / max(all_spikes, 1)
+    fig, axes = plots.figure(2, 3, (13, 5.4), width_ratios=(1, 1, 1.1))
+    uneven = deep.parts()["unevenness"]
+    too_many = torch.where(silent, uneven, -1.0)  # of the neurons that should be silent
+    for column, (found, text) in enumerate(((too_many, "too many"), (-uneven, "too few"))):
+        index = np.unravel_index(int(found.argmax()), tuple(found.shape))  # image and neuron
+        cur = deep.cur[(slice(None), *index)].cpu() / deep.theta  # (T,)
+        spk = (deep.out[(slice(None), *index)] > 0).float().cpu()
+        even = T * Stairs(1.0, T, deep.charge)(cur.mean()).item()  # equation (3)
+        draw_neuron(axes[0, column], axes[1, column], cur, spk, deep.charge)
+        head = f"{text}: {spk.sum():.0f} spikes, {even:.0f} if spread evenly"
+        axes[0, column].set_title(head)
+        axes[1, column].set_xlabel("time step")
+    axes[0, 0].set_ylabel("current, in units of θ")
+    axes[1, 0].set_ylabel("V, in units of θ")
+    spread = (deep.cur - z).square().flatten(1).mean(1).sqrt()  # (T,)
+    spread = spread.cpu() / deep.theta
+    place = np.arange(1, T + 1)
+    axes[0, 2].bar(place, spread, color=plots.SKY)
+    plots.label(axes[0, 2], "", "in units of θ", "how far a step's current is from its mean (RMS)")
+    axes[1, 2].bar(place, wrong / len(x), color=plots.RED)
+    plots.label(axes[1, 2], "time step", "for one image", "spikes of neurons that should be silent")
+    title = (
+        f"Layer {len(layers)}: {100 * burst:.0f} % of the spikes that should not be come in the first "
+        f"quarter of the steps"
+    )
+    fig.suptitle(title, x=0.01, ha="left")
+    run.figure(fig, "4_burst", look="the first bars of each row; where V ends on the left")
+
+    lost = {name: accuracy_by_part(arm, given.k, T, data, cfg) for name, arm in arms.items()}
+    largest = {name: max(parts, key=parts.get) for name, parts in lost.items()}
+    by_part = {part: [parts[part] for parts in lost.values()] for part in PARTS}
+    by_layer: dict[str, list[float]] = {}
+    for layer in layers:
+        for part, error in layer.parts().items():
+            by_layer.setdefault(part, []).append(100 * relative(error, layer.a))
+    fig, (ax, bx) = plots.figure(1, 2, (13, 4.3), width_ratios=(1.3, 1))
+    draw_parts(
+        ax, by_part, ["θ = 1", "maximum", "99.9 %", "99.9 %,\nV[0] = θ/2", "clipped,\nV[0] = θ/2"]
+    )
+    head = f"whole network, T = {T}, {cfg.sweep_images:,} validation images"
+    plots.label(ax, "", "points lost", head)
+    draw_parts(bx, by_layer, [f"layer {i + 1}" for i in range(len(layers))])
+    plots.label(bx, "", "RMS error / RMS activation (%)", CHARGED)
+    title = (
+        f"Largest part of the loss: {largest[NONE]} at θ = 1, {largest[MAX]} at the maximum, "
+        f"{largest[MOST]} at the 99.9 percentile"
+    )
+    fig.suptitle(title, x=0.01, ha="left")
+    run.figure(
+        fig, "4_errors", look="which bar is highest in each group; the last layer on the right"
+    )
+
+    facts = {"n": cfg.sweep_images, "seeds": 1, "real": True}
+    run.claim("burst", "wrong spikes: share in the first quarter", burst, "1", n=len(x), real=True)
+    run.claim("wrong_share", "share of wrong spikes in this layer", share, "1", n=len(x), real=True)
+    run.claim("clip_none", f"{NONE}: lost by clipping", lost[NONE]["clipping"], "points", **facts)
+    run.claim("stairs_max", f"{MAX}: by quantisation", lost[MAX]["quantisation"], "points", **facts)
+    run.claim("uneven_max", f"{MAX}: by unevenness", lost[MAX]["unevenness"], "points", **facts)
+    uneven_most = lost[MOST]["unevenness"]
+    run.claim("uneven_percentile", f"{MOST}: by unevenness", uneven_most, "points", **facts)
+    run.finding(
+        f"θ = 1 loses most by {largest[NONE]} ({lost[NONE][largest[NONE]]:.0f} points), the maximum by "
+        f"{largest[MAX]} ({lost[MAX][largest[MAX]]:.0f}), the 99.9 percentile by {largest[MOST]} "
+        f"({lost[MOST][largest[MOST]]:.0f}). Unevenness begins as a burst: of the spikes that should not "
+        f"be in the last layer, {100 * burst:.0f} % come in the first {quarter} of {T} steps. Once sent, a "
+        "spike is not taken back."
+    )
+
+
+# ---------------------------------------------------------------- 5  convert, or train directly?
+
+
+class OverTime(nn.Module):
+    """``run`` of a network with snn.Leaky neurons, layer by layer over all steps (lessons 08 and 10)."""
+
+    def __init__(self, net: nn.Sequential) -> None:
+        super().__init__()
+        self.net = net
+
+    def run(self, x: Tensor) -> tuple[Tensor, Tensor]:
+        """``(T, B, 1, 28, 28)`` → the output current ``(T, B, 10)``, twice; BatchNorm sees all T·B."""
+        for layer in self.net:
+            if isinstance(layer, snn.Leaky):
+                x, _, _ = unroll(layer, x)
+            else:
+                x = over_time(layer, x)
+        return x, x
+
+
+@dataclass
+class Tried:
+    """One training: the network as it is run, the ANN behind it (None if there is none), seconds."""
+
+    spiking: nn.Sequential
+    ann: nn.Module | None
+    thresholds: list[float]
+    seconds: float
+
+
+def train_small(
+    net: nn.Module, encode: Callable, epochs: int, lr: float, seed: int, name: str, data, cfg, run
+) -> float:
+    """Train in place; returns the seconds it took."""
+    history = fit(
+        net,
+        data,
+        encode,
+        run=run,
+        epochs=epochs,
+        lr=lr,
+        batch_size=100,
+        weight_decay=5e-4,
+        augment=partial(flip_and_shift, shift=1),
+        seed=seed,
+        name=name,
+        resume=cfg.resume,
+        quiet=True,
+    )
+    return history[-1]["seconds"]
+
+
+def train_then_convert(lr: float, levels: float, seed: int, data, cfg: Config, run: Run) -> Tried:
+    """ReLUs for three quarters of the budget, clipped activations for the last; then conversion."""
+    torch.manual_seed(seed)
+    net = make_small(nn.ReLU)
+    last = cfg.budget // 4
+    name = f"converted_{lr:g}_{levels:g}_{seed}"
+    seconds = train_small(
+        Still(net), one_step, cfg.budget - last, lr, seed, f"{name}_relu", data, cfg, run
+    )
+    ceilings = thresholds(fold(net), float_images(data.x_train[:500], run), 99.0)
+    net = swap_activations(net, [Clipped(v, int(levels)) for v in ceilings])
+    seconds += train_small(Still(net), one_step, last, lr / 3, seed, name, data, cfg, run)
+    ann = fold(net)
+    learnt = [layer.lam.item() for layer in ann.modules() if isinstance(layer, Clipped)]
+    return Tried(convert(ann, learnt, charge=0.5), ann, learnt, seconds)
+
+
+def train_directly(lr: float, beta: float, seed: int, data, cfg: Config, run: Run) -> Tried:
+    """Leaky neurons in the same places, trained through time by a surrogate for T times fewer passes."""
+    torch.manual_seed(seed)
+    net = make_small(partial(snn.Leaky, beta=beta, init_hidden=True))
+    encode = partial(constant_current, num_steps=cfg.direct_steps)
+    epochs = cfg.budget // cfg.direct_steps
+    name = f"direct_{lr:g}_{beta:g}_{seed}"
+    seconds = train_small(OverTime(net), encode, epochs, lr, seed, name, data, cfg, run)
+    return Tried(net, None, [], seconds)
+
+
+RATES = (1e-3, 3e-3, 1e-2, 3e-2)
+
+
+def tuned(
+    train: Callable[..., Tried], values: tuple[float, float], text: str, data, cfg: Config, run: Run
+) -> tuple[float, float]:
+    """Four learning rates at the first of ``values``, then the second value at the best of them.
+
+    Validation images choose, by the spiking network's answers after ``direct_steps`` steps.
+    """
+    x, y = data.x_val, data.y_val
+    found: dict[tuple[float, float], float] = {}
+
+    def score(lr: float, value: float) -> None:
+        net = train(lr, value, cfg.seed, data, cfg, run).spiking
+        shown = simulate(net, x, [cfg.direct_steps], text)
+        found[lr, value] = float(shown.accuracy(y)[0])
+        run.print(f"   {text} {value:g}, rate {lr:g}: {100 * found[lr, value]:.1f} % (validation)")
+
+    for lr in RATES:
+        score(lr, values[0])
+    best, _ = max(found, key=found.get)
+    score(best, values[1])
+    return max(found, key=found.get)
+
+
+def interval(values: Sequence[float]) -> tuple[float, float]:
+    """Mean of a few trainings, and half the width of its 95 % interval (Student's t)."""
+    n = len(values)
+    quantile = student_t.ppf(0.975, n - 1)
+    half = quantile * np.std(values, ddof=1) / math.sqrt(n)
+    return float(np.mean(values)), float(half)
+
+
+def first_layer_macs(net: nn.Sequential, x: Tensor) -> float:
+    """Multiplications of the first layer for one image, pixels that are 0 left out."""
+    return ann_macs(nn.Sequential(net[0]), x, skip_zeros=True)
+
+
+@dataclass
+class Trials:
+    """One arm: its trainings with several seeds, and what each network did with the test images."""
+
+    tried: list[Tried]
+    shown: list[Shown]
+
+    def accuracy(self, y: Tensor) -> np.ndarray:
+        """In per cent, ``(seeds, times)``."""
+        return 100 * np.array([shown.accuracy(y) for shown in self.shown])
+
+    def energy(self, x: Tensor, kind: str = "float32") -> np.ndarray:
+        """Estimated nJ for one image, up to each time, ``(seeds, times)``."""
+        rows = []
+        for tried, shown in zip(self.tried, self.shown, strict=True):
+            first = first_layer_macs(tried.spiking, x)
+            rows.append([estimated_energy_nj(synops, first, kind) for synops in shown.synops])
+        return np.array(rows)
+
+    def ann_energy(self, x: Tensor, kind: str = "float32") -> np.ndarray:
+        """Estimated nJ of the ANNs that the networks were made from, zeros skipped, ``(seeds,)``."""
+        macs = [ann_macs(tried.ann, x, skip_zeros=True) for tried in self.tried]
+        return np.array([estimated_energy_nj(0, m, kind) for m in macs])
+
+    def break_even(self, x: Tensor, kind: str = "float32") -> float:
+        """The T at which network and ANN cost the same, mean over the seeds."""
+        found = []
+        rows = zip(self.tried, self.energy(x, kind), self.ann_energy(x, kind), strict=True)
+        for tried, energy, ann in rows:
+            start_energy = estimated_energy_nj(0, first_layer_macs(tried.spiking, x), kind)
+            found.append(break_even(self.shown[0].times, energy, start_energy, ann))
+        return float(np.mean(found))
+
+
+@dataclass
+class Compared:
+    """What section 5 leaves: the clipped ANN of its first seed, its thresholds, and the images."""
+
+    ann: nn.Module
+    thresholds: list[float]
+    data: ImageData
+
+
+@section
+def section_budget(cfg: Config, run: Run) -> Compared:
+    """5  Convert, or train directly?
+
+    Here are two ways to the same kind of network, four convolutions and one linear layer, on
+    Fashion-MNIST:
+
+        converted   ReLUs, then clipped activations; at the end `convert`
+        direct      snn.Leaky in the same places, trained through T = 4 steps by BPTT (lesson 09)
+
+    An honest comparison needs an equal budget. A training step through T steps costs about T times as
+    much as one of the ANN, so the direct arm gets a quarter of the passes over the images. Each arm
+    tries four learning rates, and two values of a setting of its own: the number of stairs L here, the
+    leak β there. Validation images choose, by the answer after four steps; then each arm is trained anew
+    with new seeds and tested.
+
+    What does an answer cost? In the ANN, a multiplication with each weight that an activation meets. In
+    the spiking network, an addition with each weight that a spike meets, once for every spike: these
+    are the synaptic operations, SynOps. Zeros are free on both sides: an activation that is 0 costs the
+    ANN nothing here, as a neuron without a spike costs nothing there. The image itself is multiplied,
+    once, on both sides. Then, with E_MAC = 4.6 pJ and E_AC = 0.9 pJ (32 bits, 45 nm, Horowitz 2014):
+
+        E_ANN = MACs·E_MAC         E_SNN(T) = MACs of the first layer·E_MAC + SynOps(T)·E_AC
+
+    SynOps grow with T, so there is a T at which both are equal: the break-even. It is *estimated* energy
+    of arithmetic. Memory traffic, and the update of each potential at each step, are left out.
+
+    One thing no budget mends. Conversion makes means right. When a spike comes says nothing, and without
+    leak a neuron forgets nothing, so images shown one after the other are added up. For a sound or a
+    film, where the order is the message, an ANN of single frames has nothing to convert. There, and
+    where T is short and fixed, one trains directly; where a trained ANN is there and T may be longer,
+    one converts.
+    """
+    if cfg.budget < cfg.direct_steps:
+        raise UserError(
+            f"--budget: got {cfg.budget}, expected --direct-steps, {cfg.direct_steps}, or more"
+        )
+    T = cfg.direct_steps
+    run.predict(
+        "break_even",
+        "How many time steps may the converted network take until its estimated energy is that of its ANN?",
+        unit="steps",
+    )
+    data = run.data(fashion_mnist)
+    n = cfg.pair_images
+    few = replace(data, x_train=data.x_train[:n], y_train=data.y_train[:n])
+    few = replace(few, x_val=data.x_val[:2000], y_val=data.y_val[:2000])
+    settings = {
+        "converted": (train_then_convert, (4, 8), "converted, L ="),
+        "direct": (train_directly, (0.5, 0.9), "direct, β ="),
     }
-    fig, axes = plots.figure(
-        2,
-        len(largest),
-        size=(3.3 * len(largest), 6.4),
-        sharey="row",
-        title=(
-            f"T = {found['num_steps']}: the largest error of its own, from left to right: {', '.join(largest.values())}"
-        ),
+    times = sorted({*powers_of_two(max(min(8, cfg.num_steps), T)), T})
+    arms: dict[str, Trials] = {}
+    for name, (train, values, text) in settings.items():
+        lr, value = tuned(train, values, text, few, cfg, run)
+        run.print(f"   chosen: {text} {value:g}, learning rate {lr:g}")
+        arms[name] = Trials([], [])
+        for seed in range(cfg.seed + 1, cfg.seed + 1 + cfg.seeds):
+            tried = train(lr, value, seed, few, cfg, run)
+            shown = simulate(tried.spiking, data.x_test, times, f"{name}, seed {seed}")
+            arms[name].tried.append(tried)
+            arms[name].shown.append(shown)
+
+    x = float_images(data.x_test[:500], run)
+    accuracy = {name: arm.accuracy(data.y_test) for name, arm in arms.items()}  # (seeds, times)
+    ann_energy = arms["converted"].ann_energy(x).mean()
+    even = arms["converted"].break_even(x)
+    even_8 = arms["converted"].break_even(x, "int8")
+    anns = [tried.ann for tried in arms["converted"].tried]
+    right = [evaluate(Still(ann), data.x_test, data.y_test, one_step) for ann in anns]
+    ann_right = 100 * float(np.mean(right))
+    at = times.index(T)
+    each_converted = accuracy["converted"][:, at]  # (seeds,)
+    each_direct = accuracy["direct"][:, at]
+    converted = each_converted.mean()
+    direct = each_direct.mean()
+    gap, half = interval(each_converted - each_direct)
+    verdict = "not told apart"
+    if abs(gap) > half:
+        verdict = "conversion is ahead" if gap > 0 else "direct training is ahead"
+
+    title = (
+        f"Equal budget, {cfg.seeds} seeds, T = {T}: {converted:.1f} % converted, {direct:.1f} % direct "
+        f"({verdict})"
     )
-    for (top, low), (name, layers) in zip(axes.T, found["layers"].items(), strict=True):
-        for j, (part, colour) in enumerate(PARTS.items()):
-            top.bar(
-                np.arange(1, len(layers) + 1) + 0.2 * (j - 1.5),
-                [layer[part] for layer in layers],
-                0.2,
-                color=colour,
-                label=part,
-            )
-        top.set_xticks(range(1, len(layers) + 1))
-        plots.label(top, "layer", "RMS error / RMS activation", name.replace(", ", ",\n"))
-        plots.bars(low, {way: 100 * v for way, v in found["whole"][name].items()}, fmt="{:.1f}")
-        plots.label(low, "validation accuracy (%)", "errors left in the network")
-    axes[0, 0].legend(fontsize=8)
-    return fig
+    fig, (ax, bx) = plots.figure(1, 2, (12, 4.3), title, sharey=True)
+    plots.curves(ax, times, accuracy)
+    ax.axhline(ann_right, color="0.4", linestyle=":", label="ANN of the converted one")
+    ax.axvline(T, color="0.7", linewidth=1)
+    ax.set_xscale("log", base=2)
+    ax.set_xticks(times, [str(t) for t in times])
+    ax.legend()
+    plots.label(ax, f"time steps T (direct: trained for {T})", "test images right (%)")
+    for i, (name, arm) in enumerate(arms.items()):
+        look = {"color": plots.COLOURS[i], "marker": plots.MARKERS[i], "linestyle": plots.DASHES[i]}
+        bx.plot(arm.energy(x).mean(0) / ann_energy, accuracy[name].mean(0), label=name, **look)
+    bx.plot(1, ann_right, "k*", markersize=13, label="ANN")
+    bx.axvline(1, color=plots.BLACK, linewidth=1)
+    bx.legend()
+    head = f"the converted one costs as much as its ANN at T = {even:.1f}"
+    plots.label(bx, "estimated energy / that of the ANN (zeros skipped in both)", "", head)
+    run.figure(fig, "5_budget", look="left, the curves at T = 4; right, what lies left of the line")
+
+    if section_thresholds.number in run.results:  # under --only 5 there is no VGG to set beside it
+        rows = cifar_rows(run.result_of(section_thresholds), run)
+        columns = ("network", "right, %", "SynOps, M", "MACs, M", "energy/ANN")
+        run.table("One image of CIFAR-10 (no equal budgets here)", columns, rows)
+
+    facts = {"n": len(data.y_test) * cfg.seeds, "seeds": cfg.seeds, "real": True}
+    seconds = {name: np.mean([t.seconds for t in arm.tried]) for name, arm in arms.items()}
+    cost = seconds["direct"] / seconds["converted"]
+    run.claim("converted", f"converted, T = {T}: right", converted / 100, "1", **facts)
+    run.claim("direct", f"direct, T = {T}: right", direct / 100, "1", **facts)
+    run.claim("gap", "converted − direct", gap, "points", **facts)
+    run.claim("cost", "training time, direct / converted", cost, "times", **facts)
+    run.claim("break_even", "T of the break-even", even, "steps", **facts)
+    run.claim("break_even_8", "the same at 8-bit prices", even_8, "steps", **facts)
+    run.finding(
+        f"At equal budget and T = {T}, {converted:.1f} % of the test images are right after conversion and "
+        f"{direct:.1f} % after direct training, a gap of {gap:+.1f} ± {half:.1f} points: {verdict}. The "
+        f"converted network costs as much as its ANN ({ann_right:.1f} %) at T = {even:.1f}, with zeros "
+        f"skipped on both sides; at the prices of 8-bit arithmetic at T = {even_8:.1f}.",
+        main=True,
+        claim="break_even",
+    )
+    first_try = arms["converted"].tried[0]
+    return Compared(first_try.ann, first_try.thresholds, few)
 
 
-def main(cfg: Config, run: Run) -> None:
-    data = run.data(cifar10, n_train=200 if cfg.smoke else None, n_test=100 if cfg.smoke else None)
-    n = len(data.y_test)
-    run.print("\n1  The ANN: trained, folded, and trained on with clipped activations")
-    trained = experiment_train(cfg, data, run)
-    test = trained["test"]
-    run.checkpoint(trained["plain"], "cifar10_vgg")
-    run.claim("ann", "ANN, ReLU: test accuracy", test["plain"], target=">= 0.70", n=n, real=True)
-    run.claim(
-        "ann_clipped", "ANN, clipped activations: test accuracy", test["clipped"], n=n, real=True
+def cifar_rows(given: Balanced, run: Run) -> list[list[object]]:
+    """What one image of CIFAR-10 costs: the VGG's ANN and spiking network, and lesson 10's network."""
+    arm = given.arms[given.best]
+    pictures = float_images(given.data.x_test[:200], run)
+    macs = ann_macs(arm.ann, pictures, skip_zeros=True)
+    first = first_layer_macs(arm.ann, pictures)
+    size = sum(p.numel() for p in arm.ann.parameters())
+    facts = {"data": given.data.name, "n": len(given.data.y_test), "parameters": size}
+    facts |= {"ann_macs": ann_macs(arm.ann, pictures[:1]), "ann_macs_nonzero": macs}
+    answers = [("VGG, the better ANN", given.ann_accuracy, 0, 0.0, 0.0, macs)]
+    for k, t in enumerate(given.test.times):
+        spikes, synops = float(given.test.spikes[k]), float(given.test.synops[k])
+        name = f"VGG, converted, T = {t}"
+        answers.append((name, float(given.test_accuracy[k]), t, spikes, synops, first))
+    ann_energy = estimated_energy_nj(0, macs)
+    rows: list[list[object]] = []
+    for model, accuracy, t, spikes, synops, multiplied in answers:
+        energy = estimated_energy_nj(synops, multiplied)
+        row = {"model": model, "accuracy": accuracy, "macs": multiplied} | facts
+        if t:
+            row |= {"num_steps": t, "spikes": spikes, "synops": synops}
+        run.ledger(**row, energy_estimated_nj=energy)
+        millions = f"{synops / 1e6:.3g}", f"{multiplied / 1e6:.3g}"
+        rows.append([model, f"{100 * accuracy:.1f}", *millions, f"{energy / ann_energy:.2f}"])
+    if (lesson_10 := row_of_lesson_10()) is not None:
+        rows.append(lesson_10)
+    return rows
+
+
+# ---------------------------------------------------------------- 6  Akida
+
+
+@torch.no_grad()
+def rescale(net: nn.Sequential, lam: Sequence[float]) -> nn.Sequential:
+    """A copy of a folded network whose activations are those of ``net`` divided by λ.         (4)"""
+    net = copy.deepcopy(net)
+    before = 1.0
+    scales = [*lam, 1.0]  # the read-out gives the logits as they were
+    weighted = [layer for layer in net if isinstance(layer, WEIGHTED)]
+    for layer, scale in zip(weighted, scales, strict=True):
+        layer.weight.mul_(before / scale)  # W_l·λ_{l−1}/λ_l
+        layer.bias.div_(scale)  # b_l/λ_l
+        before = scale
+    return net
+
+
+@section
+def section_akida(cfg: Config, run: Run) -> None:
+    """6  What does a chip make of it?
+
+    BrainChip's AKD1000 calls itself neuromorphic, and its tool cnn2snn converts an ANN to its model of
+    an SNN. But it does not count spikes over time. It sends each activation once, as a whole number of
+    4 bits or fewer, and sends nothing for a 0. In the words of section 4:
+
+        a rate over T steps            0, 1 … T          clipping, quantisation, unevenness
+        an activation of b bits        0, 1 … 2^b − 1    clipping, quantisation
+
+    So 4 bits are a staircase of T = 15, and 2 bits one of T = 3, without time and without unevenness.
+    Weights are whole numbers of few bits, too. A network is called 8/4/4 if the weights of the first
+    layer have 8 bits, those of the others 4, and activations 4.
+
+    The pipeline: fold, rescale by (4) so that each activation ends at 1, build the same network in
+    Keras, quantise with quantizeml, convert with cnn2snn, map on the chip. Quantising after the
+    training moves every weight at once, and nobody corrects for it. Quantisation-aware training goes
+    on with rounded weights and activations in the forward pass, and a gradient that passes the rounding
+    straight through: `Clipped` again. One pass of it says little about the chip: it says how far one
+    pass gets. So every width is trained until validation no longer improves, and the float network is
+    trained on in the same way, so that what more training is worth is not taken for what bits cost.
+    """
+    run.predict(
+        "drop_822",
+        "8/2/2: weights and activations of 2 bits. How many points does it lose against the float network, "
+        "both trained until they stop improving?",
+        unit="points",
     )
-    run.claim(
-        "fold",
-        "BatchNorm folded: largest relative change of an output",
-        trained["fold"],
-        target="<= 1e-5",
+    given: Compared = run.result_of(section_budget)
+    data = given.data
+    run.print(
+        textwrap.fill(akida_status().means, 77, initial_indent="   ", subsequent_indent="   ")
     )
-    run.print(f"\n2  Balancing: accuracy against T on {cfg.sweep_images:,} validation images")
-    arms = make_arms(trained, data.x_train[:500].to(run.device).float() / 255)
-    sweep = experiment_balancing(cfg, arms, data, run)
-    run.figure(plot_balancing(sweep), "balancing")
-    k, keys = sweep["k"], dict(zip(arms, KEYS, strict=True))
-    for name, key in keys.items():
-        run.claim(
-            f"lost_{key}",
-            f"{name}: points lost against its ANN at T = {sweep['times'][k]} (validation)",
-            sweep["arms"][name]["lost"][k],
-            n=sweep["n"],
-            real=True,
-        )
-    run.print("\n3  Activation and firing rate, and where the error comes from")
-    errors = experiment_errors(cfg, arms, data, run)
-    run.figure(plot_rates(errors["rates"][CHARGED], errors["num_steps"]), "rates")
-    run.claim(
-        "correlation",
-        f"ReLU and rate at T = {errors['num_steps']}: correlation in the worst layer",
-        min(r for r, *_ in errors["rates"][CHARGED]),
-        "",
-        n=100,
-        real=True,
-    )
-    for name, key in keys.items():
-        errors["whole"][name]["all three (SNN)"] = accuracy = sweep["arms"][name]["accuracy"][k]
-        run.claim(
-            f"uneven_{key}",
-            f"{name}: points lost at T = {errors['num_steps']} by unevenness alone (validation)",
-            errors["whole"][name]["both"] - accuracy,
-            n=sweep["n"],
-            real=True,
-        )
-    run.figure(plot_errors(errors), "errors")
-    run.print(f"\n4  The best arm ({sweep['best']}) on all {n:,} test images")
-    best = arms[sweep["best"]]
-    final = simulate(best["snn"], data.x_test, sweep["times"][:7])  # up to T = 64
-    ann, answers = predictions(best["ann"], data.x_test, run.device), final["logits"].argmax(2)
-    accuracies = (answers == data.y_test).float().mean(1).tolist()
-    for i, target in {
-        min(i, len(final["times"]) - 1): goal for i, goal in ((4, "<= 0.03"), (6, "<= 0.01"))
-    }.items():
-        t = final["times"][i]
-        run.claim(
-            f"snn_{t}", f"converted SNN at T = {t}: test accuracy", accuracies[i], n=n, real=True
-        )
-        run.claim(
-            f"gap_{t}",
-            f"the better of the two ANNs is ahead at T = {t} by",
-            max(test.values()) - accuracies[i],
-            target=target,
-            n=n,
-            real=True,
-        )
-        run.claim(
-            f"agree_{t}",
-            f"same class as its ANN at T = {t}",
-            (answers[i] == ann).float().mean(),
-            n=n,
-            real=True,
-        )
-    run.print(f"\n5  The same shape trained directly, T = {cfg.direct_steps}")
-    direct = experiment_direct(cfg, data, run)
-    run.claim(
-        "direct",
-        f"trained directly, T = {cfg.direct_steps}, {cfg.direct_epochs} epochs: test accuracy",
-        direct["accuracy"],
-        n=n,
-        real=True,
-    )
-    macs = ann_macs(trained["plain"], data.x_test[:1].to(run.device).float() / 255)
-    rows = [
-        costs("ANN, ReLU", trained["plain"], test["plain"], macs, data),
-        *(
-            costs(f"SNN, converted, T = {t}", best["snn"], accuracies[i], macs, data, final, i)
-            for i, t in enumerate(final["times"])
-            if t >= 4 or cfg.smoke
-        ),
-        costs("SNN, trained directly", direct["net"], direct["accuracy"], macs, data, direct),
-    ]
-    run.table(
-        "What one image costs (energy estimated: 0.9 pJ an accumulate, 4.6 pJ a MAC, Horowitz 2014)",
-        (
-            "network",
-            "T",
-            "accuracy",
-            "spikes",
-            "SynOps (M)",
-            "MACs (M)",
-            "energy (µJ)",
-            "energy / ANN",
-        ),
-        [
-            (
-                r["model"],
-                r.get("num_steps", "–"),
-                r["accuracy"],
-                round(r.get("spikes", 0)),
-                r.get("synops", 0) / 1e6,
-                r["macs"] / 1e6,
-                r["energy_estimated_nj"] / 1e3,
-                r["energy_estimated_nj"] / rows[0]["energy_estimated_nj"],
-            )
-            for r in rows
-        ],
-    )
-    pictures = data.x_test[:100].to(run.device).float() / 255
-    nonzero = ann_macs(trained["plain"], pictures, skip_zeros=True)
-    for r in rows:
-        run.ledger(**r, ann_macs_nonzero=nonzero)
-    for key, r in zip([*(r["num_steps"] for r in rows[1:-1]), "direct"], rows[1:], strict=True):
-        run.claim(
-            f"energy_{key}",
-            f"estimated energy / the ANN's: {r['model']}",
-            r["energy_estimated_nj"] / rows[0]["energy_estimated_nj"],
-            "×",
-            n=n,
-            real=True,
-        )
-    run.print("\n6  The Akida pipeline: a max-pooling twin through quantizeml and cnn2snn")
     try:
-        found = experiment_akida(cfg, trained["plain"], data, run)
+        keras = packages.keras()
+        keras.utils.set_random_seed(cfg.seed)
+        twin = keras_twin(rescale(given.ann, given.thresholds), (28, 28, 1))
+        x_test = upside_down(data.x_test)
+        some = upside_down(data.x_train[:500])
+        train = (data.x_train, data.y_train)
+        val = (data.x_val, data.y_val)
+        most = 1 if cfg.smoke else 15
+        before, after, curves = {}, {}, {}
+        for bits in (4, 2)[: 1 if cfg.smoke else 2]:
+            name = f"8/{bits}/{bits}"
+            rounded, model = quantize_and_convert(
+                twin, some, weight_bits=bits, activation_bits=bits
+            )
+            run.print(f"   {name}")
+            before[name] = share_right(akida_outputs(model, x_test), data.y_test)
+            curves[name] = train_until_it_stops(rounded, train, val, most, say=run.print)
+            model = convert_quantised(rounded, twin, name)
+            after[name] = share_right(akida_outputs(model, x_test), data.y_test)
+        before["float"] = share_right(keras_outputs(twin, x_test), data.y_test)
+        run.print("   float, trained on in the same way")
+        curves["float"] = train_until_it_stops(twin, train, val, most, say=run.print)
+        after["float"] = share_right(keras_outputs(twin, x_test), data.y_test)
+        mapping = map_on_akd1000(model)
     except UserError as e:
         run.note(f"The Akida part is left out. {e}.")
         return
-    for name, value in found["accuracy"].items():  # bits of input weights, weights, activations
-        run.claim(
-            f"akida_{name.replace('/', '').replace(' ', '_')}",
-            f"Akida twin in the simulator, {name}: accuracy",
-            value,
-            n=found["n"],
-            real=True,
-        )
-    run.claim(
-        "akida_nps",
-        "processors of the AKD1000's 78 that the 8/4/4 twin takes",
-        found["mapping"].nps_used,
-        "NPs",
+
+    last = list(before)[-2]  # 8/2/2; in a smoke run 8/4/4
+    fig, (ax, bx) = plots.figure(1, 2, (12, 4.4), width_ratios=(1.3, 1))
+    for i, (name, curve) in enumerate(curves.items()):
+        look = {"color": plots.COLOURS[i], "marker": plots.MARKERS[i], "linestyle": plots.DASHES[i]}
+        ax.plot(range(len(curve)), 100 * np.array(curve), label=name, **look)
+        top = int(np.argmax(curve))
+        ax.plot(top, 100 * curve[top], "o", markersize=13, mfc="none", color=plots.COLOURS[i])
+    ax.legend(title="circle: pass that is kept")
+    plots.label(ax, "passes of training after quantising", "validation images right (%)")
+    mapping.draw(bx)
+    bx.set_title(f"{last} on the mesh: {mapping.nps_used} of {mapping.nps_total} processors")
+    drop = {name: 100 * (after["float"] - value) for name, value in after.items()}
+    title = (
+        f"{last} on test images: {drop[last]:.1f} points below the float network if trained until it "
+        f"stops, {100 * (before['float'] - before[last]):.1f} if only rounded"
     )
-    run.claim("akida_software", "its layers in software", len(found["mapping"].fallbacks), "layers")
-    if "cut" in found:
-        run.claim(
-            "akida_cut",
-            "layers left of five with a mean pooling, no error",
-            found["cut"],
-            "layers",
-            "<= 4",
-        )
-        run.print(
-            f"          with mean pooling {found['cut']} layers of five are left, output {found['shape']}"
-        )
+    fig.suptitle(title, x=0.01, ha="left")
+    run.figure(fig, "6_akida", look="how many passes each width takes until it stops improving")
+
+    facts = {"n": len(data.y_test), "seeds": 1, "real": True}
+    for name, value in after.items():
+        key = name.replace("/", "")
+        run.claim(f"akida_{key}", f"{name}, trained: right", value, "1", **facts)
+    if not cfg.smoke:
+        run.claim("before_822", "8/2/2, rounded only: right", before["8/2/2"], "1", **facts)
+        run.claim("drop_822", "8/2/2: below float", drop["8/2/2"], "points", **facts)
+    software = len(mapping.fallbacks)
+    run.claim("akida_software", f"{last}: layers in software", software, "layers")
+    run.finding(
+        f"Only rounded, {last} gets {100 * before[last]:.1f} % of the test images right. Trained until it "
+        f"stops improving ({len(curves[last]) - 1} passes), it gets {100 * after[last]:.1f} %, and the float "
+        f"network {100 * after['float']:.1f} %. It takes {mapping.nps_used} of the chip's "
+        f"{mapping.nps_total} processors and leaves {software} layers to software."
+    )
+
+
+def main(cfg: Config, run: Run) -> None:
+    section_neuron(cfg, run)
+    section_network(cfg, run)
+    section_thresholds(cfg, run)
+    section_errors(cfg, run)
+    section_budget(cfg, run)
+    section_akida(cfg, run)
 
 
 if __name__ == "__main__":

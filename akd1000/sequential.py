@@ -26,14 +26,15 @@ def keras_twin(net: nn.Sequential, shape: tuple[int, int, int]) -> Any:
     layers, weights = packages.keras().layers, []
     image = layers.Input(shape, dtype="uint8")
     x = layers.Rescaling(1 / 255)(image)
-    for conv in (layer for layer in net if isinstance(layer, nn.Conv2d)):
-        x = layers.Conv2D(conv.out_channels, conv.kernel_size, conv.stride, padding="same")(x)
+    for i, conv in enumerate((layer for layer in net if isinstance(layer, nn.Conv2d)), 1):
+        same = {"padding": "same", "name": f"conv{i}"}
+        x = layers.Conv2D(conv.out_channels, conv.kernel_size, conv.stride, **same)(x)
         x = layers.ReLU(1.0)(x)
         weights += [conv.weight.flip(2, 3).permute(2, 3, 1, 0), conv.bias]  # (k, k, C in, C out)
     _, rows, cols, channels = x.shape
     read = net[-1].weight.view(-1, channels, rows, cols).flip(2, 3)  # (10, C, H, W)
     weights += [read.permute(2, 3, 1, 0).flatten(0, 2), net[-1].bias]  # (H·W·C, 10)
-    out = layers.Dense(net[-1].out_features)(layers.Flatten()(x))
+    out = layers.Dense(net[-1].out_features, name="fc")(layers.Flatten()(x))
     twin = packages.keras().Model(image, out)
     twin.set_weights([w.detach().cpu().numpy() for w in weights])
     return twin

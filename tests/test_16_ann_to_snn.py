@@ -1,14 +1,20 @@
-"""Lesson 16: folding, integrate-and-fire against its formula, balancing, the split of the error, and Akida's cut."""
+"""Lesson 16: the converter against theory, and every number it publishes against another way to it."""
 
 from __future__ import annotations
 
 import copy
-import os
+import math
+from pathlib import Path
 from types import SimpleNamespace
-from unittest.mock import MagicMock
 
+from akd1000.sequential import keras_twin, train_until_it_stops
+from common.io import UserError
 from common.lesson import begin
-from common.spiking import constant_current
+from common.run import Run
+from common.spiking import constant_current, reset_state
+from conversion import published, watching
+from conversion.networks import Residual, Still, make_residual, make_small, make_vgg, one_step
+from conversion.watching import Shown, break_even, fan_out, look_inside, simulate
 from multistep import unroll
 
 import numpy as np
@@ -16,7 +22,7 @@ import pytest
 import snntorch as snn
 import torch
 import torch.nn.functional as F
-from helpers import ROOT, load_script, run_main
+from helpers import load_script, run_section
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from nets import marked_splits
@@ -25,103 +31,173 @@ from torch import nn
 lesson = load_script("16_ann_to_snn")
 
 
-def trained_like(name: str = "small", seed: int = 0):
+def like_trained(net: nn.Module, seed: int = 0) -> nn.Module:
     """A network whose BatchNorm has statistics and factors of its own, as after training."""
-    torch.manual_seed(seed)
-    net = lesson.VGG(name)
-    for norm in net.norms:
-        norm.running_mean.normal_(0, 0.3)
-        norm.running_var.uniform_(0.3, 2)
-        norm.weight.data.uniform_(0.5, 1.5)
-        norm.bias.data.normal_(0, 0.3)
+    g = torch.Generator().manual_seed(seed)
+    for norm in (m for m in net.modules() if isinstance(m, nn.BatchNorm2d)):
+        norm.running_mean.normal_(0, 0.3, generator=g)
+        norm.running_var.uniform_(0.3, 2, generator=g)
+        norm.weight.data.uniform_(0.5, 1.5, generator=g)
+        norm.bias.data.normal_(0, 0.3, generator=g)
     return net.eval()
 
 
-@pytest.fixture(scope="module")
-def plain():
-    return lesson.fold(trained_like())
+def images(n: int = 4, channels: int = 3, size: int = 32, seed: int = 1) -> torch.Tensor:
+    return torch.rand(n, channels, size, size, generator=torch.Generator().manual_seed(seed))
 
 
 @pytest.fixture(scope="module")
-def images():
-    return torch.rand(6, 3, 32, 32, generator=torch.Generator().manual_seed(1))
+def vgg() -> nn.Module:
+    torch.manual_seed(0)
+    return like_trained(make_vgg("small"))
+
+
+@pytest.fixture(scope="module")
+def residual() -> nn.Module:
+    return make_residual(torch.Generator().manual_seed(3))
+
+
+# -------------------------------------------------------------------- one neuron
+
+
+@settings(max_examples=150, deadline=None)
+@given(current=st.floats(-1.5, 2.5), T=st.integers(1, 40), charge=st.floats(0, 0.99))
+def test_spikes_of_a_steady_current_are_the_floor(current: float, T: int, charge: float) -> None:
+    """Equation (3), by snnTorch's neuron, by the lesson's, and as an activation; ties are left out."""
+    if any(abs(charge + t * current - k) < 1e-4 for t in range(1, T + 1) for k in range(1, T + 1)):
+        return
+    wanted = min(max(math.floor(charge + T * current), 0), T)
+    spk_rec, _ = lesson.show_current(torch.tensor([current]), T, charge)
+    assert spk_rec.sum().item() == wanted
+    neuron = lesson.IntegrateAndFire(2.0, charge)  # θ = 2: everything twice as large
+    outputs = torch.stack([neuron(torch.tensor([2 * current])) for _ in range(T)])
+    assert outputs.sum().item() == pytest.approx(2 * wanted)
+    stairs = lesson.Stairs(2.0, T, charge)(torch.tensor(2 * current)).item()
+    assert stairs == pytest.approx(2 * wanted / T, abs=1e-6)
+
+
+def test_the_lessons_neuron_is_snntorchs_without_leak() -> None:
+    """Paying at once or one step late: the same spikes with β = 1, others with a leak."""
+    cur = 1.2 * torch.rand(60, 50, generator=torch.Generator().manual_seed(0)) - 0.2
+    neuron = lesson.IntegrateAndFire(0.7)
+    outputs = torch.stack([neuron(cur_t) for cur_t in cur])
+    spk, _, _ = unroll(snn.Leaky(beta=1.0, threshold=0.7), cur)
+    assert torch.equal(outputs, 0.7 * spk)
+    neuron.reset_mem()
+    assert torch.equal(neuron(cur[0]), outputs[0])
+    leaky, _, _ = unroll(snn.Leaky(beta=0.8, threshold=0.7), cur)
+    v, at_once = torch.zeros(50), []
+    for cur_t in cur:
+        u = 0.8 * v + cur_t
+        at_once.append((u > 0.7).float())
+        v = u - 0.7 * at_once[-1]
+    assert not torch.equal(leaky, torch.stack(at_once))
+
+
+def test_section_1_is_equation_3(tmp_path: Path) -> None:
+    run = run_section(lesson.section_neuron, tmp_path)
+    assert [run.value(f"rate_{k}") for k in ("031", "negative", "large")] == [4, 0, 16]
+    grid = torch.linspace(-0.5, 1.5, 2001).double()
+    grid = grid[(grid >= 0) & (grid <= 1)]
+    for charge, id in ((0.0, "stairs_empty"), (0.5, "stairs_charged")):
+        stairs = torch.floor(charge + 16 * grid).clamp(0, 16) / 16
+        assert run.value(id) == pytest.approx((stairs - grid).abs().max().item(), abs=1e-3)
+
+
+# -------------------------------------------------------------------- the converter
 
 
 @torch.no_grad()
-@pytest.mark.parametrize("seed", [0, 1])
-def test_batchnorm_is_folded_exactly(images: torch.Tensor, seed: int) -> None:
-    net = trained_like(seed=seed)
+@pytest.mark.parametrize("name", ["vgg", "residual"])
+def test_batchnorm_is_folded_exactly(name: str, request: pytest.FixtureRequest) -> None:
+    net, x = request.getfixturevalue(name), images()
     before = copy.deepcopy(net.state_dict())
     folded = lesson.fold(net)
-    assert (folded(images) - net(images)).abs().max() <= 1e-5 * net(images).abs().max()
+    assert (folded(x) - net(x)).abs().max() <= 1e-5 * net(x).abs().max()
     assert not [m for m in folded.modules() if isinstance(m, nn.BatchNorm2d)]
-    assert all(torch.equal(v, before[k]) for k, v in net.state_dict().items()), (
-        "the original is left alone"
+    assert all(torch.equal(v, before[k]) for k, v in net.state_dict().items()), "left alone"
+
+
+@torch.no_grad()
+def test_a_norm_behind_a_layer_with_bias_and_behind_a_linear_one() -> None:
+    net = nn.Sequential(nn.Conv2d(2, 4, 3), nn.BatchNorm2d(4), nn.ReLU(), nn.Flatten())
+    net = nn.Sequential(net, nn.Linear(64, 5), nn.BatchNorm1d(5), nn.ReLU(), nn.Linear(5, 3))
+    for norm in (net[0][1], net[2]):
+        norm.running_mean.normal_()
+        norm.running_var.uniform_(0.2, 3)
+    x = torch.rand(7, 2, 6, 6)
+    assert torch.allclose(lesson.fold(net)(x), net.eval()(x), atol=1e-5)
+
+
+@torch.no_grad()
+@pytest.mark.parametrize("name", ["vgg", "residual"])
+def test_with_time_the_rates_are_the_activations(name: str, request: pytest.FixtureRequest) -> None:
+    """With random weights, every layer, and the logits: the error goes on falling towards nothing."""
+    net, x = request.getfixturevalue(name), images(2)
+    error = lesson.error_over_time(net, x, [16, 64, 256])
+    assert error[0] > 2.5 * error[1] > 6 * error[2] and error[2] < 0.1
+    flat = lesson.fold(net)
+    theta = [1.2 * v for v in lesson.thresholds(flat, x, 100)]
+    spiking = lesson.convert(net, theta, charge=0.5)
+    logits = torch.stack([out for out, _ in watching.steps(spiking, x, 256)]).mean(0)
+    assert (logits - flat(x)).abs().max() < 0.1 * flat(x).abs().max()
+
+
+@pytest.mark.parametrize(
+    "layers, wrong",
+    [
+        ([nn.Conv2d(3, 4, 3), nn.ReLU(), nn.MaxPool2d(2)], "MaxPool2d.*use AvgPool2d"),
+        ([nn.Linear(3, 4), nn.GELU()], "GELU.*use ReLU"),
+        ([nn.Linear(3, 4), nn.Sigmoid()], "'1' is Sigmoid.*use convolutions"),
+        ([nn.BatchNorm2d(3), nn.Conv2d(3, 4, 3)], "BatchNorm behind Sequential"),
+        ([nn.Conv2d(3, 4, 3), nn.AvgPool2d(2), nn.BatchNorm2d(4)], "behind AvgPool2d"),
+    ],
+)
+def test_what_cannot_be_converted_is_refused_by_name(layers: list, wrong: str) -> None:
+    with pytest.raises(UserError, match=wrong):
+        lesson.convert(nn.Sequential(*layers), [1.0])
+
+
+def test_each_activation_gets_its_own_neuron_in_the_order_in_which_they_act(residual) -> None:
+    shared = nn.ReLU()
+    net = nn.Sequential(
+        nn.Linear(2, 2), shared, Residual(nn.Sequential(nn.Linear(2, 2), shared)), nn.ReLU()
     )
+    spiking = lesson.convert(net, [1.0, 2.0, 3.0])
+    neurons = [m for m in spiking.modules() if isinstance(m, lesson.IntegrateAndFire)]
+    assert [n.threshold for n in neurons] == [1.0, 2.0, 3.0]
+    with pytest.raises(ValueError):
+        lesson.convert(residual, [1.0])  # five activations, one threshold
+    _, seen = look_inside(lesson.fold(residual), images(1))
+    assert len(lesson.thresholds(lesson.fold(residual), images(1), 99)) == len(seen) == 5
 
 
-@settings(max_examples=200, deadline=None)
-@given(current=st.floats(-1.5, 2.5), T=st.integers(1, 40), charge=st.floats(0, 0.99))
-def test_spikes_of_a_steady_current_are_the_floor(current: float, T: int, charge: float) -> None:
-    """Equation (3), by snnTorch stepping its own neuron; exact ties are left to rounding."""
-    exact = charge + T * current
-    if any(abs(charge + t * current - k) < 1e-4 for t in range(1, T + 1) for k in range(1, T + 1)):
-        return
-    lif, mem, count = snn.Leaky(beta=1.0), torch.full((1,), charge), 0
-    for _ in range(T):
-        spk, mem = lif(torch.full((1,), current), mem)
-        count += int(spk)
-    assert count == min(max(int(exact // 1), 0), T)
-    assert lesson.quantise(torch.tensor(current), T, charge).item() == pytest.approx(
-        count / T, abs=1e-6
-    )
-
-
-def test_the_late_reset_changes_no_spike_without_leak() -> None:
-    cur = 1.2 * torch.rand(60, 50, generator=torch.Generator().manual_seed(0)) - 0.2
-    for beta, same in ((1.0, True), (0.8, False)):
-        spk, _, _ = unroll(snn.Leaky(beta=beta), cur)
-        v, at_once = torch.zeros(50), []
-        for cur_t in cur:
-            u = beta * v + cur_t
-            at_once.append((u > 1).float())
-            v = u - at_once[-1]
-        assert torch.equal(spk, torch.stack(at_once)) is same
+@torch.no_grad()
+def test_thresholds_are_percentiles(vgg) -> None:
+    flat, x = lesson.fold(vgg), images()
+    _, seen = look_inside(flat, x)
+    assert lesson.thresholds(flat, x, 100) == [a.max().item() for _, a in seen]
+    for (_, a), value in zip(seen, lesson.thresholds(flat, x, 90), strict=True):
+        assert (a <= value).float().mean().item() == pytest.approx(0.9, abs=0.01)
 
 
 @torch.no_grad()
 @settings(max_examples=10, deadline=None)
 @given(lam=st.lists(st.floats(0.05, 20), min_size=4, max_size=4))
-def test_balancing_leaves_the_anns_answer(lam: list[float]) -> None:
-    net, x = (
-        lesson.fold(trained_like()),
-        torch.rand(4, 3, 32, 32, generator=torch.Generator().manual_seed(2)),
-    )
-    balanced = lesson.balance(net, lam)
-    assert torch.equal(balanced(x).argmax(1), net(x).argmax(1))
-    ours, theirs = lesson.activations(balanced, x)[0], lesson.activations(net, x)[0]
-    for a, b, value in zip(ours, theirs, lam, strict=True):
+def test_rescaling_leaves_the_logits_and_divides_the_activations(lam: list[float]) -> None:
+    """Equation (4); and θ = 1 with rescaled weights makes the spikes of θ = λ."""
+    net = lesson.fold(like_trained(make_small(nn.ReLU)))
+    x = images(2, 1, 28)
+    scaled = lesson.rescale(net, lam)
+    assert torch.allclose(scaled(x), net(x), rtol=1e-3, atol=1e-4 * net(x).abs().max().item())
+    ours, theirs = look_inside(scaled, x)[1], look_inside(net, x)[1]
+    for (_, a), (_, b), value in zip(ours, theirs, lam, strict=True):
         assert torch.allclose(a * value, b, atol=1e-4 * b.max().item())
-    each = [
-        value * torch.linspace(0.5, 2, conv.out_channels)
-        for value, conv in zip(lam, net.convs, strict=True)
-    ]
-    assert torch.equal(lesson.balance(net, each)(x).argmax(1), net(x).argmax(1)), (
-        "one λ a channel does it, too"
-    )
-
-
-@torch.no_grad()
-def test_thresholds_are_percentiles(plain, images: torch.Tensor) -> None:
-    found = lesson.activations(plain, images)[0]
-    assert lesson.thresholds(plain, images, 100) == [a.max().item() for a in found]
-    for a, value in zip(found, lesson.thresholds(plain, images, 90), strict=True):
-        assert (a <= value).float().mean().item() == pytest.approx(0.9, abs=0.01)
 
 
 def test_clipped_activation_is_the_steady_rate_and_learns_its_range() -> None:
     act, x = lesson.Clipped(2.0, 8), torch.linspace(-1, 4, 101)
-    assert torch.allclose(act(x), 2.0 * lesson.quantise(x / 2.0, 8, 0.5), atol=1e-6)
+    assert torch.allclose(act(x), lesson.Stairs(2.0, 8, 0.5)(x), atol=1e-6)
     x = torch.tensor([-1.0, 1.1, 5.0], requires_grad=True)
     act(x).sum().backward()
     assert x.grad.tolist() == [0, 1, 0], "straight through the stairs, nothing beyond them"
@@ -129,310 +205,584 @@ def test_clipped_activation_is_the_steady_rate_and_learns_its_range() -> None:
     assert act.lam.grad.item() == pytest.approx((stairs - 0.55) + 1.0, abs=1e-5)
 
 
-@torch.no_grad()
-def test_step_by_step_equals_run_and_pieces_equal_the_whole(plain, images: torch.Tensor) -> None:
-    net = lesson.SpikingVGG(
-        lesson.balance(plain, lesson.thresholds(plain, images, 99)), charge=0.5
-    ).eval()
-    out = net.run(constant_current(images, 9))[1]
-    for _ in range(2):  # the second time shows that reset forgets
-        net.reset()
-        assert torch.allclose(torch.stack([net(images) for _ in range(9)]), out, atol=1e-5)
-    _, first, state = net.steps(constant_current(images, 4))
-    _, second, _ = net.steps(constant_current(images, 5), state)
-    assert torch.allclose(torch.cat([first, second]), out, atol=1e-5)
-    x = (images * 255).to(torch.uint8)
-    found = lesson.simulate(net, x, [1, 4, 9], batch=4)
-    mean = net.run(constant_current(x.float() / 255, 9))[1].cumsum(0) / torch.arange(1, 10).view(
-        -1, 1, 1
-    )
-    assert torch.allclose(found["logits"], mean[[0, 3, 8]], atol=1e-5)
+def test_vgg16_has_its_thirteen_convolutions() -> None:
+    net = make_vgg("vgg16")
+    assert sum(isinstance(m, nn.Conv2d) for m in net) == 13 and net[-1].in_features == 512
+    assert sum(isinstance(m, nn.AvgPool2d) for m in net) == 5
+
+
+def test_still_leaves_eval_mode_alone(vgg) -> None:
+    """``evaluate`` puts a network back into the mode in which it found it."""
+    x = (255 * images(3)).to(torch.uint8)
+    lesson.evaluate(Still(vgg), x, torch.zeros(3).long(), one_step)
+    assert not any(m.training for m in vgg.modules())
+
+
+# -------------------------------------------------------------------- spikes and what they cost
 
 
 @torch.no_grad()
-def test_rates_go_to_the_activations(plain, images: torch.Tensor) -> None:
-    """Equation (2): with nothing clipped, the logits come as close as the time allows."""
-    net = lesson.SpikingVGG(
-        lesson.balance(plain, lesson.thresholds(plain, images, 100)), charge=0.5
-    ).eval()
-    wrong = [
-        (net.run(constant_current(images, T))[1].mean(0) - plain(images)).abs().max().item()
-        for T in (4, 32, 256)
-    ]
-    assert wrong[0] > 2 * wrong[1] > 4 * wrong[2]
+def test_simulate_is_the_plain_loop(vgg) -> None:
+    x = (255 * images(5)).to(torch.uint8)
+    flat = lesson.fold(vgg)
+    net = lesson.convert(vgg, lesson.thresholds(flat, x.float() / 255, 99), 0.5)
+    found = simulate(net, x, [1, 3, 4])
+    total, spikes = 0, 0
+    reset_state(net)
+    for t in range(1, 5):
+        out, seen = look_inside(net, x.float() / 255)
+        total, spikes = total + out, spikes + sum((s > 0).sum().item() for _, s in seen)
+        if t in (1, 3, 4):
+            k = found.times.index(t)
+            assert torch.allclose(found.logits[k], total / t, atol=1e-5)
+            assert found.spikes[k] == pytest.approx(spikes / 5)
+    y = found.logits[1].argmax(1)
+    y[0] = (y[0] + 1) % 10
+    assert found.accuracy(y)[1] == pytest.approx(0.8)
 
 
 @torch.no_grad()
-def test_errors_add_up_and_the_first_layer_is_even(plain, images: torch.Tensor) -> None:
-    balanced, T, charge = lesson.balance(plain, lesson.thresholds(plain, images, 98)), 8, 0.5
-    net = lesson.SpikingVGG(balanced, charge=charge).eval()
-    wanted, _ = lesson.activations(balanced, images)
-    spks, _, _ = net.steps(constant_current(images, T))
-    before = images
-    for i, (a, spk) in enumerate(zip(wanted, spks, strict=True)):
-        rate, z = spk.mean(0), net.convs[i](before)
-        parts = lesson.split_error(a, z, rate, T, charge)
-        total = parts.pop("total")
-        assert torch.allclose(sum(parts.values()), total, atol=1e-5) and torch.equal(
-            total, rate - a
-        )
-        # z is the mean of the currents that came, since convolution and pooling are linear
-        came = (
-            torch.stack(
-                [
-                    net.convs[i](x)
-                    for x in (
-                        F.avg_pool2d(spks[i - 1].flatten(0, 1), 2).unflatten(0, (T, -1))
-                        if net.pools[i - 1]
-                        else spks[i - 1]
-                    )
-                ]
-            ).mean(0)
-            if i
-            else z
-        )
-        assert torch.allclose(z, came, atol=1e-4)
-        if i == 0:
-            assert (parts["unevenness"].abs() > 1e-6).float().mean() < 1e-3
-            assert parts["inherited"].abs().max() < 1e-5
-        before = F.avg_pool2d(rate, 2) if net.pools[i] else rate
-    assert parts["unevenness"].abs().max() > 0, "a deep layer's spikes do not come evenly"
-
-
-@torch.no_grad()
-def test_operations_of_a_network_that_always_fires(plain) -> None:
-    """Every neuron fires at every step: spikes and accumulates are those of the shapes, counted by hand."""
-    net = lesson.SpikingVGG(plain).eval()
-    for conv in net.convs:
+def test_operations_of_a_network_that_always_fires(vgg) -> None:
+    """Every neuron fires at every step: spikes and additions are those of the shapes, by hand."""
+    net = lesson.convert(vgg, [1.0] * 4)
+    convs = [m for m in net if isinstance(m, nn.Conv2d)]
+    for conv in convs:
         conv.weight.zero_()
         conv.bias.fill_(2.0)
-    found = lesson.simulate(net, torch.zeros(3, 3, 32, 32, dtype=torch.uint8), [2])
+    found = simulate(net, torch.zeros(3, 3, 32, 32), [1, 2])
     neurons = [32 * 16**2, 64 * 8**2, 64 * 8**2, 128 * 4**2]
-    assert found["spikes"][0].tolist() == [2 * n for n in neurons]
-    reach = (9 * 64, 9 * 64, 9 * 128, 10)
-    assert found["synops"][0].tolist() == [2 * n * f for n, f in zip(neurons, reach, strict=True)]
+    assert found.spikes.tolist() == [sum(neurons), 2 * sum(neurons)]
+    # A 3×3 kernel meets 3·n − 2 of 3·n places along an axis with n outputs, for the border is empty.
+    # Behind a mean pooling each of the four pooled neurons meets all that its place meets.
+    inner = (3 * 8 - 2) ** 2
+    reach = [4 * 32 * 64 * inner, 64 * 64 * inner, 4 * 64 * 128 * (3 * 4 - 2) ** 2, 128 * 16 * 10]
+    assert found.synops.tolist() == pytest.approx([sum(reach), 2 * sum(reach)])
 
 
-def test_vgg16_has_its_thirteen_convolutions() -> None:
-    net = lesson.VGG("vgg16")
-    assert len(net.convs) == 13 and sum(net.pools) == 5 and net.fc.in_features == 512
-    assert net.eval()(torch.zeros(1, 3, 32, 32)).shape == (1, 10)
+def test_fan_out_counts_and_refuses(residual) -> None:
+    net = nn.Sequential(nn.Linear(3, 4), lesson.IntegrateAndFire(1.0), nn.Linear(4, 7))
+    assert fan_out(net, 0, (4,)).tolist() == [7] * 4
+    with pytest.raises(UserError, match="at the end"):
+        fan_out(net[:2], 0, (4,))
+    spiking = lesson.convert(residual, [1.0] * 5)
+    with pytest.raises(UserError, match="got Residual behind neurons"):
+        fan_out(spiking, 0, (16, 16, 16))
 
 
-def test_committed_weights_fit_the_network() -> None:
-    from common.io import load_weights
-
-    path = ROOT / "checkpoints" / "cifar10_vgg.safetensors"
-    if not path.is_file():
-        pytest.skip("no committed weights")
-    net = load_weights(lesson.fold(lesson.VGG()), path)
-    assert path.stat().st_size < 1_000_000 and all(
-        torch.isfinite(p).all() for p in net.parameters()
-    )
+def test_break_even_is_where_the_lines_cross() -> None:
+    """E(T) = 2 + 3·T meets 17 at T = 5, measured or continued."""
+    for times in ([1, 2, 4, 8], [1, 2, 4]):
+        energies = np.array([2 + 3 * t for t in times])
+        assert break_even(times, energies, 2.0, 17.0) == pytest.approx(5.0)
+    assert break_even([1, 2], np.array([5.0, 8.0]), 2.0, 3.5) == pytest.approx(0.5)
 
 
-def akida_or_skip():
-    os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
-    from common.akida import akida_status
-
-    if akida_status().state == "absent":
-        pytest.skip(akida_status().reason)
-    pytest.importorskip("tf_keras")
+# -------------------------------------------------------------------- what is published
 
 
-@torch.no_grad()
-def test_the_keras_twin_is_the_network_with_max_pooling(plain, images: torch.Tensor) -> None:
-    """Weights, padding and read-out moved exactly: the same logits as PyTorch with the one kind of pooling changed."""
-    akida_or_skip()
-    net = lesson.balance(
-        plain, lesson.thresholds(plain, images, 95)
-    )  # so that some activations are clipped
-    x = (images * 255).round()
-    twin = lesson.keras_twin(net)
-    theirs = twin.predict(x.flip(2, 3).permute(0, 2, 3, 1).numpy().astype("uint8"), verbose=0)
-    z = x / 255
-    for i, (conv, pool) in enumerate(zip(net.convs, net.pools, strict=True)):
-        z = conv(z).clamp(0, 1)
-        if pool:
-            z = (F.avg_pool2d if i == 3 else F.max_pool2d)(z, 2)
-    assert (torch.from_numpy(theirs) - net.fc(z.flatten(1))).abs().max() <= 1e-4
+SPLIT = {0: "train", 128: "val", 255: "test"}
 
 
-def test_akida_cuts_mean_pooling_off_and_it_is_noticed(plain) -> None:
-    akida_or_skip()
-    from common.io import UserError
-
-    x = np.random.default_rng(0).integers(0, 256, (20, 32, 32, 3), dtype=np.uint8)
-    mean = lesson.keras_twin(plain, "AveragePooling2D")
-    _, cut = lesson.quantize_and_convert(mean, x, check=False)
-    assert len(cut.layers) < 5 and tuple(cut.output_shape)[-1] != 10
-    with pytest.raises(UserError, match="lost a part of the network"):
-        lesson.check_complete(mean, cut)
+def split_of(x: torch.Tensor) -> str:
+    """Of which split images of ``marked_splits`` are: by their one grey."""
+    (grey,) = (x.float() * (1 if x.dtype == torch.uint8 else 255)).round().unique().tolist()
+    return SPLIT[int(grey)]
 
 
-# ---------------------------------------------------------------- what is published
+def given_results(monkeypatch: pytest.MonkeyPatch, *results, data=None) -> None:
+    """What earlier sections left, and the data of this one."""
+    by_type = {type(r): r for r in results}
+    kinds = {
+        lesson.section_network: lesson.Trained,
+        lesson.section_thresholds: lesson.Balanced,
+        lesson.section_budget: lesson.Compared,
+    }
+    monkeypatch.setattr(Run, "result_of", lambda self, section: by_type[kinds[section]])
+    if data is not None:
+        monkeypatch.setattr(Run, "data", lambda self, loader, **options: data)
+
+
+def test_section_2_reports_the_test_images_and_the_worst_layer(
+    vgg, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    data = marked_splits((3, 32, 32))
+    data.x_val = (255 * images(12, seed=5)).to(torch.uint8)
+    data.x_train = (255 * images(24, seed=6)).to(torch.uint8)
+    monkeypatch.setattr(Run, "data", lambda self, loader, **options: data)
+    monkeypatch.setattr(lesson, "make_vgg", lambda name: copy.deepcopy(vgg))
+    monkeypatch.setattr(lesson, "load_weights", lambda net, path: net)
+
+    def score(net, x, y, encode):
+        assert x is data.x_test and y is data.y_test and not net.training
+        return 0.625
+
+    monkeypatch.setattr(lesson, "evaluate", score)
+    run = run_section(lesson.section_network, tmp_path, epochs=0, num_steps=4)
+    assert run.value("ann") == 0.625 and run.value("fold") <= 1e-5
+    flat, x = lesson.fold(vgg), data.x_val.float() / 255
+    spiking = lesson.convert(vgg, lesson.thresholds(flat, data.x_train.float() / 255, 100))
+    total = 0
+    for _, seen in watching.steps(spiking, x, 4):
+        total = total + seen[-1][1]
+    wanted = np.corrcoef(total.flatten(), look_inside(flat, x)[1][-1][1].flatten())[0, 1]
+    assert run.value("correlation") == pytest.approx(wanted, abs=1e-4), "here the last is the worst"
+    logits = torch.stack([out for out, _ in watching.steps(spiking, x, 4)]).mean(0)
+    same = (logits.argmax(1) == vgg(x).argmax(1)).float().mean().item()
+    assert run.value("agree") == pytest.approx(same)
+    twenty = x[:20]
+    errors = [
+        lesson.error_over_time(vgg, twenty, [16])[0],
+        lesson.error_over_time(make_residual(run.generator()), twenty, [16])[0],
+    ]
+    assert run.value("limit") == pytest.approx(max(errors), rel=1e-4)
 
 
 class Says(nn.Module):
-    """A network without state that always answers the same class, and checks how bright its images are."""
+    """A network without state that always answers one class."""
 
-    def __init__(self, answer: int, grey: int) -> None:
+    def __init__(self, answer: int) -> None:
         super().__init__()
-        self.answer, self.grey = answer, grey
-        self.fc = nn.Linear(1, 1)
+        self.answer, self.weight = answer, nn.Parameter(torch.zeros(1))
 
     def forward(self, x: torch.Tensor) -> torch.Tensor:
-        assert (x * 255).round().unique().tolist() == [self.grey], "other images than it should see"
         return torch.eye(10)[self.answer].expand(len(x), 10)
 
 
-def test_losses_are_against_the_own_ann_on_validation_images(
-    monkeypatch: pytest.MonkeyPatch, tmp_path
+def answers(classes: list[int], x: torch.Tensor, times: list[int]) -> Shown:
+    """As if a network had answered ``classes``, one for each time, whatever it was shown."""
+    logits = torch.eye(10)[torch.tensor(classes)][:, None].expand(-1, len(x), -1)
+    return Shown(list(times), logits, np.array(times) * 10.0, np.array(times) * 1000.0)
+
+
+def test_section_3_compares_each_arm_with_its_own_ann(
+    vgg, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
 ) -> None:
-    """The ANN says 0 (8 of 12 validation images); the SNN says 1 at T = 1 and T = 128, and 0 in between."""
+    """ANNs say 1 on validation images (right) but for one arm; networks are right from T = 8 on."""
     data = marked_splits((3, 32, 32))
-    data.y_val = torch.tensor([0, 1, 0] * 4)
-
-    def simulate(net, x, times, batch=50):
-        assert x.unique().tolist() == [128]
-        says = torch.tensor([int(t in (1, 128)) for t in times])
-        return {"logits": torch.eye(10)[says][:, None].expand(-1, len(x), -1)}
-
-    monkeypatch.setattr(lesson, "simulate", simulate)
-    cfg = lesson.Config(num_steps=128, sweep_images=12, device="cpu", smoke=True, out_dir=tmp_path)
-    arms = {"only": {"ann": Says(0, 128), "snn": None}}
-    r = lesson.experiment_balancing(cfg, arms, data, begin(cfg, "test"))
-    row = r["arms"]["only"]
-    assert r["times"] == [1, 2, 4, 8, 16, 32, 64, 128] and r["k"] == 4
-    assert row["ann"] == pytest.approx(2 / 3)
-    assert row["accuracy"] == pytest.approx([1 / 3, *[2 / 3] * 6, 1 / 3])
-    # T = 128 sees a quarter of the images only, 0, 1, 0: there the ANN has 2/3, too
-    assert row["lost"] == pytest.approx([1 / 3, *[0.0] * 6, 1 / 3])
-
-
-def test_energy_of_one_image(monkeypatch: pytest.MonkeyPatch) -> None:
-    """4.6 pJ a MAC of the ANN; of the SNN the first layer's, once, and 0.9 pJ an accumulate."""
-    monkeypatch.setattr(lesson, "latency", lambda *_, **__: (1.0, 2.0))
-    data = marked_splits((3, 32, 32))
-    ann = lesson.costs("ANN", lesson.VGG().eval(), 0.7, 10_000_000, data)
-    assert ann["energy_estimated_nj"] == pytest.approx(46_000) and ann["n"] == 40
-    found = {
-        "times": [1, 4],
-        "spikes": np.array([[1.0], [50.0]]),
-        "synops": np.array([[2.0], [2e6]]),
+    flat = lesson.fold(vgg)
+    given_results(monkeypatch, lesson.Trained(vgg, flat, 0.5, data))
+    monkeypatch.setattr(lesson, "train_vgg", lambda *args: None)
+    names = [lesson.NONE, lesson.MAX, lesson.MOST, lesson.CHARGED, lesson.TRAINED]
+    ids = ["none", "max", "percentile", "charge", "clipped"]
+    arms = {
+        n: lesson.Arm(Says(7 if i == 0 else 1), [i + 1.0], 0.0, id=ids[i])
+        for i, n in enumerate(names)
     }
-    snn_row = lesson.costs("SNN", lesson.SpikingVGG(lesson.VGG()), 0.6, 10_000_000, data, found, 1)
-    first = 32 * 16 * 16 * 3 * 25  # outputs times inputs of a window
-    assert snn_row["num_steps"] == 4 and snn_row["spikes"] == 50 and snn_row["macs"] == first
-    assert snn_row["energy_estimated_nj"] == pytest.approx((2e6 * 0.9 + first * 4.6) / 1000)
+    monkeypatch.setattr(lesson, "make_arms", lambda *args: arms)
+    monkeypatch.setattr(lesson, "convert", lambda ann, theta, charge: theta[0])
 
+    def fake(net, x, times, name=""):
+        if name == "test images":
+            assert x is data.x_test and times == [1, 2, 4, 8, 16, 32] and net == 2.0, "the best arm"
+            return answers([0, 0, 0, 0, 2, 3], x, times)  # 75 % at 16, 25 % at 32
+        assert split_of(x) == "val" and len(x) == 12
+        from_8 = [int(t >= 8) for t in times]
+        return answers([0] * len(times) if net in (3.0, 4.0, 5.0) else from_8, x, times)
 
-def test_trainings_are_scored_on_the_test_images(monkeypatch: pytest.MonkeyPatch, tmp_path) -> None:
-    data = marked_splits((3, 32, 32))
-    cfg = lesson.Config(device="cpu", smoke=True, out_dir=tmp_path)
-    monkeypatch.setattr(lesson, "fit", lambda *_, **__: [])
+    monkeypatch.setattr(lesson, "simulate", fake)
 
     def score(net, x, y, encode):
-        assert x is data.x_test and y is data.y_test
-        return 0.6 if isinstance(net.acts[0], nn.ReLU) else 0.5
+        if split_of(x) == "test":
+            return 0.875
+        return float(net.net.answer == 1)
 
     monkeypatch.setattr(lesson, "evaluate", score)
-    r = lesson.experiment_train(cfg, data, begin(cfg, "test"))
-    assert r["test"] == {"plain": 0.6, "clipped": 0.5} and r["fold"] < 1e-5
-
-    def simulate(net, x, times):
-        assert x is data.x_test
-        return {"logits": torch.eye(10)[3].expand(1, len(x), 10)}
-
-    monkeypatch.setattr(lesson, "simulate", simulate)
-    assert lesson.experiment_direct(cfg, data, begin(cfg, "test"))["accuracy"] == 0.25
-
-
-def test_akida_is_scored_on_the_test_images(monkeypatch: pytest.MonkeyPatch, tmp_path) -> None:
-    """Keras says 3 for a white (test) image, the chip 2; both say 0 for a black (training) one."""
-    says = lambda k, x: np.eye(10)[k * (x.reshape(len(x), -1).max(1) > 200)]  # noqa: E731
-    twin = SimpleNamespace(
-        predict=lambda x, **_: says(3, x), compile=lambda *_: None, fit=lambda *_, **__: None
+    arms[lesson.NONE].thresholds = [4.0]
+    run = run_section(
+        lesson.section_thresholds, tmp_path, num_steps=32, sweep_images=100, smoke=False
     )
-    monkeypatch.setattr(lesson, "keras_twin", lambda *_: twin)
+    assert run.value("lost_none") == 0, "wrong, but as wrong as its own ANN"
+    assert run.value("lost_max") == 0 and run.value("lost_percentile") == 100
+    assert run.value("snn_16") == 0.75
+    assert run.value("gap_16") == pytest.approx(12.5), "behind the better of the two ANNs"
+    assert run.value("gap_32") == pytest.approx(62.5)
+    kept = run.results[3]
+    assert kept.best == lesson.MAX and kept.ann_accuracy == 0.875 and kept.times[kept.k] == 16
+
+
+@torch.no_grad()
+def test_errors_add_up_and_the_first_layer_is_even(vgg) -> None:
+    flat, x = lesson.fold(vgg), images(3)
+    arm = lesson.Arm(flat, lesson.thresholds(flat, x, 98), 0.5)
+    layers = lesson.see_layers(arm, x, 8)
+    for layer in layers:
+        parts = layer.parts()
+        assert torch.allclose(sum(parts.values()), layer.out.mean(0) - layer.a, atol=1e-5)
+    first = layers[0].parts()
+    assert (first["unevenness"].abs() > 1e-6).float().mean() < 1e-3
+    assert first["inherited"].abs().max() < 1e-5
+    assert layers[-1].parts()["unevenness"].abs().max() > 0
+    # the current of a layer is what its convolution makes of the spikes before it
+    spikes = F.avg_pool2d(layers[0].out[3], 2)
+    assert torch.allclose(layers[1].cur[3], flat[4](spikes), atol=1e-4)
+
+
+def test_losses_by_part_go_from_the_ann_to_the_network(
+    vgg, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    flat, data = lesson.fold(vgg), marked_splits((3, 32, 32))
+
+    def score(net, x, y, encode):
+        assert split_of(x) == "val" and len(x) == 9
+        kinds = [type(m) for m in net.modules()]
+        if nn.Hardtanh in kinds:
+            return 0.7
+        (stairs,) = {(m.num_steps, m.charge) for m in net.modules() if type(m) is lesson.Stairs}
+        assert stairs == (16, 0.5)
+        return 0.6
+
+    monkeypatch.setattr(lesson, "evaluate", score)
+    arm = lesson.Arm(flat, [1.0] * 4, 0.5, 0.75, np.array([0.1, 0.55]))
+    cfg = lesson.Config(sweep_images=9)
+    parts = lesson.accuracy_by_part(arm, 1, 16, data, cfg)
+    assert [round(parts[p], 6) for p in lesson.PARTS] == [5, 10, 5]
+
+
+def test_section_4_counts_the_spikes_that_should_not_be(
+    vgg, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    flat = lesson.fold(vgg)
+    data = marked_splits((3, 32, 32))
+    data.x_val = (255 * images(6, seed=5)).to(torch.uint8)
+    theta = lesson.thresholds(flat, data.x_val.float() / 255, 99.9)
+    names = (lesson.NONE, lesson.MAX, lesson.MOST, lesson.CHARGED, lesson.TRAINED)
+    arms = {
+        n: lesson.Arm(flat, theta, 0.5 * (i == 3), 0.8, np.zeros(5)) for i, n in enumerate(names)
+    }
+    times = [1, 2, 4, 8, 16]
+    found = answers([0] * 5, data.x_test, times)
+    given_results(
+        monkeypatch, lesson.Balanced(arms, times, 4, lesson.MAX, found, np.zeros(5), 0.8, data)
+    )
+    parts = {
+        lesson.NONE: (12.0, 2.0, 1.0),
+        lesson.MAX: (0.0, 15.0, 20.0),
+        lesson.MOST: (1.0, 3.0, 7.0),
+    }
+
+    def by_part(arm, k, num_steps, data, cfg):
+        (name,) = [n for n, a in arms.items() if a is arm]
+        assert k == 4 and num_steps == 16
+        return dict(zip(lesson.PARTS, parts.get(name, (0.0, 0.0, 0.0)), strict=True))
+
+    monkeypatch.setattr(lesson, "accuracy_by_part", by_part)
+    run = run_section(lesson.section_errors, tmp_path)
+    assert run.value("clip_none") == 12 and run.value("stairs_max") == 15
+    assert run.value("uneven_max") == 20 and run.value("uneven_percentile") == 7
+    # once more, by hand: the last layer's currents and spikes, neuron by neuron
+    spiking = lesson.convert(flat, theta, 0.5)
+    steps = [seen[-1] for _, seen in watching.steps(spiking, data.x_val.float() / 255, 16)]
+    got = torch.stack([cur for cur, _ in steps]).sum(0) <= 0
+    wrong = [((out > 0) & got).sum().item() for _, out in steps]
+    every = sum((out > 0).sum().item() for _, out in steps)
+    assert sum(wrong) > 0
+    assert run.value("burst") == pytest.approx(sum(wrong[:4]) / sum(wrong))
+    assert run.value("wrong_share") == pytest.approx(sum(wrong) / every)
+
+
+def test_each_arm_is_tuned_on_validation_at_the_steps_compared(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    data = marked_splits()
+    right = {(1e-3, 4): 2, (3e-3, 4): 1, (1e-2, 4): 9, (3e-2, 4): 8, (1e-2, 8): 10}
+
+    def train(lr, value, seed, few, cfg, run):
+        assert few is data and seed == cfg.seed
+        return SimpleNamespace(spiking=right[lr, value])
+
+    def fake(net, x, times, name=""):
+        assert split_of(x) == "val" and times == [4]
+        classes = torch.tensor([1] * net + [0] * (len(x) - net))
+        return Shown(times, torch.eye(10)[classes][None], np.zeros(1), np.zeros(1))
+
+    monkeypatch.setattr(lesson, "simulate", fake)
+    cfg = lesson.Config(device="cpu", smoke=True, out_dir=tmp_path)
+    run = begin(cfg, "test")
+    assert lesson.tuned(train, (4, 8), "x", data, cfg, run) == (1e-2, 8)
+    right[1e-2, 8] = 2
+    assert lesson.tuned(train, (4, 8), "x", data, cfg, run) == (1e-2, 4)
+
+
+def test_both_arms_get_the_same_budget(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    """Passes times steps are the budget in both; the converted one's two trainings add up."""
+    data, asked = marked_splits(), []
+
+    def fake(net, data, encode, *, epochs, lr, seed, **options):
+        T = len(encode(torch.zeros(1, 1, 28, 28)))
+        asked.append((T * epochs, lr, seed))
+        return [{"seconds": 5.0}, {"seconds": 7.0}]
+
+    monkeypatch.setattr(lesson, "fit", fake)
+    cfg = lesson.Config(device="cpu", smoke=True, out_dir=tmp_path, budget=12)
+    run = begin(cfg, "test")
+    one = lesson.train_then_convert(3e-3, 4, 9, data, cfg, run)
+    assert asked == [(9, 3e-3, 9), (3, 1e-3, 9)] and one.seconds == 14
+    clipped = [m for m in one.ann.modules() if isinstance(m, lesson.Clipped)]
+    assert {c.levels for c in clipped} == {4}
+    neurons = [m for m in one.spiking.modules() if isinstance(m, lesson.IntegrateAndFire)]
+    assert [(n.threshold, n.charge) for n in neurons] == [(c.lam.item(), 0.5) for c in clipped]
+    asked.clear()
+    two = lesson.train_directly(1e-2, 0.5, 9, data, cfg, run)
+    assert asked == [(12, 1e-2, 9)] and two.ann is None and two.seconds == 7
+    leaks = {m.beta.item() for m in two.spiking.modules() if isinstance(m, snn.Leaky)}
+    assert leaks == {0.5}
+
+
+def test_over_time_equals_stepping() -> None:
+    torch.manual_seed(0)
+    net = make_small(lambda: snn.Leaky(beta=0.5, init_hidden=True)).eval()
+    x = images(2, 1, 28)
+    with torch.no_grad():
+        out, _ = lesson.OverTime(net).run(constant_current(x, 4))
+        stepped = torch.stack([o for o, _ in watching.steps(net, x, 4)])
+    assert torch.allclose(out, stepped, atol=1e-4)
+
+
+def test_section_5_is_what_was_measured(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    """Two fake arms: the converted one's answers and operations are known, and so is its ANN's cost."""
+    data = marked_splits()
+    given_results(monkeypatch, data=data)
+    monkeypatch.setattr(lesson, "tuned", lambda *args: (1e-3, 4))
+    ann = nn.Sequential(nn.Conv2d(1, 1, 3), nn.Flatten(), nn.Linear(26 * 26, 10))
+    trained = []
+
+    def train(kind, seconds):
+        def work(lr, value, seed, few, cfg, run):
+            assert len(few.x_train) == 5 and (lr, value) == (1e-3, 4)
+            trained.append((kind, seed))
+            return lesson.Tried((kind, seed), ann, [1.0], seconds)
+
+        return work
+
+    monkeypatch.setattr(lesson, "train_then_convert", train("converted", 10.0))
+    monkeypatch.setattr(lesson, "train_directly", train("direct", 12.0))
+
+    def fake(net, x, times, name=""):
+        assert x is data.x_test and times == [1, 2, 4, 8]
+        kind, seed = net
+        late = 2 if kind == "converted" or seed == 2 else 3  # 75 %, or 25 %
+        shown = answers([0, 0, late, 0], x, times)
+        shown.synops = np.array(times) * 1000.0
+        return shown
+
+    monkeypatch.setattr(lesson, "simulate", fake)
+    macs = {"first": 100.0, "ann": 1000.0}
+    monkeypatch.setattr(lesson, "first_layer_macs", lambda net, x: macs["first"])
+
+    def count(net, x, skip_zeros=False):
+        assert skip_zeros, "zeros are free on both sides"
+        return macs["ann"]
+
+    monkeypatch.setattr(lesson, "ann_macs", count)
+    monkeypatch.setattr(lesson, "evaluate", lambda net, x, y, encode: 0.8)
+    run = run_section(lesson.section_budget, tmp_path, num_steps=8, pair_images=5, seeds=2)
+    assert trained == [(kind, seed) for kind in ("converted", "direct") for seed in (1, 2)]
+    assert run.value("converted") == 0.75 and run.value("direct") == 0.5
+    assert run.value("gap") == pytest.approx(25) and run.value("cost") == pytest.approx(1.2)
+    # (1000 − 100)·4.6 pJ pay for so many steps of 1000 additions at 0.9 pJ; with 8 bits 0.3 and 0.1
+    assert run.value("break_even") == pytest.approx(900 * 4.6 / 900)
+    assert run.value("break_even_8") == pytest.approx(900 * 0.3 / 100)
+    assert "not told apart" in run.findings[-1]["text"], "±318 points with two seeds"
+
+
+def test_the_interval_is_students() -> None:
+    mean, half = lesson.interval([1.0, 2.0, 3.0])
+    assert mean == 2 and half == pytest.approx(4.302653 / math.sqrt(3), rel=1e-5)
+
+
+def test_the_table_counts_both_sides_alike(
+    vgg, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    """4.6 pJ a MAC, 0.9 pJ an addition; a black image costs a first layer nothing."""
+    data = marked_splits((3, 32, 32))
+    flat = lesson.fold(vgg)
+    arm = lesson.Arm(flat, [1.0] * 4, 0.0)
+    found = answers([0, 0], data.x_test, [4, 8])
+    given = lesson.Balanced({"a": arm}, [4, 8], 0, "a", found, np.array([0.5, 0.6]), 0.7, data)
+    monkeypatch.setattr(lesson, "row_of_lesson_10", lambda: ["lesson 10"])
+    run = begin(lesson.Config(device="cpu", smoke=True, out_dir=tmp_path), "test")
+    rows = lesson.cifar_rows(given, run)
+    assert [row[1] for row in rows[:3]] == ["70.0", "50.0", "60.0"] and rows[3] == ["lesson 10"]
+    x = data.x_test[:4].float() / 255
+    first = sum(
+        F.conv2d((x != 0).float(), torch.ones_like(flat[0].weight), None, 2, 2)[0].flatten()
+    ).item()
+    ledger = run.ledger_rows[2]
+    assert ledger["num_steps"] == 8 and ledger["synops"] == 8000 and ledger["accuracy"] == 0.6
+    assert ledger["macs"] == pytest.approx(first)
+    assert ledger["energy_estimated_nj"] == pytest.approx((8000 * 0.9 + first * 4.6) / 1000)
+    assert run.ledger_rows[0]["macs"] == ledger["ann_macs_nonzero"] < ledger["ann_macs"]
+
+
+def test_lesson_10s_row_is_its_committed_result(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    monkeypatch.setattr(published, "ROOT", tmp_path)
+    assert published.row_of_lesson_10() is None
+    folder = tmp_path / "docs" / "results"
+    folder.mkdir(parents=True)
+    other = '{"accuracy": 0.5, "num_steps": 9, "synops": 1, "macs": 1}'
+    row = '{"accuracy": 0.851, "num_steps": 2, "synops": 2.0e7, "macs": 1.8e6}'
+    claims = '[{"id": "tested", "value": 0.1}, {"id": "accuracy", "value": 0.851}]'
+    text = f'{{"claims": {claims}, "ledger": [{other}, {row}]}}'
+    (folder / "10_convolutional_snn.json").write_text(text)
+    row = published.row_of_lesson_10()
+    assert row == ["lesson 10, direct, T = 2", "85.1", "20", "1.8", "–"]
+
+
+# -------------------------------------------------------------------- Akida, without TensorFlow
+
+
+class Grows:
+    """As if a Keras model were trained: each pass brings the next of some accuracies."""
+
+    def __init__(self, accuracies: list[float]) -> None:
+        self.accuracies, self.at = accuracies, 0
+        self.optimizer = SimpleNamespace(learning_rate=Rate(1.0))
+
+    def compile(self, optimizer, loss) -> None:
+        pass
+
+    def fit(self, x, y, **options) -> None:
+        assert options["epochs"] == 1 and x.max() == 0, "black: training images"
+        self.at += 1
+
+    def get_weights(self) -> int:
+        return self.at
+
+    def set_weights(self, at: int) -> None:
+        self.at = at
+
+
+class Rate(float):
+    def assign(self, value: float) -> None:
+        Rate.last = float(value)
+
+
+def test_a_training_ends_when_it_no_longer_improves(monkeypatch: pytest.MonkeyPatch) -> None:
+    import akd1000.sequential as module
+
+    keras = SimpleNamespace(
+        losses=SimpleNamespace(SparseCategoricalCrossentropy=lambda **_: None),
+        optimizers=SimpleNamespace(Adam=lambda lr: None),
+    )
+    monkeypatch.setattr(module.packages, "keras", lambda: keras)
+    data = marked_splits()
+
+    def outputs(model, x):
+        assert x.max() == 128, "grey: validation images"
+        right = round(model.accuracies[model.at] * len(x))
+        return np.eye(10)[[1] * right + [0] * (len(x) - right)]
+
+    monkeypatch.setattr(module, "keras_outputs", outputs)
+    train, val = (data.x_train, data.y_train), (data.x_val, data.y_val)
+    model = Grows([0.25, 0.5, 0.5, 0.75, 0.5, 0.75, 0.5, 1.0])
+    found = train_until_it_stops(model, train, val, say=lambda text: None)
+    assert found == [0.25, 0.5, 0.5, 0.75, 0.5, 0.75, 0.5], "three passes without a new best"
+    assert model.at == 3, "the best weights are kept, of equal ones the first"
+    assert len(train_until_it_stops(Grows([0.0] * 9), train, val, most=2, say=str)) == 3
+    assert Rate.last == 0.5
+
+
+def test_section_6_is_scored_on_the_test_images(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    """Rounded networks say 2 (75 %) before and 3 (25 %) after; the float one is better after."""
+    data = marked_splits()
+    net = lesson.fold(make_small(nn.ReLU).eval())
+    given_results(monkeypatch, lesson.Compared(net, [1.0] * 4, data))
+    keras = SimpleNamespace(utils=SimpleNamespace(set_random_seed=lambda seed: None))
+    monkeypatch.setattr(lesson.packages, "keras", lambda: keras)
+    trained = []
+
+    def train(model, train, val, most, say):
+        assert train[0] is data.x_train and split_of(val[0]) == "val"
+        trained.append(model)
+        return [0.1, 0.3, 0.2]
+
+    def says(answer, x):
+        assert x.min() == 255, "white: test images"
+        return np.eye(10)[[answer] * len(x)]
+
+    mapping = SimpleNamespace(
+        nps_used=31, nps_total=78, fallbacks={"a": "why"}, draw=lambda ax: None
+    )
     for name, value in {
-        "quantize_and_convert": lambda *_, **__: (None, None),
-        "akida_outputs": lambda model, x: says(2, x),
-        "map_on_akd1000": lambda *_: "mapping",
+        "keras_twin": lambda net, shape: "twin",
+        "quantize_and_convert": lambda twin, some, **bits: (bits["weight_bits"], 2),
+        "convert_quantised": lambda rounded, twin, bits: 3 if rounded == 2 else 2,
+        "akida_outputs": says,
+        "keras_outputs": lambda model, x: says(2 if "twin" in trained else 3, x),
+        "train_until_it_stops": train,
+        "map_on_akd1000": lambda model: mapping,
     }.items():
         monkeypatch.setattr(lesson, name, value)
-    monkeypatch.setattr(lesson.packages, "keras", MagicMock)
-    cfg = lesson.Config(device="cpu", smoke=True, out_dir=tmp_path, akida_images=10)
-    plain = lesson.fold(lesson.VGG().eval())
-    r = lesson.experiment_akida(cfg, plain, marked_splits((3, 32, 32)), begin(cfg, "test"))
-    assert r["accuracy"] == {"float": 0.25, "8/4/4": 0.75} and r["n"] == 40
+    run = run_section(lesson.section_akida, tmp_path, smoke=False)
+    assert trained == [4, 2, "twin"]
+    assert run.value("akida_822") == 0.25 and run.value("before_822") == 0.75
+    assert run.value("akida_844") == 0.75 and run.value("akida_float") == 0.75
+    assert run.value("drop_822") == pytest.approx(50) and run.value("akida_software") == 1
 
 
-def test_claims_are_what_was_measured(monkeypatch: pytest.MonkeyPatch, tmp_path) -> None:
-    set_ = lambda name, value: monkeypatch.setattr(lesson, name, lambda *_, **__: value)  # noqa: E731
-    test = {"plain": 0.72, "clipped": 0.73}
-    plain = Says(2, 255)
-    set_(
-        "experiment_train",
-        {"plain": plain, "clipped": plain, "lam": [], "test": test, "fold": 1e-7},
+def test_without_akida_the_section_is_left_out(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    given_results(monkeypatch, lesson.Compared(nn.Sequential(), [], marked_splits()))
+
+    def missing(*args):
+        raise UserError("Akida: the package 'tensorflow' is missing; install it")
+
+    monkeypatch.setattr(lesson.packages, "keras", missing)
+    run = run_section(lesson.section_akida, tmp_path)
+    assert run.claims == [] and "'tensorflow' is missing" in run.extra["note"]
+
+
+def test_the_keras_twin_is_the_network(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Weights, padding and read-out: TensorFlow's convolution, written in PyTorch, gives its logits."""
+    built: list = []
+
+    class Tensorish:
+        def __init__(self, shape):
+            self.shape = shape
+
+    def conv(width, kernel, stride, padding, name):
+        assert padding == "same"
+
+        def call(x):
+            built.append(stride[0])
+            _, h, w, _ = x.shape
+            return Tensorish((None, -(-h // stride[0]), -(-w // stride[1]), width))
+
+        return call
+
+    same = lambda *args, **options: lambda x: x  # noqa: E731
+    layers = SimpleNamespace(
+        Input=lambda shape, dtype: Tensorish((None, *shape)),
+        Rescaling=same,
+        Conv2D=conv,
+        ReLU=same,
+        Dense=same,
+        Flatten=same,
     )
-    names = ("none", "maximum", "percentile", lesson.CHARGED, "clipped")
-    arms = {name: {"ann": Says(3, 255), "snn": None} for name in names}
-    set_("make_arms", arms)
-    times = [1, 2, 4, 8, 16, 32, 64, 128]
-    swept = {
-        name: {"lost": [0.01 * i + 0.001 * t for t in times], "accuracy": [0.5 - 0.01 * i] * 8}
-        for i, name in enumerate(names)
-    }
-    sweep = {"times": times, "k": 4, "arms": swept, "best": "percentile", "n": 12, "n_long": 3}
-    set_("experiment_balancing", sweep)
-    whole = {name: {"both": 0.6 + 0.01 * i} for i, name in enumerate(names)}
-    rates = {lesson.CHARGED: [(0.99, None, None), (0.9, None, None), (0.95, None, None)]}
-    set_("experiment_errors", {"rates": rates, "num_steps": 16, "whole": whole})
-    # up to T = 32 everything is called 3, at T = 64 a 2
-    logits = torch.eye(10)[torch.tensor([3] * 6 + [2])][:, None].expand(-1, 40, -1)
-    final = {"times": times[:7], "logits": logits}
-    set_("simulate", final)
-    set_("experiment_direct", {"net": None, "accuracy": 0.66})
-    set_("ann_macs", 100)
+    kept = SimpleNamespace(set_weights=lambda weights: setattr(kept, "weights", weights))
+    import akd1000.sequential as module
 
-    def costs(label, net, accuracy, macs, data, found=None, k=0):
-        row = {"model": label, "data": "x", "accuracy": accuracy, "n": 40, "macs": macs}
-        if found is None:
-            return row | {"energy_estimated_nj": 8.0}
-        return row | {
-            "num_steps": (found.get("times") or [4])[k],
-            "energy_estimated_nj": 2.0 * (k + 1),
-        }
-
-    monkeypatch.setattr(lesson, "costs", costs)
-    mapping = SimpleNamespace(nps_used=31, fallbacks={"a": "why"})
-    akida = {
-        "accuracy": {"float": 0.7, "8/4/4": 0.65},
-        "n": 9,
-        "mapping": mapping,
-        "cut": 3,
-        "shape": (),
-    }
-    set_("experiment_akida", akida)
-    run = run_main(
-        lesson, tmp_path, monkeypatch, marked_splits((3, 32, 32)), smoke=False, sweep_images=12
-    )
-    value = run.value
-    assert value("ann") == 0.72 and value("ann_clipped") == 0.73 and value("fold") == 1e-7
-    assert value("lost_none") == pytest.approx(0.016) and value("lost_clipped") == pytest.approx(
-        0.056
-    )
-    assert value("correlation") == 0.9, "the worst layer"
-    assert value("uneven_charge") == pytest.approx(0.63 - 0.47)
-    # a quarter of the test images are a 3, three quarters a 2; its ANN always says 3
-    assert value("snn_16") == 0.25 and value("snn_64") == 0.75
-    assert value("gap_16") == pytest.approx(0.73 - 0.25), "behind the better of the two ANNs"
-    assert value("gap_64") == pytest.approx(-0.02)
-    assert value("agree_16") == 1 and value("agree_64") == 0
-    assert value("direct") == 0.66
-    assert value("energy_4") == 6 / 8 and value("energy_64") == 14 / 8
-    assert value("energy_direct") == 2 / 8
-    assert value("akida_844") == 0.65 and value("akida_float") == 0.7
-    assert value("akida_nps") == 31 and value("akida_software") == 1 and value("akida_cut") == 3
-    assert [row["accuracy"] for row in run.ledger_rows] == [0.72, *[0.25] * 4, 0.75, 0.66]
+    keras = SimpleNamespace(layers=layers, Model=lambda image, out: kept)
+    monkeypatch.setattr(module.packages, "keras", lambda: keras)
+    torch.manual_seed(0)
+    net = lesson.fold(like_trained(make_small(nn.ReLU)))
+    assert keras_twin(net, (28, 28, 1)) is kept and built == [2, 1, 2, 1]
+    x = torch.rand(3, 1, 28, 28)
+    z = x.flip(2, 3)
+    for i, stride in enumerate(built):
+        weight, bias = (
+            torch.from_numpy(np.ascontiguousarray(w)) for w in kept.weights[2 * i : 2 * i + 2]
+        )
+        kernel = weight.shape[0]
+        total = (-(-z.shape[2] // stride) - 1) * stride + kernel - z.shape[2]
+        pad = (total // 2, total - total // 2)  # TensorFlow: the odd pixel comes last
+        z = F.conv2d(F.pad(z, pad + pad), weight.permute(3, 2, 0, 1), bias, stride).relu()
+    weight, bias = (torch.from_numpy(np.ascontiguousarray(w)) for w in kept.weights[-2:])
+    out = z.permute(0, 2, 3, 1).flatten(1) @ weight + bias
+    with torch.no_grad():
+        assert torch.allclose(out, net(x), atol=1e-4)
