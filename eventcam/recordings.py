@@ -140,22 +140,6 @@ def inner_split(index: torch.Tensor, seed: int) -> tuple[torch.Tensor, torch.Ten
     return index[cut:], index[:cut]
 
 
-class Recordings:
-    """What Tonic's caches wrap: ``dataset[i] → (transformed, label)``."""
-
-    def __init__(self, data: EventData, number: int, transforms: Sequence[Callable]) -> None:
-        self.data, self.number, self.transforms = data, number, transforms
-
-    def __len__(self) -> int:
-        return self.number
-
-    def __getitem__(self, i: int) -> tuple[np.ndarray, int]:
-        out = self.data.recordings[i]
-        for transform in self.transforms:
-            out = transform(out)
-        return out, int(self.data.y[i])
-
-
 # ---------------------------------------------------------------------------------------- N-MNIST
 
 
@@ -363,8 +347,9 @@ def dvs_gesture(
 ) -> EventData:
     """DVS128 Gesture (Amir et al. 2017): eleven hand and arm gestures, 128×128 pixels, 2.4 GB and 691 MB.
 
-    Tonic's ``DVSGesture`` reads it, from its archives or from their folders unpacked, in one of ``DVS_TREES``. Tonic's own address answers with an empty file, so the archives, with the same
-    ids and checksums, come through figshare's API.
+    Tonic's ``DVSGesture`` reads it, from its archives or from their folders unpacked, in one of
+    ``DVS_TREES``. Tonic's own address answers with an empty file, so the archives, with the same ids and
+    checksums, come through figshare's API.
 
     Raises:
         UserError: a download went wrong in a way that another run or another file puts right.

@@ -431,6 +431,36 @@ def test_dvs_gesture_by_its_file_ids(gestures: Server, alone: Path) -> None:
     assert dvs_gesture(alone, url=url).sizes == data.sizes, "what is there is not fetched again"
 
 
+@pytest.mark.parametrize("tree", ["DVSGesture", "DVS128Gesture", "."])
+@pytest.mark.parametrize("unpacked", [False, True])
+def test_dvs_gesture_from_what_lies_on_the_disk(
+    gestures: Server, alone: Path, tree: str, unpacked: bool
+) -> None:
+    """Archives, or the folders that were in them, put there by hand: no server is asked."""
+    from tonic.datasets import DVSGesture
+
+    (alone / tree).mkdir(exist_ok=True)
+    for part in ("train", "test"):
+        body = (alone / "made" / f"{part}.tar.gz").read_bytes()
+        if unpacked:
+            with tarfile.open(fileobj=io.BytesIO(body)) as tar:
+                tar.extractall(alone / tree, filter="data")
+        else:
+            (alone / tree / getattr(DVSGesture, f"{part}_filename")).write_bytes(body)
+    data = dvs_gesture(alone, url="http://127.0.0.1:9/")
+    assert not data.stand_in and data.sizes == {"train": 101, "test": 101}
+    assert data.recordings[3]["t"].tolist() == [3000, 9000] and not gestures.ranges
+    assert len(set(data.hashes[:101])) == 101
+
+
+def test_dvs_archive_that_was_damaged_on_the_way(gestures: Server, alone: Path) -> None:
+    from tonic.datasets import DVSGesture
+
+    (alone / DVSGesture.train_filename).write_bytes(b"half of it")
+    with pytest.raises(UserError, match="is damaged .MD5.*delete it and run again"):
+        dvs_gesture(alone, url="http://127.0.0.1:9/")
+
+
 def test_dvs_gesture_with_a_wrong_file(gestures: Server, alone: Path) -> None:
     gestures.files["38020584"] = b"another file"
     with pytest.raises(UserError, match="ibmGestureTest.tar.gz: got MD5"):

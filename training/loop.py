@@ -106,6 +106,7 @@ def fit(
     name: str = "",
     resume: bool = False,
     quiet: bool = False,
+    last: bool = False,
     check: Callable[..., Iterable[str]] | None = None,
     optimizer: Callable[[Any], torch.optim.Optimizer] | None = None,
     schedule: Callable[[float], float] | None = None,
@@ -118,6 +119,7 @@ def fit(
         groups: of parameters with learning rates of their own; None: ``lr`` for all.
         seed: of the order of the images; None: the run's.
         name: of the checkpoint that each epoch ends with, and that ``resume`` goes on from.
+        last: keep the last epoch, not the best: where validation images are too few to choose by.
         check: ``check(net, spikes, y, loss_fn)`` gives lines to print after the first and last epoch.
         optimizer: makes one for ``net``, in the place of AdamW; ``lr``, ``weight_decay`` and
             ``groups`` are then not used.
@@ -195,5 +197,6 @@ def fit(
                 x_b = encode(x_b)  # the random numbers that it draws are not missed later
             for line in check(net, x_b, y_b, loss_fn):
                 run.print(f"   check  {line}")
-    net.load_state_dict(best)
+    if not last:
+        net.load_state_dict(best)
     return history
