@@ -1145,6 +1145,8 @@ def section_gestures(cfg: Config, run: Run) -> None:
     something about the network and about time, and nothing about DVS128 Gesture.
 
     The first three arms are those of section 4. The network, too, is the same, apart from its sizes.
+    It has no recurrent connections: all that it knows of the frames before is what has not yet leaked
+    from its membranes. Lesson 13 gives networks a better memory.
 
     Sounds are a second source of event data, and more of their answer lies in the times. SHD (spoken digits
     in German and English, 20 classes) and SSC (35 spoken words) are recordings of speech that went
