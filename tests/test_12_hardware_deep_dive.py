@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import builtins
-import json
 import sys
 import types
 from dataclasses import replace
@@ -140,8 +139,8 @@ def test_a_measurement_is_the_median_of_its_rounds(monkeypatch: pytest.MonkeyPat
 
 
 def test_section_1(seen: Any, monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
-    """At 10 % events take 0.45 ms: 0.9 ms are twice as long, and 0.225 half as long."""
-    known = {1: measured(0.9, 3.5, 0.25, [0.25] * 5), 64: measured(0.225, 3.5, 0.04, [0.04] * 5)}
+    """At 10 % events take 0.45 ms and 3.6 ms: 0.9 ms are twice as long, and 1.8 half as long."""
+    known = {1: measured(0.9, 3.5, 0.254, [0.25] * 5), 64: measured(1.8, 35.0, 0.04, [0.04] * 5)}
     asked = []
 
     def measure(cfg: Any, batch: int, weight: Any, g: Any) -> Any:
@@ -156,7 +155,18 @@ def test_section_1(seen: Any, monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -
     assert run.value("clock_flat") == pytest.approx(1.3)
     assert run.value("crossing_one") == 0.25 and run.value("crossing_batch") == 0.04
     assert "2.0 times as fast for one sample, 0.5 times for 64" in seen.titles["1_two_ways"]
-    assert "it is 2.0 times" in texts(run) and "cross at 25 %" in texts(run)
+    said = texts(run)
+    assert "it is 2.0 times" in said and "cross at 25 %" in said
+    assert (
+        "64 samples cost 2 times as much as one if they are clock-driven, 8 times if event" in said
+    )
+    table = rows_of(run, "Equation (3)")
+    assert table["1"] == ["0.9", "0.1", "3.5", "23 %", "25 %", "25 to 25 %"]
+    assert table["64"][3] == "5 %", "(1.8 − 0.1) / 35"
+
+
+def test_straight_line() -> None:
+    assert lesson.straight_line(0.1 + 3.5 * ACTIVITIES) == pytest.approx((0.1, 3.5))
 
 
 def test_section_1_without_a_crossing(
@@ -341,8 +351,8 @@ def test_section_2(seen: Any, monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -
     assert table["the same, conv1 once"] == ["7.2"] and table["MACs, conv1 once"] == ["250,000"]
     assert table["activation sparsity"] == ["90.0 %"]
     assert any("500 µJ a picture" in line for line in seen.said)
-    assert "4.0 times the latency of one pass, layer by layer 2.0" in seen.titles["2_devices"]
-    assert "silence saves some time" in texts(run) and "7.2 times fewer" in texts(run)
+    assert "takes 0.75 times as long; with spikes, 2.0 times" in seen.titles["2_devices"]
+    assert "silence saves some time on this cpu" in texts(run) and "7.2 times fewer" in texts(run)
 
 
 # -------------------------------------------------------------------- 3  the mesh
@@ -363,12 +373,14 @@ def test_the_network_on_the_mesh() -> None:
     assert list(wide.fallbacks) == ["conv1"] and "64" in wide.fallbacks["conv1"]
 
 
-def test_meshes_are_drawn_with_their_marks() -> None:
+def test_every_panel_of_the_mesh_has_its_title() -> None:
     mesh = [[c, r, k] for c in (1, 2) for r in (1, 2) for k in range(4)]
-    layers = {"conv1": [[0, 0, 0]], "conv2": mesh[:5], "fc": mesh[4:6], "soft": []}
-    fig = lesson.draw_meshes({"a": {"mesh": mesh, "layers": layers}}, "title")
-    marks = [t.get_text() for t in fig.axes[0].texts]
-    assert marks == ["1", "2", "2", "2", "2", "F", "F"], "one mark a processor"
+    layers = {"conv1": [[0, 0, 0]], "conv2": mesh[:5], "soft": []}
+    panel = {"mesh": mesh, "layers": layers}
+    fig = lesson.draw_meshes({"first": panel, "second": panel}, "title")
+    assert [ax.get_title(loc="left") or ax.get_title() for ax in fig.axes] == ["first", "second"]
+    labels = [t.get_text() for t in fig.axes[0].get_legend().get_texts()]
+    assert "conv2: 5 NPs" in labels and "soft: software" in labels
     plt.close(fig)
 
 
@@ -517,6 +529,10 @@ def test_section_3(seen: Any, monkeypatch: pytest.MonkeyPatch, tmp_path: Path, s
     assert run.value("akida_same") == 0.9 and run.value("exact_as_keras") == 0.95
     assert run.value("rounded_as_akida") == 0.875
     said = texts(run)
+    assert (
+        "takes 66 processors" in seen.titles["3_mesh"] and "conv3 leaves" in seen.titles["3_mesh"]
+    )
+    assert "with 7.4 times less memory" in said, "(3.6 + 156.8 + 354.8 + 15.4) / 71.9 KiB"
     assert "66 of 78" in said and "none as it is" in said and "pooling in conv3, conv3" in said
     assert "128 filters in conv1, conv1" in said and "account for most" in said
     (row,) = run.ledger_rows
@@ -667,7 +683,34 @@ def test_the_saved_weights_are_those_of_the_networks(tmp_path: Path) -> None:
         load_weights(Twin(), tmp_path / "none.safetensors")
 
 
-WORK = lesson.Work(first=100.0, dense=1000.0, spikes=800.0, levels=300.0, updates=40.0, num_steps=4)
+WORK = lesson.Work(
+    first=100.0,
+    dense=1000.0,
+    spikes=800.0,
+    at_once=400.0,
+    levels=300.0,
+    updates=40.0,
+    num_steps=4,
+)
+
+
+def test_operations_if_all_steps_are_taken_at_once() -> None:
+    net, x = lively(), torch.rand(3, 3, 32, 32)
+    shown = lesson.encode(x, 4)
+    union, whole = lesson.operations_at_once(net, shown), lesson.operations_by_layer(net, shown)
+    assert union["conv1"] == 569_184, "a still picture"
+    assert union["conv2"] < whole["conv2"] and union["fc"] <= whole["fc"]
+    one = lesson.encode(x, 1)
+    alone = lesson.operations_by_layer(net, one)
+    assert lesson.operations_at_once(net, one) == pytest.approx(alone)
+    reset_state(net)
+    spiked = torch.zeros(3, 2048)
+    with torch.no_grad():
+        for x_t in shown:
+            spk1 = net.lif1(net.conv1(x_t))
+            spk3 = net.lif3(net.conv3(net.lif2(net.conv2(spk1))))
+            spiked = torch.maximum(spiked, spk3.flatten(1))
+    assert union["fc"] == pytest.approx(10 * spiked.sum().item() / 3)
 
 
 def test_accounts_by_hand() -> None:
@@ -676,6 +719,7 @@ def test_accounts_by_hand() -> None:
         pytest.approx((100 * 4.6 + 800 * 0.9, 1100 * 4.6)),
         pytest.approx((100 * 4.6 + 800 * 0.9, 400 * 4.6)),
         pytest.approx((100 * 0.3 + 800 * 0.1, 400 * 0.3)),
+        pytest.approx((110 + 500 * 1.25, 120 + 400 * 1.25)),
         pytest.approx((110 + 900 * 1.25, 120 + 400 * 1.25)),
         pytest.approx((110 + 900 * 1.25 + 40 * 4 * 1.25, 120 + 400 * 1.25)),
     ]
@@ -689,6 +733,10 @@ def test_at_the_break_even_both_take_the_same() -> None:
     snn, opponent = lesson.accounts(equal)["and potentials kept"]
     assert snn == pytest.approx(opponent) and equal.spike_rate == pytest.approx(rate)
     assert lesson.break_even(WORK, 0.0) == pytest.approx(0.3 * 0.3 / (4 * 0.1))
+    share = lesson.break_even_at_once(WORK, lesson.PJ_PER_BYTE) * WORK.num_steps * WORK.dense
+    equal = replace(WORK, spikes=share, at_once=share / 2)
+    spiking, other = lesson.accounts(equal)["and weights read: all steps at once"]
+    assert spiking == pytest.approx(other)
     heavy = replace(WORK, updates=1e6)
     assert lesson.break_even(heavy, 1.25) < 0, "the potentials alone cost more"
 
@@ -716,6 +764,8 @@ def energy_section(
     monkeypatch.setattr(Run, "data", lambda self, loader, **_: data)
     monkeypatch.setattr(lesson, "evaluate", score)
     monkeypatch.setattr(lesson, "operations_by_layer", count)
+    at_once = {"conv1": 100.0, "conv2": spikes / 2, "fc": 0.0}
+    monkeypatch.setattr(lesson, "operations_at_once", lambda *_: at_once)
     monkeypatch.setattr(
         lesson, "dense_operations", lambda *_: {"conv1": 100.0, "conv2": 980.0, "fc": 20.0}
     )
@@ -729,21 +779,33 @@ NEURONS = 32 * 256 + 64 * 64 + 128 * 16 + 10
 
 def test_section_4(seen: Any, monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
     run = energy_section(monkeypatch, tmp_path, spikes=800.0)
-    work = lesson.Work(100.0, 1000.0, 800.0, 300.0, 4 * NEURONS, 4)
-    found = list(lesson.accounts(work).values())
+    work = lesson.Work(100.0, 1000.0, 800.0, 400.0, 300.0, 4 * NEURONS, 4)
+    ratios = [spiking / other for spiking, other in lesson.accounts(work).values()]
     assert run.value("accuracy") == 0.676 and run.value("opponent") == 0.673
-    assert run.value("ratio_usual") == pytest.approx(found[0][0] / found[0][1])
-    assert run.value("ratio_fair") == pytest.approx(found[4][0] / found[4][1])
-    assert run.value("spike_rate") == 0.2
+    assert run.value("ratio_usual") == pytest.approx(ratios[0])
+    assert run.value("ratio_at_once") == pytest.approx(ratios[3])
+    assert run.value("ratio_fair") == pytest.approx(ratios[5])
     assert run.value("break_even") == pytest.approx(lesson.break_even(work, 1.25))
-    assert seen.outcomes["winner"] == "the network of five levels"
+    assert seen.outcomes["winner"] == lesson.verdict(ratios[3], ratios[5])
     (finding,) = run.findings
     assert finding["main"] and finding["claim"] == "ratio_fair"
-    assert f"{found[0][0] / found[0][1]:.2f} times" in finding["text"]
-    assert "nowhere" in finding["text"], "so many potentials cost more than the opponent"
+    for text in (
+        f"takes {ratios[0]:.2f} times",
+        f"make it {ratios[1]:.2f}, integers {ratios[2]:.2f}, memory {ratios[3]:.2f}",
+        "nowhere: its potentials",
+        "with free memory below 22.5 %; it has 20.0 %",
+    ):
+        assert text in finding["text"]
+    assert f"the fair ones {ratios[3]:.2f} and" in seen.titles["4_accounts"]
     rows = rows_of(run, "Estimated energy")
-    assert rows["zeros skipped on both sides"][2] == f"{found[1][0] / found[1][1]:.4g}"
+    assert rows["zeros skipped on both sides"][2] == f"{ratios[1]:.4g}"
     assert "note" not in run.extra
+
+
+def test_who_takes_less() -> None:
+    assert lesson.verdict(0.5, 0.8) == "the SNN"
+    assert lesson.verdict(1.2, 1.9) == "the network of five levels"
+    assert lesson.verdict(1.07, 1.9) == lesson.verdict(0.8, 1.3) == "it depends, or within 10 %"
 
 
 def test_section_4_can_come_out_the_other_way(
@@ -752,7 +814,7 @@ def test_section_4_can_come_out_the_other_way(
     monkeypatch.setattr(lesson, "MEMBRANE_BYTES", 0)
     run = energy_section(monkeypatch, tmp_path, spikes=40.0)
     assert run.value("ratio_fair") < 0.9 and seen.outcomes["winner"] == "the SNN"
-    assert "break even below" in texts(run)
+    assert "take less below" in texts(run)
 
 
 def test_another_number_of_steps_is_no_fair_pair(
@@ -779,11 +841,22 @@ def test_epochs_train_the_opponent_anew(monkeypatch: pytest.MonkeyPatch, tmp_pat
     assert not lesson.parametrize.is_parametrized(net.conv1)
 
 
-def test_published_figures_are_named(seen: Any, tmp_path: Path) -> None:
-    from common.lesson import begin
+def test_section_5(seen: Any, tmp_path: Path) -> None:
+    run = run_section(lesson.section_which, tmp_path)
+    assert seen.outcomes["faster"] == "the small one" and run.value("published_sooner") == 1
+    assert "for 1 of 2 networks" in seen.titles["5_published"]
+    said = texts(run)  # 7.014 / 1.622 and 160.9 / 73.8
+    assert "4.3 times sooner for GXNOR" in said and "2.2 times later for YOLOv2" in said
 
-    run = begin(lesson.Config(smoke=True, out_dir=tmp_path), "12_hardware_deep_dive")
-    lesson.when_to_use_which(run)
-    measured_by_others = rows_of(run, "Measured by others")
-    assert measured_by_others["YOLOv2, Pascal VOC"][:2] == ["160.9", "73.8"]
-    assert json.dumps(run.extra["tables"])
+
+def test_section_5_with_other_figures(
+    seen: Any, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    swapped = []
+    for p in lesson.PUBLISHED:
+        if p.latency_ms:
+            swapped.append(replace(p, latency_ms=1.0, gpu_latency_ms=2.0))
+    monkeypatch.setattr(lesson, "PUBLISHED", swapped)
+    run = run_section(lesson.section_which, tmp_path)
+    assert seen.outcomes["faster"] == "both" and "for 2 of 2" in seen.titles["5_published"]
+    assert texts(run).count("2.0 times sooner") == 2
