@@ -190,11 +190,13 @@ def test_likeness_is_one_for_copies_and_none_for_noise() -> None:
 
 def test_both_stacks_have_the_same_weights(tmp_path: Path) -> None:
     cfg = tiny(tmp_path)
-    plain, sew = (dict(lesson.deep_stack(cfg, s, 2.0, 4).named_parameters()) for s in (False, True))
+    plain, sew = (
+        dict(lesson.deep_stack(cfg, s, 2.0, 3, 4).named_parameters()) for s in (False, True)
+    )
     assert plain.keys() == sew.keys() and all(torch.equal(plain[k], sew[k]) for k in plain)
-    other = dict(lesson.deep_stack(cfg, True, 2.0, 5).named_parameters())
+    other = dict(lesson.deep_stack(cfg, True, 2.0, 3, 5).named_parameters())
     assert not torch.equal(other["fc.weight"], sew["fc.weight"])
-    layers = lesson.deep_stack(cfg, True, 4.0, 0).layers
+    layers = lesson.deep_stack(cfg, True, 4.0, 3, 0).layers
     assert [layer.shortcut for layer in layers] == [False, True, True, True]
     x = torch.ones(1, requires_grad=True)
     layers[2].lif.spike_grad(x - 1).sum().backward()
@@ -216,8 +218,8 @@ def test_validation_chooses_the_rate_and_new_seeds_are_tested(
     monkeypatch.setattr(lesson, "evaluate", at_white(0.1, 0.75))
     arm = lesson.train_arm(lambda seed: seed, marked_splits((3, 32, 32)), cfg, begin(cfg, "test"))
     assert arm.rate == lesson.RATES[1] and arm.test == [75.0] * 3
-    assert tried[:2] == [(rate, 10, 10) for rate in lesson.RATES]
-    assert tried[2:] == [(lesson.RATES[1], seed, seed) for seed in (11, 12, 13)]
+    assert tried[:3] == [(rate, 10, 10) for rate in lesson.RATES]
+    assert tried[3:] == [(lesson.RATES[1], seed, seed) for seed in (11, 12, 13)]
 
 
 def test_interval_against_a_table() -> None:
@@ -239,22 +241,48 @@ def test_what_section_2_publishes(monkeypatch: pytest.MonkeyPatch, tmp_path: Pat
     )
 
     def train_arm(build, data, cfg, run):
-        shortcut = build(0).layers[1].shortcut
-        return lesson.Arm(1e-3, [40.0, 44.0] if shortcut else [30.0, 32.0])
+        layers = build(0).layers
+        deep = len(layers) - 3  # 1 for the deepest of 3, 0 for 2
+        if layers[1].shortcut:
+            return lesson.Arm(1e-3, [38.0 + 2 * deep, 43.0 + deep])
+        return lesson.Arm(3e-3, [34.0 - 4 * deep, 35.0 - 3 * deep])
 
     monkeypatch.setattr(lesson, "train_arm", train_arm)
     run = run_section(lesson.section_depth, tmp_path)
     assert run.value("gradient_plain") == 7
     assert (run.value("likeness_plain"), run.value("likeness_sew")) == (0.2, 0.6)
-    assert run.value("gain") == pytest.approx(11)
+    assert run.value("gain") == pytest.approx(11)  # 40 and 44 against 30 and 32
+    assert run.value("deeper") == pytest.approx(1.5)  # against 38 and 43
     draw = torch.Generator().manual_seed(0)
-    assert run.value("rho") == lesson.factor_per_layer(run.cfg, 2.0, draw)
+    powers = [
+        lesson.factor_per_layer(run.cfg, slope, draw.manual_seed(0)) ** 3 for slope in (1, 2, 4)
+    ]
     text = run.findings[0]["text"]
-    assert "is ×7, ×7, ×7 as long" in text and "+11.0 ± 12.7" in text
+    assert "is ×7, 7, 7 as long" in text and "+11.0 ± 12.7" in text
+    assert "ρ^3 is " + ", ".join(f"{float(f'{p:.2g}'):g}" for p in powers) in text
     assert "read 31 to 31 %" in text and "SEW stacks 42 to 42 %" in text
-    assert "do not tell them apart" in text
+    assert "do not tell them apart" in text and "change by -3.5 points" in text
+    assert "SEW makes depth harmless" in text  # +1.5, and less than its interval
     (table,) = run.extra["tables"]
-    assert table["rows"][1][2:] == ["7", "107", "31.0", "42.0"]
+    assert table["rows"][1] == ["2", "3", "31.0 (0.003)", "42.0 (0.001)"]
+    assert table["rows"][3] == ["2", "2", "34.5 (0.003)", "40.5 (0.001)"]
+
+
+def test_depth_is_judged_by_its_interval(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    monkeypatch.setattr(lesson, "gradient_by_layer", lambda net, x, y: np.ones(4))
+    monkeypatch.setattr(lesson, "likeness_by_layer", lambda net, x: np.ones(4))
+    for sign, verdict in ((1, "makes depth harmless"), (-1, "less harmful, not harmless")):
+
+        def train_arm(build, data, cfg, run, sign=sign):
+            layers = build(0).layers
+            value = 40.0 + 5 * sign * (len(layers) == 4) - 20 * (not layers[1].shortcut)
+            return lesson.Arm(1e-3, [value, value + 1])
+
+        monkeypatch.setattr(lesson, "train_arm", train_arm)
+        run = run_section(lesson.section_depth, tmp_path)
+        assert run.value("deeper") == pytest.approx(5 * sign)
+        assert verdict in run.findings[0]["text"]
+        assert "sound length is not enough" in run.findings[0]["text"]
 
 
 # -------------------------------------------------------------------- 3  the headline
@@ -377,7 +405,9 @@ def test_what_section_4_publishes(monkeypatch: pytest.MonkeyPatch, tmp_path: Pat
     assert run.value("sew_extra") == pytest.approx(0.1)
     assert run.value("loop_ratio") == pytest.approx(700 / 110)
     card = 24 * 2**30 - 16 * sum(p.numel() for p in lesson.photo_net(channels=8).parameters())
-    assert run.value("batch_2") == card // 202 and run.value("batch_16") == card // (101 * 16)
+    assert run.value("batch_2") == pytest.approx(card / 202, rel=0.05)  # two digits are shown
+    assert run.value("batch_16") == pytest.approx(card / (101 * 16), rel=0.05)
+    assert run.extra["tables"][0]["rows"][0][5] == f"{110 * 2 / 2**20:.1f}"
 
 
 # -------------------------------------------------------------------- 5  steps
@@ -390,18 +420,33 @@ def test_agreement_is_that_of_two_batches() -> None:
     # all training images are black and of class 0: every batch gives the same gradient
     for layer in net.layers:
         layer.norm.eval()
-    assert lesson.agreement(net, data, 2, 4, 3, draw) == pytest.approx(1, abs=1e-3)
+    assert lesson.agreement(net, data, 2, 4, 3, draw) == pytest.approx([1, 1, 1], abs=1e-3)
+
+
+def test_right_answers_image_by_image() -> None:
+    class Mean(nn.Module):
+        fc = nn.Linear(1, 1)
+
+        def run(self, x: Tensor) -> Tensor:  # white images are of class 2
+            return 2 * x.mean((2, 3, 4))[..., None] * F.one_hot(torch.tensor(2), 10)
+
+    data = marked_splits((3, 32, 32))
+    found = lesson.right_answers(Mean(), data.x_test, data.y_test, lambda x: x[None])
+    assert torch.equal(found, (data.y_test == 2).float())
 
 
 def test_what_section_5_publishes(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
-    shown = {1: 0.5, 2: 0.6, 4: 0.75, 8: 0.7}
-    monkeypatch.setattr(
-        lesson,
-        "evaluate",
-        lambda net, x, y, show, read: shown[len(show(x[:1].float()))] * (x.min() == 255).item(),
-    )
+    shares = {1: 0.5, 2: 0.6, 4: 0.75, 8: 0.7}
+
+    def right_answers(net, x, y, show):
+        assert x.min() == 255  # the test images
+        return (torch.arange(40) < 40 * shares[len(show(x[:1].float()))]).float()
+
+    monkeypatch.setattr(lesson, "right_answers", right_answers)
     monkeypatch.setattr(lesson, "accumulates", lambda net, x: 1e6 * len(x) ** 2)
-    monkeypatch.setattr(lesson, "agreement", lambda net, data, T, B, pairs, draw: 0.8 / T + 0 * B)
+    monkeypatch.setattr(
+        lesson, "agreement", lambda net, data, T, B, pairs, draw: [B / 100, B * T / 100]
+    )
     data = marked_splits((3, 32, 32))
     given = lesson.Trained(lesson.photo_net(channels=2), data)
     monkeypatch.setattr("common.run.Run.result_of", lambda self, section: given)
@@ -409,11 +454,13 @@ def test_what_section_5_publishes(monkeypatch: pytest.MonkeyPatch, tmp_path: Pat
     assert (run.value("accuracy_1"), run.value("accuracy_4")) == (0.5, 0.75)
     assert run.value("gain_4") == pytest.approx(15)
     assert run.value("accumulates") == 4e6
-    assert run.value("alike_ratio") == pytest.approx(1 / 8)
+    assert run.value("alike_images") == pytest.approx(0.32)  # T = 1, B = 32
+    assert run.value("alike_steps") == pytest.approx(0.18)  # T = 8, B = 4
     text = run.findings[0]["text"]
     assert "50.0, 60.0, 75.0, 70.0 %" in text and "1, 4, 16, 64 million" in text
-    assert "from T = 2 to 8 16.0 times the cost for +10.0 points" in text
-    assert "steps do not replace images" in text
+    half = 196 * math.sqrt(0.15 * 0.85 * 40 / 39 / 40)  # six of forty images more
+    assert f"+15.00 ± {half:.2f} points on T = 2" in text
+    assert "agree by 0.04 at T = 1" in text and "images bring more than steps" in text
 
 
 # -------------------------------------------------------------------- flags and weights
