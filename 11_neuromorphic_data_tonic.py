@@ -501,7 +501,7 @@ def section_lengths(cfg: Config, run: Run) -> None:
     b.plot(steps, mem[:, digit], color=plots.BLUE, marker="o", markersize=3)
     b.axvspan(own + 0.5, longest + 0.5, color="0.9", zorder=0)
     b.text(longest + 0.3, b.get_ylim()[1], "padding", ha="right", va="top", color="0.3")
-    title = f"The shortest ({own} frames); blue: its class, {digit}; grey: the others"
+    title = f"Shortest ({own} frames); blue: its class, {digit}"
     plots.label(b, "step", "output potential U", title)
     run.figure(fig, "2_lengths", look="what the potentials do where the recording has ended")
 
