@@ -506,8 +506,13 @@ def section_depth(cfg: Config, run: Run) -> None:
             nets = [build(cfg.seed + i).to(run.device) for i in range(cfg.seeds)]
             gradient[kind, slope] = np.array([gradient_by_layer(net, x, y) for net in nets])
         likeness[kind] = np.array([likeness_by_layer(net, x) for net in nets])  # of any slope
-    settings = [(slope, D) for slope in SLOPES] + [(2.0, depth) for depth in depths(cfg)[:-1]]
-    names = [(kind, slope, depth) for slope, depth in settings for kind in kinds]
+    settings = [(slope, D) for slope in SLOPES]
+    for depth in depths(cfg)[:-1]:
+        settings.append((2.0, depth))
+    names = []
+    for slope, depth in settings:
+        for kind in kinds:
+            names.append((kind, slope, depth))
     arms = {}
     for kind, slope, depth in live(names, "   trainings", len(names)):
         build = partial(deep_stack, cfg, kinds[kind], slope, depth)
@@ -522,7 +527,12 @@ def section_depth(cfg: Config, run: Run) -> None:
         ax.set_yscale("log")
         ax.xaxis.get_major_locator().set_params(integer=True)
         ax.legend()
-        plots.label(ax, "layer l", "", f"slope α = {slope:g}: ρ = {rho[slope]:.2f}")
+        plots.label(
+            ax,
+            "layer l",
+            "",
+            f"slope α = {slope:g}: ρ = {rho[slope]:.2f}",
+        )
     axes[0].set_ylabel("gradient at layer l / at the last")
 
     def first(kind: str, slope: float) -> float:
@@ -547,7 +557,11 @@ def section_depth(cfg: Config, run: Run) -> None:
         test = np.array([arms[kind, 2.0, depth].test for depth in depths(cfg)])  # (depths, seeds)
         read[kind] = test.mean(1)
         reach = (read[kind] - test.min(1), test.max(1) - read[kind])
-        look = {"color": plots.COLOURS[i], "marker": plots.MARKERS[i], "ls": plots.DASHES[i]}
+        look = {
+            "color": plots.COLOURS[i],
+            "marker": plots.MARKERS[i],
+            "ls": plots.DASHES[i],
+        }
         right.errorbar(depths(cfg), read[kind], reach, capsize=4, label=kind, **look)
     right.axhline(10, color="0.5", lw=1, ls=":", label="chance")
     right.set(xticks=depths(cfg), ylim=(0, None))
@@ -572,7 +586,11 @@ def section_depth(cfg: Config, run: Run) -> None:
     gain, half = gains[SLOPES.index(2.0)]
     shallow = depths(cfg)[0]
     deeper, spread = interval(np.subtract(arms["SEW", 2.0, D].test, arms["SEW", 2.0, shallow].test))
-    facts = {"n": min(3000, len(data.y_test)) * cfg.seeds, "seeds": cfg.seeds, "real": True}
+    facts = {
+        "n": min(3000, len(data.y_test)) * cfg.seeds,
+        "seeds": cfg.seeds,
+        "real": True,
+    }
     run.claim("gradient_plain", "plain, α = 2: gradient first / last", first("plain", 2.0), "×")
     run.claim("likeness_plain", "plain: likeness left", at_end["plain"], "")
     run.claim("likeness_sew", "SEW: likeness left", at_end["SEW"], "")
@@ -662,9 +680,21 @@ def cost_row(net: SpikingCNN, x: Tensor) -> dict[str, Any]:
     acs, macs = accumulates(net, x), multiplications(net)
     p50, p95 = latency(lambda: net.run(x[:, :1]), x.device)
     parameters = sum(p.numel() for p in net.parameters())
-    row = {"model": "SNN, SEW", "num_steps": len(x), "parameters": parameters}
-    row |= {"bytes": 4 * parameters, "synops": acs, "macs": macs}
-    row |= {"ann_macs": ann_macs(net, x[0].float()), "latency_p50_ms": p50, "latency_p95_ms": p95}
+    row = {
+        "model": "SNN, SEW",
+        "num_steps": len(x),
+        "parameters": parameters,
+    }
+    row |= {
+        "bytes": 4 * parameters,
+        "synops": acs,
+        "macs": macs,
+    }
+    row |= {
+        "ann_macs": ann_macs(net, x[0].float()),
+        "latency_p50_ms": p50,
+        "latency_p95_ms": p95,
+    }
     return row | {"energy_estimated_nj": estimated_energy_nj(acs, macs)}
 
 
@@ -897,9 +927,11 @@ def section_memory(cfg: Config, run: Run) -> None:
             fine = bytes_measured(net, net.run, x)
             rows.append((T, B, predicted, with_sew, without, fine, loop))
     ratio = loop / fine  # at the largest T and B
-    mib = [[f"{value / 2**20:.1f}" for value in row[2:]] for row in rows]
     columns = ("T", "B", "formula", "run, SEW", "run, plain", "run, float32", "loop, float32")
-    table = [(*row[:2], *cells) for row, cells in zip(rows, mib, strict=True)]
+    table = []
+    for T, B, *kept in rows:
+        cells = [f"{value / 2**20:.1f}" for value in kept]
+        table.append((T, B, *cells))
     name = str(number).removeprefix("torch.")
     run.table(f"MiB kept for backward; the first three with {name}", columns, table)
 
@@ -920,7 +952,12 @@ def section_memory(cfg: Config, run: Run) -> None:
     right.set_yscale("log", base=2)
     right.set_xticks(steps, [str(T) for T in steps])
     right.yaxis.set_major_formatter("{x:,.0f}")
-    plots.label(right, "time steps T", "largest batch B", "a GPU of 24 GB, by the formula alone")
+    plots.label(
+        right,
+        "time steps T",
+        "largest batch B",
+        "a GPU of 24 GB, by the formula alone",
+    )
     fig.suptitle("The memory of training, by formula and by measurement", x=0.01, ha="left")
     run.figure(fig, "4_memory", look="left, points on lines; right, from which T on B is halved")
 
@@ -1028,13 +1065,23 @@ def section_steps(cfg: Config, run: Run) -> None:
     plots.curves(middle, steps, {"accumulates": [cost[T] / 1e6 for T in steps]})
     middle.set_yscale("log", base=2)
     middle.yaxis.set_major_formatter("{x:g}")
-    plots.label(middle, "T when asked", "accumulates an image (millions)", "cost")
+    plots.label(
+        middle,
+        "T when asked",
+        "accumulates an image (millions)",
+        "cost",
+    )
     lines = {f"T·B = {budget}": same_memory, f"B = {few}": same_images}
     curves = {name: np.array(list(found.values())).T for name, found in lines.items()}  # (pairs, 4)
     plots.curves(third, (1, 2, 4, 8), curves)
     third.set_ylim(0, None)
     third.legend()
-    plots.label(third, "T", "cosine of two batches' gradients", "batches (bands: range)")
+    plots.label(
+        third,
+        "T",
+        "cosine of two batches' gradients",
+        "batches (bands: range)",
+    )
     for ax, at in ((left, steps), (middle, steps), (third, (1, 2, 4, 8))):
         ax.set_xscale("log", base=2)
         ax.set_xticks(at, [str(T) for T in at])
@@ -1048,7 +1095,11 @@ def section_steps(cfg: Config, run: Run) -> None:
         fig, "5_steps", look="left the bend, in the middle none; right, the two lines at T = 1"
     )
 
-    facts = {"n": len(data.y_test), "seeds": 1, "real": True}
+    facts = {
+        "n": len(data.y_test),
+        "seeds": 1,
+        "real": True,
+    }
     change = 100 * (right[4] - right[cfg.num_steps])  # image by image, in points
     gain = change.mean().item()
     half = 1.96 * change.std().item() / math.sqrt(len(change))
