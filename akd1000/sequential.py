@@ -54,7 +54,7 @@ def train_until_it_stops(
     model: Any,
     train: tuple[Tensor, Tensor],
     val: tuple[Tensor, Tensor],
-    most: int = 15,
+    most: int = 40,
     patience: int = 3,
     say: Callable[[str], None] = print,
 ) -> list[float]:
@@ -80,7 +80,7 @@ def train_until_it_stops(
             model.fit(x, y, batch_size=100, epochs=1, verbose=0)
         history.append(share_right(keras_outputs(model, x_val), val[1]))
         seconds = time.perf_counter() - started
-        say(f"pass {number:2d}: {100 * history[-1]:.2f} % (validation)   {seconds:.1f} s")
+        say(f"      pass {number:2d}: {100 * history[-1]:.2f} % (validation)   {seconds:.1f} s")
         if history[-1] > max(history[:-1]):
             best, waited = model.get_weights(), 0
             continue
