@@ -6,7 +6,7 @@ from collections.abc import Mapping, Sequence
 
 from common import plots
 from exchange.graphs import NEURONS, node_order
-from exchange.simulators import Row
+from exchange.simulators import AS_IT_COMES, NOTHING_LEFT, Row
 
 import nir
 import numpy as np
@@ -77,7 +77,10 @@ def draw_rows(ax: Axes, rows: Sequence[Row], names: Sequence[str]) -> None:
         colour = plots.COLOURS[names.index(row.simulator)]
         bar = ax.barh(place, row.differ or 0, color=colour, height=0.65)
         ax.bar_label(bar, ["error" if row.differ is None else f"{row.differ:,}"], padding=3)
-    labels = [f"{row.simulator}: {row.cause.split(':')[0]}" for row in rows]
+    labels = []
+    for row in rows:
+        alone = "" if row.cause.startswith(AS_IT_COMES) or row.cause == NOTHING_LEFT else "only "
+        labels.append(f"{row.simulator}: {alone}{row.cause.split(':')[0]}")
     ax.set_yticks(range(len(rows)), labels)
     ax.invert_yaxis()
     ax.margins(x=0.15)

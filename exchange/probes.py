@@ -17,7 +17,7 @@ import torch.nn.functional as F
 from snntorch.export_nir import export_to_nir
 from torch import Tensor, nn
 
-RIGHT, WRONG, STOPPED = "right", "WRONG, silently", "stops"
+RIGHT, WRONG, STOPPED = "same spikes", "WRONG, silently", "stops"
 
 
 class Probe(nn.Module):

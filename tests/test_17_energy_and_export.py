@@ -769,7 +769,7 @@ def test_section_readings_reports_each_reading(shared: dict, tmp_path: Path, mon
     text = run.findings[-1]["text"]
     assert "100 % of the letters as it was trained" in text
     assert "Within 3 points of that: ten substeps, current a step late, loop a step longer, loop empty in step 0; with 100 to 100 %" in text  # fmt: skip
-    assert "exact solution 75 to 75 %, reset a step late 25 to 25 %, reset by subtraction 50 to 50 %; with 40 to 150 %" in text  # fmt: skip
+    assert "exact solution 75 to 75 % (spikes: 80 %), reset a step late 25 to 25 % (spikes: 40 %), reset by subtraction 50 to 50 % (spikes: 150 %)" in text  # fmt: skip
     table = next(t for t in run.extra["tables"] if t["title"].startswith("Letters read"))
     assert ["reset a step late", "25.0 %", "25.0 to 25.0 %", "40 %", "60"] in table["rows"]
     assert ["exact solution", "75.0 %", "75.0 to 75.0 %", "80 %", "20"] in table["rows"]
