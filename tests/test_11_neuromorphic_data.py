@@ -608,10 +608,7 @@ def test_section_binning(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Non
     made = make_frames(data, [lesson.binnings(data, 3)["time window"]])
     assert run.value("lost_window") == pytest.approx(1 - made.frames.sum().item() / sum(lengths))
     text = run.findings[0]["text"]
-    assert text.startswith(
-        "time bins comes first with 99.0 % of 12 recordings and event count last"
-    )
-    assert "with 70.0 %: they are not all equal" in text
+    assert "time window 97.0 %, time bins 99.0 %, event count 70.0 %; they are not all" in text
     p = 2 / 2**29  # 29 recordings are read by time bins alone, none by event count alone
     assert run.value("p_binning") == pytest.approx(p)
     found |= dict(zip(found, shares(97, 99, 93), strict=True))  # 6 : 0 is p = 0.03, above 5 % / 3
@@ -648,8 +645,8 @@ def test_section_time(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     text = run.findings[0]["text"]
     assert "15 recordings are read in order only and 4 as one frame only" in text
     assert "frames in order read more" in text
-    assert "gain 11.0 points on one frame. The same frames shuffled gain 8.0" in text
-    assert "(In order against shuffled, untested: 3 recordings to 0.)" in text
+    assert "gain 11.0 points on one frame. Of these, 8.0 are there when the frames" in text
+    assert "3.0 go with the order (in order against shuffled, untested: 3 recordings to 0)" in text
     found["one frame"] = ordered.copy()
     found["one frame"][[0, 1, 85, 86, 87]] ^= True  # two lost, three won
     text = run_section(lesson.section_time, tmp_path).findings[0]["text"]
@@ -740,7 +737,7 @@ def test_section_gestures(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> No
     count = {c.id: c.n for c in run.claims}
     assert count["rendered_ordered"] == 22 and count["sense_ordered"] == 40
     assert "frames in order 85 % (2 trainings each)" in run.findings[0]["text"]
-    assert "Without polarity it is 55 % in order and 71 % shuffled" in run.findings[0]["text"]
+    assert "without polarity in order 55 %, shuffled 71 %" in run.findings[0]["text"]
     assert "(above 65 %): something else inside a frame" in run.findings[0]["text"]
     found["gestures shuffled, no polarity"] = found["gestures shuffled"]
     text = run_section(lesson.section_gestures, tmp_path, seeds=2).findings[0]["text"]
