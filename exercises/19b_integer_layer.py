@@ -46,13 +46,15 @@ def levels(integer_layer, potentials, threshold: int, step: float, bits: int = 4
 
 def check_threshold(integer_layer) -> None:
     """a potential at the threshold sends nothing, one unit more sends level 1"""
-    at, above = levels(integer_layer, [7, 8], 7, 10.0)
+    low, at, above = levels(integer_layer, [1, 7, 8], 7, 10.0)
+    if low != 0:
+        raise Wrong(f"θ = 7, U = 1: level {low:g}, expected 0. θ is taken away before dividing.")
     if above == 0:
         raise Wrong(
             "U = θ + 1: level 0, expected 1. Every started step counts: round up, not down."
         )
     if at != 0:
-        raise Wrong(f"U = θ: level {at:g}, expected 0. θ is taken away before dividing.")
+        raise Wrong(f"U = θ: level {at:g}, expected 0. Level 1 begins one unit above θ, not at θ.")
 
 
 def check_steps(integer_layer) -> None:

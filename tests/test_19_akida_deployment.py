@@ -508,6 +508,17 @@ def test_even_steps_bring_the_two_rules_together() -> None:
     assert not np.array_equal(lesson.fire(units, odd), lesson.fire_like_keras(units, odd))
 
 
+def test_share_of_boundaries_that_move() -> None:
+    """Channel 0: Δ = 4 and θ = 2, where (4) puts all three boundaries one lower; channel 1: none."""
+    step = np.array([4.0, 4 * 256 / 255])
+    layer = lesson.Layer("x", np.ones((1, 2)), np.array([2, 2]), step, 2)
+    assert lesson.share_moved(layer) == 0.5
+    units, ours, theirs = lesson.both_rules(layer)
+    assert theirs[units == 2, 0] == 1 and ours[units == 2, 0] == 0, "as the page says"
+    assert theirs[units == 2, 1] == ours[units == 2, 1] == 0
+    assert theirs[units == 3, 1] == ours[units == 3, 1] == 1
+
+
 def test_what_the_emulator_refuses(akida, tmp_path: Path) -> None:
     model = akida.Model()
     model.add(akida.InputConvolutional((8, 8, 1), (3, 3), 2, name="a", weights_bits=8))
@@ -539,7 +550,7 @@ def test_operations_counted_one_by_one(seed: int, size: int, channels: int) -> N
     sent = 4 * int((events != 0).sum()) / 2
     assert lesson.operations(dense, events) == (sent, size * size * channels * 4)
     first = lesson.Layer("i", np.zeros((3, 3, channels, 4)), one, one, 4, stride=2)
-    caused, all_of_them = lesson.operations(first, events)
+    caused, all_of_them = lesson.operations(first, events, frames=True)
     assert caused == all_of_them > 0, "the input converter computes everything"
 
 
@@ -564,9 +575,9 @@ def test_two_networks_on_the_same_images() -> None:
     a = np.ones(1000, bool)
     b = a.copy()
     b[:4] = False  # 4 against 0: not less than 2·√4
-    assert lesson.compared(a, b) == "-0.40 points"
+    assert lesson.compared(a, b) == "−0.40 points"
     a[10:13] = False
-    assert lesson.compared(a, b) == "-0.10 points, no more than chance"
+    assert lesson.compared(a, b) == "−0.10 points, no more than chance"
 
 
 # -------------------------------------------------------------------- with TensorFlow
@@ -848,7 +859,10 @@ def test_section_file_reports_the_mapping_of_the_file(
     memory = sum(n.weight_bytes for layer in few.layers for n in layer.nps) / 1024
     bare = (200 * 8 + (1152 + 2304 + 50176 + 640) * 4) / 8 / 1024
     text = run.findings[-1]["text"]
-    assert f"{bare:.1f} KiB; the processors' own layout takes {memory:.1f} KiB" in text
+    assert (
+        f"{bare:.1f} KiB; as the processors store them, by akida's account, they take {memory:.1f} KiB"
+        in text
+    )
 
 
 def test_the_deployed_file_is_this_runs_own(
@@ -871,7 +885,7 @@ def test_section_profile_prices_integers_and_scores_test_images(
     monkeypatch.setattr(lesson, "open_fbz", lambda path: "model")
     monkeypatch.setattr(lesson, "layers_of", lambda model: layers)
     done = {"a": (600.0, 600.0), "b": (100.0, 800.0)}
-    monkeypatch.setattr(lesson, "operations", lambda layer, received: done[layer.name])
+    monkeypatch.setattr(lesson, "operations", lambda layer, received, frames: done[layer.name])
     monkeypatch.setattr(lesson, "copy_model", lambda model: model)
     state = SimpleNamespace(state="simulator", reason="")
     monkeypatch.setattr(lesson, "akida_status", lambda: state)

@@ -30,6 +30,13 @@ def starts_one_too_high(x, weights, threshold, step, bits):
     return np.clip(np.where(x @ weights <= threshold, 0, level), 0, 2**bits - 1)
 
 
+def rounds_down_and_adds_one(x, weights, threshold, step, bits):
+    """Level 1 begins one unit above θ"""
+    kept = np.floor(2**bits * step)
+    level = np.floor((x @ weights - threshold) * 2**bits / kept) + 1
+    return np.clip(level, 0, 2**bits - 1)
+
+
 def lets_negative_levels_out(x, weights, threshold, step, bits):
     """Nothing negative is ever sent"""
     kept = np.floor(2**bits * step)
