@@ -285,8 +285,9 @@ def section_pipeline(cfg: Config, run: Run) -> Piped:
     answer the class whose output potential is highest on average over time (`net.run` leaves the
     padding out of this average; section 2 shows why).
 
-    To see what Denoise does, a fifth as many events again are mixed into 60 recordings, at random places
-    and times. What it drops of the others may be noise of the camera, too: nobody knows which are.
+    How good is Denoise? We add known noise to 60 recordings, one event for every five, at random places
+    and times, and count how much of it is dropped. Of the camera's own events, nobody knows which are
+    noise.
     """
     from tonic import MemoryCachedDataset
     from tonic.collation import PadTensors
@@ -446,8 +447,9 @@ def section_lengths(cfg: Config, run: Run) -> None:
 
         z_b = (U_b[1] + … + U_b[T_b]) / T_b                                               (2)
 
-    (`step_weights` multiplies by T/T_b or 0 and leaves the mean over all T steps to others. It takes
-    the last frame with an event for the end.) Here the network of section 1, which was trained with the
+    In code, `step_weights` multiplies the potentials by T/T_b at the recording's own steps and by 0
+    behind them; their mean over all T steps is then (2). It takes the last frame with an event for the
+    end. Here the network of section 1, which was trained with the
     mask, reads each test recording alone, and then padded to the length of the longest recording there
     is: without the mask, and with it. That is the worst case; in a batch, the longest is often shorter.
 
@@ -728,8 +730,9 @@ def section_binning(cfg: Config, run: Run) -> Binned:
     other four (without a tenth, which section 5 needs). All 1,100 answers are pooled.
 
     The arms read the same recordings, so look at those that one reads and the other does not: if two
-    arms were equally good, which of them is right there would be a coin toss. That is McNemar's test.
-    There are three pairs, so each is tested at a third of 5 %.
+    arms were equally good, which of them is right there would be a coin toss. McNemar's p is the chance
+    that a fair coin falls at least as unevenly. Three pairs are three chances to be fooled, so we ask
+    for a p below a third of 5 %.
     """
     run.predict(
         "best_binning",
@@ -818,10 +821,11 @@ def section_time(cfg: Config, run: Run) -> None:
     There is one test, and it was chosen before this was run: in order against one frame, on the pooled
     answers of the five folds, by McNemar's exact test (section 3) at a level of 5 %.
 
-    Why this one? A t test on the accuracies of five folds asks more, whether other training sets
-    would show it as well. But the folds share their training recordings, and corrected for that it
-    has five numbers to go by and finds large differences only. McNemar's test uses all 1,100 answers.
-    The price is that it speaks of these trained networks: another seed may give another p.
+    Why this one? A t test on the five accuracies, one a fold, would ask for more: whether other training
+    recordings would show it as well. But the folds share most of their training recordings, so its
+    interval has to be widened, and with five numbers it then finds large differences only. McNemar's
+    test uses all 1,100 answers. The price is that it speaks of these trained networks: another seed may
+    give another p.
 
     The shuffled arm is not tested; its numbers stand beside. It shows where a difference would come
     from: one frame lays views of the digit from different places over each other. Frames keep them
@@ -962,7 +966,7 @@ def section_pretraining(cfg: Config, run: Run) -> None:
     `saccade_frames` does this for all pixels and many pictures at once, with thresholds that differ
     from pixel to pixel and some noise events. The path of the camera (31 places) and the polarity
     (strokes act as if dark on a light ground) are averages over 400 of the recordings, test recordings
-    among them, and the same for all digits. So the drawings know the camera, and no digit of the test.
+    among them, and the same for all digits; θ and the noise make about as many events. So the drawings know the camera, and no digit of the test.
 
     The network learns from drawings first, and then from recordings with a small learning rate. In both,
     frames are turned and stretched a little, and up to 30 % of their cells are emptied. Beside it
