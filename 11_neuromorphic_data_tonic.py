@@ -431,11 +431,12 @@ def padding_share(lengths: Tensor, batches: list[Tensor]) -> float:
 def section_lengths(cfg: Config, run: Run) -> None:
     """2  What may padding change, and what does it cost?
 
-    A camera with frames sends a picture at each tick of its clock, whether something moves or not. An
-    event camera has no clock and no pictures: a still scene sends nothing but noise, a quick hand
-    a burst. So a recording has no length in frames of its own. All of N-MNIST take about 0.3 s, but a thick
-    digit makes several times the events of a thin one, and in section 1 every frame holds the same
-    number of events. So one recording becomes a few frames and another one many.
+    A camera with frames sends a picture at each tick of its clock, whether something moves or
+    not. An event camera has no clock and no pictures: a still scene sends nothing but noise, a
+    quick hand a burst. So a recording has no length in frames of its own. All of N-MNIST take
+    about 0.3 s, but a thick digit makes several times the events of a thin one, and in section 1
+    every frame holds the same number of events. So one recording becomes a few frames and another
+    one many.
 
     A batch is one tensor, so the shorter recordings are padded: empty frames are added behind their
     end. The network computes those, too. Without input, potentials decay, and neurons with a bias
@@ -453,10 +454,10 @@ def section_lengths(cfg: Config, run: Run) -> None:
     mask, reads each test recording alone, and then padded to the length of the longest recording there
     is: without the mask, and with it. That is the worst case; in a batch, the longest is often shorter.
 
-    One thing the mask does not mend: in training, batch norm takes mean and variance over all frames
-    of a batch, padding included. Nor does it save time: each padded frame is computed. For both, it helps to put recordings
-    of like length into one batch: take eight batches at random, sort their recordings by length, and
-    cut them up anew.
+    One thing the mask does not mend: in training, batch norm takes mean and variance over all
+    frames of a batch, padding included. Nor does it save time: each padded frame is computed. For
+    both, it helps to put recordings of like length into one batch: take eight batches at random,
+    sort their recordings by length, and cut them up anew.
     """
     run.predict(
         "changed_plain",
