@@ -608,7 +608,8 @@ def section_thresholds(cfg: Config, run: Run) -> Balanced:
         θ = 1               no balancing: whatever the activations happen to be
         maximum             nothing is cut off; a single outlier decides for all
         99.9 percentile     cuts off one activation in a thousand
-        … V[0] = θ/2        the same, and equation (3) rounds to the nearest value
+        … V[0] = θ/2        the same θ, half charged: (3) rounds to the nearest value, and charge that
+                            comes late to a deep layer can still make a spike
         trained clipped     the ANN gets the ceiling and the stairs as its activation, `Clipped`, and
                             is trained on for a few passes; it learns its θ, layer by layer
 
@@ -788,7 +789,8 @@ def section_errors(cfg: Config, run: Run) -> None:
     it counts, step by step, the spikes of all neurons there whose mean current is negative: they should
     be silent. The second splits the loss: first the ANN gets the
     ceiling in every layer, then the stairs (3), and what the spiking network loses beyond that is
-    unevenness. Each layer also inherits what the layers before it did.
+    unevenness. (Another order would share the loss out a little differently.) The third and fourth
+    groups have the same θ: what parts them is V[0]. Each layer also inherits what the layers before did.
     """
     given: Balanced = run.result_of(section_thresholds)
     arms, data, T = given.arms, given.data, given.times[given.k]
@@ -1063,7 +1065,8 @@ def section_budget(cfg: Config, run: Run) -> Compared:
 
     An honest comparison needs an equal budget. A training step through T steps costs about T times as
     much as one of the ANN, so the direct arm gets a quarter of the passes over the images. (The seconds
-    are measured, too. Such a budget is small for both: it says which is cheaper to train here.) Each arm
+    are measured, too. --budget and --pair-images make it small, eight passes over 5,000 images, so it
+    says which is cheaper to train here, and no more.) Each arm
     tries four learning rates, and two values of a setting of its own: the number of stairs L here, the
     leak β there. Validation images choose, by the answer after four steps; then each arm is trained anew
     with new seeds and tested.
@@ -1082,8 +1085,8 @@ def section_budget(cfg: Config, run: Run) -> Compared:
     One thing no budget mends. Conversion aims at means: when a spike comes is not meant to say anything,
     and where it does make a difference, as in section 4, it is an error. Nothing in a ReLU network could
     become a memory of what came first. For a sound or a film, where the order is the message, one trains
-    directly (lesson 13), and also where T is short and fixed. Where a trained ANN is there and T may be
-    longer, one converts.
+    directly (lesson 13), and also where T is very short. Where a trained ANN is there and T may be longer,
+    one converts.
     """
     if cfg.budget < cfg.direct_steps:
         raise UserError(
