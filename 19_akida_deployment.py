@@ -495,7 +495,8 @@ def section_training(cfg: Config, run: Run) -> Quantised:
         unit="%",
     )
     given: Trained = run.result_of(section_bits)
-    data, n = given.data, len(given.data.y_test)
+    data = given.data
+    n = len(data.y_test)
     batch = data.x_train[:64].cpu().float() / 255
     learn_rounded = share_that_learns(given.net, batch, data.y_train[:64].cpu(), round_weights)
     learn = share_that_learns(given.net, batch, data.y_train[:64].cpu(), straight_through)
@@ -513,7 +514,8 @@ def section_training(cfg: Config, run: Run) -> Quantised:
 
     flat = {"fc1": (16, 7, 7)}  # what fc1 reads, (C, H, W) in PyTorch
     twin = copy_weights(given.net, keras_twin(cfg.activation_clip), flat)
-    x, y = channels_last(data.x_test), data.y_test.cpu().numpy()
+    x = channels_last(data.x_test)
+    y = data.y_test.cpu().numpy()
     longer = copy_of(twin, cfg.activation_clip)
     train_with_rounding(longer, data, cfg)  # nothing is rounded in it: a float network
     longer = keras_outputs(longer, x).argmax(1) == y
@@ -527,7 +529,8 @@ def section_training(cfg: Config, run: Run) -> Quantised:
         qat = right_on_akida(model, x, y)
         made.widths[name_of(bits)] = Width(bits, quantised, model, ptq, qat)
     save_fbz(made.widths["8/4/4"].model, run.dir / SHIPPED.name)
-    first, *_, lowest = [*made.widths.values(), *list(made.widths.values())[-1:]]
+    first = made.widths["8/4/4"]
+    lowest = list(made.widths.values())[-1]
     _, clipped = quantise(
         copy_of(twin, cfg.activation_clip, lowest.bits[1]), data, cfg, lowest.bits
     )
@@ -538,9 +541,11 @@ def section_training(cfg: Config, run: Run) -> Quantised:
     rows += [("float, as many passes more", "", f"{100 * longer.mean():.2f} %")]
     series = {after: {}, during: {}}
     for name, width in made.widths.items():
-        rows.append((name, f"{100 * width.ptq.mean():.2f} %", f"{100 * width.qat.mean():.2f} %"))
-        series[after][name] = 100 * (1 - width.ptq.mean())
-        series[during][name] = 100 * (1 - width.qat.mean())
+        ptq = 100 * width.ptq.mean()
+        qat = 100 * width.qat.mean()
+        rows.append((name, f"{ptq:.2f} %", f"{qat:.2f} %"))
+        series[after][name] = 100 - ptq
+        series[during][name] = 100 - qat
     last = name_of(lowest.bits)
     rows.append((f"{last}, better scales", f"{100 * ptq_clipped:.2f} %", ""))
     blame = ""
@@ -605,7 +610,10 @@ def convolve(x: np.ndarray, weights: np.ndarray, stride: int) -> np.ndarray:
     columns = -(-x.shape[2] // stride)
     high = max(0, (rows - 1) * stride + k - x.shape[1])  # zeros to add above and below together
     wide = max(0, (columns - 1) * stride + k - x.shape[2])
-    x = np.pad(x, ((0, 0), (high // 2, high - high // 2), (wide // 2, wide - wide // 2), (0, 0)))
+    above, left = high // 2, wide // 2  # the odd row stands below, the odd column at the right
+    vertical = (above, high - above)
+    horizontal = (left, wide - left)
+    x = np.pad(x, ((0, 0), vertical, horizontal, (0, 0)))
     pot = np.zeros((len(x), rows, columns, weights.shape[3]))
     for i in range(k):
         for j in range(k):
@@ -770,7 +778,9 @@ def section_chip(cfg: Config, run: Run) -> dict[str, Checked]:
     )
     given: Trained = run.result_of(section_bits)
     data = given.data
-    x, y, n = channels_last(data.x_test), data.y_test.cpu().numpy(), len(data.y_test)
+    x = channels_last(data.x_test)
+    y = data.y_test.cpu().numpy()
+    n = len(y)
     made: Quantised = run.result_of(section_training)
     facts = {"n": n, "real": True}
     if "akida" in packages.missing():
@@ -988,8 +998,10 @@ def section_file(cfg: Config, run: Run) -> None:
     run.claim("nps_spread", "processors, spread for speed", spread.nps_used, "")
     inside = sum(layer.weight_bytes for layer in minimal.layers) / 1024
     weights = sum(layer.weights.size for layer in layers)
+    bits = 4 * weights + 4 * layers[0].weights.size  # 8 in the first layer
+    bare = bits / 8 / 1024
     run.finding(
-        f"{weights:,} weights of 4 bits (8 in conv1) would be {(4 * weights + 4 * layers[0].weights.size) / 8192:.1f} "
+        f"{weights:,} weights of 4 bits (8 in conv1) would be {bare:.1f} "
         f"KiB; as the processors store them, by akida's account, they take {inside:.1f} KiB, the file {path.stat().st_size:,} bytes. The "
         f"network sits on {minimal.nps_used} processors at least, or is spread over {spread.nps_used} of "
         f"{spread.nps_total}, and the chip computes {on_chip} of its {len(spread.layers)} layers."
@@ -1057,7 +1069,8 @@ def section_profile(cfg: Config, run: Run) -> None:
         unit="%",
     )
     data = run.data(mnist)
-    x, y = channels_last(data.x_test), data.y_test.cpu().numpy()
+    x = channels_last(data.x_test)
+    y = data.y_test.cpu().numpy()
     n = len(y)
     has_akida = "akida" not in packages.missing()
     model = open_fbz(deployed(run)) if has_akida else None
@@ -1205,8 +1218,10 @@ def section_edge(cfg: Config, run: Run) -> None:
         run.finding("Not measured here: on-chip learning needs akida; its simulator is enough.")
         return
     data = run.data(fashion_mnist)
-    x_train, y_train = channels_last(data.x_train[:6000]), data.y_train[:6000].cpu().numpy()
-    x_test, y_test = channels_last(data.x_test), data.y_test.cpu().numpy()
+    x_train = channels_last(data.x_train[:6000])
+    y_train = data.y_train[:6000].cpu().numpy()
+    x_test = channels_last(data.x_test)
+    y_test = data.y_test.cpu().numpy()
     model = open_fbz(SHIPPED)
     extractor = one_bit_extractor(model, x_train[: cfg.calibration])
     train = extractor.forward(x_train)  # (N, 7, 7, 16), 0 or 1
@@ -1237,7 +1252,9 @@ def section_edge(cfg: Config, run: Run) -> None:
         chosen = draw(y_train, range(FIRST, FIRST + ADDED), PICTURES[-1], rng)
         grows.fit(train[chosen], y_train[chosen].astype(np.int32))
         answers = grows.predict_classes(test, num_classes=FIRST + ADDED)
-        after, added = np.mean(answers[old] == y_test[old]), np.mean(answers[~old] == y_test[~old])
+        named = answers == y_test
+        after = named[old].mean()
+        added = named[~old].mean()
         growing[seed] = before, after, added
         kept = grows.layers[-1].get_variable("weights")[..., : weights.shape[-1]]
         changed += int((kept != weights).sum())
@@ -1327,7 +1344,8 @@ def section_pi(cfg: Config, run: Run) -> None:
     )
     data = run.data(mnist)
     path = deployed(run)
-    x, y = channels_last(data.x_test), data.y_test.cpu().numpy()
+    x = channels_last(data.x_test)
+    y = data.y_test.cpu().numpy()
     printed, loaded = run_as_on_the_pi(Path(__file__), path, x, y)
     for line in printed:
         run.print("   | " + line)
