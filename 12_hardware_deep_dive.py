@@ -24,7 +24,7 @@ Read first
 
 Run
     uv run 12_hardware_deep_dive.py --predict    asks what you expect, then measures: start here
-    uv run 12_hardware_deep_dive.py              under three minutes on two CPU cores
+    uv run 12_hardware_deep_dive.py              two minutes on two CPU cores with nothing else to do
     uv run 12_hardware_deep_dive.py --epochs 6   trains both ReLU networks anew, ten minutes more
 
 Builds on / leads to
@@ -323,7 +323,7 @@ def section_two_ways(cfg: Config, run: Run) -> None:
         f"{here} it is {speed[small]:.1f} times as fast for one sample; {one.crossing_in_words()}. For "
         f"{large} samples at once it is {plain(round(speed[large], 2))} times as fast; "
         f"{many.crossing_in_words()}. {large} samples cost {dearer[0]:.0f} times as much as one if they "
-        f"are clock-driven, {dearer[1]:.0f} times if event-driven: that is what reuse of weights is worth."
+        f"are clock-driven, {dearer[1]:.0f} times if event-driven: a batch shares weights in (1), not in (2)."
     )
 
 
