@@ -218,8 +218,8 @@ def test_validation_chooses_the_rate_and_new_seeds_are_tested(
     monkeypatch.setattr(lesson, "evaluate", at_white(0.1, 0.75))
     arm = lesson.train_arm(lambda seed: seed, marked_splits((3, 32, 32)), cfg, begin(cfg, "test"))
     assert arm.rate == lesson.RATES[1] and arm.test == [75.0] * 3
-    assert tried[:3] == [(rate, 10, 10) for rate in lesson.RATES]
-    assert tried[3:] == [(lesson.RATES[1], seed, seed) for seed in (11, 12, 13)]
+    assert tried[:4] == [(rate, 10, 10) for rate in lesson.RATES]
+    assert tried[4:] == [(lesson.RATES[1], seed, seed) for seed in (11, 12, 13)]
 
 
 def test_interval_against_a_table() -> None:
@@ -243,7 +243,7 @@ def test_what_section_2_publishes(monkeypatch: pytest.MonkeyPatch, tmp_path: Pat
     def train_arm(build, data, cfg, run):
         layers = build(0).layers
         deep = len(layers) - 3  # 1 for the deepest of 3, 0 for 2
-        if layers[1].shortcut:
+        if layers[-1].shortcut:
             return lesson.Arm(1e-3, [38.0 + 2 * deep, 43.0 + deep])
         return lesson.Arm(3e-3, [34.0 - 4 * deep, 35.0 - 3 * deep])
 
@@ -263,6 +263,7 @@ def test_what_section_2_publishes(monkeypatch: pytest.MonkeyPatch, tmp_path: Pat
     assert "read 31 to 31 %" in text and "SEW stacks 42 to 42 %" in text
     assert "do not tell them apart" in text and "change by -3.5 points" in text
     assert "are not shown to be as good" in text  # +1.5, and less than its interval
+    assert "Depth 0 reads 41.5 %: so far the depth is passed by" in text  # SEW: 40 and 44
     (table,) = run.extra["tables"]
     assert table["rows"][1] == ["2", "3", "31.0 (0.003)", "42.0 (0.001)"]
     assert table["rows"][3] == ["2", "2", "34.5 (0.003)", "40.5 (0.001)"]
@@ -275,7 +276,7 @@ def test_depth_is_judged_by_its_interval(monkeypatch: pytest.MonkeyPatch, tmp_pa
 
         def train_arm(build, data, cfg, run, sign=sign):
             layers = build(0).layers
-            value = 40.0 + 5 * sign * (len(layers) == 4) - 20 * (not layers[1].shortcut)
+            value = 40.0 + 5 * sign * (len(layers) == 4) - 20 * (not layers[-1].shortcut)
             return lesson.Arm(1e-3, [value, value + 1])
 
         monkeypatch.setattr(lesson, "train_arm", train_arm)
@@ -283,6 +284,7 @@ def test_depth_is_judged_by_its_interval(monkeypatch: pytest.MonkeyPatch, tmp_pa
         assert run.value("deeper") == pytest.approx(5 * sign)
         assert verdict in run.findings[0]["text"]
         assert "sound length is not enough" in run.findings[0]["text"]
+        assert "Depth 0 reads 20.5 %: the deep SEW stacks make some" in run.findings[0]["text"]
 
 
 # -------------------------------------------------------------------- 3  the headline
