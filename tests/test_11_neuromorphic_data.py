@@ -645,8 +645,8 @@ def test_section_time(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     text = run.findings[0]["text"]
     assert "15 recordings are read in order only and 4 as one frame only" in text
     assert "frames in order read more" in text
-    assert "gain 11.0 points on one frame. Of these, 8.0 are there when the frames" in text
-    assert "3.0 go with the order (in order against shuffled, untested: 3 recordings to 0)" in text
+    assert "gain 11.0 points on one frame. The same frames shuffled lie between: +8.0" in text
+    assert "-3.0 from frames in order (0 recordings won, 3 lost; not part of the test)" in text
     found["one frame"] = ordered.copy()
     found["one frame"][[0, 1, 85, 86, 87]] ^= True  # two lost, three won
     text = run_section(lesson.section_time, tmp_path).findings[0]["text"]
