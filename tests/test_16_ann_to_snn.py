@@ -361,7 +361,8 @@ def test_section_3_compares_each_arm_with_its_own_ann(
     given_results(monkeypatch, lesson.Trained(vgg, flat, 0.5, data))
     monkeypatch.setattr(lesson, "train_vgg", lambda *args: None)
     names = [lesson.NONE, lesson.MAX, lesson.MOST, lesson.CHARGED, lesson.TRAINED]
-    ids = ["none", "max", "percentile", "charge", "clipped"]
+    names += [lesson.NONE_CHARGED, lesson.MAX_CHARGED]
+    ids = ["none", "max", "percentile", "charge", "clipped", "none_charge", "max_charge"]
     arms = {
         n: lesson.Arm(Says(7 if i == 0 else 1), [i + 1.0], 0.0, id=ids[i])
         for i, n in enumerate(names)
@@ -375,7 +376,7 @@ def test_section_3_compares_each_arm_with_its_own_ann(
             return answers([0, 0, 0, 0, 2, 3], x, times)  # 75 % at 16, 25 % at 32
         assert split_of(x) == "val" and len(x) == 12
         from_8 = [int(t >= 8) for t in times]
-        return answers([0] * len(times) if net in (3.0, 4.0, 5.0) else from_8, x, times)
+        return answers(from_8 if net == 2.0 else [0] * len(times), x, times)
 
     monkeypatch.setattr(lesson, "simulate", fake)
 
@@ -386,11 +387,21 @@ def test_section_3_compares_each_arm_with_its_own_ann(
 
     monkeypatch.setattr(lesson, "evaluate", score)
     arms[lesson.NONE].thresholds = [4.0]
+    arms[lesson.CHARGED].thresholds = [3.0]
     run = run_section(
         lesson.section_thresholds, tmp_path, num_steps=32, sweep_images=100, smoke=False
     )
-    assert run.value("lost_none") == 0, "wrong, but as wrong as its own ANN"
     assert run.value("lost_max") == 0 and run.value("lost_percentile") == 100
+    assert run.value("lost_max_charge") == 100 and run.value("lost_charge") == 100
+    (table,) = run.extra["tables"]
+    assert table["rows"] == [
+        ["θ = 1", "0.0", "100.0"],  # wrong, but as wrong as its own ANN
+        ["maximum", "0.0", "100.0"],
+        ["99.9 percentile", "100.0", "100.0"],
+        ["trained clipped", "–", "100.0"],
+    ]
+    text = run.findings[0]["text"]
+    assert "saves −100.0 points at θ = 1, −100.0 at the maximum and 0.0 at the 99.9" in text
     assert run.value("snn_16") == 0.75
     assert run.value("gap_16") == pytest.approx(12.5), "behind the better of the two ANNs"
     assert run.value("gap_32") == pytest.approx(62.5)
@@ -444,6 +455,7 @@ def test_section_4_counts_the_spikes_that_should_not_be(
     data.x_val = (255 * images(6, seed=5)).to(torch.uint8)
     theta = [v / 4 for v in lesson.thresholds(flat, data.x_val.float() / 255, 99.9)]
     names = (lesson.NONE, lesson.MAX, lesson.MOST, lesson.CHARGED, lesson.TRAINED)
+    names += (lesson.NONE_CHARGED, lesson.MAX_CHARGED)
     arms = {
         n: lesson.Arm(flat, theta, 0.5 * (i == 3), 0.8, np.zeros(5)) for i, n in enumerate(names)
     }
@@ -456,6 +468,8 @@ def test_section_4_counts_the_spikes_that_should_not_be(
         lesson.NONE: (12.0, 2.0, 1.0),
         lesson.MAX: (0.0, 15.0, 20.0),
         lesson.MOST: (1.0, 3.0, 7.0),
+        lesson.CHARGED: (1.0, -0.5, 2.0),
+        lesson.MAX_CHARGED: (0.0, 1.0, 40.0),
     }
 
     def by_part(arm, k, num_steps, data, cfg):
@@ -466,16 +480,42 @@ def test_section_4_counts_the_spikes_that_should_not_be(
     monkeypatch.setattr(lesson, "accuracy_by_part", by_part)
     run = run_section(lesson.section_errors, tmp_path)
     assert run.value("clip_none") == 12 and run.value("stairs_max") == 15
-    assert run.value("uneven_max") == 20 and run.value("uneven_percentile") == 7
+    assert run.value("uneven_percentile") == 7 and run.value("uneven_charge") == 2
+    assert run.value("uneven_max_charge") == 40
+    text = run.findings[0]["text"]
+    assert "quantisation from 3.0 to −0.5 points, unevenness from 7.0 to 2.0 points. Max" in text
+    assert "quantisation from 15.0 to 1.0 points, unevenness from 20.0 to 40.0 points." in text
     # once more, by hand: the last layer's currents and spikes, neuron by neuron
-    spiking = lesson.convert(flat, theta, 0.5)
-    steps = [seen[-1] for _, seen in watching.steps(spiking, data.x_val.float() / 255, 16)]
-    got = torch.stack([cur for cur, _ in steps]).sum(0) <= 0
-    wrong = [((out > 0) & got).sum().item() for _, out in steps]
-    every = sum((out > 0).sum().item() for _, out in steps)
+    for charge, id in ((0.0, "burst_empty"), (0.5, "burst")):
+        spiking = lesson.convert(flat, theta, charge)
+        steps = [seen[-1] for _, seen in watching.steps(spiking, data.x_val.float() / 255, 16)]
+        got = torch.stack([cur for cur, _ in steps]).sum(0) <= 0
+        wrong = [((out > 0) & got).sum().item() for _, out in steps]
+        every = sum((out > 0).sum().item() for _, out in steps)
+        assert run.value(id) == pytest.approx(sum(wrong[:4]) / max(1, sum(wrong)))
     assert sum(wrong[:4]) > 2 * sum(wrong[4:]), "a burst"
-    assert run.value("burst") == pytest.approx(sum(wrong[:4]) / sum(wrong))
     assert run.value("wrong_share") == pytest.approx(sum(wrong) / every)
+
+
+@torch.no_grad()
+def test_the_arms_differ_in_one_choice_at_a_time(vgg) -> None:
+    """Pairs of one threshold: the same θ and weights, V[0] = 0 and θ/2."""
+    flat, x = lesson.fold(vgg), images(3)
+    clipped = lesson.swap_activations(flat, [lesson.Clipped(v, 8) for v in (1.0, 2.0, 3.0, 4.0)])
+    trained = lesson.Trained(vgg, flat, 0.5, None)
+    arms = lesson.make_arms(trained, clipped, x)
+    for name in (lesson.NONE, lesson.MAX, lesson.MOST):
+        empty, charged = arms[name], arms[name + lesson.HALF]
+        assert empty.thresholds == charged.thresholds and empty.ann is charged.ann is flat
+        assert (empty.charge, charged.charge) == (0.0, 0.5)
+    assert arms[lesson.MAX].thresholds == lesson.thresholds(flat, x, 100)
+    assert arms[lesson.TRAINED].thresholds == [1, 2, 3, 4] and arms[lesson.TRAINED].charge == 0.5
+    assert list(arms) == list(lesson.SHORT) and len({arm.id for arm in arms.values()}) == 7
+
+
+def test_tenths_have_a_minus_and_no_negative_zero() -> None:
+    texts = [lesson.tenths(value) for value in (-0.04, -0.06, 2.55, np.float32(-15.9))]
+    assert texts == ["0.0", "−0.1", "2.5", "−15.9"] and lesson.tenths(2.5, "+") == "+2.5"
 
 
 def test_each_arm_is_tuned_on_validation_at_the_steps_compared(
@@ -564,12 +604,14 @@ def test_section_5_is_what_was_measured(monkeypatch: pytest.MonkeyPatch, tmp_pat
         return shown
 
     monkeypatch.setattr(lesson, "simulate", fake)
-    macs = {"first": 100.0, "ann": 1000.0}
+    macs = {"first": 100.0, "ann": [900.0, 1100.0]}  # of the two seeds
     monkeypatch.setattr(lesson, "first_layer_macs", lambda net, x: macs["first"])
+    counted = []
 
     def count(net, x, skip_zeros=False):
         assert skip_zeros, "zeros are free on both sides"
-        return macs["ann"]
+        counted.append(net)
+        return macs["ann"][(len(counted) - 1) % 2]
 
     monkeypatch.setattr(lesson, "ann_macs", count)
     monkeypatch.setattr(lesson, "evaluate", lambda net, x, y, encode: 0.8)
@@ -580,7 +622,14 @@ def test_section_5_is_what_was_measured(monkeypatch: pytest.MonkeyPatch, tmp_pat
     # (1000 − 100)·4.6 pJ pay for so many steps of 1000 additions at 0.9 pJ; with 8 bits 0.3 and 0.1
     assert run.value("break_even") == pytest.approx(900 * 4.6 / 900)
     assert run.value("break_even_8") == pytest.approx(900 * 0.3 / 100)
-    assert "not told apart" in run.findings[-1]["text"], "±318 points with two seeds"
+    text = run.findings[-1]["text"]
+    assert "not told apart" in text, "±318 points with two seeds"
+    assert (
+        "T = 4.6 (4.1 to 5.1 over 2 seeds), with" in text and "T = 2.7 (2.4 to 3.0 over 2" in text
+    )
+    assert (
+        "direct training took 1.2 times as long" in text and "4 passes × steps of 5 images" in text
+    )
 
 
 def test_the_interval_is_welchs() -> None:
@@ -609,6 +658,16 @@ def test_the_table_counts_both_sides_alike(
     run = begin(lesson.Config(device="cpu", smoke=True, out_dir=tmp_path), "test")
     rows = lesson.cifar_rows(given, run)
     assert [row[1] for row in rows[:3]] == ["70.0", "50.0", "60.0"] and rows[3] == ["lesson 10"]
+    said = lesson.said_of_cifar(
+        [
+            ["VGG, the ANN behind it", "80.0", "0", "2", "1.00"],
+            ["VGG, converted, T = 1", "40.0", "1", "1", "0.30"],
+            ["VGG, converted, T = 8", "77.0", "7", "1", "0.90"],
+            ["VGG, converted, T = 32", "79.5", "27", "1", "2.60"],
+        ]
+    )
+    assert "77.0 % for 0.90 times its energy at T = 8" in said and "80.0 % right" in said
+    assert said.endswith("79.5 % for 2.60 times its energy at T = 32.")
     x = data.x_test[:4].float() / 255
     first = sum(
         F.conv2d((x != 0).float(), torch.ones_like(flat[0].weight), None, 2, 2)[0].flatten()
