@@ -20,17 +20,23 @@ def draw_mesh(ax: Axes, mesh: Places, layers: Mapping[str, Places]) -> None:
     Args:
         mesh: every processor.
         layers: name → its processors, none for a layer in software. Processors that are not in ``mesh``
-            (Akida's input converter) are drawn beside it.
+            (Akida's input converter) are drawn beside it. A processor that serves several layers, one
+            after the other, is divided among them.
     """
     inside = {tuple(place) for place in mesh}
     _draw_nodes(ax, {place[:2] for place in inside})
     free, beside, handles = set(inside), set(), []
+    users: dict[tuple[int, ...], list[str]] = {}  # processor → its layers
+    for name, nps in layers.items():
+        for place in nps:
+            users.setdefault(tuple(place), []).append(name)
     for i, (name, nps) in enumerate(layers.items()):
         look: dict[str, Any] = {"facecolor": plots.COLOURS[i % len(plots.COLOURS)]}
         places = {tuple(place) for place in nps}
         for place in places:
-            _draw_processor(ax, place, place in inside, look)
-            _name_processor(ax, place, place in inside, name)
+            strip = (users[place].index(name), len(users[place]))
+            _draw_processor(ax, place, place in inside, look, strip)
+            _name_processor(ax, place, place in inside, name, strip)
         if not places:
             look = {"facecolor": "white", "edgecolor": "0.4", "hatch": "////"}
             where = "software"
@@ -45,6 +51,10 @@ def draw_mesh(ax: Axes, mesh: Places, layers: Mapping[str, Places]) -> None:
     for place in free:
         _draw_processor(ax, place, True, nobody)
     handles.append(Rectangle((0, 0), 1, 1, label=f"free: {len(free)}", facecolor="0.9"))
+    shared = sum(len(set(names)) > 1 for names in users.values())
+    if shared:
+        text = f"(serve two or more layers: {shared})"
+        handles.append(Rectangle((0, 0), 1, 1, label=text, facecolor="none", edgecolor="none"))
     ax.legend(handles=handles, loc="lower center", ncols=2, fontsize=8.5)
 
     columns, rows = {place[0] for place in inside}, {place[1] for place in inside}
@@ -71,19 +81,42 @@ def _draw_nodes(ax: Axes, nodes: set[tuple[int, ...]]) -> None:
 
 
 def _draw_processor(
-    ax: Axes, place: tuple[int, ...], is_inside: bool, look: Mapping[str, Any]
+    ax: Axes,
+    place: tuple[int, ...],
+    is_inside: bool,
+    look: Mapping[str, Any],
+    strip: tuple[int, int] = (0, 1),
 ) -> None:
-    """One of a node's four squares; the input converter, outside the mesh, fills a node's place."""
-    column, row, k = place
-    size = 0.34 if is_inside else 0.72
-    corner = (column - 0.36 + 0.38 * (k % 2), row - 0.36 + 0.38 * (k // 2))
-    ax.add_patch(Rectangle(corner, size, size, zorder=2, **look))
+    """One of a node's four squares; the input converter, outside the mesh, fills a node's place.
+
+    ``strip``: which of how many layers of this processor is drawn, from the bottom to the top.
+    """
+    left, bottom, width, height = _strip_of(place, is_inside, strip)
+    ax.add_patch(Rectangle((left, bottom), width, height, zorder=2, **look))
 
 
-def _name_processor(ax: Axes, place: tuple[int, ...], is_inside: bool, name: str) -> None:
+def _name_processor(
+    ax: Axes, place: tuple[int, ...], is_inside: bool, name: str, strip: tuple[int, int]
+) -> None:
     """The layer's name in its square, as far as there is room: colour does not stand alone."""
+    left, bottom, width, height = _strip_of(place, is_inside, strip)
+    if not is_inside:
+        size = 8.0
+    elif strip[1] > 1 or len(name) > 5:
+        size = 5.0
+    else:
+        size = 6.0
+    look = {"fontsize": size, "ha": "center", "va": "center", "color": "white", "zorder": 3}
+    ax.text(left + width / 2, bottom + height / 2, name[:6], **look)
+
+
+def _strip_of(
+    place: tuple[int, ...], is_inside: bool, strip: tuple[int, int]
+) -> tuple[float, float, float, float]:
+    """Left, bottom, width and height of a layer's share of a processor's square."""
     column, row, k = place
-    half = 0.17 if is_inside else 0.36
-    middle = (column - 0.36 + 0.38 * (k % 2) + half, row - 0.36 + 0.38 * (k // 2) + half)
-    size = 4.5 if is_inside else 7
-    ax.text(*middle, name[:6], fontsize=size, ha="center", va="center", color="white", zorder=3)
+    which, of = strip
+    size = 0.34 if is_inside else 0.72
+    left = column - 0.36 + 0.38 * (k % 2)
+    bottom = row - 0.36 + 0.38 * (k // 2)
+    return left, bottom + which * size / of, size, size / of

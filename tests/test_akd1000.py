@@ -223,6 +223,15 @@ def test_the_mesh_in_a_picture() -> None:
     assert colours.count(colours[-1]) == 10, "drawn last: those that nobody took"
     assert ax.get_xlim()[0] < -0.3, "the input converter stands inside the panel"
     plt.close()
+    _, ax = plt.subplots()
+    drawing.draw_mesh(ax, nodes, {"conv": nodes[:5], "fc": nodes[4:6]})
+    labels = [t.get_text() for t in ax.get_legend().get_texts()]
+    assert labels == ["conv: 5 NPs", "fc: 2 NPs", "free: 10", "(serve two or more layers: 1)"]
+    halves = [patch for patch in ax.patches if 0.1 < patch.get_height() < 0.2]
+    assert len(halves) == 2 and halves[0].get_y() < halves[1].get_y(), "one square, two layers"
+    places = [text.get_position() for text in ax.texts]
+    assert len(places) == len(set(places)) == 7, "no label upon another"
+    plt.close()
 
 
 # -------------------------------------------------------------------- files
