@@ -693,11 +693,9 @@ def section_thresholds(cfg: Config, run: Run) -> Balanced:
     ax.set_ylim(min(-1.0, lowest) - 0.5, 110)
     ax.set_xticks(times, [str(t) for t in times])
     ax.legend(loc="upper left", bbox_to_anchor=(1, 1))
-    plots.label(
-        ax, "time steps T", "points lost against its own ANN", f"{len(x):,} validation images"
-    )
-    look = "two lines of one colour: what V[0] does; one kind of line: what θ does"
-    run.figure(fig, "3_balancing", look=f"{look} (linear below 5 points)")
+    head = f"{len(x):,} validation images; the scale is linear below 5 points"
+    plots.label(ax, "time steps T", "points lost against its own ANN", head)
+    run.figure(fig, "3_balancing", look="one colour, two lines: V[0]; one kind of line: θ")
     table = []
     for name in (NONE, MAX, MOST):
         table.append([name, tenths(now[name]), tenths(now[name + HALF])])
@@ -952,7 +950,7 @@ def section_errors(cfg: Config, run: Run) -> None:
     run.claim("uneven_percentile", f"{MOST}: by unevenness", uneven_most, "points", **facts)
     run.claim("uneven_charge", "the same with V[0] = θ/2", uneven_charged, "points", **facts)
     uneven_max = lost[MAX_CHARGED]["unevenness"]
-    run.claim("uneven_max_charge", f"{MAX}, V[0] = θ/2", uneven_max, "points", **facts)
+    run.claim("uneven_max_charge", f"{MAX}, θ/2: by unevenness", uneven_max, "points", **facts)
     run.finding(
         f"From V[0] = 0, θ = 1 loses most by {largest[NONE]} ({lost[NONE][largest[NONE]]:.0f} points), the "
         f"maximum by {largest[MAX]} ({lost[MAX][largest[MAX]]:.0f}), the 99.9 percentile by {largest[MOST]} "
