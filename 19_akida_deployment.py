@@ -842,7 +842,7 @@ def section_chip(cfg: Config, run: Run) -> dict[str, Checked]:
         third = {last: layers_of(drawn)[2]}
         checked[last] = check(x, y, drawn)
     noise = np.random.default_rng(cfg.seed).integers(0, 256, x[:500].shape, dtype=np.uint8)
-    checked[f"{last}, random pixels"] = check(noise, y[:500], drawn)
+    checked[f"{last}, noise"] = check(noise, y[:500], drawn)
 
     rows = []
     for name, found in checked.items():
@@ -872,7 +872,10 @@ def section_chip(cfg: Config, run: Run) -> dict[str, Checked]:
         what = f"{name}, Δ = {layer.step[at]:.1f}: of conv3's channels\nthe one with most boundaries moved, "
         what += f"{here[at]} of {boundaries}"
         plots.label(ax, "potential U (whole numbers)", "level sent on", what)
-    shares = {name: 100 * c.same_class for name, c in checked.items() if c.same_class is not None}
+    shares = {}
+    for name, found in checked.items():
+        if found.same_class is not None:
+            shares[name.replace(", ", ",\n")] = 100 * found.same_class
     plots.bars(axes[-1], shares or {"no Keras here": 0.0}, fmt="{:.2f}")
     lowest = max(0.0, min(shares.values(), default=0.0) - 2)
     axes[-1].set_xlim(lowest, 100 + 0.3 * (100 - lowest))
@@ -903,14 +906,14 @@ def section_chip(cfg: Config, run: Run) -> dict[str, Checked]:
         )
         text += " With (4) in its place they give the quantised Keras network's for "
         text += f"{100 * keras_rule:.2f} %: the two differ in this rule alone. Of conv3's boundaries {' and '.join(moved)} "
-        text += f"move ({' and '.join(third)}), so it is not their number: one unit is "
+        text += f"move ({' and '.join(third)}), by a unit that is "
         unit = [f"{100 * np.median(1 / layer.step):.0f} %" for layer in third.values()]
         text += f"{' and '.join(unit)} of a step (median). At {last} the two name different "
         text += f"classes for {100 * (1 - plainly.same_class):.1f} % of the images, with even steps for "
         text += f"{100 * (1 - evenly.same_class):.2f} %. "
         steps = np.concatenate([layer.step for layer in layers_of(even_model)[1:-1]])
-        text += f"Those are Δ from {steps.min():.2f} to {steps.max():.2f} in the hidden layers behind conv1. They change what "
-        text += f"Akida reads from {100 * plainly.right.mean():.1f} % to {100 * evenly.right.mean():.1f} %: "
+        text += f"The even steps are Δ from {steps.min():.2f} to {steps.max():.2f} in the hidden layers behind conv1. With them "
+        text += f"Akida reads {100 * evenly.right.mean():.1f} %, without them {100 * plainly.right.mean():.1f} %: "
         text += f"{compared(plainly.right, evenly.right)} (one training each)."
     run.finding(text)
     return checked

@@ -874,7 +874,7 @@ def test_section_chip_reports_the_right_network(
     assert run.value("keras_rule") == pytest.approx(0.59)
     text = run.findings[-1]["text"]
     assert "10.0 % of the images, with even steps for 3.00 %" in text
-    assert "from 85.0 % to 80.0 %: −5.00 points (one training each)" in text, (
+    assert "reads 80.0 %, without them 85.0 %: −5.00 points (one training each)" in text, (
         "5 against 0: no chance"
     )
     steps = np.concatenate([layer.step for layer in lesson.layers_of(net)[1:-1]])
