@@ -62,7 +62,8 @@ def draw_mesh(ax: Axes, mesh: Places, layers: Mapping[str, Places]) -> None:
     ax.set_yticks(sorted(rows))
     columns |= {place[0] for place in beside}
     rows |= {place[1] for place in beside}
-    room = 0.17 * len(handles)  # for the legend, below the lowest row
+    lines = (len(handles) + 1) // 2
+    room = 0.34 * lines  # for the legend, below the lowest row
     ax.set_xlim(min(columns) - 0.6, max(columns) + 0.6)
     ax.set_ylim(min(rows) - 0.7 - room, max(rows) + 0.6)
     ax.set_aspect("equal")
@@ -105,7 +106,7 @@ def _name_processor(
     elif strip[1] > 1 or len(name) > 5:
         size = 5.0
     else:
-        size = 6.0
+        size = 5.5
     look = {"fontsize": size, "ha": "center", "va": "center", "color": "white", "zorder": 3}
     ax.text(left + width / 2, bottom + height / 2, name[:6], **look)
 
