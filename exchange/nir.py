@@ -30,10 +30,12 @@ from exchange.files import read_nir
 from exchange.graphs import NEURONS, SPIKING, node_order
 from exchange.journeys import Journey, in_one_line, send
 from exchange.nodes import lif_node
-from exchange.platforms import INSTEAD, TARGETS, braille_table
+from exchange.platforms import BRAILLE, BRAILLE_LETTERS, INSTEAD, TARGETS, braille_table
 from exchange.reading import ImportedNet, from_nir
 
 __all__ = [
+    "BRAILLE",
+    "BRAILLE_LETTERS",
     "DT",
     "EXPORTED",
     "INSTEAD",

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 
 from exchange.comparing import quietly, spikes_of
 from exchange.exporting import to_nir
@@ -111,28 +111,41 @@ EXPORTERS = {"watching": by_watching, "tracing": by_tracing, "to_nir": to_nir}
 def verdict(
     step: Callable[[Probe, Tensor], Tensor],
     export: Callable[[Probe, Tensor], nir.NIRGraph],
-    x: Tensor,
+    inputs: Sequence[Tensor],
     seed: int,
 ) -> str:
-    """Is the exported graph right, is it wrong, or is there an error? ``x (T, B, 8)`` decides, spike by spike."""
+    """Is the exported graph shown to be wrong, is there an error, or are all spikes the same?
+
+    The first of ``inputs``, each ``(T, B, 8)``, is what the exporter sees. On all of them, from rest, the graph's
+    spikes are compared with the network's. "Same spikes" holds for these inputs only.
+    """
     torch.manual_seed(seed)
     net = Probe(step).eval()
-    want = spikes_of(net, x)
     try:
-        graph = quietly(export, net, x[0])
+        graph = quietly(export, net, inputs[0][0])
     except Exception:  # any error is better than a wrong graph
         return STOPPED
-    try:
-        got = spikes_of(from_nir(graph), x)
-    except Exception:  # a graph in pieces, which nobody could run
-        return WRONG
-    alike = len(got) == len(want) and all(torch.equal(a, b) for a, b in zip(got, want, strict=True))
-    return RIGHT if alike else WRONG
+    for x in inputs:
+        want = spikes_of(net, x)
+        try:
+            got = spikes_of(from_nir(graph), x)
+        except Exception:  # a graph in pieces, which nobody could run
+            return WRONG
+        if len(got) != len(want):
+            return WRONG
+        for ours, theirs in zip(want, got, strict=True):
+            if not torch.equal(ours, theirs):
+                return WRONG
+    return RIGHT
 
 
-def verdicts(x: Tensor, seed: int) -> dict[str, list[str]]:
-    """Of each exporter, what becomes of each of ``STEPS``."""
+def verdicts(inputs: Sequence[Tensor], seed: int) -> dict[str, list[str]]:
+    """Of each exporter, what becomes of each of ``STEPS``, judged on ``inputs``.
+
+    One of them should be silent: then no neuron of ``lif1`` spikes in step 0, and ``branch_on_data`` takes the branch
+    that an exporter does not see while it is shown an input that makes neurons spike.
+    """
     found = {}
     for name, export in EXPORTERS.items():
-        found[name] = [verdict(step, export, x, seed) for step in STEPS]
+        found[name] = [verdict(step, export, inputs, seed) for step in STEPS]
     return found
