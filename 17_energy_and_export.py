@@ -1300,8 +1300,9 @@ def section_targets(cfg: Config, run: Run) -> None:
     silent input takes the other. How many wrong graphs would have passed without it?
 
     exchange.to_nir looks at the form of forward first and refuses what it does not know. Only then does
-    it run the graph. The eight ways are cases that its authors chose: what it does with them is no rate
-    of detection.
+    it run the graph. Of the ways that it refuses only the `if` gets as far as that run, and stops there
+    because one of the run's own inputs takes the other branch; a branch on something else would pass.
+    The eight ways are cases that its authors chose: what it does with them is no rate of detection.
     """
     given: Journeys = run.result_of(section_graph)
     run.predict(
