@@ -1006,7 +1006,7 @@ def test_section_edge_counts_old_and_new_classes(
     assert made[-2].fits == [list(range(8)), [8, 9]], "new classes alone are shown at the end"
     text = run.findings[-1]["text"]
     assert "from 100.0 % to 87.5 %" in text
-    assert "they reach 96.9 %" in text and "so of the 12.5 points 3.1 go" in text
+    assert "they reach 96.9 %" in text and "later they are 9.4 points lower" in text
 
 
 def test_the_nearest_known_picture() -> None:
