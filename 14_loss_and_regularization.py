@@ -215,7 +215,7 @@ class Net(nn.Module):
         return spk2, mem2
 
 
-# same as lesson 10
+# the network of checkpoints/cifar10_cnn.safetensors, as lesson 12 has it
 class SmallCNN(nn.Module):
     """Three convolutions of stride 2 and a read-out, a Leaky neuron after each: 32×32 pixels → 16 → 8 → 4.
 
