@@ -526,8 +526,8 @@ def section_energy(cfg: Config, run: Run) -> None:
 
     The ordinary network is a trained one, with ReLU, so its zeros are counted and not guessed. Steps
     cost: in the figure the same spiking network is asked after 1, 2, … steps. D is a rule, not a chip:
-    where potentials stay in registers, an addition moves one word and not three, and then D, too, can
-    come out under 1. And no way counts biases, the network that carries spikes from core to core,
+    where potentials stay in registers, an addition moves one word and not three, an update none, and D
+    comes out lower. And no way counts biases, the network that carries spikes from core to core,
     control, leakage, or the host. A chip with 8-bit integers pays less on both sides; lesson 12 counts
     at equal bits.
     """

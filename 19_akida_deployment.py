@@ -1099,7 +1099,7 @@ def section_profile(cfg: Config, run: Run) -> None:
     Memory, wires and the clock are left out, and so is what it costs to send an event. How much they are
     nobody has measured for this network. The figures published below are of other networks: less than
     250 mW from one source and 1.6 ms for an image from another allow up to 0.4 mJ, thousands of times
-    as much as the arithmetic here. That is an upper bound, not a measurement, but it warns: the estimate
+    as much as the arithmetic here. That is no figure for this network, but it warns: the estimate
     compares operations, not chips. Watts need a meter. Where a card is present its own is read; a
     simulator has none, and its speed is this machine's: it says nothing about the chip.
     """
