@@ -24,7 +24,7 @@ Read first
 
 Run
     uv run 10_convolutional_snn.py --predict   asks what you expect, then measures it: start here
-    uv run 10_convolutional_snn.py             about 30 minutes of one core, 25 of them for section 3,
+    uv run 10_convolutional_snn.py             about 40 minutes of one core, 25 of them for section 3,
                                                and half of that on two; also --only 2
     uv run 10_convolutional_snn.py --resume    goes on after the last finished epoch
     uv run 10_convolutional_snn.py --full      twice the channels, T = 4, 60 epochs, aims at 93 %:
