@@ -943,14 +943,17 @@ def section_errors(cfg: Config, run: Run) -> None:
     run.claim("burst", "wrong spikes in the first quarter", burst, "1", n=len(x), real=True)
     run.claim("burst_empty", "the same with V[0] = 0", burst_empty, "1", n=len(x), real=True)
     run.claim("wrong_share", "wrong spikes, share of all", share, "1", n=len(x), real=True)
-    run.claim("clip_none", f"{NONE}: lost by clipping", lost[NONE]["clipping"], "points", **facts)
-    run.claim("stairs_max", f"{MAX}: by quantisation", lost[MAX]["quantisation"], "points", **facts)
-    uneven_most = lost[MOST]["unevenness"]
     uneven_charged = lost[CHARGED]["unevenness"]
-    run.claim("uneven_percentile", f"{MOST}: by unevenness", uneven_most, "points", **facts)
-    run.claim("uneven_charge", "the same with V[0] = θ/2", uneven_charged, "points", **facts)
     uneven_max = lost[MAX_CHARGED]["unevenness"]
-    run.claim("uneven_max_charge", f"{MAX}, θ/2: by unevenness", uneven_max, "points", **facts)
+    parts = [
+        ("clip_none", f"{NONE}: lost by clipping", lost[NONE]["clipping"]),
+        ("stairs_max", f"{MAX}: by quantisation", lost[MAX]["quantisation"]),
+        ("uneven_percentile", f"{MOST}: by unevenness", lost[MOST]["unevenness"]),
+        ("uneven_charge", "the same with V[0] = θ/2", uneven_charged),
+        ("uneven_max_charge", f"{MAX}, θ/2: by unevenness", uneven_max),
+    ]
+    for key, text, points in parts:
+        run.claim(key, text, points, "points", **facts)
     run.finding(
         f"From V[0] = 0, θ = 1 loses most by {largest[NONE]} ({lost[NONE][largest[NONE]]:.0f} points), the "
         f"maximum by {largest[MAX]} ({lost[MAX][largest[MAX]]:.0f}), the 99.9 percentile by {largest[MOST]} "
