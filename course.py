@@ -73,6 +73,18 @@ def notebook(args: argparse.Namespace) -> None:
     console.print(f"open it  uv run --with jupyterlab jupyter lab {path}", markup=False)
 
 
+def pages(args: argparse.Namespace) -> None:
+    """write the course as a website into site/: a page a lesson, the ledger, the playground"""
+    from tutor import website
+
+    with console.status("reading the scripts"):
+        index = website.build(args.out)[0]
+    if index.is_relative_to(Path.cwd()):
+        index = index.relative_to(Path.cwd())
+    console.print(f"written  {index.parent}", markup=False)
+    console.print(f"open it  {index}, in any browser", markup=False)
+
+
 def publish(args: argparse.Namespace) -> None:
     """copy the results of your last runs to docs/ and write RESULTS.md anew (for maintainers)"""
     from tutor import progress
@@ -123,6 +135,10 @@ def parser() -> Parser:
     command.add_argument("script", metavar="SCRIPT", help="such as 01")
     command.add_argument(
         "--out", type=Path, metavar="FILE", help="default: notebooks/<script>.ipynb"
+    )
+    folder = add(pages)
+    folder.add_argument(
+        "--out", type=Path, default=ROOT / "site", metavar="DIR", help="default: site"
     )
     command = add(publish)
     command.add_argument("scripts", nargs="+", metavar="SCRIPT", help="such as 01")

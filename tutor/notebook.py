@@ -81,18 +81,18 @@ def cells(name: str, course: str = ".") -> list[Cell]:
         raise UserError(f"{name}.py, line {e.lineno}: {e.msg}; mend the script first") from e
     doc = ast.get_docstring(tree) or name
     found = [Cell("markdown", _page(doc)), Cell("code", SET_UP.format(name=name, course=course))]
-    parts = list(_parts(tree, source))
-    has_sections = any(_is_section(node) for node, _ in parts)
+    statements = list(parts(tree, source))
+    has_sections = any(is_section(node) for node, _ in statements)
     begin = Cell("code", BEGIN.format(name=name, title=doc.split("\n")[0]))
     short: list[str] = []  # imports, constants: what stands together stays together
-    for node, text in parts:
+    for node, text in statements:
         large = isinstance(node, ast.FunctionDef | ast.ClassDef)
         if large and short:
             found.append(Cell("code", "\n".join(short).strip("\n")))
             short = []
-        if begin not in found and (_is_section(node) or getattr(node, "name", "") == "main"):
+        if begin not in found and (is_section(node) or getattr(node, "name", "") == "main"):
             found.append(begin)
-        if _is_section(node):
+        if is_section(node):
             found += _section_cells(node, text)
         elif not large:
             short.append(text)
@@ -104,7 +104,7 @@ def cells(name: str, course: str = ".") -> list[Cell]:
     return found
 
 
-def _parts(tree: ast.Module, source: str) -> Iterator[tuple[ast.stmt, str]]:
+def parts(tree: ast.Module, source: str) -> Iterator[tuple[ast.stmt, str]]:
     """The top level of a script, statement by statement, each with the comments above it."""
     lines = source.splitlines()
     end = tree.body[0].end_lineno if ast.get_docstring(tree) else 0
@@ -117,7 +117,7 @@ def _parts(tree: ast.Module, source: str) -> Iterator[tuple[ast.stmt, str]]:
             yield node, text.rstrip("\n")
 
 
-def _is_section(node: ast.stmt) -> bool:
+def is_section(node: ast.stmt) -> bool:
     decorators = getattr(node, "decorator_list", [])
     return any(isinstance(d, ast.Name) and d.id == "section" for d in decorators)
 
