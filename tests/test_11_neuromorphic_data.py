@@ -109,6 +109,47 @@ def test_denoise_against_its_definition(seed: int, tau: int) -> None:
     assert np.array_equal(Denoise(tau)(events), events[kept])
 
 
+def test_what_the_page_says_of_tonic() -> None:
+    """Denoise lets all events of the first 10 ms pass; frames of SHD are (T, 1, 700)."""
+    import tonic
+    from tonic.transforms import Denoise, ToFrame
+
+    x, y, t = (
+        np.array([3, 20, 9, 30]),
+        np.array([4, 30, 22, 1]),
+        np.array([1, 5000, 50_000, 90_000]),
+    )
+    alone = event_array(x, y, t, np.ones(4) > 0)
+    assert Denoise(10_000)(alone)["t"].tolist() == [1, 5000]
+    sounds = np.zeros(500, tonic.datasets.SHD.dtype)
+    sounds["t"], sounds["p"] = np.arange(500) * 1000, 1
+    sounds["x"] = np.random.default_rng(0).integers(700, size=500)
+    frames = ToFrame(tonic.datasets.SHD.sensor_size, n_time_bins=8)(sounds)
+    assert frames.shape == (8, 1, 700) and "y" not in sounds.dtype.names
+
+
+def test_a_recording_played_otherwise() -> None:
+    """Only times change: doubled, or later by the pause from the second saccade on."""
+    events = recording(0)
+    events["t"] += 7
+    before = events.copy()
+    slow, paused = lesson.PLAYED["half speed"](events), lesson.PLAYED["pause"](events)
+    assert np.array_equal(events, before)
+    assert np.array_equal(slow["t"], 2 * events["t"])
+    late = events["t"] - events["t"][0] >= 100_000
+    assert 50 < late.sum() < 250 and np.array_equal(paused["t"], events["t"] + 200_000 * late)
+    for field in "xyp":
+        assert np.array_equal(slow[field], events[field])
+        assert np.array_equal(paused[field], events[field])
+    how = lesson.binnings(small(), 5)
+    count, window, bins = how["event count"], how["time window"], how["time bins"]
+    assert np.array_equal(count(slow), count(events)) and np.array_equal(
+        count(paused), count(events)
+    )
+    assert len(window(slow)) in (2 * len(window(events)), 2 * len(window(events)) + 1)
+    assert not np.array_equal(bins(paused), bins(events)) and len(bins(paused)) == 5
+
+
 def test_what_denoise_drops_is_told_apart(monkeypatch: pytest.MonkeyPatch) -> None:
     """A filter that drops a quarter of a recording's own events and three quarters of the noise."""
     import tonic.transforms
@@ -146,6 +187,25 @@ def test_wilson_interval_solves_its_equation(n: int, share: float) -> None:
     for p in lesson.wilson(right):
         assert 0 <= p <= 1
         assert (right.mean() - p) ** 2 == pytest.approx(1.959964**2 * p * (1 - p) / n, abs=1e-7)
+
+
+def test_wilson_takes_shares_and_nothing() -> None:
+    """Three clips that are 1/3, 2/3 and 1 right are three observations of mean 2/3, as 2 of 3 are."""
+    assert lesson.wilson(np.array([1, 2, 3]) / 3) == pytest.approx(lesson.wilson(np.arange(3) < 2))
+    assert lesson.wilson(np.zeros(0)) == (0, 1)
+
+
+def test_difference_of_pairs_by_counts() -> None:
+    """b recordings only the first reads, c only the second: (b − c)/n, variance (b + c − (b − c)²/n)/n."""
+    b, c, n = 62, 14, 1100
+    first = np.arange(n) < b
+    second = (np.arange(n) >= b) & (np.arange(n) < b + c)
+    mean, low, high = lesson.difference(first, second)
+    error = math.sqrt((b + c - (b - c) ** 2 / n) / (n - 1) / n)
+    assert mean == pytest.approx(100 * (b - c) / n)
+    assert (low, high) == pytest.approx((mean - 195.9964 * error, mean + 195.9964 * error))
+    assert lesson.points((mean, low, high)) == "+4.4 (2.8 to 5.9)"
+    assert lesson.difference(np.ones(1), np.zeros(1)) == (100, -100, 100)
 
 
 @given(a=st.lists(st.booleans(), min_size=1, max_size=300), seed=st.integers(0, 1000))
@@ -193,8 +253,7 @@ def test_padding_changes_no_answer_with_the_mask(extra: int, seed: int) -> None:
     padded = torch.cat([x, torch.zeros(extra, 3, 2, 17, 17)])
     assert torch.allclose(n.run(x)[1].mean(0), n.run(padded)[1].mean(0), atol=1e-5)
     assert n.run(padded)[0][4:].sum() == 0
-    n.masked = False
-    spk, mem = n.run(padded)
+    spk, mem = n.run(padded, masked=False)
     assert mem[4:].abs().sum() > 0 and torch.allclose(mem[:4], n.run(x)[1], atol=1e-5)
 
 
@@ -561,6 +620,9 @@ def test_section_pipeline(tmp_path: Path) -> None:
     own, added = lesson.dropped_by_denoise(data, 4, 1)
     assert run.value("dropped_own") == own and run.value("dropped_noise") == added
     assert f"drops {100 * added:.0f} % of noise" in run.findings[0]["text"]
+    cells = sum(frames.numel() for frames in piped.frames)
+    filled = sum(int(frames.count_nonzero()) for frames in piped.frames)
+    assert run.value("empty_cells") == pytest.approx(1 - filled / cells) and filled > 0
 
 
 def test_section_lengths(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -572,11 +634,10 @@ def test_section_lengths(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Non
         lesson.section_pipeline, "function", lambda cfg, run: lesson.Piped(n, frames)
     )
     run = run_section(lesson.section_lengths, tmp_path, batch_size=4)
-    n.masked = False
     changed = 0
     for own in frames[10:]:
         padded = torch.cat([own, torch.zeros(7 - len(own), 2, 34, 34)])
-        _, mem = n.run(lesson.currents(padded[:, None]))
+        _, mem = n.run(lesson.currents(padded[:, None]), masked=False)
         changed += int(mem[: len(own)].mean(0).argmax() != mem.mean(0).argmax())
     assert run.value("changed_plain") == pytest.approx(changed / 20) and changed > 0
     assert run.value("changed_masked") == 0
@@ -590,31 +651,61 @@ def shares(*right: int, n: int = 100) -> list[np.ndarray]:
     return [np.arange(n) < r for r in right]
 
 
+def test_networks_read_again_what_they_never_saw(tmp_path: Path, monkeypatch) -> None:
+    data, cfg = small(20), tiny(tmp_path, folds=2)
+    fold = five_folds(data.y, 2, cfg.seed)
+
+    def read(net, x, show):  # network k reads all of its own fold but recording 3
+        index = x[:, 0, 0, 0, 0].long()
+        assert (fold[index] == net).all()
+        return data.y[index] + (index == 3)
+
+    monkeypatch.setattr(lesson, "read", read)
+    crossed = lesson.Crossed(None, [lesson.Trained(k, 0.5, None) for k in range(2)])
+    assert np.flatnonzero(~lesson.read_again(cfg, crossed, arm_of(data))).tolist() == [3]
+
+
 def test_section_binning(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     data = small(12)
     given_data(monkeypatch, data)
     found = dict(zip(lesson.binnings(data, 3), shares(97, 99, 70), strict=True))
+    played = {
+        "time window": shares(80, 90),
+        "time bins": shares(99, 95),
+        "event count": shares(70, 70),
+    }
+    asked = []
     monkeypatch.setattr(
         lesson, "cross_validate", lambda cfg, run, arm: lesson.Crossed(found[arm.name], [])
     )
+
+    def read_again(cfg, crossed, arm):
+        assert crossed.right is found[arm.name]
+        name = ("half speed", "pause")[asked.count(arm.name)]
+        transforms = [lesson.PLAYED[name], lesson.binnings(data, 3)[arm.name]]
+        assert torch.equal(arm.x, make_frames(data, transforms).padded())
+        asked.append(arm.name)
+        return played[arm.name][name == "pause"]
+
+    monkeypatch.setattr(lesson, "read_again", read_again)
     run = run_section(lesson.section_binning, tmp_path)
+    assert len(asked) == 6
     assert run.value("accuracy_window") == 0.97
     assert run.value("accuracy_bins") == 0.99
     assert run.value("accuracy_count") == 0.7
-    lengths = [len(r) for r in data.recordings]
-    n = round(np.mean(lengths) / 3)
-    lost = sum(k % n if k >= n else 0 for k in lengths) / sum(lengths)
-    assert run.value("lost_count") == pytest.approx(lost) and lost > 0.01
-    made = make_frames(data, [lesson.binnings(data, 3)["time window"]])
-    assert run.value("lost_window") == pytest.approx(1 - made.frames.sum().item() / sum(lengths))
+    assert run.value("window_slow") == 0.8 and run.value("window_pause") == 0.9
+    assert run.value("bins_pause") == 0.95
     text = run.findings[0]["text"]
-    assert "time window 97.0 %, time bins 99.0 %, event count 70.0 %; they are not all" in text
+    assert "time window 97.0 %, time bins 99.0 %, event count 70.0 % of 12 recordings" in text
+    assert "they are not all equal" in text
+    assert "time window -17.0 and -7.0; time bins +0.0 and -4.0; event count +0.0 and +0.0" in text
     p = 2 / 2**29  # 29 recordings are read by time bins alone, none by event count alone
     assert run.value("p_binning") == pytest.approx(p)
     found |= dict(zip(found, shares(97, 99, 93), strict=True))  # 6 : 0 is p = 0.03, above 5 % / 3
+    asked.clear()
     run = run_section(lesson.section_binning, tmp_path)
     assert run.value("p_binning") == pytest.approx(2 / 2**6)
-    assert "no two can be told apart" in run.findings[0]["text"]
+    assert "no two can be told apart (smallest p = 0.031)" in run.findings[0]["text"]
 
 
 def binned(data: EventData, right: np.ndarray) -> lesson.Binned:
@@ -639,14 +730,19 @@ def test_section_time(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     run = run_section(lesson.section_time, tmp_path)
     assert shows == {"shuffled": lesson.shuffled_frames, "one frame": lesson.one_frame}
     assert run.value("accuracy_one") == 0.69 and run.value("accuracy_shuffled") == 0.77
-    assert run.value("only_ordered") == 15 and run.value("only_one") == 4
     p = 2 * sum(math.comb(19, k) for k in range(5)) / 2**19
     assert run.value("p_time") == pytest.approx(p)
     text = run.findings[0]["text"]
     assert "15 recordings are read in order only and 4 as one frame only" in text
     assert "frames in order read more" in text
-    assert "gain 11.0 points on one frame. The same frames shuffled lie between: +8.0" in text
-    assert "-3.0 from frames in order (0 recordings won, 3 lost; not part of the test)" in text
+    error = 195.9964 * math.sqrt(
+        (3 - 9 / 100) / 99 / 100
+    )  # three recordings won by the order, none lost
+    assert run.value("order") == pytest.approx(3)
+    assert run.value("order_low") == pytest.approx(3 - error)
+    assert run.value("order_high") == pytest.approx(3 + error)
+    assert f"in order − shuffled, +3.0 ({3 - error:.1f} to {3 + error:.1f})" in text
+    assert "shuffled − one frame, +8.0 (" in text
     found["one frame"] = ordered.copy()
     found["one frame"][[0, 1, 85, 86, 87]] ^= True  # two lost, three won
     text = run_section(lesson.section_time, tmp_path).findings[0]["text"]
@@ -706,48 +802,67 @@ def test_section_pretraining(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) ->
     assert finding["main"] and finding["claim"] == "accuracy"
     assert "10 drawn recordings, a spiking network reads 75.0 % of 12 real ones" in finding["text"]
     assert "91.7 % in five-fold cross-validation" in finding["text"]
-    assert "2 recordings won, 0 lost). Recordings alone give 58.3 %" in finding["text"]
+    assert "2 recordings won, 0 lost, p = 0.5). Recordings alone give 58.3 %" in finding["text"]
     assert run.ledger_rows[0]["accuracy"] == pytest.approx(11 / 12)
     assert run.ledger_rows[0]["n"] == 12
 
 
+def test_sense_of_turning_by_clip() -> None:
+    """Four clips: one of two networks right; both; none; and an arm that only one network names."""
+    y = np.array([3, 4, 5, 6, 0])
+    answers = np.array([[3, 4, 6, 6, 3], [4, 4, 6, 3, 0]])
+    arm = lesson.Gestures(answers, y)
+    assert arm.sense()[:4].tolist() == [0.5, 1, 0, 1] and np.isnan(arm.sense()[4])
+    assert arm.right().tolist() == [0.5, 1, 0, 0.5, 0.5]
+    matrix = arm.confusion(11)
+    assert matrix.sum() == 10 and matrix[3, 3] == matrix[3, 4] == 1 and matrix[4, 4] == 2
+    assert matrix[5, 6] == 2 and matrix[6, 3] == 1
+    assert np.isnan(lesson.Gestures(np.full((2, 5), 9), y).sense()).all()
+
+
+def gestures(right: int, other: int, n: int = 22) -> lesson.Gestures:
+    """Two networks: all clips are circles (class 3); the first gets ``right``, the second all but ``other``."""
+    index = np.arange(n)
+    answers = np.stack([np.where(index < right, 3, 4), np.where(index < n - other, 3, 4)])
+    return lesson.Gestures(answers, np.full(n, 3))
+
+
 def test_section_gestures(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    classes = tuple("abcdefghijk")
-    data = small(33, n_train=22)
-    data.classes = classes
+    data = small(33, n_train=11)
+    data.classes = tuple("abcdefghijk")
     given_data(monkeypatch, data)
-    matrix = np.full((11, 11), 5)
-    matrix[3, 3], matrix[4, 4], matrix[3, 4], matrix[4, 3] = 7, 8, 2, 3
-    matrix[5, 5], matrix[6, 6], matrix[5, 6], matrix[6, 5] = 6, 9, 4, 1
+    coin, sure = gestures(11, 11), gestures(22, 2)
     found = {
-        "gestures in order": lesson.Gestures([0.8, 0.9], matrix),
-        "gestures shuffled": lesson.Gestures([0.5, 0.7], np.ones((11, 11))),
-        "gestures one frame": lesson.Gestures([0.4, 0.5], matrix.T),
-        "gestures in order, no polarity": lesson.Gestures([0.6, 0.6], matrix + 20),
-        "gestures shuffled, no polarity": lesson.Gestures([0.3, 0.3], matrix + 1),
+        "gestures in order": sure,
+        "gestures shuffled": gestures(20, 0),
+        "gestures one frame": coin,
+        "gestures in order, no polarity": coin,
+        "gestures shuffled, no polarity": coin,
     }
     monkeypatch.setattr(lesson, "train_gestures", lambda cfg, run, arm: found[arm.name])
     run = run_section(lesson.section_gestures, tmp_path, seeds=2)
-    assert run.value("rendered_ordered") == pytest.approx(0.85)
-    assert run.value("rendered_one") == pytest.approx(0.45)
-    assert run.value("sense_ordered") == pytest.approx(30 / 40)
-    assert run.value("sense_shuffled") == 0.5
-    assert run.value("sense_plain_ordered") == pytest.approx(110 / 200)
-    assert run.value("sense_plain_shuffled") == pytest.approx(34 / 48)
+    assert run.value("rendered_ordered") == pytest.approx(42 / 44)
+    assert run.value("rendered_one") == run.value("sense_one") == 0.5
+    assert run.value("sense_ordered") == run.value("sense_shuffled") == pytest.approx(42 / 44)
+    assert run.value("sense_plain_ordered") == run.value("sense_plain_shuffled") == 0.5
     count = {c.id: c.n for c in run.claims}
-    assert count["rendered_ordered"] == 22 and count["sense_ordered"] == 40
-    assert "frames in order 85 % (2 trainings each)" in run.findings[0]["text"]
-    assert "without polarity in order 55 %, shuffled 71 %" in run.findings[0]["text"]
-    assert "(above 65 %): something else inside a frame" in run.findings[0]["text"]
-    found["gestures shuffled, no polarity"] = found["gestures shuffled"]
-    text = run_section(lesson.section_gestures, tmp_path, seeds=2).findings[0]["text"]
-    assert text.endswith("(above 65 %): neither.")
-    found["gestures shuffled"] = found["gestures in order, no polarity"] = found[
-        "gestures in order"
-    ]
-    text = run_section(lesson.section_gestures, tmp_path, seeds=2).findings[0]["text"]
-    assert text.endswith("the order of the frames and the polarity inside a frame.")
+    assert count["rendered_ordered"] == count["sense_ordered"] == 22, "clips, not answers"
     assert all(c.target is None for c in run.claims)
+    low, high = lesson.wilson(np.arange(44) < 42)  # of 44 answers; of 22 clips it is wider
+    text = run.findings[0]["text"]
+    assert "told from a coin (95 % interval): in order 95 % (78 to 99 %); shuffled 95 % (" in text
+    assert low > 0.84
+    assert "suffices; that order does so by itself is not shown. Order alone: in order, no" in text
+    assert "no polarity 50 % (31 to 69 %). With polarity, in order − shuffled is +0.0 (" in text
+
+
+def test_what_suffices() -> None:
+    polarity, order, neither = "shuffled", "in order, no polarity", "shuffled, no polarity"
+    assert lesson.what_suffices(["in order"]).startswith("Neither")
+    assert lesson.what_suffices([polarity]).startswith("Polarity")
+    assert lesson.what_suffices([order]).startswith("Order suffices")
+    assert lesson.what_suffices([order, polarity]).startswith("Order and polarity each")
+    assert "something else" in lesson.what_suffices([order, polarity, neither])
 
 
 def test_gestures_are_judged_on_their_test_part(tmp_path: Path, monkeypatch) -> None:
@@ -767,9 +882,9 @@ def test_gestures_are_judged_on_their_test_part(tmp_path: Path, monkeypatch) -> 
 
     monkeypatch.setattr(lesson, "train_one", train_one)
     got = lesson.train_gestures(cfg, begin(cfg, "x"), arm_of(data))
-    assert seen == [(0, 3), (1, 3)] and got.accuracy == pytest.approx([8 / 11, 8 / 11])
-    assert got.confusion.sum() == 22 and got.confusion[0, 10] == 2 and got.confusion[5, 5] == 2
-    assert got.sense() == (8, 8)
+    assert seen == [(0, 3), (1, 3)] and got.answers.shape == (2, 11)
+    assert got.right().tolist() == [0, 0, 0, *[1] * 8]
+    assert got.y.tolist() == data.y[22:].tolist()
 
 
 def test_full_runs_claim_dvs_gesture(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -786,7 +901,7 @@ def test_full_runs_claim_dvs_gesture(tmp_path: Path, monkeypatch: pytest.MonkeyP
     monkeypatch.setattr(Run, "data", find)
     monkeypatch.setattr(Run, "figure", lambda self, fig, name, look="": self.dir / name)
     monkeypatch.setattr(lesson, "make_frames", lambda *_: SimpleNamespace(padded=lambda: None))
-    arm = lesson.Gestures([0.9], np.ones((11, 11)))
+    arm = lesson.Gestures(np.arange(11)[None] % 10, np.arange(11))
     monkeypatch.setattr(lesson, "train_gestures", lambda *_: arm)
     run = run_section(lesson.section_gestures, tmp_path, smoke=False, full=True, seeds=1)
     (claim,) = [c for c in run.claims if c.id == "dvs_ordered"]

@@ -85,7 +85,7 @@ def clock_time_instead_of_time_since_the_first_event(events, num_bins, side):
 
 
 def delta_rounded_down_and_the_rest_in_the_last_bin(events, num_bins, side):
-    """Is Δ rounded to whole microseconds?"""
+    """the event at 85 µs lies in bin 6, expected bin 5"""
     t = events["t"]
     k = np.minimum((t - t[0]) // max(1, (t[-1] - t[0]) // num_bins), num_bins - 1)
     return _count(k, events["p"].astype(int), events["y"], events["x"], num_bins, side)
