@@ -47,7 +47,7 @@ from common.device import synchronize
 from common.io import UserError
 from common.lesson import LessonConfig, bounded, section, start
 from common.run import Run
-from common.spiking import check_time_first, constant_current, over_time
+from common.spiking import constant_current, over_time
 from multistep import saved_for_backward, unroll
 from training import count_predict, fit
 
@@ -742,6 +742,19 @@ def section_reset_reach(cfg: Config, run: Run) -> None:
         f"a word; called for a flat one, it puts {100 * elsewhere:.0f} % of those of *another* network to "
         f"rest. Walking net.modules() does what is meant: {100 * own:.0f} % and {100 * others:.0f} %."
     )
+
+
+def check_time_first(x: torch.Tensor, num_steps: int, what: str = "x") -> torch.Tensor:
+    """Return ``x`` if its first dimension is time.
+
+    Raises:
+        UserError: with what was got, what was expected, and the transpose that mends it.
+    """
+    if x.shape[0] != num_steps:
+        where = [i for i, n in enumerate(x.shape) if n == num_steps]
+        fix = f"use {what}.transpose(0, {where[0]})" if where else "check num_steps"
+        raise UserError(f"{what}: got {tuple(x.shape)}, expected T={num_steps} first; {fix}")
+    return x
 
 
 @section

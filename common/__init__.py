@@ -5,8 +5,10 @@ Scripts import it before torch, which takes seconds to load: from here on Ctrl-C
 
 from __future__ import annotations
 
+import _thread
 import os
 import sys
+import threading
 from pathlib import Path
 from typing import Any
 
@@ -31,4 +33,12 @@ def _excepthook(kind: type[BaseException], error: BaseException, trace: Any) -> 
     os._exit(2 if text else 130)  # without another word from threads that still hold on
 
 
-sys.excepthook = _excepthook
+def _unraisablehook(what: Any) -> None:
+    """Ctrl-C in a destructor, where Python prints a traceback and goes on: press it once more, a moment later."""
+    if not issubclass(what.exc_type, KeyboardInterrupt):
+        return _before(what)
+    threading.Timer(0.05, _thread.interrupt_main).start()
+
+
+_before = sys.unraisablehook
+sys.excepthook, sys.unraisablehook = _excepthook, _unraisablehook

@@ -1,8 +1,6 @@
-"""Plumbing around snnTorch's neurons: reset, shape checks, running a neuron over a whole sequence."""
+"""Plumbing around snnTorch's neurons: reset, running a layer over a whole sequence."""
 
 from __future__ import annotations
-
-from common.io import UserError
 
 import snntorch as snn
 import torch
@@ -26,19 +24,6 @@ def reset_state(net: nn.Module) -> None:
             if hasattr(layer, reset):
                 getattr(layer, reset)()
                 break
-
-
-def check_time_first(x: torch.Tensor, num_steps: int, what: str = "x") -> torch.Tensor:
-    """Return ``x`` if its first dimension is time.
-
-    Raises:
-        UserError: with what was got, what was expected, and the transpose that mends it.
-    """
-    if x.shape[0] != num_steps:
-        where = [i for i, n in enumerate(x.shape) if n == num_steps]
-        fix = f"use {what}.transpose(0, {where[0]})" if where else "check num_steps"
-        raise UserError(f"{what}: got {tuple(x.shape)}, expected T={num_steps} first; {fix}")
-    return x
 
 
 def hold(y: torch.Tensor, num_steps: int) -> torch.Tensor:

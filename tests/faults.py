@@ -146,6 +146,9 @@ def main() -> int:
             # a second change of one file within a second would be overlooked if there were a .pyc
             sys.dont_write_bytecode = True
             os.environ |= {"PYTHONDONTWRITEBYTECODE": "1", "MPLBACKEND": "Agg"}
+            os.environ["PYTHONPYCACHEPREFIX"] = str(
+                tree / "none"
+            )  # so conftest.py leaves it at that
         for number, fault in enumerate(chosen, 1):
             if args.check:
                 result = fault.problem() or "fits"

@@ -45,7 +45,7 @@ from common.io import one_line_errors, write_json  # noqa: E402
 from smoke_worker import fork, import_libraries, run_here  # noqa: E402
 
 LIMIT_S = 90
-"""Seconds after which a cell counts as hanging."""
+"""Seconds, as ``smoke_worker.Clock`` counts them, after which a cell counts as hanging."""
 RESULT = ROOT / "docs" / "results" / "robustness.json"
 FLAGS = ("--smoke", "--num-steps", "2", "--device", "cpu")
 SURVIVED, REFUSED, LOST, NOTHING = ".", "r", "L", "-"
@@ -112,8 +112,8 @@ class Cell:
     def out_dir(self) -> Path:
         return self.folder / "results"
 
-    def run(self, limit_s: int = LIMIT_S) -> tuple[int, str]:
-        """Exit code (−1: it hung) and standard error."""
+    def run(self, kill_when: Callable[[], bool] = lambda: False) -> tuple[int, str]:
+        """Exit code (−1: it hung) and standard error. It is killed as soon as ``kill_when`` is true."""
         flags = (*self.script.flags, *self.flags)
         if self.script.lesson and "--out-dir" not in flags:
             flags = (*flags, "--out-dir", str(self.out_dir))
@@ -128,7 +128,7 @@ class Cell:
             list(self.folder.glob("*.err"))
         )  # what a run has started may still write to its own
         out, err = (self.folder / f"{number}.{kind}" for kind in ("out", "err"))
-        code = fork(work, str(out), str(err), limit_s)
+        code = fork(work, str(out), str(err), LIMIT_S, kill_when)
         return code, err.read_text(encoding="utf-8", errors="replace")
 
     def kept(self) -> dict[str, bytes]:
@@ -404,24 +404,24 @@ def elsewhere_offline(cell: Cell) -> Verdict:
     return simple(cell, None if not cell.script.lesson else False)
 
 
+def _goes_on_from(path: Path) -> bool:
+    """A checkpoint, a finished point of a sweep, or the finished parts of a command."""
+    return path.suffix == ".pt" or path.parent.name == "points" or path.name == "parts.json"
+
+
 def killed_and_resumed(cell: Cell) -> Verdict:
     """kill −9 as soon as there is something to go on from; then ``--resume``."""
     if not cell.script.lesson or not re.search(r"^    resume: bool", cell.script.source, re.M):
         return NOTHING, ""
     shutil.rmtree(cell.out_dir, ignore_errors=True)
 
-    def die() -> None:
-        while not any(
-            p.suffix == ".pt" or p.parent.name == "points" for p in cell.out_dir.rglob("*.*")
-        ):
-            time.sleep(0.005)
-        os.kill(os.getpid(), signal.SIGKILL)
+    def has_begun() -> bool:
+        return any(_goes_on_from(p) for p in cell.out_dir.rglob("*.*"))
 
-    cell.before = [lambda: threading.Thread(target=die, daemon=True).start()]
-    code, err = cell.run()
+    code, err = cell.run(kill_when=has_begun)
     if code not in (0, -signal.SIGKILL):
         return LOST, f"before it was killed: exit code {code}: {err.strip()[-160:]}"
-    cell.before, cell.flags = [], ["--resume"]
+    cell.flags = ["--resume"]
     return judge(*cell.run(), refuse=False)
 
 

@@ -19,13 +19,18 @@ import signal
 import socket
 import subprocess
 import sys
+import time
 import traceback
 from collections.abc import Callable
 from pathlib import Path
 
+import psutil
+
+TICK_S, LOOK_S = 0.02, 0.5
+"""Seconds between two questions whether a run has ended, and between two looks at what it does."""
 FLAGS = ("--smoke", "--num-steps", "2", "--journal")
 LIMIT_S = 300
-"""Seconds until a smoke run counts as hanging."""
+"""Seconds, as ``Clock`` counts them, until a smoke run counts as hanging."""
 # torch._dynamo: the first optimiser of a process imports it
 ADVANCE = (
     "torch._dynamo snntorch matplotlib.pyplot sklearn.datasets scipy.stats tyro rich.table safetensors.torch "
@@ -81,20 +86,32 @@ def run_forked(script: Path, folder: Path) -> int:
     return fork(work, f"{folder}.out", f"{folder}.err", LIMIT_S)
 
 
-def fork(work: Callable[[], int], out: str, err: str, limit_s: int) -> int:
-    """Do ``work`` in a copy of this process that prints into files; what it returns, or −1 if it hangs."""
+def fork(
+    work: Callable[[], int],
+    out: str,
+    err: str,
+    limit_s: int,
+    kill_when: Callable[[], bool] = lambda: False,
+) -> int:
+    """Do ``work`` in a copy of this process that prints into files; what it returns, or −1 if it hangs.
+
+    Args:
+        limit_s: seconds, as ``Clock`` counts them, after which it hangs.
+        kill_when: it is killed, as by ``kill -9``, as soon as this is true.
+    """
     child = os.fork()
     if child:
-        signal.signal(signal.SIGALRM, too_late)
-        signal.alarm(limit_s)
-        try:
-            return os.waitstatus_to_exitcode(os.waitpid(child, 0)[1])
-        except TimeoutError:
-            os.kill(child, signal.SIGKILL)
-            os.waitpid(child, 0)
-            return -1
-        finally:
-            signal.alarm(0)
+        clock = Clock(child)
+        while True:
+            ended, status = os.waitpid(child, os.WNOHANG)
+            if ended:
+                return os.waitstatus_to_exitcode(status)
+            late = clock.seconds() > limit_s
+            if late or kill_when():
+                os.kill(child, signal.SIGKILL)
+                status = os.waitpid(child, 0)[1]
+                return -1 if late else os.waitstatus_to_exitcode(status)
+            time.sleep(TICK_S)
     code = 1
     try:
         os.dup2(os.open(os.devnull, os.O_RDONLY), 0)  # the names of the next scripts come in there
@@ -105,6 +122,38 @@ def fork(work: Callable[[], int], out: str, err: str, limit_s: int) -> int:
         sys.stderr.flush()
     finally:
         os._exit(code)
+
+
+class Clock:
+    """The time that a process and its children have had: their processor time, and the time in which all of them slept.
+
+    Time in which one of them could have gone on, but waited for a processor, does not count. So other work on the
+    machine makes no run hang, while a run that waits for what never comes is found out as before. Where the system does
+    not say who waits for a processor (macOS), each second counts.
+    """
+
+    def __init__(self, pid: int) -> None:
+        self.process = psutil.Process(pid)
+        self.slept, self.worked, self.looked = 0.0, 0.0, time.monotonic()
+
+    def seconds(self) -> float:
+        """The time until now. It is summed up from a look twice a second, so this is to be asked often."""
+        now = time.monotonic()
+        if now - self.looked < LOOK_S:
+            return self.slept + self.worked
+        with contextlib.suppress(psutil.Error, OSError):  # one of them has just ended
+            family = [self.process, *self.process.children(recursive=True)]
+            if not any(wants_to_run(p.pid) for p in family):
+                self.slept += now - self.looked
+            self.worked = max(self.worked, sum(sum(p.cpu_times()[:4]) for p in family))
+        self.looked = now
+        return self.slept + self.worked
+
+
+def wants_to_run(pid: int) -> bool:
+    """Whether a thread of the process runs, waits for a processor, or waits for the disk."""
+    states = Path(f"/proc/{pid}/task").glob("*/stat")
+    return any(path.read_text().rpartition(")")[2].split()[0] in "RD" for path in states)
 
 
 def run_apart(script: Path, folder: Path) -> int:
@@ -123,10 +172,6 @@ def run_apart(script: Path, folder: Path) -> int:
         except subprocess.TimeoutExpired:
             return -1
     return done.returncode
-
-
-def too_late(*_: object) -> None:
-    raise TimeoutError
 
 
 def main() -> None:

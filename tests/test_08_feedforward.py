@@ -10,6 +10,7 @@ from pathlib import Path
 from types import SimpleNamespace
 
 from common.data import ImageData
+from common.io import UserError
 from common.run import Run
 from datafiles.digits import digits
 
@@ -471,3 +472,14 @@ def test_extreme_settings(settings, tmp_path: Path, seen, monkeypatch) -> None:
     for name in ("loop", "three_ways", "no_reset", "swapped"):
         run = run_section(getattr(lesson, f"section_{name}"), tmp_path, **SMALL | settings)
         assert all(math.isfinite(claim.value) for claim in run.claims)
+
+
+def test_check_time_first() -> None:
+    x = torch.zeros(25, 32, 10)
+    assert lesson.check_time_first(x, 25) is x
+    with pytest.raises(
+        UserError, match=r"got \(25, 32, 10\), expected T=32 first; use spk_rec.transpose\(0, 1\)"
+    ):
+        lesson.check_time_first(x, 32, "spk_rec")
+    with pytest.raises(UserError, match="check num_steps"):
+        lesson.check_time_first(x, 7)

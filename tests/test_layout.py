@@ -82,6 +82,24 @@ def test_ctrl_c_during_imports_is_one_line(tmp_path: Path) -> None:
     assert done.returncode == 130 and done.stderr.strip() == "stopped by Ctrl-C", done.stderr[-500:]
 
 
+def test_ctrl_c_in_a_destructor_is_not_lost() -> None:
+    """Python itself would print a traceback, go on and end with 0."""
+    code = (
+        "import common, signal, time\n"
+        "from common.io import one_line_errors\n"
+        "class Dying:\n"
+        "    def __del__(self): signal.raise_signal(signal.SIGINT)\n"
+        "with one_line_errors():\n"
+        "    Dying()\n"
+        "    time.sleep(20)\n"
+    )
+    done = subprocess.run(
+        [sys.executable, "-c", code], cwd=ROOT, capture_output=True, text=True, encoding="utf-8", check=False,
+    )  # fmt: skip
+    assert done.returncode == 130 and done.stderr.strip().startswith("stopped by Ctrl-C;")
+    assert done.stderr.strip().count("\n") == 0, done.stderr
+
+
 @pytest.mark.parametrize("name", SCRIPTS)
 def test_common_is_imported_before_what_takes_seconds(name: str) -> None:
     """What the test above shows of one script holds for all: our packages come before torch."""

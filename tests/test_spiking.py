@@ -1,10 +1,8 @@
-"""Reset, shape checks and layers over time."""
+"""Reset and layers over time."""
 
 from __future__ import annotations
 
-from common.io import UserError
 from common.spiking import (
-    check_time_first,
     constant_current,
     over_time,
     reset_state,
@@ -51,17 +49,6 @@ def test_spiking_layers_by_name_in_order() -> None:
         nn.Linear(2, 2), snn.Leaky(beta=0.5), nn.Sequential(snn.Synaptic(alpha=0.5, beta=0.5))
     )
     assert list(spiking_layers(net)) == ["1", "2.0"]
-
-
-def test_check_time_first() -> None:
-    x = torch.zeros(25, 32, 10)
-    assert check_time_first(x, 25) is x
-    with pytest.raises(
-        UserError, match=r"got \(25, 32, 10\), expected T=32 first; use spk_rec.transpose\(0, 1\)"
-    ):
-        check_time_first(x, 32, "spk_rec")
-    with pytest.raises(UserError, match="check num_steps"):
-        check_time_first(x, 7)
 
 
 @pytest.mark.parametrize("T", [1, 5])
