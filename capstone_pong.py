@@ -116,7 +116,7 @@ from games.pong.env import (
 )
 from games.pong.replay import Replay, read_csv, read_state, write_csv, write_state
 from games.pong.report import BAR_MS
-from multistep.engine import unroll
+from multistep import unroll
 
 import numpy as np
 import snntorch as snn

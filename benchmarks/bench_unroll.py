@@ -16,8 +16,7 @@ from collections.abc import Callable
 from typing import Any
 
 from common.spiking import constant_current, over_time
-from multistep import over_segments, unroll
-from multistep.engine import step_through
+from multistep import over_segments, step_through, unroll
 
 import snntorch as snn
 import torch

@@ -1,8 +1,14 @@
-"""A neuron layer over a whole sequence as one autograd function: snnTorch's spikes, bit for bit, faster."""
+"""A neuron layer over a whole sequence as one autograd function: snnTorch's spikes, bit for bit, faster.
 
-from multistep.engine import over_segments, unroll
+``recursion.py`` is the page to read first; README.md says which neuron takes which path.
+"""
+
+from multistep.engine import unroll
 from multistep.memory import keep_freed_memory, saved_for_backward
 from multistep.normalised import fast_number, is_fused, unroll_normalised
+from multistep.plan import which_path
+from multistep.segments import over_segments
+from multistep.stepping import step_through
 
 __all__ = [
     "fast_number",
@@ -10,8 +16,10 @@ __all__ = [
     "keep_freed_memory",
     "over_segments",
     "saved_for_backward",
+    "step_through",
     "unroll",
     "unroll_normalised",
+    "which_path",
 ]
 
 keep_freed_memory()  # what this engine frees at one step it needs again at the next

@@ -24,7 +24,11 @@ from functools import lru_cache
 from typing import Any
 
 from common.spiking import hold, over_time
-from multistep.engine import _ATan, _each, _FastSigmoid, _hooked, _is_one, _surrogate, unroll
+from multistep import compiled
+from multistep.engine import unroll
+from multistep.plan import is_hooked, is_one
+from multistep.surrogates import Surrogate, recognise
+from multistep.threads import each
 
 import numpy as np
 import snntorch as snn
@@ -79,7 +83,7 @@ def is_fused(norm: nn.BatchNorm2d, neuron: snn.Leaky, cur: torch.Tensor) -> bool
     return _fast(norm, neuron, cur) is not None
 
 
-def _fast(norm: nn.BatchNorm2d, neuron: snn.Leaky, cur: torch.Tensor) -> Any:
+def _fast(norm: nn.BatchNorm2d, neuron: snn.Leaky, cur: torch.Tensor) -> Surrogate | None:
     """The surrogate, if the compiled loops know all that is asked for; otherwise None."""
     known = (
         type(norm) is nn.BatchNorm2d
@@ -96,22 +100,20 @@ def _fast(norm: nn.BatchNorm2d, neuron: snn.Leaky, cur: torch.Tensor) -> Any:
         and not (neuron.beta.requires_grad or neuron.threshold.requires_grad)
         and not (neuron.inhibition or neuron.state_quant)
         and neuron.reset_delay
-        and _is_one(neuron.graded_spikes_factor)
-        and not (_hooked(norm) or _hooked(neuron))
+        and is_one(neuron.graded_spikes_factor)
+        and not (is_hooked(norm) or is_hooked(neuron))
         and not torch.is_autocast_enabled("cpu")
     )
     if not known or _loops() is None:
         return None
-    surrogate = _surrogate(neuron.spike_grad, torch.float32)
-    return surrogate if isinstance(surrogate, (_ATan, _FastSigmoid)) else None
+    surrogate = recognise(neuron.spike_grad, torch.float32)
+    return surrogate if surrogate is not None and surrogate.kind in (0, 1) else None
 
 
 @lru_cache(maxsize=1)
 def _loops() -> Any:
     """``multistep.normalised_loops``, or None where the other compiled loops are not used either."""
-    from multistep import engine
-
-    if engine._loops() is None:
+    if compiled.loops() is None:
         return None
     from multistep import normalised_loops
 
@@ -148,7 +150,7 @@ def _sums(rows: int, k: int, channels: int, work: Any) -> torch.Tensor:
         work(part, *both.numpy())
         return both
 
-    return torch.stack(_each(_parts(rows), one)).sum(0).view(2, k, channels).sum(1)
+    return torch.stack(each(_parts(rows), one)).sum(0).view(2, k, channels).sum(1)
 
 
 class _Normalised(torch.autograd.Function):
@@ -191,7 +193,7 @@ class _Normalised(torch.autograd.Function):
         ctx.numbers = np.float32(beta), np.float32(theta)
         ins = [_array(v) for v in (x.view(steps, rows, -1), a.repeat(k), c.repeat(k))]
         out = _array(spk.view(num_steps, rows, -1))
-        _each(
+        each(
             _parts(rows),
             lambda part: loops.forward(*ins, *ctx.numbers, one, out, part.start, part.stop),
         )
@@ -208,10 +210,7 @@ class _Normalised(torch.autograd.Function):
         k = _joined(places, channels)
         rows = places // k
         s, d = ctx.surrogate, torch.empty_like(x)
-        kind, shift, factor = (
-            (0, s.shift, s.factor) if isinstance(s, _ATan) else (1, 1 / s.k, s.k**-2)
-        )
-        how = (*ctx.numbers, kind, np.float32(shift), np.float32(factor))
+        how = (*ctx.numbers, s.kind, np.float32(s.shift), np.float32(s.factor))
         g = g.contiguous().view(len(g), rows, -1)
         per_channel = [_array(v.repeat(k)) for v in (mean, inverse, a, c)]
         ins = [_array(g), _array(x.view(steps, rows, -1)), *per_channel]
@@ -228,7 +227,7 @@ class _Normalised(torch.autograd.Function):
         r = -p * total / n - q * mean.double()
         both = [_array(v.view(steps * rows, -1)) for v in (d, x)]
         line = [_array(v.float().repeat(k)) for v in (p, q, r)]
-        _each(
+        each(
             _parts(steps * rows),
             lambda part: loops.centre(*both, *line, part.start, part.stop),
         )

@@ -8,7 +8,7 @@ from pathlib import Path
 from common.io import load_weights
 from common.lesson import begin
 from common.spiking import over_time, reset_state
-from multistep import engine, normalised, saved_for_backward, unroll
+from multistep import compiled, normalised, saved_for_backward, unroll
 
 import numpy as np
 import pytest
@@ -360,7 +360,7 @@ def test_the_formula_where_it_was_not_fitted(T: int, B: int, C: int, half: bool)
 @pytest.mark.parametrize("number", [torch.float32, torch.bfloat16])
 def test_the_formula_without_compiled_loops(monkeypatch: pytest.MonkeyPatch, number) -> None:
     """As on a GPU: BatchNorm keeps its input, and the neurons their potentials."""
-    monkeypatch.setattr(engine, "_is_compiled", lambda *_: False)
+    monkeypatch.setattr(compiled, "takes", lambda *_: False)
     monkeypatch.setattr(normalised, "_loops", lambda: None)
     net, T, B = lesson.photo_net(channels=8), 4, 3
     x = lesson.encode(torch.rand(B, 3, 32, 32), T, number)

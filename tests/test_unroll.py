@@ -7,9 +7,10 @@ from __future__ import annotations
 
 import gc
 
-import multistep.engine as module
-from multistep.engine import STATES, _plan, hold, over_segments, step_through, unroll
-from multistep.memory import saved_for_backward
+from common.spiking import hold
+from multistep import compiled as loops
+from multistep import over_segments, saved_for_backward, step_through, threads, unroll
+from multistep.plan import STATES, Plan, make_plan
 
 import pytest
 import snntorch as snn
@@ -194,13 +195,13 @@ def test_equals_stepping(
     g = torch.Generator().manual_seed(seed)
     cur = 0.3 + 0.5 * torch.randn(T, B, N, generator=g)
     state = start_of(kind, (B, N), g) if with_state else None
-    before = module.BLOCK, module.COMPILED_FROM
-    module.BLOCK, module.COMPILED_FROM = block, 0 if compiled else 1 << 60
+    before = threads.BLOCK, loops.COMPILED_FROM
+    threads.BLOCK, loops.COMPILED_FROM = block, 0 if compiled else 1 << 60
     try:
-        assert _plan(neuron, cur, state, record_mem, recompute) is not None, "not on the fast path"
+        assert isinstance(make_plan(neuron, cur, state, record_mem, recompute), Plan)
         assert_same(neuron, cur, state, record_mem=record_mem, recompute=recompute, seed=seed)
     finally:
-        module.BLOCK, module.COMPILED_FROM = before
+        threads.BLOCK, loops.COMPILED_FROM = before
 
 
 @pytest.mark.parametrize("kind", ["Leaky", "Synaptic"])
@@ -234,7 +235,7 @@ def test_large_layer_in_several_threads(kind):
 def test_workers_start_no_threads_of_their_own():
     """A worker's large operation stays inside it: a second OpenMP team halved the speed of all other PyTorch code."""
     here, big = torch.get_num_threads(), torch.rand(1 << 20)
-    pool = module._workers(2)
+    pool = threads._workers(2)
     assert [
         pool.submit(lambda: (big * big, torch.get_num_threads())[1]).result() for _ in range(4)
     ] == [1] * 4
@@ -247,7 +248,7 @@ def test_workers_start_no_threads_of_their_own():
 @pytest.mark.parametrize("record_mem", [False, True])
 def test_held_current(kind, recompute, compiled, record_mem, monkeypatch):
     """A constant current gives the gradient of the one step it is, whether the membrane was kept or is made again."""
-    monkeypatch.setattr(module, "COMPILED_FROM", 0 if compiled else 1 << 60)
+    monkeypatch.setattr(loops, "COMPILED_FROM", 0 if compiled else 1 << 60)
     neuron = make(kind, 6, learn=True)
     y = (0.2 + torch.rand(4, 6)).requires_grad_()
     spk, mem, _ = unroll(neuron, hold(y, 9), record_mem=record_mem, recompute=recompute)
@@ -285,7 +286,7 @@ def test_finite_differences(kind, one_to_one, reset):
     state = tuple(
         torch.rand(2, 3, dtype=torch.float64).requires_grad_() for _ in STATES[type(neuron)]
     )
-    assert _plan(neuron, cur, state, True, False) is not None
+    assert isinstance(make_plan(neuron, cur, state, True, False), Plan)
     names = [k for k, p in neuron.named_parameters() if p.requires_grad]
 
     def run(cur, *rest):
@@ -542,22 +543,22 @@ def test_compiled_loops_can_be_turned_off_or_absent_and_change_no_spike(monkeypa
     """``SNN_COMPILED=0``, and a machine without numba, take PyTorch's operations: the same spikes and gradients."""
     import sys
 
-    monkeypatch.setattr(module, "COMPILED_FROM", 0)
+    monkeypatch.setattr(loops, "COMPILED_FROM", 0)
     cur, found = torch.randn(9, 4, 33, generator=torch.Generator().manual_seed(1)), []
     for how in ("compiled", "off", "absent"):
-        module._loops.cache_clear()
+        loops.loops.cache_clear()
         with monkeypatch.context() as m:
             m.setenv("SNN_COMPILED", "0" if how == "off" else "1")
             if how == "absent":
-                m.delitem(sys.modules, "multistep.compiled", raising=False)
-                m.delattr("multistep.compiled", raising=False)
+                m.delitem(sys.modules, "multistep.compiled_loops", raising=False)
+                m.delattr("multistep.compiled_loops", raising=False)
                 m.setitem(sys.modules, "numba", None)
             neuron, x = snn.Leaky(beta=0.8, learn_beta=True), cur.clone().requires_grad_()
-            assert _plan(neuron, x, None, False, False).compiled == (how == "compiled")
+            assert (make_plan(neuron, x).path == "compiled") == (how == "compiled")
             spk, _, _ = unroll(neuron, x)
             spk.sum().backward()
             found.append((spk.detach(), x.grad, neuron.beta.grad))
-    module._loops.cache_clear()
+    loops.loops.cache_clear()
     for other in found[1:]:
         assert torch.equal(found[0][0], other[0])
         assert torch.allclose(found[0][1], other[1], atol=1e-6) and torch.allclose(
@@ -567,7 +568,7 @@ def test_compiled_loops_can_be_turned_off_or_absent_and_change_no_spike(monkeypa
 
 def test_compiled_loops_keep_one_step_of_a_current_that_stays(monkeypatch):
     """Neither the membrane nor the spikes are held for backward; a wide layer is made again in several blocks."""
-    monkeypatch.setattr(module, "COMPILED_FROM", 0)
+    monkeypatch.setattr(loops, "COMPILED_FROM", 0)
     T, y = 40, (torch.randn(3, 5000, generator=torch.Generator().manual_seed(0))).requires_grad_()
     with saved_for_backward([y]) as kept:
         spk, _, _ = unroll(snn.Leaky(beta=0.9), hold(y, T))
