@@ -905,11 +905,13 @@ def measured(name: str, journeys: dict[str, exchange.Journey], run: Run) -> list
     path = ROOT / "docs" / "results" / "bench_simulators.json"
     if not path.is_file():
         raise UserError(f"docs/results/{path.name} is missing: uv run benchmarks/simulators.py")
-    kept = json.loads(path.read_text(encoding="utf-8"))
-    rows = [simulators.Row(**row) for row in kept["rows"] if row["simulator"] == name]
-    run.print(
-        f"   {name} {rows[0].version}: not installed here; measured before (default run's files)"
-    )
+    try:
+        kept = json.loads(path.read_text(encoding="utf-8"))
+        rows = [simulators.Row(**row) for row in kept["rows"] if row["simulator"] == name]
+        version = rows[0].version
+    except (ValueError, LookupError, TypeError) as e:
+        raise UserError(f"docs/results/{path.name} is damaged; fetch it again, or make it anew") from e  # fmt: skip
+    run.print(f"   {name} {version}: not installed here; measured before (default run's files)")
     return rows
 
 

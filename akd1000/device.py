@@ -102,10 +102,11 @@ def read_test_set(images: Path, labels: Path) -> tuple[np.ndarray, np.ndarray]:
         ValueError: a file is damaged, or they do not belong together, or are Fashion-MNIST's.
     """
     x, y = read_idx(images), read_idx(labels)
-    if x.ndim != 3 or x.shape[1:] != (28, 28) or y.shape != x.shape[:1] or y.max(initial=0) > 9:
+    fit = x.ndim == 3 and x.shape[1:] == (28, 28) and y.shape == x.shape[:1]
+    if not fit or not len(x) or y.max() > 9:
         raise ValueError(
-            f"{images} holds {x.shape} and {labels} {y.shape}, expected (N, 28, 28) and N labels 0 to 9; "
-            "copy both again"
+            f"{images} holds {x.shape} and {labels} {y.shape}, expected (N, 28, 28) and N labels 0 to 9, "
+            "N at least 1; copy both again"
         )
     if hashlib.md5(x.tobytes()).hexdigest() == FASHION_PIXELS:
         raise ValueError(f"{images} is Fashion-MNIST's, whose files have the names of MNIST's")

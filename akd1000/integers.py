@@ -13,6 +13,7 @@ from pathlib import Path
 from typing import Any
 
 from common.io import UserError, write_atomic
+from datafiles.weights import pack, unpack
 
 import numpy as np
 
@@ -76,12 +77,12 @@ def _read(layer: Any) -> Layer:
 
 
 def save_integers(layers: Sequence[Layer], answers: np.ndarray, path: Path) -> Path:
-    """Write the layers as safetensors: for machines on which there is no akida to open a ``.fbz``.
+    """Write the layers as safetensors, with their digest: for machines that have no akida to open a ``.fbz``.
 
     Args:
         answers: ``(N,)``, the classes that akida gave for the N test images.
     """
-    from safetensors.numpy import save
+    import torch
 
     tensors = {"answers": answers.astype(np.uint8)}
     for i, layer in enumerate(layers):
@@ -91,35 +92,49 @@ def save_integers(layers: Sequence[Layer], answers: np.ndarray, path: Path) -> P
         tensors[f"{key}.step"] = layer.step.astype(np.float64)
         shape = [layer.bits, layer.stride, layer.pool]
         tensors[f"{key}.shape"] = np.array(shape, np.int32)
-    return write_atomic(path, save(tensors))
+    return write_atomic(path, pack({key: torch.from_numpy(a) for key, a in tensors.items()}))
 
 
 def load_integers(path: Path) -> tuple[list[Layer], np.ndarray]:
     """The layers and the answers that ``save_integers`` wrote.
 
     Raises:
-        UserError: there is no such file, or it holds something else.
+        UserError: there is no such file, a bit of it was flipped, or it holds something else.
     """
-    from safetensors import SafetensorError
-    from safetensors.numpy import load
-
     try:
-        tensors = load(path.read_bytes())
+        tensors = {key: tensor.numpy() for key, tensor in unpack(path).items()}
         answers = tensors.pop("answers")
         keys = sorted({key.rsplit(".", 1)[0] for key in tensors}, key=_number)
-        layers = []
-        for key in keys:
-            bits, stride, pool = (int(n) for n in tensors[f"{key}.shape"])
-            weights = tensors[f"{key}.weights"].astype(np.int64)
-            threshold = tensors[f"{key}.threshold"].astype(np.int64)
-            step = tensors[f"{key}.step"]
-            name = key.split(".", 1)[1]
-            layers.append(Layer(name, weights, threshold, step, bits, stride, pool))
-    except (OSError, SafetensorError, KeyError, ValueError) as e:
+        layers = [_layer(key, tensors) for key in keys]
+        if not layers or answers.ndim != 1:
+            raise ValueError("no layers, or no list of answers")
+    except Exception as e:  # a file that somebody made may hold anything
+        why = " ".join(str(e).split())[:120]
         raise UserError(
-            f"{path}: got no file of integer layers ({e}); fetch it again from the repository"
+            f"{path}: got no file of integer layers ({type(e).__name__}: {why}); fetch it again from "
+            "the repository"
         ) from e
     return layers, answers
+
+
+def _layer(key: str, tensors: dict[str, np.ndarray]) -> Layer:
+    """One layer of a file; a ``ValueError`` if its arrays are not those that ``save_integers`` writes."""
+    weights, threshold, step, shape = (
+        tensors[f"{key}.{part}"] for part in ("weights", "threshold", "step", "shape")
+    )
+    kinds = [array.dtype.name for array in (weights, threshold, step, shape)]
+    if kinds != ["int8", "int32", "float64", "int32"]:  # nothing is cast before it is looked at
+        raise ValueError(f"{key} holds {', '.join(kinds)}")
+    outputs = weights.shape[-1:]
+    square = weights.ndim == 2 or (weights.ndim == 4 and weights.shape[0] == weights.shape[1])
+    if not square or threshold.shape != outputs or step.shape != outputs or shape.shape != (3,):
+        raise ValueError(f"{key} has weights {weights.shape} and thresholds {threshold.shape}")
+    bits, stride, pool = shape.tolist()
+    if bits not in range(9) or stride < 1 or pool < 1 or not (step > 0).all():
+        raise ValueError(f"{key} has {bits} bits, stride {stride}, pool {pool}, or a step of 0")
+    name = key.split(".", 1)[1]
+    whole = (weights.astype(np.int64), threshold.astype(np.int64))
+    return Layer(name, *whole, step, bits, stride, pool)
 
 
 def _number(key: str) -> int:

@@ -27,7 +27,7 @@ def quiet() -> Iterator[None]:
     TensorFlow's libraries report on GPUs that are not there before any setting can silence them.
     """
     saved = None
-    with contextlib.suppress(OSError, ValueError):
+    with contextlib.suppress(OSError, ValueError, AttributeError):  # it may be closed, or None
         sys.stderr.flush()
         saved = os.dup(2)
         null = os.open(os.devnull, os.O_WRONLY)

@@ -21,7 +21,6 @@ the course. The result is ``docs/results/bench_simulators.json``, from which les
 from __future__ import annotations
 
 import argparse
-import json
 import platform
 import sys
 from dataclasses import asdict
@@ -31,9 +30,10 @@ from pathlib import Path
 ROOT = Path(__file__).resolve().parent.parent
 sys.path.insert(0, str(ROOT))
 
+from common.io import UserError, one_line_errors, write_json  # noqa: E402
 from exchange import simulators  # noqa: E402
+from exchange.files import read_nir  # noqa: E402
 
-import nir  # noqa: E402
 import numpy as np  # noqa: E402
 import torch  # noqa: E402
 
@@ -41,16 +41,32 @@ FILES = ("dense", "conv", "touch")
 PACKAGES = ("torch", "snntorch", "numpy", "nir", "nirtorch", "spikingjelly", "norse", "sinabs")
 
 
+def input_and_spikes(path: Path) -> tuple[torch.Tensor, torch.Tensor]:
+    """What lesson 17 gave its network, ``(T, B, …)``, and the spikes that came out ``(T, B, O)``.
+
+    Raises:
+        UserError: the file is damaged, or not lesson 17's.
+    """
+    try:
+        with np.load(path) as kept:
+            x, want = (torch.from_numpy(kept[key]).float() for key in ("x", "spikes"))
+        if want.ndim != 3 or want.shape[:2] != x.shape[:2]:
+            raise ValueError(f"x has the shape {tuple(x.shape)}, spikes {tuple(want.shape)}")
+    except Exception as e:  # NumPy and zipfile raise a dozen kinds for damaged files
+        why = " ".join(str(e).split())[:120]
+        raise UserError(
+            f"{path}: damaged ({why}); uv run 17_energy_and_export.py writes it anew"
+        ) from e
+    return x, want
+
+
 def measure(folder: Path) -> list[simulators.Row]:
     """Every simulator on every file of a folder."""
     rows = []
     for name in simulators.SIMULATORS:
         for key in FILES:
-            graph = nir.read(folder / f"{key}.nir", type_check=False)
-            with np.load(folder / f"{key}.npz") as kept:
-                x = torch.from_numpy(kept["x"])
-                want = torch.from_numpy(kept["spikes"])
-            rows += simulators.compare(name, key, graph, x, want)
+            x, want = input_and_spikes(folder / f"{key}.npz")
+            rows += simulators.compare(name, key, read_nir(folder / f"{key}.nir"), x, want)
     return rows
 
 
@@ -78,8 +94,9 @@ def main() -> None:
     args = parser.parse_args()
     missing = [f"{k}.{end}" for k in FILES for end in ("nir", "npz") if not (args.files / f"{k}.{end}").is_file()]  # fmt: skip
     if missing:
-        print(f"error: no {missing[0]} in {args.files}; uv run 17_energy_and_export.py writes it", file=sys.stderr)  # fmt: skip
-        sys.exit(2)
+        raise UserError(
+            f"no {missing[0]} in {args.files}; uv run 17_energy_and_export.py writes it"
+        )
     rows = measure(args.files)
     for row in rows:
         differ = (
@@ -96,12 +113,9 @@ def main() -> None:
         "claims": claims_of(rows),
         "rows": [asdict(row) for row in rows],
     }
-    text = json.dumps(result, indent=1, ensure_ascii=False) + "\n"
-    written = args.out.with_suffix(".part")
-    written.write_text(text, encoding="utf-8")
-    written.replace(args.out)
-    print(f"saved {args.out}")
+    print(f"saved {write_json(args.out, result)}")
 
 
 if __name__ == "__main__":
-    main()
+    with one_line_errors():
+        main()

@@ -16,5 +16,5 @@ def row_of_lesson_10() -> list[object] | None:
         row = min(found["ledger"], key=lambda r: abs(r["accuracy"] - accuracy))
         cells = [100 * accuracy, row["synops"] / 1e6, row["macs"] / 1e6]
         return [f"lesson 10, direct, T = {row['num_steps']}", *[f"{c:.3g}" for c in cells], "–"]
-    except (OSError, ValueError, KeyError, StopIteration):
+    except Exception:  # not there, damaged, or of another form: then the table has a row less
         return None

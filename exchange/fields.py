@@ -63,12 +63,18 @@ EVERYWHERE = {"input_type", "output_type", "metadata"}
 
 def numbers(name: str, node: nir.NIRNode, field: str) -> np.ndarray:
     """A field as 64-bit numbers that stay finite in 32 bits, in which the network computes."""
-    value = getattr(node, field)
-    if isinstance(value, torch.Tensor):
-        value = value.detach().cpu().numpy()
-    array = np.asarray(value)
-    with np.errstate(over="ignore"):
-        fits = array.dtype.kind in "fiub" and np.isfinite(array.astype(np.float32)).all()
+    try:
+        value = getattr(node, field)
+        if isinstance(value, torch.Tensor):  # bfloat16 has no counterpart in NumPy
+            value = value.detach().cpu()
+            value = (value.float() if value.is_floating_point() else value).numpy()
+        array = np.asarray(value)
+        with np.errstate(over="ignore"):
+            fits = array.dtype.kind in "fiub" and np.isfinite(array.astype(np.float32)).all()
+    except (
+        Exception
+    ):  # not there, of unequal rows, sparse, quantised, on no device at all: many kinds
+        fits = False
     if not fits:
         raise UserError(
             f"node {name} ({kind(node)}): {field} holds something that is no finite 32-bit number"

@@ -74,6 +74,22 @@ class ImportedNet(nn.Module):
             else:
                 setattr(self.layer(name), key, value)
 
+    def check_state(self, state: dict[str, torch.Tensor], batch_size: int) -> None:
+        """Refuse a state of other nodes or of another batch, which the neurons would take for none.
+
+        Raises:
+            UserError: names the entry.
+        """
+        for place, value in state.items():
+            name, _, key = place.rpartition(".")
+            if name not in self.attribute or key not in (*STATES, "past"):
+                raise UserError(f"from_nir: got a state of {place}, which this network has not")
+            if value.ndim and len(value) != batch_size:
+                raise UserError(
+                    f"from_nir: got a state of {place} for a batch of {len(value)}, and a step for "
+                    f"{batch_size}"
+                )
+
     def apply_node(self, name: str, x: torch.Tensor) -> torch.Tensor:
         """One node on one step ``(B, …)``."""
         return self.layer(name)(x)
@@ -89,6 +105,7 @@ class ImportedNet(nn.Module):
                 f"{', '.join(str(n) for n in expected)}); time is the loop outside"
             )
         if state is not None:
+            self.check_state(state, len(x_t))
             self.state = state
 
         def before(name: str) -> torch.Tensor:
@@ -180,10 +197,35 @@ def from_nir(
     Raises:
         UserError: one line that names the node and the field.
     """
-    if not isinstance(graph, nir.NIRGraph):
+    if isinstance(graph, (str, Path)):
         graph = read_nir(graph)
-    if not dt > 0:
-        raise UserError(f"from_nir: got dt = {dt}, expected a positive number of seconds")
-    net = ImportedNet(make_plan(graph), Reading(dt, start, if_step))
-    try_out(net)
+    if not isinstance(graph, nir.NIRGraph):
+        raise UserError(f"from_nir: got a {type(graph).__name__}, expected a NIRGraph or its file")
+    check_options(dt, start, if_step)
+    try:
+        net = ImportedNet(make_plan(graph), Reading(dt, start, if_step))
+        try_out(net)
+    except UserError:
+        raise
+    except Exception as e:  # a graph that was put together by hand may hold anything anywhere
+        why = " ".join(str(e).split())[:120]
+        raise UserError(f"graph: cannot be read ({type(e).__name__}: {why})") from e
     return net.eval()
+
+
+def check_options(dt: object, start: object, if_step: object) -> None:
+    """Refuse options of ``from_nir`` that mean nothing, whether the graph at hand needs them or not.
+
+    Raises:
+        UserError: names the option and what it may be.
+    """
+    for name, seconds in (("dt", dt), ("if_step", if_step)):
+        if name == "if_step" and seconds is None:
+            continue
+        is_number = isinstance(seconds, (int, float)) and not isinstance(seconds, bool)
+        if not (is_number and 0 < seconds < float("inf")):
+            raise UserError(
+                f"from_nir: got {name} = {seconds}, expected a positive number of seconds"
+            )
+    if start not in (None, "rest", "zero"):
+        raise UserError(f"from_nir: got start = {start!r}, expected 'rest' or 'zero'")

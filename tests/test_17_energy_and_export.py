@@ -670,6 +670,12 @@ def test_committed_rows_stand_in_for_what_is_not_installed(tmp_path: Path, monke
     monkeypatch.setattr(lesson, "ROOT", tmp_path)
     with pytest.raises(UserError, match="bench_simulators.json"):
         lesson.measured("Norse", {}, run)
+    kept = tmp_path / "docs" / "results" / "bench_simulators.json"
+    kept.parent.mkdir(parents=True)
+    for text in ("", "[]", "{}", '{"rows": []}', '{"rows": [{"simulator": "Norse"}]}'):
+        kept.write_text(text, encoding="utf-8")
+        with pytest.raises(UserError, match="bench_simulators.json is damaged"):
+            lesson.measured("Norse", {}, run)
 
 
 def test_committed_measurement_is_whole() -> None:
@@ -691,13 +697,21 @@ def test_committed_measurement_is_whole() -> None:
 def test_benchmark_of_simulators(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> None:  # fmt: skip
     monkeypatch.setattr(sys, "argv", ["simulators.py", "--files", str(tmp_path), "--out", str(tmp_path / "a.json")])  # fmt: skip
     bench = load_bench()
-    with pytest.raises(SystemExit) as stop:
+    with pytest.raises(UserError, match="no dense.nir"):
         bench.main()
-    assert stop.value.code == 2 and "no dense.nir" in capsys.readouterr().err
     graph, x, want = journey_graph()
     for key in bench.FILES:
         nir.write(tmp_path / f"{key}.nir", graph)
         np.savez(tmp_path / f"{key}.npz", x=x.numpy(), spikes=want.numpy())
+    good = (tmp_path / "touch.npz").read_bytes()
+    for damaged in (b"", b"text", good[:200], good[:-30]):
+        (tmp_path / "touch.npz").write_bytes(damaged)
+        with pytest.raises(UserError, match="touch.npz: damaged"):
+            bench.input_and_spikes(tmp_path / "touch.npz")
+    np.savez(tmp_path / "touch.npz", x=x.numpy()[1:], spikes=want.numpy())
+    with pytest.raises(UserError, match="touch.npz: damaged .x has the shape"):
+        bench.input_and_spikes(tmp_path / "touch.npz")
+    (tmp_path / "touch.npz").write_bytes(good)
     for name, differ in (("SpikingJelly", 0), ("Norse", 1), ("sinabs", 2)):
         wrong = want.clone().flatten()
         wrong[:differ] = 1 - wrong[:differ]

@@ -173,6 +173,10 @@ def test_what_the_pi_refuses(
     half.mkdir()
     for name in device_side.TEST_FILES:
         (half / name).write_bytes((on_disk.folder / name).read_bytes()[:-5])
+    none = tmp_path / "none"
+    none.mkdir()
+    for name, shape in zip(device_side.TEST_FILES, ((0, 28, 28), (0,)), strict=True):
+        (none / name).write_bytes(idx(np.zeros(shape, np.uint8)))
     cases = {
         "which is no file": ["--fbz", str(tmp_path / "nowhere.fbz"), *data],
         "no .fbz file": ["--fbz", str(garbage), *data],
@@ -180,6 +184,7 @@ def test_what_the_pi_refuses(
         "expected (28, 28, 1)": ["--fbz", str(wide), *data],
         "copy them from the PC": ["--fbz", str(on_disk.fbz), "--data-dir", str(tmp_path)],
         "copy it again": ["--fbz", str(on_disk.fbz), "--data-dir", str(half)],
+        "N at least 1": ["--fbz", str(on_disk.fbz), "--data-dir", str(none)],
         "allowed with --fbz are": ["--fbz", str(on_disk.fbz), "--smoke"],
         "expected one argument": ["--fbz"],
     }
@@ -200,6 +205,17 @@ def test_a_file_cut_short_is_found_by_its_checksum(
     path.write_bytes(path.read_bytes()[:-100])
     assert device_side.run_fbz(["--fbz", str(path), "--data-dir", str(on_disk.folder)]) == 2
     assert "differs from its checksum" in capsys.readouterr().err
+
+
+def test_ctrl_c_on_the_pi_is_one_line(tmp_path: Path) -> None:
+    """While NumPy is loaded, which takes seconds there: nothing else of the course has been imported."""
+    (tmp_path / "numpy.py").write_text("raise KeyboardInterrupt", encoding="utf-8")
+    done = subprocess.run(
+        [sys.executable, str(ROOT / "19_akida_deployment.py"), "--fbz", "net.fbz"],
+        env=os.environ | {"PYTHONPATH": str(tmp_path)}, cwd=tmp_path,
+        capture_output=True, text=True, encoding="utf-8", check=False,
+    )  # fmt: skip
+    assert done.returncode == 130 and done.stderr == "\nstopped by Ctrl-C\n" and done.stdout == ""
 
 
 def test_three_commands_copy_all_that_the_pi_needs(
@@ -534,10 +550,49 @@ def test_what_the_emulator_refuses(akida, tmp_path: Path) -> None:
     model.add(akida.SeparableConvolutional((3, 3), 2, name="odd one", weights_bits=4))
     with pytest.raises(UserError, match="got layer 'odd one'"):
         lesson.layers_of(model)
-    broken = tmp_path / "x.safetensors"
-    broken.write_bytes(b"nothing")
+
+
+LAYER = {"weights": np.ones((3, 3, 1, 2), np.int8), "threshold": np.zeros(2, np.int32), "step": np.ones(2),
+         "shape": np.array([4, 1, 1], np.int32)}  # fmt: skip
+DAMAGED_LAYERS = {
+    "weights that are no numbers": {"0.c.weights": np.full((3, 3, 1, 2), np.nan)},
+    "weights of one dimension": {"0.c.weights": np.ones(2, np.int8)},
+    "a shape that is infinite": {"0.c.shape": np.full(3, np.inf)},
+    "a shape of two numbers": {"0.c.shape": np.ones(2, np.int32)},
+    "a shape of no dimension": {"0.c.shape": np.array(3, np.int32)},
+    "a stride of 0": {"0.c.shape": np.array([4, 0, 1], np.int32)},
+    "steps for seven": {"0.c.step": np.ones(7)},
+    "a step of 0": {"0.c.step": np.zeros(2)},
+    "a layer without a name": {"1.weights": np.ones((3, 2), np.int8)},
+    "answers in a square": {"answers": np.zeros((2, 2), np.uint8)},
+}
+
+
+@pytest.mark.parametrize("what", DAMAGED_LAYERS)
+def test_integers_are_looked_at_before_they_are_cast(what: str, tmp_path: Path) -> None:
+    from safetensors.numpy import save
+
+    good = {f"0.c.{key}": value for key, value in LAYER.items()}
+    good["answers"] = np.zeros(5, np.uint8)
+    path = tmp_path / "x.safetensors"
+    path.write_bytes(save(good))
+    assert lesson.load_integers(path)[0][0].name == "c", "without a digest, as another tool writes"
+    path.write_bytes(save(good | DAMAGED_LAYERS[what]))
+    with pytest.raises(UserError, match="no file of integer layers") as e:
+        lesson.load_integers(path)
+    assert "\n" not in str(e.value)
+
+
+def test_one_flipped_bit_among_the_integers_is_found(tmp_path: Path) -> None:
+    path = tmp_path / "x.safetensors"
+    content = bytearray(lesson.INTEGERS.read_bytes())
+    content[-30] ^= 1
+    path.write_bytes(content)
+    with pytest.raises(UserError, match="its digest is another"):
+        lesson.load_integers(path)
+    path.write_bytes(b"nothing")
     with pytest.raises(UserError, match="no file of integer layers"):
-        lesson.load_integers(broken)
+        lesson.load_integers(path)
 
 
 @given(seed=st.integers(0, 10**6), size=st.integers(3, 6), channels=st.integers(1, 3))

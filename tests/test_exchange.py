@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+import math
 import os
 import shutil
 from collections.abc import Callable
@@ -379,6 +380,50 @@ def test_refused_by_name(message: str) -> None:
     with pytest.raises(UserError) as e:
         exchange.from_nir(REFUSED[message])
     assert message in str(e.value) and "\n" not in str(e.value)
+
+
+def with_r(value: object) -> Graph:
+    """A graph put together by hand, whose R holds what no file could."""
+    node = lif()
+    node.r = value
+    return graph_of({"n0": node}, [("input", "n0"), ("n0", "output")], (4,), (4,))
+
+
+def with_edges(edges: object) -> Graph:
+    graph = chain((4,), (4,), lif())
+    graph.edges = edges
+    return graph
+
+
+BY_HAND: dict[str, Callable[[], object]] = {
+    "r of unequal rows": lambda: exchange.from_nir(with_r([[1.0], [1.0, 2.0]])),
+    "r sparse": lambda: exchange.from_nir(with_r(torch.ones(4).to_sparse())),
+    "r on no device": lambda: exchange.from_nir(with_r(torch.ones(4, device="meta"))),
+    "r of another shape": lambda: exchange.from_nir(with_r(filled(3, 1.0))),
+    "no edges at all": lambda: exchange.from_nir(with_edges(None)),
+    "an edge with one end": lambda: exchange.from_nir(with_edges([("input",)])),
+    "an input of words": lambda: exchange.from_nir(graph_of({}, [("input", "output")], ("x",), (4,))),
+    "a node alone": lambda: exchange.from_nir(lif()),
+    "nothing": lambda: exchange.from_nir(None),
+    "a step of no length": lambda: exchange.from_nir(chain((4,), (4,), lif()), dt=math.nan),
+    "if_step no number": lambda: exchange.from_nir(chain((4,), (4,), lif()), if_step=math.nan),
+    "if_step below 0": lambda: exchange.from_nir(chain((4,), (4,), lif()), if_step=-1.0),
+    "start unknown": lambda: exchange.from_nir(chain((4,), (4,), lif()), start="banana"),
+    "a state of no node": lambda: exchange.from_nir(chain((4,), (4,), lif()))(torch.zeros(1, 4), {"q.mem": torch.zeros(1, 4)}),
+    "a state of seven": lambda: exchange.from_nir(chain((4,), (4,), lif()))(torch.zeros(1, 4), {"n0.mem": torch.zeros(7, 4)}),
+}  # fmt: skip
+
+
+@pytest.mark.parametrize("what", BY_HAND)
+def test_what_was_put_together_by_hand_ends_in_one_line(what: str) -> None:
+    with pytest.raises(UserError) as e:
+        BY_HAND[what]()
+    assert "\n" not in str(e.value)
+
+
+def test_weights_of_16_bits_are_read() -> None:
+    net = exchange.from_nir(with_r(torch.full((4,), 10.0, dtype=torch.bfloat16)))
+    assert isinstance(net.layer("n0"), snn.Leaky)
 
 
 def test_a_whole_sequence_is_not_a_step() -> None:
