@@ -12,11 +12,12 @@ from typing import Any
 
 from common.claims import plain, show_value
 from common.io import ROOT, UserError, write_atomic
-from tutor.website import content, prose
+from tutor.website import content, playground, prose
 
 from jinja2 import Environment, FileSystemLoader, StrictUndefined
 
 TEMPLATES = Path(__file__).parent / "templates"
+SCRIPTS = ("theme.js", "ledger.js")
 LEDGER = (
     ("lesson", "lesson"),
     ("model", "network"),
@@ -41,7 +42,7 @@ def build(folder: Path) -> list[Path]:
     _make_room(folder)
     pages = content.pages()
     templates = Environment(
-        loader=FileSystemLoader(TEMPLATES),
+        loader=FileSystemLoader([TEMPLATES, playground.FOLDER]),
         autoescape=True,
         undefined=StrictUndefined,
         trim_blocks=True,
@@ -49,14 +50,20 @@ def build(folder: Path) -> list[Path]:
     )
     style = templates.get_template("style.css").render(colours=prose.code_colours())
     write_atomic(folder / "style.css", style)
-    for script in ("theme.js", "ledger.js"):
-        write_atomic(folder / script, (TEMPLATES / script).read_text(encoding="utf-8"))
+    scripts = {name: (TEMPLATES / name).read_text(encoding="utf-8") for name in SCRIPTS}
+    for name, text in scripts.items():
+        write_atomic(folder / name, text)
     for page in pages:
         _copy_figures(page, folder)
     written = []
-    shared = {"pages": pages, "playground": (folder / "playground.html").is_file()}
-    for name, values in (("index.html", {}), ("ledger.html", {"ledger": ledger(pages)})):
-        text = templates.get_template(name).render(**shared, **values, current=name)
+    shared = {"pages": pages}
+    single = {
+        "index.html": ("index.html", {}),
+        "ledger.html": ("ledger.html", {"ledger": ledger(pages)}),
+        "playground.html": ("page.html", playground.values(style, scripts["theme.js"])),
+    }
+    for name, (template, values) in single.items():
+        text = templates.get_template(template).render(**shared, **values, current=name)
         written.append(write_atomic(folder / name, text))
     for i, page in enumerate(pages):
         values = {

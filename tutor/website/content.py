@@ -177,6 +177,8 @@ def _divide(page: Page, tree: ast.Module, source: str) -> None:
             gathered = []
         else:
             gathered.append(text)
+    if not page.sections:  # a script whose parts are its commands
+        page.set_up = prose.python(source.split('"""', 2)[2])
 
 
 def _section(node: ast.FunctionDef, text: str, before: list[str]) -> Section:
