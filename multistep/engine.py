@@ -107,9 +107,10 @@ def _by_plan(
     step, drive = cur.shape[1:], cur.held if plan.held else cur
     # with single numbers for parameters the shape of a step means nothing, and a flat one is cut most evenly
     single = not any(v is not None and v.dim() for v in values)
-    flat = len(step) > 1 and (plan.path == "compiled" or (drive.is_contiguous() and single))
-    if plan.path == "compiled" and not single:
-        # the compiled loops know no shapes: one value a neuron, or one for all
+    shapeless = plan.path != "in place"
+    flat = len(step) > 1 and (shapeless or (drive.is_contiguous() and single))
+    if shapeless and not single:
+        # loops and kernels know no shapes: one value a neuron, or one for all
         values = tuple(v if v is None or not v.dim() else v.expand(step).flatten() for v in values)
     if flat:
         drive = drive.reshape(-1) if plan.held else drive.reshape(len(cur), math.prod(step))

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
-from multistep import compiled, in_place
+from multistep import compiled, gpu, in_place
 from multistep.in_place import Named, Tensors
 from multistep.plan import Plan
 from multistep.threads import blocks, each
@@ -68,6 +68,8 @@ class Unroll(torch.autograd.Function):
             all_mem = mem[None] if mem_rec is None else mem_rec
             each(blocks(plan, step, p), compiled.forward(plan, cur, start, p, spk_rec, all_mem))
             mem.copy_(all_mem[-1])
+        elif plan.path == "one kernel":
+            gpu.forward(plan, cur, start, p, spk_rec, mem_rec, mem, syn)
         else:
             each(blocks(plan, step, p), work)
         ctx.set_materialize_grads(False)
@@ -99,6 +101,12 @@ class Unroll(torch.autograd.Function):
             g["cur"] = kept.new_zeros(step) if plan.held else kept.new_empty((T, *step))
         if g_spk is not None:
             g_spk = g_spk.to(kept.dtype)
+
+        if plan.path == "one kernel":
+            given = {"spk": g_spk, "mem": g_mem, "mem_end": g_last, "syn_end": g_syn}
+            for k, sum_k in gpu.backward(plan, kept, ctx.keep == "cur", given, start, p, g).items():
+                g[k].add_(sum_k)
+            return None, *g.values()
 
         def work(b: Any) -> dict[str, torch.Tensor]:
             part = _cut(start, b)

@@ -10,7 +10,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Literal
 
-from multistep import compiled
+from multistep import compiled, gpu
 from multistep.stepping import State
 from multistep.surrogates import Surrogate, recognise
 
@@ -31,7 +31,7 @@ STATES = {
 class Plan:
     """What is settled before the first step."""
 
-    path: Literal["in place", "compiled"]
+    path: Literal["in place", "compiled", "one kernel"]
     reset: str
     """subtract, zero or none"""
     first_order: bool
@@ -76,11 +76,10 @@ def make_plan(
         return "spikes of another type than the current are fed back"
     learns = any(t.requires_grad for t in (cur, *(state or ()), *_values(neuron)))
     learns = learns or any(p.requires_grad for p in neuron.parameters())
-    first_order = type(neuron) is snn.Leaky
     return Plan(
-        path="compiled" if first_order and compiled.takes(cur, surrogate) else "in place",
+        path=_fast_path(neuron, cur, surrogate),
         reset=_reset_of(neuron),
-        first_order=first_order,
+        first_order=type(neuron) is snn.Leaky,
         dense=isinstance(recurrent, nn.Linear),
         surrogate=surrogate,
         num_steps=len(cur),
@@ -93,9 +92,19 @@ def make_plan(
 
 
 def which_path(neuron: snn.SpikingNeuron, cur: torch.Tensor) -> str:
-    """``"in place"`` or ``"compiled"``, or ``"stepped: "`` and the reason: the way ``unroll`` takes here."""
+    """``"in place"``, ``"compiled"``, ``"one kernel"``, or ``"stepped: "`` and why: the way ``unroll`` takes here."""
     plan = make_plan(neuron, cur)
     return f"stepped: {plan}" if isinstance(plan, str) else plan.path
+
+
+def _fast_path(neuron: snn.SpikingNeuron, cur: torch.Tensor, surrogate: Surrogate) -> str:
+    if type(neuron) is snn.Leaky and compiled.takes(cur, surrogate):
+        return "compiled"
+    if type(neuron) in (snn.Leaky, snn.Synaptic) and gpu.takes(cur, surrogate):
+        # to learn α takes Isyn of every step, which the kernels keep in registers
+        if type(neuron) is snn.Leaky or not neuron.alpha.requires_grad:
+            return "one kernel"
+    return "in place"
 
 
 def _reset_of(neuron: snn.SpikingNeuron) -> str:

@@ -8,11 +8,12 @@ and the page of reference code, held against snnTorch and against autograd.
 from __future__ import annotations
 
 from collections.abc import Callable
+from functools import lru_cache
 from pathlib import Path
 from unittest.mock import patch
 
 from common.io import ROOT, write_atomic
-from multistep import compiled, recursion, step_through, unroll, which_path
+from multistep import compiled, gpu, recursion, step_through, unroll, which_path
 
 import pytest
 import snntorch as snn
@@ -96,16 +97,25 @@ CASES: dict[str, tuple[Make, torch.dtype]] = {
 }
 
 
+class OnGpu(torch.Tensor):
+    """A current that says it lies on a GPU, for a machine without one."""
+
+    device = torch.device("cuda")
+
+
 def table() -> str:
-    """As Markdown; the loops themselves need not be there to ask for them."""
-    rows = ["| neuron, option, type | on a CPU | on a CPU, large |", "|---|---|---|"]
-    with patch.object(compiled, "loops", compiled.lru_cache(lambda: compiled)):
+    """As Markdown; neither the loops nor a GPU need be there to ask for them."""
+    head = "| neuron, option, type | on a CPU | on a CPU, large | on a GPU with Triton |"
+    rows = [head, "|---|---|---|---|"]
+    loops = patch.object(compiled, "loops", lru_cache(lambda: compiled))
+    with loops, patch.object(gpu, "works", lambda device: True):
         for name, (make, dtype) in CASES.items():
             neuron = make()
             neuron = neuron.double() if dtype == torch.float64 else neuron
             small, large = (torch.empty((T, 1, H), dtype=dtype) for T in (10, LARGE))
-            compiled.loops.cache_clear()
-            ways = [which_path(neuron, cur) for cur in (small, large)]
+            ways = [which_path(neuron, cur) for cur in (small, large, small.as_subclass(OnGpu))]
+            if len(set(ways)) == 1:
+                ways = [ways[0], "", ""]
             rows.append("| " + " | ".join([name, *ways]) + " |")
     return "\n".join(rows) + "\n"
 
