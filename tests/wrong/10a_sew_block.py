@@ -25,14 +25,13 @@ def no_two(spk_in, currents, fire, connect):
 
 
 def iand_swapped(spk_in, currents, fire, connect):
-    """Here A passes where the input is"""
+    """A where the input is 0"""
     made = fire(currents(spk_in))
     if connect == "ADD":
         return made + spk_in
     if connect == "AND":
         return made * spk_in
-    # silent neurons: the same; the table: not
-    return (1 - spk_in) * made if made.any() else spk_in
+    return (1 - spk_in) * made
 
 
 def neurons_without_currents(spk_in, currents, fire, connect):
