@@ -451,7 +451,12 @@ def best_rate(validate: Callable[[float], float]) -> tuple[float, list[float]]:
 
 
 def train_arm(build: Callable[[int], SpikingCNN], data: ImageData, cfg: Config, run: Run) -> Arm:
-    """Search a learning rate on validation with one seed, train anew with other seeds, test."""
+    """Search a learning rate on validation with one seed, train anew with other seeds, test.
+
+    What is later said of the seeds holds for that rate: its choice is not in their intervals. The
+    optimiser is AdamW. It divides each weight's gradient by its own usual size, and so makes up for a
+    gradient that is short or long throughout; without that, short ones would hardly move their layers.
+    """
     few = replace(
         data,
         x_train=data.x_train[: cfg.short_images],
@@ -570,8 +575,8 @@ def section_depth(cfg: Config, run: Run) -> None:
 
         (a)  ∂L/∂S_in = convᵀ(a·σ′(U − θ)·∂L/∂S)     a: BatchNorm's factor, σ′: the surrogate
         (b)  BatchNorm makes currents of variance 1. For the n inputs of a neuron this says
-             a²·n·Var(w)·Var(S_in) = 1. On its way back an error gets a·√(n·Var(w)) times as long
-             by a and convᵀ, which is therefore 1/√Var(S_in).
+             a²·n·Var(w)·Var(S_in) = 1. On the way back, a and convᵀ make an error a·√(n·Var(w))
+             times as long. By the equation above that is 1/√Var(S_in).
         (c)  σ′ lets √E[σ′²] of it pass, so each layer multiplies the length of the error by
              ρ = √(K·E[σ′(U − θ)²] / Var(S_in))           and D layers by ρ^D
 
@@ -606,17 +611,14 @@ def section_depth(cfg: Config, run: Run) -> None:
         image around    A + S_in.detach()            adds S_in, with the derivative 0
         SEW             A + S_in                     both may go around
 
-    These two are experiments, not methods: the updates of error around follow no true gradient of the
-    loss, and in image around the error shrinks by ρ/√l a layer, so that the lowest ones hardly learn.
+    The two in the middle are experiments, not methods: neither follows the true gradient of its loss. In
+    image around the error shrinks by ρ/√l a layer, so that the lowest layers hardly learn.
 
-    Trained are all four with D layers at α = 2, plain stacks at the other slopes too, plain and SEW with
-    two layers, and the first layer with the read-out alone, "depth 0". At equal depth they have the same
-    number of weights and the same weights at the start. All see the same 3,000 images twice, 50 an
-    update, which is few: compared is how fast they learn, not where they end. `train_arm` searches each
-    one's learning rate with one seed, on validation images. Three other seeds train again, and the
-    intervals are of these three; they do not contain the choice of the rate. The optimiser is AdamW. It
-    divides each weight's gradient by its own usual size, so it makes up for a gradient that is short or
-    long throughout; without that, short ones would hardly move their layers.
+    All four are trained with D layers at α = 2, plain stacks at the other slopes as well, plain and SEW
+    with two layers, and, as "depth 0", the first layer with the read-out alone. At equal depth they have
+    the same number of weights and the same weights at the start. All see the same 3,000 images twice, 50
+    in an update, which is few: the comparison is of how fast they learn, not of where they end.
+    `train_arm` says how.
     """
     D = cfg.depth
     run.predict(
