@@ -115,6 +115,7 @@ def start(
     doc: str | None,
     repeats: int = 9,
     argv: Sequence[str] | None = None,
+    device: str = "cpu",
 ) -> None:
     """Read the flags, run ``main``, write what it found; what the user can put right ends with one line and code 2."""
     parser = argparse.ArgumentParser(
@@ -127,7 +128,7 @@ def start(
         "--threads", type=int, default=min(2, os.cpu_count() or 1), help="CPU threads of PyTorch"
     )
     parser.add_argument(
-        "--device", default="cpu", help="cpu, cuda (also an AMD GPU under ROCm) or mps"
+        "--device", default=device, help="cpu, cuda (also an AMD GPU under ROCm) or mps"
     )
     parser.add_argument(
         "--data-dir", type=Path, default=None, help="folder that holds the data sets"

@@ -94,3 +94,14 @@ def test_bad_flags(flags: tuple[str, str], call: Any, capsys: pytest.CaptureFixt
     assert stop.value.code == 2
     assert error.startswith("error: --device" if flags[0] == "--device" else "error: got")
     assert error.count("\n") == 1
+
+
+@pytest.mark.skipif(torch.cuda.is_available(), reason="there is a GPU to measure")
+def test_without_a_gpu_its_benchmark_is_one_line(
+    call: Any, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    with pytest.raises(SystemExit) as stop:
+        call("bench_gpu", "--out", str(tmp_path / "gpu.json"))
+    error = capsys.readouterr().err
+    assert stop.value.code == 2 and error.startswith("error: bench_gpu: got no GPU")
+    assert error.count("\n") == 1 and not list(tmp_path.iterdir())
