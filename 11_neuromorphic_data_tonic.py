@@ -244,7 +244,8 @@ def wilson(right: np.ndarray) -> tuple[float, float]:
     p = float(right.mean())
     stretch = 1 + Z**2 / n
     middle = (p + Z**2 / (2 * n)) / stretch
-    half = Z * (p * (1 - p) / n + Z**2 / (4 * n**2)) ** 0.5 / stretch
+    variance = p * (1 - p) / n + Z**2 / (4 * n**2)
+    half = Z * variance**0.5 / stretch
     return max(0.0, middle - half), min(1.0, middle + half)
 
 
@@ -394,10 +395,11 @@ def draw_recording(run: Run, data: EventData, frames: Tensor, i: int, count: int
     grid = fig.add_gridspec(3, len(shown), height_ratios=(1.5, 1.5, 1))
     upper = fig.add_subplot(grid[0, :])
     lower = fig.add_subplot(grid[1, :], sharex=upper)
-    for ax, name, on, color in ((upper, "ON", True, plots.BLUE), (lower, "OFF", False, plots.RED)):
-        some = kept[kept["p"] == on]
-        gone = noise[noise["p"] == on]
+    rows = ((upper, "ON", True, plots.BLUE), (lower, "OFF", False, plots.RED))
+    for ax, name, polarity, color in rows:
+        gone = noise[noise["p"] == polarity]
         ax.plot(gone["t"] / 1000, gone["x"], "x", color="0.45", markersize=4, label="dropped")
+        some = kept[kept["p"] == polarity]
         ax.plot(some["t"] / 1000, some["x"], ".", color=color, markersize=2.5, label="kept")
         for edge in edges:
             ax.axvline(edge, color="0.5", linewidth=0.8, linestyle="--")
@@ -415,12 +417,12 @@ def draw_recording(run: Run, data: EventData, frames: Tensor, i: int, count: int
         ax.set_axis_off()
     digit = data.classes[int(data.y[i])]
     duration = np.ptp(events["t"]) / 1000
-    fig.suptitle(
+    in_frames = int(frames.sum())
+    title = (
         f"A “{digit}”: {len(events):,} events in {duration:.0f} ms, {len(kept):,} of them kept, "
-        f"{int(frames.sum()):,} in {len(frames)} full frames",
-        x=0.01,
-        ha="left",
+        f"{in_frames:,} in {len(frames)} full frames"
     )
+    fig.suptitle(title, x=0.01, ha="left")
     run.figure(fig, "1_pipeline", look="three saccades; frames are short where events are many")
 
 
@@ -685,7 +687,8 @@ def mcnemar(a: np.ndarray, b: np.ndarray) -> float:
 
     p is the chance that fair coins fall at least as unevenly between the two arms.
     """
-    only_a, only_b = int((a & ~b).sum()), int((b & ~a).sum())
+    only_a = int((a & ~b).sum())
+    only_b = int((b & ~a).sum())
     if only_a + only_b == 0:
         return 1.0  # they never differ
     return float(binomtest(only_a, only_a + only_b).pvalue)
@@ -700,8 +703,9 @@ def difference(a: np.ndarray, b: np.ndarray) -> tuple[float, float, float]:
     d = 100 * (a.astype(float) - b.astype(float))  # (n,)
     if len(d) < 2:
         return float(d.sum()), -100.0, 100.0
-    half = Z * d.std(ddof=1) / len(d) ** 0.5
-    return float(d.mean()), float(d.mean() - half), float(d.mean() + half)
+    mean = float(d.mean())
+    half = Z * float(d.std(ddof=1)) / len(d) ** 0.5
+    return mean, mean - half, mean + half
 
 
 def points(of: tuple[float, float, float]) -> str:
@@ -746,7 +750,7 @@ def show_frames(
             off, on = frame
             number = int(frame.sum())
             ax.imshow(on - off, cmap="RdBu", vmin=-3, vmax=3)
-            ax.set_title(str(number), fontsize=8 if cell > 0.8 else 7, pad=2)
+            ax.set_title(str(number), fontsize=7, pad=2)
         row[0].text(-0.15, 0.5, name, ha="right", va="center", transform=row[0].transAxes)
     return fig
 
@@ -783,8 +787,9 @@ class Played:
         return played
 
 
+AS_RECORDED = "as recorded"
 PLAYED = {
-    "as recorded": Played(),
+    AS_RECORDED: Played(),
     "half speed": Played(slower=2),
     "pause": Played(pause_us=200_000),
 }
@@ -841,9 +846,10 @@ def section_binning(cfg: Config, run: Run) -> Binned:
 
     But all these recordings last 0.3 s and move alike. To see what the rules are about, the same
     recordings are then played otherwise to the same networks, which learn nothing new: at half speed,
-    and with a pause of 0.2 s after the first saccade. Only times change; no event comes or goes. (A
-    camera that turned at half the speed would send nearly the same events, as a pixel fires when its
-    light has changed by a threshold, and some more noise.) T, Δ and n stay as they were.
+    and with a pause of 0.2 s after the first saccade. T, Δ and n stay as they were. Only times change;
+    no event comes or goes, so a change in the answers comes from the rule. It is given with an interval
+    (section 4 says how that is made). A camera that really turned at half the speed would send nearly
+    the same events, as a pixel fires when its light has changed by a threshold, and some more noise.
     """
     run.predict(
         "window_slow",
@@ -853,21 +859,17 @@ def section_binning(cfg: Config, run: Run) -> Binned:
     )
     data = run.data(recordings.nmnist)
     folder = (run.dir if cfg.smoke else Path("data")) / "frames"
-    made = {}  # by rule, then by way of playing
+    made = {}  # frames, by rule and way of playing
     for rule, to_frame in binnings(data, cfg.num_steps).items():
-        made[rule] = {}
-        for name, played in PLAYED.items():
-            made[rule][name] = make_frames(data, [played, to_frame], folder)
+        for way, played in PLAYED.items():
+            made[rule, way] = make_frames(data, [played, to_frame], folder)
 
     films = {}  # of the second recording
-    for rule, ways in made.items():
-        for name, frames in ways.items():
-            films[f"{rule}\n{name}: {frames.lengths[1]} frames"] = frames[1]
     changed = []
-    for rule, ways in made.items():
-        for name, frames in ways.items():
-            if not torch.equal(frames[1], ways["as recorded"][1]):
-                changed.append(f"{rule}, {name}")
+    for (rule, way), frames in made.items():
+        films[f"{rule}\n{way}: {frames.lengths[1]} frames"] = frames[1]
+        if not torch.equal(frames[1], made[rule, AS_RECORDED][1]):
+            changed.append(f"{rule}, {way}")
     title = f"One recording played three ways. Frames change: {'; '.join(changed) or 'nowhere'}"
     fig = show_frames(films, title, most=20, cell=0.56)
     run.figure(
@@ -875,61 +877,58 @@ def section_binning(cfg: Config, run: Run) -> Binned:
     )
 
     show = partial(events_to_currents, pool=POOL)
-    crossed = {}
-    right = {}  # by rule, then by way of playing
-    for rule, ways in made.items():
-        recorded = Arm(rule, data, ways["as recorded"].padded(), show)
-        crossed[rule] = cross_validate(cfg, run, recorded)
-        right[rule] = {"as recorded": crossed[rule].right}
-        for name in ("half speed", "pause"):
-            other = Arm(rule, data, ways[name].padded(), show)
-            right[rule][name] = read_again(cfg, crossed[rule], other)
+    crossed = {}  # by rule
+    right = {}  # by rule and way of playing
+    for (rule, way), frames in made.items():
+        arm = Arm(rule, data, frames.padded(), show)
+        if way == AS_RECORDED:
+            crossed[rule] = cross_validate(cfg, run, arm)
+            right[rule, way] = crossed[rule].right
+        else:
+            right[rule, way] = read_again(cfg, crossed[rule], arm)
 
-    pairs = combinations([ways["as recorded"] for ways in right.values()], 2)
-    p = min(mcnemar(a, b) for a, b in pairs)
+    recorded = {rule: arm.right for rule, arm in crossed.items()}
+    p = min(mcnemar(a, b) for a, b in combinations(recorded.values(), 2))
     verdict = f"no two can be told apart (smallest p = {two_digits(p)})"
     if p < 0.05 / 3:
         verdict = f"they are not all equal (smallest p = {two_digits(p)})"
-    moved = {}  # points, by way of playing, then by rule
-    for name in ("half speed", "pause"):
-        moved[name] = {}
-        for rule, ways in right.items():
-            moved[name][rule] = difference(ways[name], ways["as recorded"])[0]
-    most = {name: max(rules, key=lambda rule: abs(rules[rule])) for name, rules in moved.items()}
-    slow, pause = most["half speed"], most["pause"]
+    moved = {}  # points from what was read as recorded, and the interval
+    for rule, way in right:
+        moved[rule, way] = difference(right[rule, way], recorded[rule])
+    slow = max(recorded, key=lambda rule: abs(moved[rule, "half speed"][0]))
+    pause = max(recorded, key=lambda rule: abs(moved[rule, "pause"][0]))
     title = (
-        f"Half speed moves “{slow}” most ({moved['half speed'][slow]:+.1f} points), "
-        f"a pause “{pause}” ({moved['pause'][pause]:+.1f})"
+        f"Largest change at half speed: {slow}, {moved[slow, 'half speed'][0]:+.1f} points; "
+        f"with a pause: {pause}, {moved[pause, 'pause'][0]:+.1f}"
     )
     fig, ax = plots.figure(1, 1, (8.5, 5.2), title)
-    named = {f"{rule}, {name}": r for rule, ways in right.items() for name, r in ways.items()}
-    draw_accuracies(ax, named)
+    draw_accuracies(ax, {f"{rule}, {way}": arm for (rule, way), arm in right.items()})
     for between in (2.5, 5.5):
         ax.axhline(between, color="0.7", linewidth=0.8)
     run.figure(fig, "3_accuracy", look="three rows a rule: which of them stay where they were?")
 
     n = len(data.y)
     facts = {"n": n, "seeds": 1, "real": True}
-    for rule, ways in right.items():
+    shares, moves = [], []
+    for rule, arm in recorded.items():
         key = rule.split()[-1]  # window, bins, count
-        run.claim(f"accuracy_{key}", f"{rule}, as recorded", ways["as recorded"].mean(), **facts)
+        run.claim(f"accuracy_{key}", f"{rule}, as recorded", arm.mean(), **facts)
+        shares.append(f"{rule} {percent(arm.mean())}")
+        half_speed, pause = points(moved[rule, "half speed"]), points(moved[rule, "pause"])
+        moves.append(f"{rule} {half_speed} and {pause}")
     run.claim("p_binning", "smallest p of the three pairs", p, "", n=n, real=True)
-    window, bins = right["time window"], right["time bins"]
-    run.claim("window_slow", "time window, half speed", window["half speed"].mean(), **facts)
-    run.claim("window_pause", "time window, pause", window["pause"].mean(), **facts)
-    run.claim("bins_pause", "time bins, pause", bins["pause"].mean(), **facts)
-    shares = ", ".join(
-        f"{rule} {percent(ways['as recorded'].mean())}" for rule, ways in right.items()
-    )
-    moves = []
-    for rule in right:
-        moves.append(f"{rule} {moved['half speed'][rule]:+.1f} and {moved['pause'][rule]:+.1f}")
+    for key, rule, way in (
+        ("window_slow", "time window", "half speed"),
+        ("window_pause", "time window", "pause"),
+        ("bins_pause", "time bins", "pause"),
+    ):
+        run.claim(key, f"{rule}, {way}", right[rule, way].mean(), **facts)
     run.finding(
-        f"As recorded: {shares} of {n:,} recordings; {verdict}. Played to the same networks at half "
-        f"speed, and with a pause, it is more or less by so many points: {'; '.join(moves)}. Choose by "
-        f"what the task needs: only a time window lets a network see the speed."
+        f"As recorded: {', '.join(shares)} of {n:,} recordings; {verdict}. Played to the same networks at "
+        f"half speed and with a pause, the change in points (95 % interval) is: {'; '.join(moves)}. "
+        f"Choose by what the task needs: only a time window lets a network see the speed."
     )
-    return Binned(made["time bins"]["as recorded"], crossed["time bins"])
+    return Binned(made["time bins", AS_RECORDED], crossed["time bins"])
 
 
 # ---------------------------------------------------------------- 4  time
@@ -953,7 +952,8 @@ def draw_differences(ax: plots.Axes, pairs: dict[str, tuple[np.ndarray, np.ndarr
     """Of each pair of arms: the difference in points, its 95 % interval, and how many only one read."""
     for i, (a, b) in enumerate(pairs.values()):
         mean, low, high = difference(a, b)
-        only_a, only_b = int((a & ~b).sum()), int((b & ~a).sum())
+        only_a = int((a & ~b).sum())
+        only_b = int((b & ~a).sum())
         ax.plot([low, high], [i, i], color=plots.BLUE, linewidth=2)
         ax.plot(mean, i, "o", color=plots.BLUE)
         text = f"{mean:+.1f}  ({only_a} : {only_b})"
@@ -1272,11 +1272,13 @@ class Gestures:
         """
         share = np.full(len(self.y), np.nan)
         for i, label in enumerate(self.y.tolist()):
-            if label in OTHER_SENSE:
-                correct = int((self.answers[:, i] == label).sum())
-                other = int((self.answers[:, i] == OTHER_SENSE[label]).sum())
-                if correct + other:
-                    share[i] = correct / (correct + other)
+            if label not in OTHER_SENSE:
+                continue
+            answers = self.answers[:, i]
+            correct = int((answers == label).sum())
+            other = int((answers == OTHER_SENSE[label]).sum())
+            if correct + other:
+                share[i] = correct / (correct + other)
         return share
 
     def confusion(self, num_classes: int) -> np.ndarray:
@@ -1306,15 +1308,13 @@ def draw_gestures(ax: plots.Axes, arms: dict[str, Gestures]) -> None:
     """Of each arm: all gestures, and the sense of turning; 95 % intervals with clips as the unit."""
     for i, arm in enumerate(arms.values()):
         sense = arm.sense()
-        rows = (
-            (-0.15, arm.right(), "s", plots.ORANGE),
-            (0.15, sense[~np.isnan(sense)], "o", plots.BLUE),
-        )
-        for offset, share, marker, color in rows:
+        sense = sense[~np.isnan(sense)]
+        rows = ((i - 0.15, arm.right(), "s", plots.ORANGE), (i + 0.15, sense, "o", plots.BLUE))
+        for y, share, marker, color in rows:
             if len(share):
-                low, high = wilson(share)
-                ax.plot([100 * low, 100 * high], [i + offset, i + offset], color=color, linewidth=2)
-                ax.plot(100 * share.mean(), i + offset, marker, color=color)
+                ends = 100 * np.array(wilson(share))
+                ax.plot(ends, [y, y], color=color, linewidth=2)
+                ax.plot(100 * share.mean(), y, marker, color=color)
     ax.plot([], [], "s-", color=plots.ORANGE, label="all 11 gestures")
     ax.plot([], [], "o-", color=plots.BLUE, label="sense of turning")
     ax.axvline(50, color="0.5", linestyle="--", linewidth=1, label="a coin")
@@ -1438,13 +1438,16 @@ def section_gestures(cfg: Config, run: Run) -> None:
     title = f"Sense of turning told from a coin: {'; '.join(told) or 'in no arm'}"
     fig, (a, b) = plots.figure(1, 2, (13, 5.2), title, width_ratios=(1, 1))
     draw_gestures(a, arms)
-    clips = f"{data.name[0].upper()}{data.name[1:]}: 95 % intervals, clips as the unit"
-    plots.label(a, "read correctly (%)", "", clips)
+    title = f"On {data.name}: 95 % intervals, clips as the unit"
+    plots.label(a, "read correctly (%)", "", title)
     plots.confusion(b, arms["one frame"].confusion(K), data.classes)
     b.set_title(f"One frame; {cfg.seeds} trainings added up")
     run.figure(fig, "6_gestures", look="the four circles in the matrix: what are they taken for?")
 
-    key, n = "dvs" if cfg.full else "rendered", len(data.y) - data.n_train
+    n = len(data.y) - data.n_train
+    key = "rendered"
+    if cfg.full:
+        key = "dvs"
     facts = {"n": n, "seeds": cfg.seeds, "real": cfg.full}
     target = ">= 0.93" if cfg.full else None
     run.claim(f"{key}_ordered", "in order, all gestures", mean["in order"], "1", target, **facts)
@@ -1454,7 +1457,7 @@ def section_gestures(cfg: Config, run: Run) -> None:
         facts["n"] = len(sense[name])
         run.claim(f"sense_{short}", f"sense: {name}", share, **facts)
     with_order, without = arms["in order"].sense(), arms["shuffled"].sense()
-    both = ~np.isnan(with_order) & ~np.isnan(without)
+    both = ~np.isnan(with_order + without)
     order = difference(with_order[both], without[both])
     run.finding(
         f"On {data.name}, one frame reads {percent(mean['one frame'], 0)} of all clips and frames in "

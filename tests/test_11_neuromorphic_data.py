@@ -698,7 +698,9 @@ def test_section_binning(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Non
     text = run.findings[0]["text"]
     assert "time window 97.0 %, time bins 99.0 %, event count 70.0 % of 12 recordings" in text
     assert "they are not all equal" in text
-    assert "time window -17.0 and -7.0; time bins +0.0 and -4.0; event count +0.0 and +0.0" in text
+    error = 195.9964 * math.sqrt((17 - 17**2 / 100) / 99 / 100)
+    assert f"time window -17.0 ({-17 - error:.1f} to {error - 17:.1f}) and -7.0 (" in text
+    assert "; time bins +0.0 (0.0 to 0.0) and -4.0 (-7.9 to -0.1); event count +0.0 (0.0" in text
     p = 2 / 2**29  # 29 recordings are read by time bins alone, none by event count alone
     assert run.value("p_binning") == pytest.approx(p)
     found |= dict(zip(found, shares(97, 99, 93), strict=True))  # 6 : 0 is p = 0.03, above 5 % / 3
