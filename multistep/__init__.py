@@ -3,6 +3,7 @@
 ``recursion.py`` is the page to read first; README.md says which neuron takes which path.
 """
 
+from multistep.bits import spikes_as_bits
 from multistep.engine import unroll
 from multistep.memory import keep_freed_memory, saved_for_backward
 from multistep.normalised import fast_number, is_fused, unroll_normalised
@@ -16,6 +17,7 @@ __all__ = [
     "keep_freed_memory",
     "over_segments",
     "saved_for_backward",
+    "spikes_as_bits",
     "step_through",
     "unroll",
     "unroll_normalised",

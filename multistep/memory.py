@@ -11,11 +11,30 @@ from contextlib import contextmanager, suppress
 import torch
 
 
-class _Saved:
-    """A tensor held for backward, on behalf of ``saved_for_backward``."""
+class Saved:
+    """A tensor held for backward, and counted as long as it is."""
 
     def __init__(self, tensor: torch.Tensor) -> None:
         self.tensor = tensor.detach()  # an output would hold its own graph, and never be let go
+
+    def restored(self) -> torch.Tensor:
+        """What backward is given."""
+        return self.tensor
+
+
+def restore(saved: Saved) -> torch.Tensor:
+    return saved.restored()
+
+
+_COUNTING: list[weakref.WeakSet[Saved]] = []
+"""what is alive, for each ``saved_for_backward`` that is at work"""
+
+
+def count(saved: Saved) -> Saved:
+    """Let every ``saved_for_backward`` around see what is held: by a hook of autograd's, or otherwise."""
+    for alive in _COUNTING:
+        alive.add(saved)
+    return saved
 
 
 @contextmanager
@@ -32,13 +51,11 @@ def saved_for_backward(leave_out: Iterable[torch.Tensor] = ()) -> Iterator[Calla
             loss = loss_fn(net.run(x))
             print(kept(), "bytes")
     """
-    alive: weakref.WeakSet[_Saved] = weakref.WeakSet()
+    alive: weakref.WeakSet[Saved] = weakref.WeakSet()
     left_out = {t.untyped_storage().data_ptr() for t in leave_out}
 
-    def pack(tensor: torch.Tensor) -> _Saved:
-        saved = _Saved(tensor)
-        alive.add(saved)
-        return saved
+    def pack(tensor: torch.Tensor) -> Saved:
+        return count(Saved(tensor))
 
     def kept() -> int:
         sizes = {}
@@ -48,8 +65,12 @@ def saved_for_backward(leave_out: Iterable[torch.Tensor] = ()) -> Iterator[Calla
                 sizes[storage.data_ptr()] = storage.nbytes()
         return sum(sizes.values())
 
-    with torch.autograd.graph.saved_tensors_hooks(pack, lambda saved: saved.tensor):
-        yield kept
+    _COUNTING.append(alive)
+    try:
+        with torch.autograd.graph.saved_tensors_hooks(pack, restore):
+            yield kept
+    finally:
+        _COUNTING[:] = [other for other in _COUNTING if other is not alive]
 
 
 def keep_freed_memory() -> bool:

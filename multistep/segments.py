@@ -11,6 +11,7 @@ from collections.abc import Callable
 from typing import Any
 
 from common.spiking import hold
+from multistep.memory import Saved, count
 
 import torch
 from torch.utils._pytree import tree_flatten, tree_unflatten
@@ -56,10 +57,21 @@ def over_segments(
         if hasattr(x, "held"):
             x_s = hold(x.held, len(x_s))
         if torch.is_grad_enabled() and start + length < len(x):
-            leaves, shape = tree_flatten(state)
-            again = lambda x, *leaves, shape=shape: run(x, tree_unflatten(leaves, shape))  # noqa: E731
-            out, state = checkpoint(again, x_s, *leaves, use_reentrant=False)
+            out, state = _kept_at_the_cut(run, x_s, state)
         else:
             out, state = run(x_s, state)
         parts.append(out)
     return tuple(torch.cat(p) for p in zip(*parts, strict=True)), state
+
+
+def _kept_at_the_cut(
+    run: Callable[[torch.Tensor, Any], tuple[State, Any]], x: torch.Tensor, state: Any
+) -> tuple[State, Any]:
+    """Run a segment of which nothing is kept but the state before it."""
+    leaves, shape = tree_flatten(state)
+    counted = [count(Saved(leaf)) for leaf in leaves if isinstance(leaf, torch.Tensor)]
+
+    def again(x: torch.Tensor, *leaves: Any, _counted: list[Saved] = counted) -> tuple[State, Any]:
+        return run(x, tree_unflatten(leaves, shape))
+
+    return checkpoint(again, x, *leaves, use_reentrant=False)
