@@ -898,10 +898,10 @@ def section_binning(cfg: Config, run: Run) -> Binned:
     slow = max(recorded, key=lambda rule: abs(moved[rule, "half speed"][0]))
     pause = max(recorded, key=lambda rule: abs(moved[rule, "pause"][0]))
     title = (
-        f"Largest change at half speed: {slow}, {moved[slow, 'half speed'][0]:+.1f} points; "
-        f"with a pause: {pause}, {moved[pause, 'pause'][0]:+.1f}"
+        f"Largest changes: half speed, {slow}, {moved[slow, 'half speed'][0]:+.1f} points; "
+        f"pause, {pause}, {moved[pause, 'pause'][0]:+.1f}"
     )
-    fig, ax = plots.figure(1, 1, (8.5, 5.2), title)
+    fig, ax = plots.figure(1, 1, (9.5, 5.2), title)
     draw_accuracies(ax, {f"{rule}, {way}": arm for (rule, way), arm in right.items()})
     for between in (2.5, 5.5):
         ax.axhline(between, color="0.7", linewidth=0.8)
@@ -1192,8 +1192,12 @@ def section_pretraining(cfg: Config, run: Run) -> None:
     rows = {"recorded": x[0], "drawn": a, "recorded ": x[1], "drawn ": b}
     real = x[:2].float().flatten()
     copies = torch.cat([a, b]).float().flatten()
-    similar = torch.corrcoef(torch.stack([real, copies]))[0, 1]
-    title = f"Recorded and drawn frames of two digits correlate by {similar:.2f} (blue ON, red OFF)"
+    exchanged = torch.cat([b, a]).float().flatten()
+    _, own, other = torch.corrcoef(torch.stack([real, copies, exchanged]))[0]
+    title = (
+        f"Recorded and drawn frames correlate by {own:.2f}, with the other digit's drawing by "
+        f"{other:.2f} (blue ON, red OFF)"
+    )
     fig = show_frames(rows, title)
     run.figure(fig, "5_drawn", look="edges and polarity agree; where have drawings more events?")
     arms = {
