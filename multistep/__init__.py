@@ -3,6 +3,7 @@
 ``recursion.py`` is the page to read first; README.md says which neuron takes which path.
 """
 
+from multistep.adaptive import Adaptation, triangle, unroll_adaptive
 from multistep.bits import spikes_as_bits
 from multistep.engine import unroll
 from multistep.memory import keep_freed_memory, saved_for_backward
@@ -12,6 +13,7 @@ from multistep.segments import over_segments
 from multistep.stepping import step_through
 
 __all__ = [
+    "Adaptation",
     "fast_number",
     "is_fused",
     "keep_freed_memory",
@@ -19,7 +21,9 @@ __all__ = [
     "saved_for_backward",
     "spikes_as_bits",
     "step_through",
+    "triangle",
     "unroll",
+    "unroll_adaptive",
     "unroll_normalised",
     "which_path",
 ]
