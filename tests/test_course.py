@@ -613,6 +613,28 @@ def test_notebook_of_a_lesson_with_sections_runs(
     plt.close("all")
 
 
+@pytest.mark.parametrize(
+    "remote, address",
+    [
+        ("https://example.org/us/course.git", "https://example.org/us/course.git"),
+        ("git@example.org:us/course.git", "https://example.org/us/course.git"),
+        ("https://me:secret@example.org/course.git", ""),
+        ("/home/me/course", ""),
+        ("", ""),
+    ],
+)
+def test_the_cell_for_colab_fetches_the_course(remote: str, address: str, monkeypatch) -> None:
+    def answer(*args: object, **kwargs: object) -> subprocess.CompletedProcess:
+        return subprocess.CompletedProcess(args, 0, stdout=f"{remote}\n")
+
+    monkeypatch.setattr(notebook.subprocess, "run", answer)
+    cell = notebook.colab_cell()
+    assert f"address = {address!r}" in cell.text and "'snntorch==1.0.0'" in cell.text
+    assert "torch==2" not in cell.text.replace("snntorch", "").replace("nirtorch", "")
+    monkeypatch.undo()
+    exec(compile(cell.text, "<cell>", "exec"), {})  # outside Colab it does nothing
+
+
 def test_notebook_of_every_script_is_python() -> None:
     for name in prompts.scripts():
         found = notebook.cells(name)

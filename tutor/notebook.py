@@ -9,6 +9,7 @@ from __future__ import annotations
 import ast
 import inspect
 import re
+import subprocess
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
@@ -39,6 +40,35 @@ os.chdir(course)
 sys.path.insert(0, str(course))
 __file__ = str(course / "{name}.py")
 """
+COLAB = """\
+# Only in Google Colab: fetch the course, and the packages that Colab lacks. Elsewhere this cell does nothing.
+import importlib.util
+import os
+import subprocess
+import sys
+
+address = {address!r}
+packages = {packages!r}
+if importlib.util.find_spec("google") and importlib.util.find_spec("google.colab"):
+    if not address:
+        raise SystemExit("write the address of your copy of the course into `address`, then run this cell again")
+    if not os.path.isfile("course.py"):
+        subprocess.run(["git", "clone", "--depth", "1", address, "course"], check=True)
+        os.chdir("course")
+    subprocess.run([sys.executable, "-m", "pip", "install", "--quiet", *packages], check=True)
+"""
+NEEDED = (
+    "snntorch",
+    "tonic",
+    "nir",
+    "nirtorch",
+    "neurobench",
+    "tyro",
+    "safetensors",
+    "filelock",
+    "av",
+)
+"""What a notebook needs and Colab does not have; its own torch, numpy and matplotlib stay as they are."""
 BEGIN = """\
 # Change a setting here, such as Config(**shared, seed=1), then run everything below again.
 # Config(**shared, **SMOKE, smoke=True) takes seconds: it only shows that everything works.
@@ -102,6 +132,29 @@ def cells(name: str, course: str = ".") -> list[Cell]:
             found.append(Cell("code", f"{text.strip()}\n\n\nmain(cfg, run)"))
     found.append(Cell("code", "run.finish()"))
     return found
+
+
+def colab_cell() -> Cell:
+    """The cell that makes Colab ready: where the course comes from is where this copy came from."""
+    from tutor.page import pins
+
+    pinned = pins()
+    packages = [f"{name}=={pinned[name]}" for name in NEEDED]
+    return Cell("code", COLAB.format(address=_address(), packages=packages).strip("\n"))
+
+
+def _address() -> str:
+    """The public address that this copy was cloned from; empty if it has none."""
+    ask = ["git", "-C", str(ROOT), "config", "--get", "remote.origin.url"]
+    try:
+        found = subprocess.run(ask, capture_output=True, text=True, timeout=10)
+    except (OSError, subprocess.TimeoutExpired):
+        return ""
+    address = found.stdout.strip()
+    if match := re.fullmatch(r"git@([\w.-]+):(.+)", address):
+        address = f"https://{match[1]}/{match[2]}"
+    # neither a folder of this machine nor a password belongs into a file that is handed on
+    return address if re.fullmatch(r"https://[\w.-]+/[^@\s]+", address) else ""
 
 
 def parts(tree: ast.Module, source: str) -> Iterator[tuple[ast.stmt, str]]:
@@ -168,7 +221,8 @@ def write(name: str, out: Path | None = None) -> Path:
 
     path = Path(out or FOLDER / f"{name}.ipynb").absolute()
     percent = []
-    for cell in cells(name, "." if path.is_relative_to(ROOT) else str(ROOT)):
+    title, *others = cells(name, "." if path.is_relative_to(ROOT) else str(ROOT))
+    for cell in (title, colab_cell(), *others):
         if cell.kind == "markdown":
             commented = "\n".join(f"# {line}".rstrip() for line in cell.text.split("\n"))
             percent.append(f"# %% [markdown]\n{commented}\n")
