@@ -532,10 +532,11 @@ def main() -> int:
     print("   ".join(f"{name} {n:,}" for name, n in found.items()))
     if not args.scripts and len(args.faults) == len(FAULTS):
         cells = {n: {f: row.get(f, UNTRIED)[0] for f in args.faults} for n, row in rows.items()}
-        seconds = round(time.perf_counter() - began)
-        write_json(
-            RESULT, {"counts": found, "faults": args.faults, "grid": cells, "seconds": seconds}
-        )
+        command = "tests/matrix.py" + (" --rows FOLDER" if args.rows else "")
+        result = {"command": command, "counts": found, "faults": args.faults, "grid": cells}
+        if not args.rows:  # else most of them were made by earlier calls
+            result["seconds"] = round(time.perf_counter() - began)
+        write_json(RESULT, result)
     return int(found["lost"] > 0)
 
 

@@ -73,6 +73,44 @@ def test_judging(code: int, err: str, refuse: bool | None, symbol: str) -> None:
     assert matrix.judge(code, err, refuse)[0] == symbol
 
 
+RUNS = """
+import os, time, smoke_worker
+
+def spin() -> int:
+    while True:
+        pass
+
+def starved() -> int:
+    os.nice(19)
+    spin()
+
+def fork(work, limit_s, **more):
+    print(smoke_worker.fork(work, os.devnull, os.devnull, limit_s, **more))
+
+fork(lambda: 3, 60)
+fork(lambda: time.sleep(60), 1)
+fork(spin, 1)
+fork(lambda: time.sleep(60), 60, kill_when=lambda: True)
+os.sched_setaffinity(0, {min(os.sched_getaffinity(0))})  # one processor for the two that follow
+rival = os.fork() or spin()
+try:
+    began = time.monotonic()
+    fork(starved, 1, kill_when=lambda: time.monotonic() - began > 2)
+finally:
+    os.kill(rival, 9)
+"""
+
+
+@on_linux
+def test_a_run_that_waits_for_a_processor_does_not_hang() -> None:
+    """One that sleeps and one that spins do; a run with next to nothing of a busy processor has time left."""
+    env = os.environ | {"PYTHONPATH": str(ROOT / "tests")}
+    done = subprocess.run(
+        [sys.executable, "-c", RUNS], capture_output=True, encoding="utf-8", env=env, timeout=240
+    )
+    assert done.stdout.split() == ["3", "-1", "-1", "-9", "-9"], done.stderr[-2000:]
+
+
 def test_every_script_has_a_row_and_lost_cells_are_named() -> None:
     names = [s.name for s in matrix.scripts([])]
     assert set(SCRIPTS) <= set(names) and {"course", "01a_leaky_step", "01_resets"} <= set(names)
