@@ -7,11 +7,22 @@ from typing import Any
 
 from common import plots
 
+import numpy as np
 from matplotlib.axes import Axes
+from matplotlib.figure import Figure
 from matplotlib.patches import Rectangle
 
 Places = Sequence[Sequence[int]]
 """``(column, row, id)`` of some processors; those of one node share column and row"""
+
+
+def draw_meshes(panels: Mapping[str, Any], title: str) -> Figure:
+    """A mesh a panel: title → what ``Mapping.places`` gives."""
+    fig, axes = plots.figure(1, len(panels), (5.2 * len(panels), 6.6), title)
+    for ax, (name, places) in zip(np.atleast_1d(axes), panels.items(), strict=True):
+        draw_mesh(ax, places["mesh"], places["layers"])
+        ax.set_title(name)
+    return fig
 
 
 def draw_mesh(ax: Axes, mesh: Places, layers: Mapping[str, Places]) -> None:

@@ -2,8 +2,14 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
+
+from common import plots
+
+from matplotlib.figure import Figure
+from matplotlib.ticker import StrMethodFormatter
 
 ZOO = "BrainChip, Akida 1.0 model zoo, https://doc.brainchipinc.com/model_zoo_performance.html"
 KTH = (
@@ -72,6 +78,27 @@ POWER = (
 )
 """Power that others measured on the chip, with the source. There is no figure for a chip at rest:
 we found no primary source for the "microwatt idle power" that is often repeated."""
+
+
+def draw_latencies(known: Sequence[Published], title: str = "") -> Figure:
+    """The latency of one frame on the AKD1000 and on the GPU, a row a network."""
+    rows = range(len(known))
+    chip, card = [p.latency_ms for p in known], [p.gpu_latency_ms for p in known]
+    fig, ax = plots.figure(1, 1, (9, 3.6), title)
+    ax.hlines(rows, chip, card, color="0.7", linewidth=2, zorder=1)
+    ax.plot(chip, rows, "o", color=plots.BLUE, markersize=9, label="AKD1000")
+    ax.plot(card, rows, "s", color=plots.RED, markersize=9, label="GTX 1080")
+    for i in rows:
+        for ms in (chip[i], card[i]):
+            ax.annotate(f"{ms:.3g}", (ms, i), (0, 9), textcoords="offset points", ha="center")
+    ax.set_xscale("log")
+    ax.set_xlim(0.4 * min(*chip, *card), 2.5 * max(*chip, *card))
+    ax.xaxis.set_major_formatter(StrMethodFormatter("{x:g}"))
+    ax.set_yticks(rows, [f"{p.model}, {p.data}\nenergy saved: {p.energy_saved}" for p in known])
+    ax.set_ylim(len(known) - 0.5, -0.6)
+    ax.legend(loc="upper left", bbox_to_anchor=(1, 1))
+    plots.label(ax, "published latency of one frame (ms)", "")
+    return fig
 
 
 def published_tables(run: Any) -> None:

@@ -110,7 +110,7 @@ def check_even(place) -> None:
         got = answer(place, case)
         if max(got) - min(got) > 1:
             raise Wrong(
-                f"{told(case)}: got {got}. The one with {max(got)} filters keeps the others waiting."
+                f"{told(case)}: got {got}. A processor with {max(got)} filters keeps the others waiting."
             )
 
 

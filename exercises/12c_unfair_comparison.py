@@ -156,8 +156,7 @@ EXERCISE = Exercise(
     hints=(
         "Go through the counts one by one. For each ask: what does one more of it cost on either side, and "
         "is that the same chip?",
-        "Two faults lie in the ANN's operations (which of them, how often), one in its prices. The fourth "
-        "is a count that is never used.",
+        "Three faults lie on the ANN's side. The fourth lies on the other: which count is never used?",
         "ann = (first + active) * (MAC + BYTE); the spiking network also pays updates * 4 * BYTE.",
     ),
     why="An advantage is only worth its account: what is skipped, priced or kept on one side has to be so "

@@ -5,10 +5,12 @@ from __future__ import annotations
 import random
 import time
 from collections.abc import Callable, Hashable, Mapping, Sequence
+from functools import partial
 from pathlib import Path
 from typing import Any, TypeVar
 
 from common.device import synchronize
+from common.spiking import reset_state
 
 import numpy as np
 import torch
@@ -17,29 +19,41 @@ from torch.utils._pytree import tree_leaves
 
 Name = TypeVar("Name", bound=Hashable)
 
+FASTEST_OF, WARM_UP = 5, 2
+"""Calls behind each time that ``timed`` gives, and rounds that it throws away first"""
+
 ENERGY_COUNTER = Path("/sys/class/powercap/intel-rapl:0/energy_uj")
 """RAPL: microjoules that the processor has taken so far (Linux; often for root only)"""
 
 
 def timed(
-    calls: Mapping[Name, Callable[[], object]], repeats: int, device: torch.device | str
+    calls: Mapping[Name, Callable[[], object]],
+    rounds: int,
+    device: torch.device | str,
+    threads: int = 1,
 ) -> dict[Name, np.ndarray]:
-    """Milliseconds of each call, ``(repeats,)`` by name, after two rounds to warm up.
+    """Milliseconds of each call, ``(rounds,)`` by name; each is the fastest of five, after a warm-up.
 
-    The calls take turns, so that a busy machine is busy for all of them. Each round has a new order,
-    so that none always finds the caches as the same other one left them.
+    Whatever else the machine does can make a call longer, never shorter: so the fastest counts. The five
+    are spread over the whole measurement, and the calls take turns, each time in a new order, so that
+    a busy minute is one for all of them. One thread: with several, each waits for the one whose core is busy.
     """
     times: dict[Name, list[float]] = {name: [] for name in calls}
     names = list(calls)
     rng = random.Random(0)
-    for i in range(repeats + 2):
-        for name in rng.sample(names, len(names)):
-            begun = time.perf_counter()
-            calls[name]()
-            synchronize(device)
-            if i >= 2:
-                times[name].append(1000 * (time.perf_counter() - begun))
-    return {name: np.asarray(t) for name, t in times.items()}
+    before = torch.get_num_threads()
+    torch.set_num_threads(threads)
+    try:
+        for i in range(FASTEST_OF * rounds + WARM_UP):
+            for name in rng.sample(names, len(names)):
+                begun = time.perf_counter()
+                calls[name]()
+                synchronize(device)
+                if i >= WARM_UP:
+                    times[name].append(1000 * (time.perf_counter() - begun))
+    finally:
+        torch.set_num_threads(before)
+    return {name: np.reshape(t, (FASTEST_OF, rounds)).min(0) for name, t in times.items()}
 
 
 class LiveBytes(TorchDispatchMode):
@@ -119,3 +133,34 @@ def _by_power_reading(
         calls += 1
     spent = time.perf_counter() - begun
     return float(np.mean(powers)) * spent / calls  # mW · s = mJ
+
+
+@torch.no_grad()
+def neurobench(net: Any, x: torch.Tensor) -> dict[str, float]:
+    """NeuroBench's metrics of a spiking network for ``x (T, B, …)``; what depends on the input is for one sample."""
+    from neurobench.benchmarks import Benchmark
+    from neurobench.metrics.static import ConnectionSparsity, Footprint
+    from neurobench.metrics.workload import ActivationSparsity, MembraneUpdates, SynapticOperations
+    from neurobench.models import SNNTorchModel
+    from torch.utils.data import DataLoader, TensorDataset
+
+    samples = TensorDataset(x.transpose(0, 1).contiguous(), torch.zeros(x.shape[1]))  # (B, T, …)
+    loader = DataLoader(samples, batch_size=500)
+    workload = [ActivationSparsity, SynapticOperations, MembraneUpdates]
+    net.reset = partial(reset_state, net)  # how NeuroBench puts a network to rest
+    found = Benchmark(SNNTorchModel(net), loader, [], [], [[], workload]).run(quiet=True)
+    del net.reset
+    reset_state(net)
+    net(x[0, :1])  # the footprint holds potentials, too: those of one picture
+    footprint = Footprint()(SNNTorchModel(net))
+    reset_state(net)
+    operations = found["SynapticOperations"]
+    return {
+        "footprint": float(footprint),
+        "connection_sparsity": float(ConnectionSparsity()(SNNTorchModel(net))),
+        "activation_sparsity": float(found["ActivationSparsity"]),
+        "acs": float(operations["Effective_ACs"]),
+        "macs": float(operations["Effective_MACs"]),
+        "dense": float(operations["Dense"]),
+        "updates": float(found["MembraneUpdates"]),
+    }
