@@ -26,7 +26,7 @@ Read first
 
 Run
     uv run 11_neuromorphic_data_tonic.py --predict   asks what you expect, then measures: start here
-    uv run 11_neuromorphic_data_tonic.py             10 to 20 minutes on two CPU cores; also --resume
+    uv run 11_neuromorphic_data_tonic.py             25 minutes of one CPU core; also --resume
     uv run 11_neuromorphic_data_tonic.py --full      and DVS128 Gesture (3.1 GB): wants a GPU
 
 Builds on / leads to
