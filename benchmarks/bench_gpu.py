@@ -202,7 +202,11 @@ def bench_recurrent(bench: Bench) -> None:
     T, B, H = (9, 2, 16) if bench.smoke else (784, 128, 128)
     net = Recurrent(H).to(bench.device)
     x = torch.rand(T, B, 1, device=bench.device)
-    forwards = {"ours": lambda: net.ours(x), "snnTorch loop": lambda: net.loop(x)}
+    forwards = {
+        "ours": lambda: net.ours(x),
+        "ours, operations in place": in_place(lambda: net.ours(x)),
+        "snnTorch loop": lambda: net.loop(x),
+    }
     repeats, bench.args.repeats = bench.args.repeats, max(1, bench.args.repeats // 3)
     ms = report(bench, f"RLeaky, H = {H}, T = {T}, B = {B}", forwards, net, x)["ms"]
     bench.args.repeats = repeats

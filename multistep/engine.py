@@ -34,7 +34,8 @@ def unroll(
     ``state``, or from rest if that is None, so nothing can be left over from the batch before.
 
     One thing is not as stepping it would be: far below the threshold the gradient of ``surrogate.sigmoid`` is NaN
-    in snnTorch, which divides two exponentials that overflow; here it is its limit, 0 (lesson 07).
+    in snnTorch, which divides two exponentials that overflow; here it is its limit, 0 (lesson 07). And on a GPU the
+    sums of a dense ``RLeaky`` agree to float32's last bits, not in every bit (``gpu_recurrent.py``).
 
     Args:
         neuron: any snnTorch neuron.
@@ -107,7 +108,7 @@ def _by_plan(
     step, drive = cur.shape[1:], cur.held if plan.held else cur
     # with single numbers for parameters the shape of a step means nothing, and a flat one is cut most evenly
     single = not any(v is not None and v.dim() for v in values)
-    shapeless = plan.path != "in place"
+    shapeless = plan.path != "in place" and not plan.dense
     flat = len(step) > 1 and (shapeless or (drive.is_contiguous() and single))
     if shapeless and not single:
         # loops and kernels know no shapes: one value a neuron, or one for all

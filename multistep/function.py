@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
-from multistep import compiled, gpu, in_place
+from multistep import compiled, gpu, gpu_recurrent, in_place
 from multistep.in_place import Named, Tensors
 from multistep.plan import Plan
 from multistep.threads import blocks, each
@@ -69,7 +69,8 @@ class Unroll(torch.autograd.Function):
             each(blocks(plan, step, p), compiled.forward(plan, cur, start, p, spk_rec, all_mem))
             mem.copy_(all_mem[-1])
         elif plan.path == "one kernel":
-            gpu.forward(plan, cur, start, p, spk_rec, mem_rec, mem, syn)
+            kernel = gpu_recurrent if plan.dense else gpu
+            kernel.forward(plan, cur, start, p, spk_rec, mem_rec, mem, syn)
         else:
             each(blocks(plan, step, p), work)
         ctx.set_materialize_grads(False)
@@ -104,7 +105,9 @@ class Unroll(torch.autograd.Function):
 
         if plan.path == "one kernel":
             given = {"spk": g_spk, "mem": g_mem, "mem_end": g_last, "syn_end": g_syn}
-            for k, sum_k in gpu.backward(plan, kept, ctx.keep == "cur", given, start, p, g).items():
+            kernel = gpu_recurrent if plan.dense else gpu
+            sums = kernel.backward(plan, kept, ctx.keep == "cur", given, start, p, g)
+            for k, sum_k in sums.items():
                 g[k].add_(sum_k)
             return None, *g.values()
 

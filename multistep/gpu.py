@@ -103,8 +103,8 @@ def forward_flat(
     with torch.cuda.device_of(cur):
         kernels().forward_kernel[(-(-M // block),)](
             cur.contiguous(),
-            _contiguous(start.get("mem")),
-            _contiguous(start.get("syn")),
+            contiguous(start.get("mem")),
+            contiguous(start.get("syn")),
             p["beta"],
             p.get("alpha"),
             p["theta"],
@@ -115,7 +115,7 @@ def forward_flat(
             M,
             len(cur) if num_steps is None else num_steps,
             M if num_steps is None else 0,
-            *(_stride(p.get(k)) for k in ("beta", "alpha", "theta")),
+            *(stride(p.get(k)) for k in ("beta", "alpha", "theta")),
             RESET=reset,
             BLOCK=block,
             AHEAD=kernels().STAGES,
@@ -141,9 +141,9 @@ def backward_flat(
     (T, M), block = mem.shape, _block(mem.shape[-1])
     with torch.cuda.device_of(mem):
         kernels().backward_kernel[(-(-M // block),)](
-            *(_contiguous(given.get(k)) for k in ("spk", "mem", "mem_end", "syn_end")),
+            *(contiguous(given.get(k)) for k in ("spk", "mem", "mem_end", "syn_end")),
             mem,
-            _contiguous(start.get("mem")),
+            contiguous(start.get("mem")),
             p["beta"],
             p.get("alpha"),
             p["theta"],
@@ -155,7 +155,7 @@ def backward_flat(
             M,
             T,
             (T - 1) * M,
-            *(_stride(p.get(k)) for k in ("beta", "alpha", "theta")),
+            *(stride(p.get(k)) for k in ("beta", "alpha", "theta")),
             surrogate.shift,
             surrogate.factor,
             KIND=surrogate.kind,
@@ -210,9 +210,10 @@ def _block(neurons: int) -> int:
     return 128 if neurons < 1 << 19 else 512
 
 
-def _stride(value: torch.Tensor | None) -> int:
+def stride(value: torch.Tensor | None) -> int:
+    """From one neuron's value to the next one's: 0 where there is but one."""
     return 0 if value is None or value.numel() == 1 else 1
 
 
-def _contiguous(x: torch.Tensor | None) -> torch.Tensor | None:
+def contiguous(x: torch.Tensor | None) -> torch.Tensor | None:
     return None if x is None else x.contiguous()

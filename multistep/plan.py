@@ -10,7 +10,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Literal
 
-from multistep import compiled, gpu
+from multistep import compiled, gpu, gpu_recurrent
 from multistep.stepping import State
 from multistep.surrogates import Surrogate, recognise
 
@@ -103,6 +103,9 @@ def _fast_path(neuron: snn.SpikingNeuron, cur: torch.Tensor, surrogate: Surrogat
     if type(neuron) in (snn.Leaky, snn.Synaptic) and gpu.takes(cur, surrogate):
         # to learn α takes Isyn of every step, which the kernels keep in registers
         if type(neuron) is snn.Leaky or not neuron.alpha.requires_grad:
+            return "one kernel"
+    if type(neuron) is snn.RLeaky and isinstance(neuron.recurrent, nn.Linear):
+        if gpu_recurrent.takes(cur, surrogate, _values(neuron)):
             return "one kernel"
     return "in place"
 

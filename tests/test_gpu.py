@@ -10,10 +10,11 @@ import subprocess
 import sys
 import warnings
 from types import ModuleType
+from typing import Any
 
 from common.io import ROOT
 from common.spiking import hold
-from multistep import gpu, saved_for_backward, step_through, unroll, which_path
+from multistep import gpu, gpu_recurrent, saved_for_backward, step_through, unroll, which_path
 
 import pytest
 import snntorch as snn
@@ -31,15 +32,18 @@ PLACES = ["cuda"] if torch.cuda.is_available() else ["interpreter"]
 
 
 @pytest.fixture(scope="module")
-def interpreted() -> ModuleType:
+def interpreted() -> dict[str, ModuleType]:
     """The kernels as Python: Triton reads the variable when a kernel is defined, and when it is called."""
+    found = {}
     with pytest.MonkeyPatch.context() as m:
         m.setenv("TRITON_INTERPRET", "1")
-        path = ROOT / "multistep" / "gpu_kernels.py"
-        spec = importlib.util.spec_from_file_location("interpreted_kernels", path)
-        module = importlib.util.module_from_spec(spec)
-        spec.loader.exec_module(module)
-    return module
+        for name in ("gpu_kernels", "gpu_recurrent_kernels"):
+            path = ROOT / "multistep" / f"{name}.py"
+            spec = importlib.util.spec_from_file_location(f"interpreted_{name}", path)
+            found[name] = importlib.util.module_from_spec(spec)
+            m.setitem(sys.modules, f"multistep.{name}", found[name])  # the second imports the first
+            spec.loader.exec_module(found[name])
+    return found
 
 
 @pytest.fixture(params=PLACES)
@@ -47,10 +51,12 @@ def place(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> st
     """``"cpu"``, where layers now take the kernels too, or ``"cuda"``."""
     if request.param == "cuda":
         return "cuda"
-    module = request.getfixturevalue("interpreted")
+    modules = request.getfixturevalue("interpreted")
     monkeypatch.setenv("TRITON_INTERPRET", "1")
-    monkeypatch.setattr(gpu, "kernels", lambda: module)
+    monkeypatch.setattr(gpu, "kernels", lambda: modules["gpu_kernels"])
     monkeypatch.setattr(gpu, "takes", takes_on_a_cpu)
+    monkeypatch.setattr(gpu_recurrent, "kernels", lambda: modules["gpu_recurrent_kernels"])
+    monkeypatch.setattr(gpu_recurrent, "works", lambda device: True)
     return "cpu"
 
 
@@ -78,6 +84,43 @@ def test_kernels_equal_stepping(
     assert_same(neuron, cur, state, record_mem=not recompute, recompute=recompute)
 
 
+def recurrent(n: int, **options: Any) -> snn.RLeaky:
+    """With weights that are sixty-fourths: their sums are exact, whatever their order."""
+    neuron, g = make("RLeaky", n, **options), torch.Generator().manual_seed(2)
+    for p in neuron.recurrent.parameters():
+        p.data = torch.randint(-40, 41, p.shape, generator=g) / 64
+    return neuron
+
+
+@pytest.mark.parametrize("held", [False, True])
+@pytest.mark.parametrize("vector", [False, True])
+@pytest.mark.parametrize("reset", ["subtract", "zero", "none"])
+def test_the_recurrent_kernel_equals_stepping(
+    place: str, reset: str, vector: bool, held: bool
+) -> None:
+    """More samples than one program takes, and a number of neurons that is no power of 2."""
+    neuron = recurrent(19, vector=vector, learn=vector, reset=reset).to(place)
+    g = torch.Generator().manual_seed(1)
+    cur = (0.3 + 0.5 * torch.randn(5, 18, 19, generator=g)).to(place)
+    state = tuple(s.to(place) for s in start_of("RLeaky", (18, 19), g)) if vector else None
+    assert which_path(neuron, cur) == "one kernel"
+    if not held:
+        assert_same(neuron, cur, state, record_mem=vector, recompute=reset == "zero")
+        return
+    found = []
+    for way in (
+        lambda y: unroll(neuron, hold(y, 5)),
+        lambda y: step_through(neuron, y.expand(5, 18, 19)),
+    ):
+        y = cur[0].clone().requires_grad_()
+        neuron.zero_grad()
+        spk, _, after = way(y)
+        (spk.sum() + after[-1].sum()).backward()
+        found.append([spk, *after, y.grad, *(p.grad for p in neuron.parameters())])
+    for a, b in zip(*found, strict=True):
+        torch.testing.assert_close(a, b, rtol=1e-4, atol=1e-4)
+
+
 @pytest.mark.parametrize("kind", ["Leaky", "Synaptic"])
 def test_kernels_with_a_held_current(place: str, kind: str) -> None:
     """Recomputed, it keeps the one step that is shown, gets the gradient of the sum, and works over more than one program."""
@@ -103,11 +146,13 @@ def test_what_the_kernels_do_not_know_goes_in_place(place: str) -> None:
     odd = snn.Leaky(beta=0.9, spike_grad=surrogate.triangular()).to(place)
     assert which_path(odd, cur) == "in place"
     assert which_path(snn.Leaky(beta=0.9).to(place), cur.double()) == "in place"
+    wide = snn.RLeaky(beta=0.9, linear_features=200).to(place)
+    assert which_path(wide, torch.rand(4, 2, 200, device=place)) == "in place"
 
 
 def test_a_trial_finds_kernels_that_are_wrong(place: str, monkeypatch: pytest.MonkeyPatch) -> None:
     """Then the layer runs without them, and one warning says why."""
-    assert gpu.trial(place) == ""
+    assert gpu.trial(place) == "" and gpu_recurrent.trial(place) == ""
     device = torch.device(place)
     gpu.works.cache_clear()
     try:
@@ -136,10 +181,8 @@ def test_triton_can_be_turned_off(monkeypatch: pytest.MonkeyPatch) -> None:
 
 def test_kernels_compile_without_a_gpu() -> None:
     """To the machine code of an H100 and of an MI300; products and sums are rounded apart, not fused."""
-    worker, file = ROOT / "tests" / "triton_worker.py", ROOT / "multistep" / "gpu_kernels.py"
-    done = subprocess.run(
-        [sys.executable, str(worker), str(file)], capture_output=True, text=True, check=False
-    )
+    worker = str(ROOT / "tests" / "triton_worker.py")
+    done = subprocess.run([sys.executable, worker], capture_output=True, text=True, check=False)
     assert done.returncode == 0, done.stderr[-1500:]
     lines = done.stdout.split("\n")
     assert lines[:2] == ["ptx fused multiply-adds: 0", "amdgcn fused multiply-adds: 0"]

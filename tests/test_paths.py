@@ -13,7 +13,15 @@ from pathlib import Path
 from unittest.mock import patch
 
 from common.io import ROOT, write_atomic
-from multistep import compiled, gpu, recursion, step_through, unroll, which_path
+from multistep import (
+    compiled,
+    gpu,
+    gpu_recurrent,
+    recursion,
+    step_through,
+    unroll,
+    which_path,
+)
 
 import pytest
 import snntorch as snn
@@ -79,8 +87,11 @@ CASES: dict[str, tuple[Make, torch.dtype]] = {
         lambda: snn.RLeaky(beta=0.9, all_to_all=False, V=0.5),
         torch.float32,
     ),
-    "`RLeaky`, all to all": (lambda: snn.RLeaky(beta=0.9, linear_features=H), torch.float32),
-    "`RSynaptic`, all to all": (
+    "`RLeaky`, all to all, up to 128 neurons": (
+        lambda: snn.RLeaky(beta=0.9, linear_features=H),
+        torch.float32,
+    ),
+    "`RSynaptic`, all to all; a wider `RLeaky`": (
         lambda: snn.RSynaptic(alpha=0.8, beta=0.9, linear_features=H),
         torch.float32,
     ),
@@ -108,7 +119,8 @@ def table() -> str:
     head = "| neuron, option, type | on a CPU | on a CPU, large | on a GPU with Triton |"
     rows = [head, "|---|---|---|---|"]
     loops = patch.object(compiled, "loops", lru_cache(lambda: compiled))
-    with loops, patch.object(gpu, "works", lambda device: True):
+    works = [patch.object(module, "works", lambda device: True) for module in (gpu, gpu_recurrent)]
+    with loops, works[0], works[1]:
         for name, (make, dtype) in CASES.items():
             neuron = make()
             neuron = neuron.double() if dtype == torch.float64 else neuron

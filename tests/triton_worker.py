@@ -5,9 +5,10 @@ A process of its own: after Triton's interpreter has run in one, its compiler no
 
 from __future__ import annotations
 
-import importlib.util
 import sys
+from importlib import import_module
 from pathlib import Path
+from types import ModuleType
 from typing import Any
 
 import triton
@@ -15,18 +16,19 @@ from triton.backends.compiler import GPUTarget
 
 TARGETS = {"ptx": GPUTarget("cuda", 90, 32), "amdgcn": GPUTarget("hip", "gfx942", 64)}
 ABSENT = (
-    """mem0 alpha syn0 syn_end g_mem g_mem_end g_syn_end d_beta d_theta d_mem0 d_syn0""".split()
+    "mem0 alpha syn0 spk0 syn_end g_mem g_mem_end g_syn_end d_beta d_theta d_mem0 d_syn0 d_spk0"
 )
-NUMBERS = "M T end cur_stride beta_stride alpha_stride theta_stride".split()
+NUMBERS = "M T B H end cur_stride beta_stride alpha_stride theta_stride"
 FIXED = {"RESET": "subtract", "KIND": 0, "HELD": False, "BLOCK": 128, "AHEAD": 4}
+FIXED |= {"ROWS": 16, "WIDTH": 16}
 
 
 def code_of(kernel: Any, language: str) -> str:
     """Machine code of the most common case: ``Leaky`` with ATan and reset by subtraction, from rest."""
     types = dict.fromkeys(kernel.arg_names, "*fp32")
-    types |= {n: "i32" for n in NUMBERS if n in types}
+    types |= {n: "i32" for n in NUMBERS.split() if n in types}
     types |= {n: "fp32" for n in ("shift", "factor") if n in types}
-    values = {n: None for n in ABSENT if n in types}
+    values = {n: None for n in ABSENT.split() if n in types}
     values |= {n: v for n, v in FIXED.items() if n in types}
     types |= dict.fromkeys(values, "constexpr")
     source = triton.compiler.ASTSource(kernel, types, values)
@@ -36,16 +38,20 @@ def code_of(kernel: Any, language: str) -> str:
     return made.asm[language]
 
 
-def main(path: Path) -> None:
-    spec = importlib.util.spec_from_file_location("gpu_kernels", path)
-    module = importlib.util.module_from_spec(spec)
-    spec.loader.exec_module(module)
+def main() -> None:
+    package = ModuleType("multistep")  # without its __init__, which would load PyTorch
+    package.__path__ = [str(Path(__file__).resolve().parent.parent / "multistep")]
+    sys.modules["multistep"] = package
+    flat = import_module("multistep.gpu_kernels")
+    recurrent = import_module("multistep.gpu_recurrent_kernels")
     for language in TARGETS:
-        forward = code_of(module.forward_kernel, language)
-        code_of(module.backward_kernel, language)
+        forward = code_of(flat.forward_kernel, language)
+        code_of(flat.backward_kernel, language)
         fused = sum(forward.count(name) for name in ("fma.rn.f32", "v_fma_f32", "v_fmac_f32"))
         print(language, "fused multiply-adds:", fused)
+    for kernel in (recurrent.forward_kernel, recurrent.backward_kernel):
+        code_of(kernel, "ptx")
 
 
 if __name__ == "__main__":
-    main(Path(sys.argv[1]))
+    main()
