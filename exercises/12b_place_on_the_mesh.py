@@ -136,8 +136,8 @@ EXERCISE = Exercise(
         "filters / most, rounded up, processors are needed.",
         "small, left = divmod(filters, used): left processors get small + 1 filters, the rest small.",
     ),
-    why="The weights of a layer are divided, its input is not: every further processor costs a copy of the "
-    "input. Spreading a layer buys speed with memory.",
+    why="The weights of a layer are divided, its input is not: every further processor costs at least a copy "
+    "of the input. Spreading a layer buys speed with memory.",
 )
 
 if __name__ == "__main__":

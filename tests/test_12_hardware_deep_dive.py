@@ -823,19 +823,22 @@ def test_section_4(seen: Any, monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -
     assert run.value("ratio_at_once") == pytest.approx(580 / 465)
     assert run.value("ratio_one_by_one") == pytest.approx(1280 / 465)
     assert run.value("break_even") == pytest.approx((465 - 200) / (4000 * 1.35))
-    assert seen.outcomes["winner"] == "it depends on the chip"
+    assert seen.outcomes["winner"] == "the network of five levels"
     (finding,) = run.findings
     assert finding["main"] and finding["claim"] == "ratio_one_by_one"
     for text in (
         "% right) 0.16 times",
-        "the answer depends on how the chip works",
+        "its opponent is ahead: clearly less on one kind of chip at least",
         "the ratio is 1.25 (0.96 to 1.25 over 2 trainings of the SNN), which such an estimate cannot",
         "it is 2.75 (2.46 to 2.75 over 2 trainings of the SNN). Then",
         "below a spike rate of 4.9 % a step (7.1 % if the potentials of conv1",
         "its rate is 20.0 %",
     ):
         assert text in finding["text"], text
-    assert "0.16 times its opponent's energy, the same rules 1.2 to 2.8" in seen.titles["4_energy"]
+    title = (
+        "0.16 times the opponent's energy. Same rules: about equal (all steps at once), 2.8 times"
+    )
+    assert title in seen.titles["4_energy"]
     rows = rows_of(run, "Estimated energy")
     assert rows["and potentials kept"][2] == "2.75" and "note" not in run.extra
 
@@ -843,8 +846,10 @@ def test_section_4(seen: Any, monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -
 def test_who_takes_less() -> None:
     assert lesson.verdict(0.5, 0.7) == "the SNN"
     assert lesson.verdict(1.3, 3.1) == "the network of five levels"
-    for ratios in ((1.16, 3.1), (0.7, 1.3), (0.9, 1.1)):
-        assert lesson.verdict(*ratios) == "it depends on the chip"
+    assert lesson.verdict(1.16, 3.1) == "the network of five levels"
+    assert lesson.verdict(0.7, 1.1) == "the SNN"
+    for ratios in ((0.7, 1.3), (0.9, 1.1)):
+        assert lesson.verdict(*ratios) == "neither"
     assert "cannot tell from 1" in lesson.in_words(np.array([1.16, 1.04, 1.1]))
     assert (
         lesson.in_words(np.array([1.16, 1.3])) == "1.16 (1.16 to 1.30 over 2 trainings of the SNN)"
@@ -859,7 +864,7 @@ def test_section_4_can_come_out_the_other_way(
     few = replace(NET, one_by_one=40.0, at_once=20.0, neurons=1)
     run = energy_section(monkeypatch, tmp_path, few)
     assert run.value("ratio_one_by_one") < 0.8 and seen.outcomes["winner"] == "the SNN"
-    assert "the SNN takes less on either kind of chip" in texts(run)
+    assert "the SNN is ahead: clearly less on one kind" in texts(run)
     heavy = replace(NET, neurons=10_000)
     run = energy_section(monkeypatch, tmp_path / "heavy", heavy)
     assert "at no spike rate, as its potentials alone" in texts(run)
