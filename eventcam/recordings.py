@@ -28,6 +28,7 @@ from common.io import UserError, console, progress_allowed, write_atomic
 from datafiles.files import (
     Damaged,
     alone,
+    as_spelled,
     check_source,
     first_writable,
     members,
@@ -150,7 +151,7 @@ def nmnist(
 
     Read from the complete set or from a part of it: ``Train/<digit>/*.bin`` and ``Test/…`` (in any case) as folders
     or as ``Train.zip`` and ``Test.zip``, in the data folder or in one of ``NMNIST_TREES`` below it, or one of
-    ``NMNIST_ARCHIVES`` with the same inside. ``tonic.datasets.NMNIST`` refuses a part, so Tonic downloads the
+    ``NMNIST_ARCHIVES`` with the same inside; the names in any case, with ``-``, ``_`` or neither. ``tonic.datasets.NMNIST`` refuses a part, so Tonic downloads the
     complete set if there is nothing at all, and Tonic's reader reads the files in each case. The first ``n_train``
     and ``n_test`` recordings by number are taken: classes are mixed there as in MNIST.
 
@@ -186,7 +187,8 @@ def nmnist(
 
 def _read_nmnist(data_dir: Path | None, n_train: int, n_test: int) -> EventData:
     roots = search_path(data_dir)
-    tried = [root / tree for root in roots for tree in (*NMNIST_TREES, *NMNIST_ARCHIVES)]
+    trees = (*NMNIST_TREES, *NMNIST_ARCHIVES)
+    tried = [as_spelled(root, tree) for root in roots for tree in trees]
     for path in tried:
         sources = {p: path if path.is_file() else _part_of(path, p) for p in ("Train", "Test")}
         if all(sources.values()):
@@ -376,7 +378,7 @@ def _read_dvs_gesture(data_dir: Path | None, url: str) -> EventData:
     from tonic.datasets import DVSGesture
 
     roots = search_path(data_dir)
-    tried = [root / below for root in roots for below in DVS_TREES]
+    tried = [as_spelled(root, below) for root in roots for below in DVS_TREES]
     folder = next((path for path in tried if any(_is_here(path, part) for part in DVS_PARTS)), None)
     if folder is None:
         folder = first_writable(roots) / "DVSGesture"

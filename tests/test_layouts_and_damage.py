@@ -73,7 +73,7 @@ HIDDEN = {
 # -------------------------------------------------------------------- N-MNIST
 
 
-@pytest.mark.parametrize("below", ["NMNIST", "N-MNIST", "."])
+@pytest.mark.parametrize("below", ["NMNIST", "N-MNIST", "n_mnist", "."])
 @pytest.mark.parametrize("layout", ["zips", "lower", "mixed", "hidden"])
 def test_nmnist_layouts(layout: str, below: str, alone: Path) -> None:
     folder = alone / "sets" / below
@@ -97,7 +97,9 @@ def test_nmnist_as_one_archive_with_folders_around(alone: Path) -> None:
     content = {f"NMNIST/{name}": data for name, data in (files() | HIDDEN).items()}
     write_zip(alone / "a" / "NMNIST.zip", content)
     write_tar(alone / "b" / "nmnist-subset.tar.gz", content, reverse=True)
-    assert nmnist(alone / "a").hashes == nmnist(alone / "b").hashes
+    write_zip(alone / "c" / "N_MNIST.ZIP", content)
+    for name in "bc":
+        assert nmnist(alone / "a").hashes == nmnist(alone / name).hashes
 
 
 def test_nmnist_in_the_variable_and_the_paths_tried(
@@ -230,10 +232,10 @@ def test_gestures_unpacked_without_their_archive(gestures: Path, alone: Path) ->
     assert data.name == "DVS128 Gesture" and data.sizes == {"train": 22, "test": 22}
     assert data.recordings[0]["t"].tolist() == [3000, 9000]
     assert data.y[:11].tolist() == sorted(range(11), key=str)
-    for other in (alone / "sets" / "DVSGesture", alone):  # the folder itself; another name
-        if other == alone:
-            shutil.move(gestures, alone / "DvsGesture")
-        assert dvs_gesture(other).hashes == data.hashes
+    assert dvs_gesture(gestures).hashes == data.hashes, "the folder itself"
+    for name in ("DvsGesture", "dvs128-gesture"):
+        gestures = gestures.rename(alone / name)
+        assert dvs_gesture(alone).hashes == data.hashes
 
 
 def test_a_damaged_gesture_is_one_line(gestures: Path, alone: Path) -> None:
