@@ -396,7 +396,10 @@ def test_section_2(seen: Any, monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -
     assert table["MACs, conv1 once"] == ["250,000", "500,000"]
     assert table["ACs + MACs, conv1 once"] == ["1,250,000", "500,000"]
     assert any("500 µJ a picture" in line for line in seen.said)
-    assert "2.0 times as long as its opponent, and 0.75 times that" in seen.titles["2_devices"]
+    assert (
+        "2.0 times as long as its opponent. Without a single spike it still takes 75 %"
+        in seen.titles["2_devices"]
+    )
     said = texts(run)
     assert "takes 2.00 (2.00 to 2.00) times as long as its opponent" in said
     assert "2.00 (2.00 to 2.00) times that if step by step" in said
