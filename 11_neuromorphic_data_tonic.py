@@ -467,8 +467,8 @@ def padding_share(lengths: Tensor, batches: list[Tensor]) -> float:
 def section_lengths(cfg: Config, run: Run) -> None:
     """2  What may padding change, and what does it cost?
 
-    A recording of events has no length in frames of its own. All of N-MNIST take about 0.3 s, but a
-    thick digit makes several times the events of a thin one, and in section 1 every frame holds the
+    A recording of events has no length in frames of its own. All of N-MNIST take about 0.3 s, but
+    the longer a digit's edges are, the more events it makes, and in section 1 every frame holds the
     same number of events. So one recording becomes a few frames and another one many.
 
     A batch is one tensor, so the shorter recordings are padded: empty frames are added behind their
@@ -846,9 +846,10 @@ def section_binning(cfg: Config, run: Run) -> Binned:
 
     But all these recordings last 0.3 s and move alike. To see what the rules are about, the same
     recordings are then played otherwise to the same networks, which learn nothing new: at half speed,
-    and with a pause of 0.2 s after the first saccade. T, Δ and n stay as they were. Only times change;
-    no event comes or goes, so a change in the answers comes from the rule. It is given with an interval
-    (section 4 says how that is made). A camera that really turned at half the speed would send nearly
+    and with a pause of 0.2 s after the first saccade. T, n and the window's Δ stay as they were. Only
+    times change, so the events are the same, apart from those of the last bin, which is dropped. A change
+    in the answers comes from the rule. It is given with its 95 % interval, the mean of the differences
+    ± 1.96 standard errors. A camera that really turned at half the speed would send nearly
     the same events, as a pixel fires when its light has changed by a threshold, and some more noise.
     """
     run.predict(
@@ -1045,7 +1046,8 @@ def section_time(cfg: Config, run: Run) -> None:
     run.claim("order_low", "95 % interval, from", order[1], "points", **facts)
     run.claim("order_high", "to", order[2], "points", **facts)
     run.finding(
-        f"{only_ordered} recordings are read in order only and {only_one} as one frame only: {verdict}. "
+        f"{only_ordered} recordings are read correctly only with frames in order and {only_one} only as one "
+        f"frame: {verdict}. "
         f"That says what ten frames are worth, not why. Described, in points with 95 % intervals: the "
         f"order, in order − shuffled, {points(order)}; views kept apart, shuffled − one frame, "
         f"{points(views)}."
@@ -1146,7 +1148,8 @@ def section_pretraining(cfg: Config, run: Run) -> None:
 
     What must not happen is that a test digit is learnt as a drawing. All 1,100 pictures that were
     recorded are left out, by number and by content. In each fold the validation part decides how to
-    go on from the drawings, at one of two learning rates or not at all; the test part is read once.
+    go on from the drawings, at one of two learning rates or not at all; of the test part only the
+    chosen network's answers count.
     """
     run.predict(
         "accuracy_drawn",
@@ -1236,10 +1239,11 @@ def section_pretraining(cfg: Config, run: Run) -> None:
     used = sum(way != AS_IT_IS for way in ways)
     run.finding(
         f"Trained on {len(pictures):,} drawn recordings, a spiking network reads "
-        f"{percent(only_drawn.mean())} of {n:,} real ones; allowed to train on real ones as well, as "
-        f"{used} of {len(ways)} folds chose to, {percent(tuned.accuracy)} in five-fold cross-validation "
-        f"({low_high}; {won} recordings won, {lost} lost, p = {two_digits(p)}). Recordings alone give "
-        f"{percent(scratch.accuracy)}.",
+        f"{percent(only_drawn.mean())} of {n:,} real ones. Real ones alone give "
+        f"{percent(scratch.accuracy)}: {points(difference(only_drawn, scratch.right))} points for the "
+        f"drawings. With both, as {used} of {len(ways)} folds chose, it is {percent(tuned.accuracy)} in "
+        f"five-fold cross-validation ({low_high}; against drawings alone {won} won, {lost} lost, "
+        f"p = {two_digits(p)}). The drawings were fitted to some of these recordings.",
         main=True,
         claim="accuracy",
     )

@@ -735,7 +735,9 @@ def test_section_time(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     p = 2 * sum(math.comb(19, k) for k in range(5)) / 2**19
     assert run.value("p_time") == pytest.approx(p)
     text = run.findings[0]["text"]
-    assert "15 recordings are read in order only and 4 as one frame only" in text
+    assert (
+        "15 recordings are read correctly only with frames in order and 4 only as one frame" in text
+    )
     assert "frames in order read more" in text
     error = 195.9964 * math.sqrt(
         (3 - 9 / 100) / 99 / 100
@@ -748,7 +750,9 @@ def test_section_time(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     found["one frame"] = ordered.copy()
     found["one frame"][[0, 1, 85, 86, 87]] ^= True  # two lost, three won
     text = run_section(lesson.section_time, tmp_path).findings[0]["text"]
-    assert "2 recordings are read in order only and 3 as one frame only" in text
+    assert (
+        "2 recordings are read correctly only with frames in order and 3 only as one frame" in text
+    )
     assert "no difference shown (p = 1)" in text
     found["one frame"][80:95] = True
     text = run_section(lesson.section_time, tmp_path).findings[0]["text"]
@@ -804,7 +808,8 @@ def test_section_pretraining(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) ->
     assert finding["main"] and finding["claim"] == "accuracy"
     assert "10 drawn recordings, a spiking network reads 75.0 % of 12 real ones" in finding["text"]
     assert "91.7 % in five-fold cross-validation" in finding["text"]
-    assert "2 recordings won, 0 lost, p = 0.5). Recordings alone give 58.3 %" in finding["text"]
+    assert "Real ones alone give 58.3 %: +16.7" in finding["text"]
+    assert "against drawings alone 2 won, 0 lost, p = 0.5)" in finding["text"]
     assert run.ledger_rows[0]["accuracy"] == pytest.approx(11 / 12)
     assert run.ledger_rows[0]["n"] == 12
 
