@@ -15,4 +15,4 @@ def test_fault_fits(fault) -> None:
 
 
 def test_every_fault_is_another_one() -> None:
-    assert len({(f.file, f.new) for f in ALL}) == len(ALL)
+    assert len({(f.file, f.old, f.new) for f in ALL}) == len(ALL)

@@ -87,6 +87,7 @@ def test_ctrl_c_in_a_destructor_is_not_lost() -> None:
     code = (
         "import common, signal, time\n"
         "from common.io import one_line_errors\n"
+        "signal.signal(signal.SIGINT, signal.default_int_handler)\n"  # a job in the background ignores it
         "class Dying:\n"
         "    def __del__(self): signal.raise_signal(signal.SIGINT)\n"
         "with one_line_errors():\n"
