@@ -12,10 +12,8 @@ from pathlib import Path
 from types import SimpleNamespace
 
 from common.cost import pareto_front, workload
-from common.io import UserError
 from common.lesson import begin
 from common.spiking import constant_current
-from training.sweep import fingerprint, finished, sweep
 
 import numpy as np
 import pytest
@@ -256,76 +254,6 @@ def test_l1_pushes_silent_neurons_and_l2_does_not() -> None:
 
 
 # -------------------------------------------------------------------- the sweep
-
-
-def square(x: int) -> dict[str, int]:
-    if x < 0:
-        raise KeyboardInterrupt
-    return {"y": x * x}
-
-
-def a_run(folder: Path) -> SimpleNamespace:
-    return SimpleNamespace(dir=folder, resumed=[])
-
-
-def test_sweep_resumes_and_notices_changed_settings(tmp_path: Path) -> None:
-    run, points = a_run(tmp_path), tmp_path / "points"
-    tasks, marks = {"a": (2,), "b": (3,), "c": (-1,)}, {k: fingerprint(k) for k in "abc"}
-    with pytest.raises(KeyboardInterrupt):
-        list(sweep(run, square, tasks, marks))
-    assert sorted(p.name for p in points.iterdir()) == ["a.json", "b.json"]
-    before = (points / "a.json").stat().st_mtime_ns
-    marks["b"] = fingerprint("b", "changed")
-    tasks |= {"b": (4,), "c": (5,)}
-    (points / "c.json").write_text('{"fingerprint": "cut off', encoding="utf-8")
-    found = {name: r["y"] for name, r in sweep(run, square, tasks, marks, resume=True)}
-    assert found == {"a": 4, "b": 16, "c": 25}
-    assert run.resumed == ["1 of 3 points of the sweep"]
-    assert (points / "a.json").stat().st_mtime_ns == before, "a finished point is not made again"
-    again = {name: r["y"] for name, r in sweep(run, square, {"a": (9,)}, marks)}
-    assert again == {"a": 81} and len(run.resumed) == 1, "without --resume it is"
-
-
-def test_sweep_in_two_processes(tmp_path: Path) -> None:
-    """With ``dict`` for the work, so that the workers need not import this file."""
-    tasks = {str(i): ([["y", i * i]],) for i in range(5)}
-    marks = dict.fromkeys(tasks, "x")
-    found = dict(sweep(a_run(tmp_path / "two"), dict, tasks, marks, jobs=2))
-    assert found == {name: {"y": int(name) ** 2} for name in tasks}
-    assert dict(sweep(a_run(tmp_path / "one"), dict, tasks, marks)) == found
-    for name in tasks:
-        one, two = (tmp_path / n / "points" / f"{name}.json" for n in ("one", "two"))
-        assert one.read_bytes() == two.read_bytes()
-
-
-def test_a_lost_worker_is_one_line(tmp_path: Path) -> None:
-    tasks, marks = {"a": (3,), "b": (3,)}, {"a": "x", "b": "x"}
-    with pytest.raises(UserError, match="--resume"):
-        list(sweep(a_run(tmp_path), os._exit, tasks, marks, jobs=2))
-
-
-def test_a_sweep_takes_one_thread_and_gives_the_others_back(tmp_path: Path) -> None:
-    before = torch.get_num_threads()
-    torch.set_num_threads(2)
-    count = lambda: {"threads": torch.get_num_threads()}  # noqa: E731
-    assert dict(sweep(a_run(tmp_path), count, {"a": ()}, {"a": "x"})) == {"a": {"threads": 1}}
-    assert torch.get_num_threads() == 2
-    torch.set_num_threads(before)
-
-
-def test_fingerprint_changes_with_settings_files_and_code(tmp_path: Path) -> None:
-    path = tmp_path / "w"
-    path.write_bytes(b"1")
-    marks = {
-        fingerprint(1, path),
-        fingerprint(2, path),
-        fingerprint(1, path, code=[square]),
-        fingerprint(1, path, code=[spikes]),
-    }
-    path.write_bytes(b"2")
-    assert len(marks | {fingerprint(1, path)}) == 5
-    assert fingerprint(1, path) == fingerprint(1, path)
-    assert finished(path, "x") is None and finished(tmp_path, "x") is None
 
 
 SCRIPT = """
