@@ -83,7 +83,12 @@ def test_form_of_a_lesson(name: str) -> None:
     assert not [f for f in functions if f.startswith("plot_")], "a figure stands in its section"
     called = [ast.unparse(n.value.func) for n in functions["main"].body if isinstance(n, ast.Expr)]
     assert len(called) == len(functions["main"].body), "main calls the sections and does no more"
-    assert called == [s.__name__ for s in sections]
+    if called == [
+        "carry_out_asked"
+    ]:  # each section is a command: games.commands calls those asked for
+        assert list(load_script(name).SECTIONS.values()) == sections
+    else:
+        assert called == [s.__name__ for s in sections]
     for section in sections:
         assert section.__doc__.strip().count("\n") >= 3, f"{section.__name__}: no idea in words"
         body = ast.unparse(functions[section.__name__])
@@ -105,7 +110,9 @@ def test_form_of_a_lesson(name: str) -> None:
 def test_one_section_alone(name: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     """``--only`` runs one section and what it needs, and leaves the record of a whole run alone."""
     m = load_script(name)
-    last = sections_of(name)[-1].number
+    last = (
+        2 if name.startswith("16") else sections_of(name)[-1].number
+    )  # 16's last one trains for long
     flags = ["--smoke", "--num-steps", "2", "--out-dir", str(tmp_path), "--only", str(last)]
     start(m.main, m.Config, m.SMOKE, m.FULL, flags)
     out = capsys.readouterr().out
