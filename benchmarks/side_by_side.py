@@ -17,11 +17,7 @@ sys.path.insert(0, str(ROOT))
 
 from common.claims import meets, show_target, show_value  # noqa: E402
 from common.device import describe, pick_device, synchronize, versions  # noqa: E402
-from common.io import (  # noqa: E402
-    UserError,
-    console,
-    write_json,  # noqa: E402
-)
+from common.io import UserError, console, write_json  # noqa: E402
 from multistep import keep_freed_memory, saved_for_backward  # noqa: E402
 
 import torch  # noqa: E402
@@ -32,7 +28,7 @@ from rich.table import Table  # noqa: E402
 class Bench:
     """One benchmark: what it was asked for, and what it found."""
 
-    name: str
+    script: str
     title: str
     args: argparse.Namespace
     tables: list[dict[str, Any]] = field(default_factory=list)
@@ -87,16 +83,16 @@ class Bench:
                 judged,
             )
         console.print(shown)
-        flags = "".join(
-            f" --{k} {getattr(self.args, k)}"
-            for k in ("repeats", "threads")
-            if getattr(self.args, k) != self.args.defaults[k]
-        )
+        flags = ""
+        for flag, default in self.args.defaults.items():
+            value = getattr(self.args, flag)
+            if value != default:
+                flags += f" --{flag} {value}"
         path = write_json(
             self.args.out,
             {
                 "title": self.title,
-                "command": f"benchmarks/{self.name}.py{' --smoke' if self.smoke else ''}{flags}",
+                "command": f"benchmarks/{self.script}.py{' --smoke' if self.smoke else ''}{flags}",
                 "device": describe(self.device),
                 "versions": versions(),
                 "tables": self.tables,
@@ -116,8 +112,15 @@ def start(
     repeats: int = 9,
     argv: Sequence[str] | None = None,
     device: str = "cpu",
+    own_flags: Callable[[argparse.ArgumentParser], None] | None = None,
+    file: str = "",
 ) -> None:
-    """Read the flags, run ``main``, write what it found; what the user can put right ends with one line and code 2."""
+    """Read the flags, run ``main``, write what it found; what the user can put right ends with one line and code 2.
+
+    Args:
+        own_flags: adds this benchmark's flags to the parser.
+        file: name of the result, with flags in braces (``speedrun_{track}``); the script's if empty.
+    """
     parser = argparse.ArgumentParser(
         description=doc, formatter_class=argparse.RawDescriptionHelpFormatter
     )
@@ -139,8 +142,13 @@ def start(
     parser.add_argument(
         "--smoke", action="store_true", help="seconds, tiny sizes: only to see that it works"
     )
+    shared = {"repeats": repeats, "threads": parser.get_default("threads")}
+    if own_flags:
+        before = set(vars(parser.parse_args([])))
+        own_flags(parser)
+        shared |= {k: v for k, v in vars(parser.parse_args([])).items() if k not in before}
     args = parser.parse_args(argv)
-    args.defaults = {"repeats": repeats, "threads": parser.get_default("threads")}
+    args.defaults = shared
     args.repeats = args.repeats or (2 if args.smoke else repeats)
     try:
         if args.repeats < 1 or args.threads < 1:
@@ -155,7 +163,7 @@ def start(
         args.out = (
             args.out
             or (ROOT / "results" / "smoke" if args.smoke else ROOT / "docs" / "results")
-            / f"{name}{suffix}.json"
+            / f"{(file or name).format(**vars(args))}{suffix}.json"
         )
         keep_freed_memory()  # for all contenders alike, as in every lesson
         torch.set_num_threads(args.threads)
