@@ -368,6 +368,9 @@ def section_resets(cfg: Config, run: Run) -> None:
     of input, which lesson 16 needs to turn a trained ReLU network into a spiking one. "zero" lets
     no input, however large, cause more than one spike. "none" is for output neurons whose
     potential is read and not their spikes (lesson 09).
+
+    To drag β, θ and the input yourself, with these three resets: `uv run course.py pages` writes
+    site/playground.html, part (a).
     """
     run.predict(
         "kick_subtract",

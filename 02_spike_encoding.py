@@ -222,6 +222,9 @@ def section_digit(cfg: Config, run: Run) -> None:
     camera of lesson 04. Its pixel compares x with its *level*, the sum of what its spikes have told;
     each spike moves the level by θ. So slow changes add up until they are told, while by equation (3)
     they go unnoticed (exercise 02c).
+
+    To see a digit that you have drawn in each of the three codes: `uv run course.py pages` writes
+    site/playground.html, part (b).
     """
     data = run.data(mnist)
     images = as_images(data.x_test[:1000], run)

@@ -211,6 +211,9 @@ def section_four_rows(cfg: Config, run: Run) -> None:
 
     *The resets* differ as well. Leaky and Synaptic take θ from U, and in Synaptic the current flows
     on. Alpha, by default, clears E, F and U in the step after a spike, and loses the input of that step.
+
+    To move α and β yourself: `uv run course.py pages` writes site/playground.html, part (a), with all
+    three models.
     """
     every, leaky_only, slow_only, none = "all three", "Leaky only", "Synaptic and Alpha", "none"
     run.predict(

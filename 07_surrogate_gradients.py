@@ -726,6 +726,9 @@ def section_width_matters(cfg: Config, run: Run) -> None:
     --lr. For the right panel one trained network gets each h in turn. Its spikes are the same, so what
     differs comes from h. (Layer 1 has 784 inputs, the others 100, which alone changes a norm. So
     compare the lines with one another. In our runs the best width rises towards layer 1 as well.)
+
+    To move the width and watch an error go down through ten layers: `uv run course.py pages` writes
+    site/playground.html, part (c).
     """
     wide, middle, narrow = "the widest", "one in between", "the narrowest, nearest to the true step"
     run.predict(

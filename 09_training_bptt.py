@@ -318,6 +318,9 @@ def section_training(cfg: Config, run: Run) -> Trained:
     kept. The 10,000 test images are looked at once, at the end. For comparison: snnTorch's tutorial
     5 reaches 93.87 % with 1,000 hidden neurons, 25 steps and one epoch; set the first epoch printed
     below beside it, not the last. SpikingJelly's example with a single layer reaches 92.9 %.
+
+    A network trained like this one reads a digit that you draw, spike by spike: `uv run course.py pages`
+    writes site/playground.html, part (b).
     """
     run.predict(
         "accuracy",
