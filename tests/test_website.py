@@ -127,6 +127,20 @@ def contrast(a: str, b: str) -> float:
     return (high + 0.05) / (low + 0.05)
 
 
+def test_what_scrolls_can_be_scrolled_by_keyboard(site: Path) -> None:
+    """On a phone code, equations, drawings and tables are wider than the screen; a label needs a role."""
+    found = 0
+    for path in site.glob("*.html"):
+        text = re.sub(r"<script.*?</script>", "", path.read_text("utf-8"), flags=re.DOTALL)
+        for tag in re.findall(r"<(?:pre|div)\b[^>]*>", text):
+            wide = tag.startswith("<pre") or 'class="scroll"' in tag or 'class="equations"' in tag
+            if wide:
+                found += 1
+                assert 'tabindex="0"' in tag, f"{path.name}: {tag}"
+                assert "aria-label" not in tag or "role=" in tag, f"{path.name}: {tag}"
+    assert found > 20
+
+
 def test_every_colour_can_be_read_on_both_pages(site: Path) -> None:
     style = (site / "style.css").read_text("utf-8")
     themes = re.findall(r":root(?:\[data-theme=\"dark\"\])? \{(.*?)\}", style, re.DOTALL)[:2]
@@ -165,7 +179,7 @@ def test_cells_that_begin_together_stand_together() -> None:
 
 def test_a_drawing_keeps_every_character_in_its_place() -> None:
     drawing = "I ──►──┬──\n       R"
-    assert prose.apart(drawing) == f'<pre class="drawing">{drawing}</pre>\n'
+    assert prose.apart(drawing) == f'<pre class="drawing" tabindex="0">{drawing}</pre>\n'
 
 
 def test_text_cannot_become_html_or_a_false_link() -> None:

@@ -98,7 +98,7 @@ def apart(text: str) -> str:
     """What a docstring sets apart: a drawing, lines of code, or equations in aligned cells."""
     lines = [line.rstrip() for line in text.strip("\n").split("\n")]
     if DRAWING.search(text):
-        return f'<pre class="drawing">{html.escape(chr(10).join(lines))}</pre>\n'
+        return f'<pre class="drawing" tabindex="0">{html.escape(chr(10).join(lines))}</pre>\n'
     if all(CODE.match(line) for line in lines if line):
         return f'<pre class="code" tabindex="0"><code>{python(chr(10).join(lines))}</code></pre>\n'
     rows = [_cells(line) for line in lines]
