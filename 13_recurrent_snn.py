@@ -1,64 +1,47 @@
 """Lesson 13 — Recurrent spiking networks: how long can a network of spikes remember?
 
 Question
-    A LIF neuron forgets within a few time constants. What makes spiking networks remember longer: a slow variable in
-    each neuron, a loop between neurons, or gates; and does training reach back that far?
+    A digit comes in as 196 pixels, one at each time step, and the answer is due at the end. What in
+    a spiking network can still know the first pixels then? And does training reach back that far?
 
 Idea
-    Three memories. The membrane keeps the share β = exp(−1/τ) of itself a step. A loop V feeds spikes back, so that
-    activity can keep itself alive (snn.RLeaky, snn.RSynaptic). And the threshold can remember: an adaptive LIF neuron
-    (ALIF) gets harder to excite with each spike of its own, and recovers with the slow constant τ_a, ρ = exp(−1/τ_a).
-    In the course's letters (Bellec et al. write α for our β and β for our κ):
+    A LIF neuron keeps the share β = e^(−1/τ) of its potential U a step, and forgets within a few τ.
+    There are three ways to a longer memory. The first is a second variable in each neuron:
 
-        a[t] = ρ·a[t−1] + S[t−1]                             A[t] = θ + κ·a[t]                             (1)
-        U[t] = β·U[t−1] + I[t] + V·S[t−1] − θ·S[t−1]         S[t] = H(X[t]),   X[t] = U[t] − A[t]          (2)
+        ALIF     a[t] = ρ·a[t−1] + S[t−1]        S[t] = 1 if U[t] > θ + κ·a[t] else 0             (1)
+        adLIF    U[t] = r·U[t−1] − w[t−1] + I[t]              w[t] = r·w[t−1] + A·U[t]            (2)
 
-    as in Bellec et al. 2020 (Methods, "Network models"). A neuron that fired stays quieter: a memory without spikes.
+    An ALIF neuron's spikes raise its threshold for a while. In adLIF the second variable w follows U
+    itself and pulls it back, so U swings. The second way is a loop between neurons (snn.RLeaky,
+    snn.RSynaptic): a matrix V brings the spikes back to their own layer. The third is gates, which
+    decide from the input what a cell c keeps (LSTM; snn.SLSTM, which fires where its h is high):
 
-    BPTT for (1) and (2), from the last step to the first; the reset counts as a constant, as in snnTorch:
+        loop     U[t] = β·U[t−1] + I[t] + V·S[t−1] − θ·S[t−1]                                     (3)
+        gates    c[t] = f[t]·c[t−1] + i[t]·g[t]               h[t] = o[t]·tanh(c[t])              (4)
 
-        ε[t] = σ′(X[t])·(∂L/∂S[t] + Vᵀ·δ[t+1] + δa[t+1])                                                   (3)
-        δ[t] = ε[t] + β·δ[t+1]            δa[t] = ρ·δa[t+1] − κ·ε[t]            ∂L/∂V = Σ δ[t]·S[t−1]ᵀ      (4)
-
-    How far back does an error reach? Through a threshold alone, ρ − κ·σ′ of δa is left a step. An arctan's σ′ is 0.09
-    even at X = −θ: there it fades in 1/(0.09·κ) steps, while the neuron remembers for τ_a. So, as Bellec et al.:
-                                  σ′(X) = 0.3·max(0, 1 − |X|/θ)                                             (5)
-    A membrane alone leaves δ[t−n] = βⁿ·δ[t]. With a loop each step back multiplies by Jᵀ, J = β·1 + V·diag(σ′). If V's
-    entries are independent with variance g²/(3H), as nn.Linear's are for g = 1, the eigenvalues of V·diag(σ′) fill a
-    disc around 0 (the circular law); J's largest is about        β + g·√(E[σ′²]/3)                         (6)
-    A β near 1, which helps memory, leaves little room for g: beyond it gradients explode. An LSTM's cell passes on
-    sigmoid(b_f), half of it if b_f ≈ 0. Biases b_f = ln u, u from 1 to T ("chrono"), spread time constants up to T.
+    What the forward pass keeps, the backward pass of lesson 09 has to reach. It goes back through
+    the same β, ρ, r, V and f, and a surrogate decides how much of V comes in.
 
 Read first
-    Theory:   Bellec et al. 2020 (ALIF, Methods), https://www.nature.com/articles/s41467-020-17236-y
-              Bellec et al. 2018 (LSNN, store and recall, sequential MNIST), https://arxiv.org/abs/1803.09574
-              Tallec & Ollivier 2018 (gates and time), https://arxiv.org/abs/1804.11188
-    Practice: https://snntorch.readthedocs.io/en/latest/tutorials/tutorial_regression_2.html
+    Theory     Bellec et al. 2020, on ALIF, https://www.nature.com/articles/s41467-020-17236-y
+               Eshraghian et al. 2023, section V, https://arxiv.org/abs/2109.12894
+               Baronig et al. 2025, why (2) swings and stays stable, https://arxiv.org/abs/2408.07517
+    Practice   https://snntorch.readthedocs.io/en/latest/tutorials/tutorial_regression_2.html
 
 Run
-    uv run 13_recurrent_snn.py              eighteen minutes on one thread of a busy machine
-    uv run 13_recurrent_snn.py --resume     go on after Ctrl-C: finished epochs of the image networks are kept
-    uv run 13_recurrent_snn.py --full       784 steps, for a GPU. NOT RUN: ALIF alone some 30 CPU hours (scaled)
-
-You should see
-    Back through 199 steps an error is multiplied by 5·10⁷ in RLeaky as snnTorch starts it (0.4 with (5)), 5·10⁻⁵ in
-    Leaky, 6·10⁻⁴ in ALIF with the arctan, 0.016 with (5), 0.03 in an LSTM with chrono biases. Memory horizon: Leaky 66
-    steps, ALIF 198 (τ_a is 200; without a loop 57); RLeaky, RSynaptic, SLSTM, LSTM at least 1,280, for which RLeaky
-    fires in 30 % of the steps, ALIF in 1.3. 196 pixel steps: LSTM 90 %, SLSTM 79, ALIF 61 (two layers 67), Leaky 47,
-    RSynaptic 42, RLeaky 38; a read-out that remembers gives Leaky 52 and hides what layers forget. Seeds: ± 8 points.
+    uv run 13_recurrent_snn.py --predict   asks what you expect, then measures it: start here
+    uv run 13_recurrent_snn.py             ten minutes on one CPU core; --resume goes on; also --only 1
+    uv run 13_recurrent_snn.py --train     trains the network of section 4 anew: ten minutes more
+    uv run 13_recurrent_snn.py --full      784 steps, trained anew: hours; wants a GPU
 
 Builds on / leads to
-    09 gave BPTT through a membrane, 06 RSynaptic's current. 15 trains ALIF by e-prop, 20 makes the loop linear.
-
-Predict: with --tau-adapt 20 the threshold forgets as fast as the membrane. What becomes of ALIF's two horizons?
-Next: uv run 14_loss_and_regularization.py
+    01 gave β and the reset, 06 α, 09 the way back. 15 trains ALIF without a way back in time; 20
+    takes the spikes out of the loop and runs all steps at once.
 """
 
 from __future__ import annotations
 
 import math
-import re
-import time
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from functools import partial
@@ -66,831 +49,1167 @@ from typing import Any
 
 from common import plots
 from common.cost import estimated_energy_nj, latency
-from common.data import ImageData, mnist
-from common.device import synchronize
-from common.lesson import LessonConfig, bounded, start
+from common.data import ImageData, batches, mnist
+from common.io import ROOT, UserError, live, write_atomic
+from common.lesson import LessonConfig, bounded, section, start
 from common.run import Run
-from common.spiking import over_time
-from multistep import unroll
+from multistep import triangle, unroll_adaptive
+from multistep.sequence import Kind, Out, SequenceNet, operations
 from training import evaluate, fit
+from training.arms import Arm, count_parameters, interval, read_arms, widest
+from training.clipped import ClippedAdam, warm_up
+from training.sweep import fingerprint, sweep
 
 import numpy as np
 import snntorch as snn
 import torch
 import torch.nn.functional as F
-from matplotlib.figure import Figure
-from torch import nn
-
-Out = tuple[torch.Tensor, torch.Tensor]  # spk_rec and mem_rec of the read-out, each (T, B, K)
+from safetensors.torch import load_file
+from torch import Tensor, nn
 
 
 @dataclass
 class Config(LessonConfig):
-    """``num_steps`` is the length of an image's sequence: it is shrunk to the largest square of so many pixels."""
+    """``num_steps`` is the number of pixels of an image: it is shrunk to the largest square of so many."""
 
     num_steps: int = bounded(196, 1, 784)
-    """pixels of an image, one a step (T): 196 is 14×14, 784 is 28×28"""
-    epochs: int = bounded(8, 1, 1000)
-    """passes over the training images; SLSTM, which has to be stepped, gets half as many, unless --full is given"""
+    """pixels of an image, one a step (T): 196 is 14 × 14, 784 is 28 × 28"""
     num_hidden: int = bounded(64, 2, 10_000)
-    """neurons of one recurrent layer; the other networks get as many parameters as that makes"""
-    tau: float = bounded(20.0, 1.0, 1e4)
-    """time constant of every membrane, in steps"""
-    tau_adapt: float = bounded(200.0, 1.0, 1e5)
-    """time constant of ALIF's threshold, in steps"""
-    train_images: int = bounded(10_000, 10, 55_000)
-    """training images"""
-    updates: int = bounded(1000, 1, 100_000)
-    """gradient steps of each store-and-recall network"""
-    seeds: int = bounded(2, 1, 20)
-    """seeds of every trained network"""
+    """neurons of each layer of the LIF network; the others get as many parameters as that makes"""
+    images: int = bounded(12_800, 10, 55_000)
+    """training images of each network of section 3, each seen once"""
+    batch_size: int = bounded(16, 1, 60_000)
+    """images in one update of the weights (B)"""
+    updates: int = bounded(300, 1, 100_000)
+    """updates of each network of section 5"""
+    seeds: int = bounded(3, 2, 20)
+    """trainings of each arm of a comparison"""
+    train: bool = False
+    """train the network of section 4 anew instead of reading it from checkpoints/"""
+    best_epochs: int = bounded(8, 1, 1000)
+    """passes over all training images in that training"""
+    best_hidden: int = bounded(128, 2, 10_000)
+    """neurons of each of its two layers"""
     resume: bool = False
-    """go on from the checkpoints of a run that was cut"""
+    """go on after the last finished epoch of a run that was stopped"""
 
 
-SMOKE = {
-    "num_steps": 16,
-    "epochs": 1,
-    "num_hidden": 8,
-    "train_images": 64,
-    "updates": 2,
-    "seeds": 1,
-}
-FULL = {
-    "num_steps": 784,
-    "epochs": 60,
-    "num_hidden": 256,
-    "tau_adapt": 700.0,
-    "train_images": 55_000,
-    "seeds": 3,
-}
-
-BATCH, LR = (
-    50,
-    1e-2,
-)  # images a gradient step; learning rate at the start, it falls to zero along a cosine
-SLOWER = {
-    "recall": 0.2,
-    "images": 0.02,
-}  # a spiking loop's weights learn slower: each of them acts at every step
-KAPPA, TAU_SYN = (
-    1.2,
-    10.0,
-)  # rise of ALIF's threshold with a spike, in units of θ; RSynaptic's synapse, in steps
-SLSTM_THRESHOLD = 0.1  # of the hidden state h, which lies between −1 and 1
-LOOP = {"RLeaky": 0.2, "RSynaptic": 0.1, "ALIF": 0.2}  # g of equation (6): scales V at the start
-SYMBOLS, CUE, NOISE, READ = (
-    4,
-    5,
-    0.05,
-    5,
-)  # store and recall: symbols, steps shown, noise, steps read
-LONGEST, DELAYS = (
-    200,
-    (5, 10, 20, 40, 80, 160, 320, 640, 1280),
-)  # delays in steps: longest trained, and those tested
+SMOKE = {"num_steps": 16, "num_hidden": 8, "images": 64, "updates": 2, "seeds": 2}
+SMOKE |= {"best_epochs": 1, "best_hidden": 8}
+FULL = {"num_steps": 784, "images": 55_000, "updates": 2000}
 
 
-def decay(tau: float) -> float:
-    """The share of a variable with time constant ``tau`` (steps) that is left a step later."""
-    return math.exp(-1 / tau)
+# ---------------------------------------------------------------- 1  one neuron
 
 
-Slope = Callable[[torch.Tensor], torch.Tensor]
-triangle: Slope = lambda X: (1 - X.abs()).clamp_(min=0).mul_(0.3)  # noqa: E731  (σ′ of equation (5), θ = 1)
-arctan: Slope = lambda X: X.mul(torch.pi).square_().add_(1).reciprocal_()  # noqa: E731  (snnTorch's: 1/(1 + (πX)²))
-TRIANGLE = snn.surrogate.custom_surrogate(
-    lambda X, g, spk: g * triangle(X)
-)  # for snnTorch's neurons
+class ALIF:
+    """Equation (1), a step at a time, with the membrane of lesson 01; θ is 1."""
 
+    def __init__(self, tau: float, tau_adapt: float, kappa: float) -> None:
+        self.beta = math.exp(-1 / tau)
+        self.rho = math.exp(-1 / tau_adapt)
+        self.kappa = kappa
+        self.mem = self.second = self.spk = torch.zeros(())
 
-class ALIFThroughTime(torch.autograd.Function):
-    """Equations (1), (2) over all steps, backward by (3), (4): ``(T, B, H) → spikes (T, B, H)``. Only X is kept."""
-
-    @staticmethod
-    def forward(
-        ctx: Any,
-        cur: torch.Tensor,
-        V: torch.Tensor,
-        beta: float,
-        rho: float,
-        kappa: float,
-        theta: float,
-        slope: Slope,
-    ) -> torch.Tensor:
-        a, mem, spk = (torch.zeros_like(cur[0]) for _ in range(3))  # (B, H) each
-        X, S, loop = (
-            torch.empty_like(cur),
-            torch.empty_like(cur),
-            V.t() - theta * torch.eye(len(V)).to(V),
-        )
-        for t in range(len(cur)):
-            # a[t] = ρ·a[t−1] + S[t−1]
-            a.mul_(rho).add_(spk)
-            # U[t] = β·U[t−1] + I[t] + V·S[t−1] − θ·S[t−1]; the reset is one more weight, on V's diagonal
-            mem.mul_(beta).add_(cur[t]).addmm_(spk, loop)
-            # X[t] = U[t] − A[t],   A[t] = θ + κ·a[t],   S[t] = H(X[t])
-            torch.add(mem, a, alpha=-kappa, out=X[t]).sub_(theta)
-            spk = torch.gt(X[t], 0, out=S[t])
-        ctx.save_for_backward(X, V)
-        ctx.constants = beta, rho, kappa, slope
-        return S
-
-    @staticmethod
-    def backward(ctx: Any, g: torch.Tensor) -> tuple[torch.Tensor | None, ...]:  # type: ignore[override]
-        (X, V), (beta, rho, kappa, slope) = ctx.saved_tensors, ctx.constants
-        sigma = slope(X)  # σ′(X), at all steps at once
-        d_cur, d_mem, d_a = torch.empty_like(X), torch.zeros_like(X[0]), torch.zeros_like(X[0])
-        for t in reversed(range(len(X))):
-            # ε[t] = σ′(X[t])·(∂L/∂S[t] + Vᵀ·δ[t+1] + δa[t+1])
-            e = torch.addmm(d_a, d_mem, V).add_(g[t]).mul_(sigma[t])
-            # δ[t] = ε[t] + β·δ[t+1]
-            d_mem = torch.add(e, d_mem, alpha=beta, out=d_cur[t])
-            # δa[t] = ρ·δa[t+1] − κ·ε[t]
-            d_a.mul_(rho).sub_(e, alpha=kappa)
-        # ∂L/∂V = Σ δ[t]·S[t−1]ᵀ, one large product instead of T small ones
-        d_V = d_cur[1:].flatten(0, 1).t() @ (X[:-1] > 0).to(X).flatten(0, 1)
-        return d_cur, d_V, None, None, None, None, None
-
-
-class ALIF(snn.SpikingNeuron):
-    """A layer of adaptive LIF neurons in snnTorch's manner (hidden state, ``reset_mem``), with or without a loop."""
-
-    def __init__(
-        self,
-        beta: float,
-        rho: float,
-        kappa: float,
-        linear_features: int,
-        loop: bool = True,
-        slope: Slope = triangle,
-    ) -> None:
-        super().__init__(init_hidden=True, spike_grad=TRIANGLE if slope is triangle else None)
-        self.slope = slope
-        self.beta, self.rho, self.kappa = beta, rho, kappa
-        self.recurrent = nn.Linear(linear_features, linear_features) if loop else None
-        self.reset_mem()
-
-    def reset_mem(self) -> None:
-        self.spk = self.mem = self.a = torch.zeros(())
-
-    def forward(self, cur: torch.Tensor) -> torch.Tensor:
-        """One step, equations (1) and (2), from the state that the step before left: ``(B, H) → spikes (B, H)``."""
-        spk, mem, a = (s.to(cur).expand_as(cur) for s in (self.spk, self.mem, self.a))
-        fed_back = self.recurrent(spk) if self.recurrent else 0
-        self.a = self.rho * a + spk
-        self.mem = self.beta * mem + cur + fed_back - self.threshold * spk.detach()
-        self.spk = self.spike_grad(self.mem - (self.threshold + self.kappa * self.a))
+    def __call__(self, cur: Tensor) -> Tensor:
+        """The current of one step → the spikes of this step."""
+        self.second = self.rho * self.second + self.spk
+        self.mem = self.beta * self.mem + cur - self.spk
+        self.spk = (self.mem > 1 + self.kappa * self.second).float()
         return self.spk
 
-    def run(self, cur: torch.Tensor) -> torch.Tensor:
-        """All steps from rest, fast: ``(T, B, H) → spikes (T, B, H)``."""
-        H, r = cur.shape[-1], self.recurrent
-        cur, V = (cur + r.bias, r.weight) if r else (cur, cur.new_zeros(H, H))
-        return ALIFThroughTime.apply(
-            cur, V, self.beta, self.rho, self.kappa, self.threshold.item(), self.slope
-        )
+
+class LIF(ALIF):
+    """The same without adaptation."""
+
+    def __init__(self, tau: float) -> None:
+        super().__init__(tau, 1.0, kappa=0.0)
 
 
-class LSTM(nn.LSTM):
-    """``nn.LSTM`` with the same methods. What leaves it are numbers between −1 and 1, not spikes."""
+class AdLIF:
+    """Equation (2), a step at a time. A spike costs nothing.
 
-    state: Out | None = None
+    Left alone, U swings once in ``period`` steps and fades with ``tau``.
+    """
 
-    def reset_mem(self) -> None:
-        self.state = None
+    def __init__(self, tau: float, period: float) -> None:
+        self.r = math.exp(-1 / tau)
+        self.A = 2 * self.r * (1 - math.cos(2 * math.pi / period))
+        self.mem = self.second = torch.zeros(())
 
-    def forward(self, cur: torch.Tensor) -> torch.Tensor:
-        h, self.state = super().forward(cur[None], self.state)
-        return h[0]
-
-    def run(self, cur: torch.Tensor) -> torch.Tensor:
-        return super().forward(cur)[0]
-
-
-KINDS = (
-    "Leaky",
-    "RLeaky",
-    "RSynaptic",
-    "ALIF",
-    "SLSTM",
-    "LSTM",
-)  # Leaky gets a second layer in the loop's place
+    def __call__(self, cur: Tensor) -> Tensor:
+        """The current of one step → the spikes of this step."""
+        self.mem = self.r * self.mem - self.second + cur
+        self.second = self.r * self.second + self.A * self.mem  # w, from the new U
+        return (self.mem > 1).float()
 
 
-def layer(
-    kind: str, num_hidden: int, cfg: Config, longest: int | None = None, g: float | None = None
-) -> nn.Module:
-    """One layer of ``num_hidden`` neurons. ``longest``: for chrono initialisation; None leaves PyTorch's."""
-    beta, H = decay(cfg.tau), num_hidden
-    if kind == "Leaky":
-        return snn.Leaky(beta=beta, init_hidden=True)
-    if "RLeaky" in kind:
-        spike_grad = snn.surrogate.atan() if "arctan" in kind else TRIANGLE
-        made = snn.RLeaky(beta=beta, linear_features=H, spike_grad=spike_grad, init_hidden=True)
-    elif kind == "RSynaptic":
-        made = snn.RSynaptic(
-            alpha=decay(TAU_SYN),
-            beta=beta,
-            linear_features=H,
-            spike_grad=TRIANGLE,
-            init_hidden=True,
-        )
-    elif "ALIF" in kind:
-        slope = arctan if "arctan" in kind else triangle
-        made = ALIF(beta, decay(cfg.tau_adapt), KAPPA, H, loop=kind == "ALIF", slope=slope)
-    else:  # SLSTM's input must be as wide as the layer: see experiment_slstm
-        made = (
-            LSTM(H, H)
-            if kind == "LSTM"
-            else snn.SLSTM(H, H, threshold=SLSTM_THRESHOLD, init_hidden=True)
-        )
-        bias_ih, bias_hh = (p for name, p in made.named_parameters() if "bias" in name)
-        if longest:  # chrono: b_f = ln u, u uniform in 1..longest − 1, and b_i = −b_f; the gates' order is i, f, g, o
-            b_f = torch.log(1 + torch.rand(H) * max(longest - 2, 0))
-            bias_ih.data[: 2 * H], bias_hh.data[: 2 * H] = torch.cat([-b_f, b_f]), 0
-    if getattr(made, "recurrent", None) is not None:
-        made.recurrent.weight.data *= LOOP[kind] if g is None else g
-    return made
+START, CUE, GAP, PROBE = 10, 10, 100, 40  # steps before the cue, of the cue, after it, of the probe
 
 
-def run_layer(made: nn.Module, cur: torch.Tensor) -> torch.Tensor:
-    """All steps of one layer from rest: ``(T, B, H) → (T, B, H)``."""
-    return made.run(cur) if hasattr(made, "run") else unroll(made, cur)[0]
+def two_pasts(cue: float, probe: float) -> Tensor:
+    """Two currents ``(T, 2)``: one with a cue, one without; after a gap both get the same probe."""
+    cur = torch.zeros(START + CUE + GAP + PROBE, 2)
+    cur[START : START + CUE, 0] = cue
+    cur[-PROBE:] = probe
+    return cur
 
 
-class SequenceNet(nn.Module):
-    """(Linear → layer) × L → Linear → leaky read-out without reset, read at the end. Its own memory is short (β = 0.9,
-    ten steps): what is older must come from the layers."""
-
-    def __init__(
-        self,
-        kind: str,
-        widths: Sequence[int],
-        num_inputs: int,
-        num_outputs: int,
-        cfg: Config,
-        longest: int,
-    ) -> None:
-        super().__init__()
-        self.kind, self.path = kind, nn.ModuleList()
-        for n_in, n_out in zip((num_inputs, *widths), widths, strict=False):
-            self.path += [nn.Linear(n_in, n_out), layer(kind, n_out, cfg, longest)]
-            nn.init.normal_(self.path[-2].weight, std=0.5 * n_in**-0.5)
-            nn.init.normal_(
-                self.path[-2].bias, std=1 - decay(cfg.tau)
-            )  # alone it takes U to about θ: b/(1 − β)
-        self.fc_out = nn.Linear(widths[-1], num_outputs)
-        self.out = snn.Leaky(beta=0.9, reset_mechanism="none", init_hidden=True, output=True)
-        for (
-            p
-        ) in self.parameters():  # loops make single batches explode: no gradient is longer than 1
-            p.register_hook(lambda grad: grad / grad.norm().clamp(min=1))
-
-    def groups(self, task: str) -> list[dict[str, Any]]:
-        """The parameters for an optimiser, each with its learning rate."""
-        return [
-            {"params": [p], "lr": LR * (SLOWER[task] if "recurrent" in name else 1)}
-            for name, p in self.named_parameters()
-        ]
-
-    def forward(self, x_t: torch.Tensor) -> Out:
-        """One step: ``(B, inputs)`` → spikes and membrane of the read-out, each ``(B, K)``."""
-        for part in self.path:
-            x_t = part(x_t)
-        return self.out(self.fc_out(x_t))
-
-    def hidden(self, x: torch.Tensor) -> list[torch.Tensor]:
-        """What leaves each layer over all steps, ``(T, B, H)`` each."""
-        pairs = zip(self.path[::2], self.path[1::2], strict=True)
-        return [x := run_layer(made, over_time(fc, x)) for fc, made in pairs]
-
-    def run(self, x: torch.Tensor) -> Out:
-        """All steps: ``(T, B, inputs)`` → ``spk_rec, mem_rec``, each ``(T, B, K)``, starting from rest."""
-        return unroll(self.out, over_time(self.fc_out, self.hidden(x)[-1]), record_mem=True)[:2]
+def three_neurons() -> dict[str, ALIF | AdLIF]:
+    """Those of section 1, at rest."""
+    return {"LIF": LIF(20.0), "ALIF": ALIF(20.0, 200.0, 0.5), "adLIF": AdLIF(200.0, 40.0)}
 
 
-def read_out(out: Out, last: int = READ) -> torch.Tensor:
-    """The mean of the read-out's membrane over the ``last`` steps: ``(T, B, K) → (B, K)``. 0: over all, which remembers
-    the whole sequence, whatever the layers do."""
-    return out[1][-last:].mean(0)
+def record(neuron: ALIF | AdLIF, cur: Tensor) -> tuple[Tensor, Tensor, Tensor]:
+    """U, the second variable and the spikes at each step, ``(T, 2)`` each."""
+    mem_rec, second_rec, spk_rec = [], [], []
+    for cur_t in cur:  # (2,)
+        spk_rec.append(neuron(cur_t))
+        mem_rec.append(neuron.mem.expand(2))
+        second_rec.append(neuron.second.expand(2))
+    return torch.stack(mem_rec), torch.stack(second_rec), torch.stack(spk_rec)
 
 
-def count_parameters(
-    kind: str, width: int, layers: int, num_inputs: int = 1, num_outputs: int = 10
-) -> int:
-    """Parameters of a ``SequenceNet`` with ``layers`` layers of ``width`` neurons each."""
-    H = width
-    loop = {"Leaky": 0, "ALIF, no loop": 0, "SLSTM": 8 * H * (H + 1), "LSTM": 8 * H * (H + 1)}.get(
-        kind, H * (H + 1)
+def two_traces(ax: Any, mem: Tensor, spk: Tensor) -> None:
+    """Both potentials ``(T, 2)``, the spikes as ticks above them, cue and probe shaded."""
+    ax.plot(mem[:, 0], color=plots.RED)
+    ax.plot(mem[:, 1], color=plots.BLACK, linestyle="--")
+    top = 1.15 * float(mem.max())
+    for i, (place, colour) in enumerate(((1.15 * top, plots.RED), (top, plots.BLACK))):
+        times = spk[:, i].nonzero().flatten()
+        ax.plot(times, torch.full((len(times),), place), "|", color=colour, markersize=8)
+    ax.axvspan(START, START + CUE, color=plots.ORANGE, alpha=0.15)
+    ax.axvspan(len(mem) - PROBE, len(mem), color=plots.SKY, alpha=0.2)
+
+
+@section
+def section_neuron(cfg: Config, run: Run) -> None:
+    """1  What does a neuron know of its past?
+
+    A neuron remembers a cue if it answers the same question in another way because of it. So we give
+    it two pasts: in one it gets a strong current, the cue, for 10 steps, in the other it does not.
+    Then come 100 steps of silence, and then a probe, a current that is the same in both. If the
+    spikes during the probe are the same, the spikes do not tell of the cue.
+
+    Three neurons are asked. Each is a few lines of Python, above. adLIF gets a weaker cue, 0.12 in place
+    of 0.4, or its swing alone would go on firing:
+
+        LIF      τ = 20 steps: in 100 steps its potential shrinks by e^(−100/20) = 0.0067
+        ALIF     the same membrane; a spike raises the threshold by κ = 0.5, which fades with 200 steps
+        adLIF    fades with 200 steps and swings once in 40; a spike takes nothing away
+
+    Is the swing of adLIF stable? One step is a matrix that acts on (U, w). Its determinant is r² and
+    its trace is 2r − A. With A = 2r·(1 − cos φ) the trace is 2r·cos φ, so the eigenvalues are
+    r·e^(±iφ): every step turns the pair by the angle φ = 2π/period, and shrinks it by r. That rests on
+    one detail, in the line with w: it takes the *new* U (this is called symplectic Euler). With the
+    old U the determinant is r² + A, and the swing grows wherever that is more than 1.
+    """
+    answers = ("more spikes", "as many", "fewer spikes")
+    run.predict(
+        "alif_answer",
+        "An ALIF neuron got a cue and fired. 100 steps later, five times its membrane's τ, it gets a "
+        "probe. Compared with a neuron that had no cue, it answers the probe with …",
+        answers,
     )
-    return (num_inputs + 1) * H + (layers - 1) * H * (H + 1) + layers * loop + (H + 1) * num_outputs
+    cues = {"LIF": 0.4, "ALIF": 0.4, "adLIF": 0.12}
+    fig, axes = plots.stack(4, xlabel="time step", height=1.7)
+    cur = two_pasts(0.4, 0.2)
+    axes[0].plot(cur[:, 0], color=plots.RED, label="with the cue")
+    axes[0].plot(cur[:, 1], color=plots.BLACK, linestyle="--", label="without")
+    axes[0].legend(loc="upper center", ncols=2)
+    plots.label(axes[0], "", "current I", "the two pasts: a cue or none; then the same probe")
+    count, between = {}, 0
+    for ax, (name, neuron) in zip(axes[1:], three_neurons().items(), strict=True):
+        mem, second, spk = record(neuron, two_pasts(cues[name], 0.2))  # (T, 2) each
+        count[name] = spk[-PROBE:].sum(0).int().tolist()
+        between += int(spk[START + CUE : -PROBE].sum())
+        two_traces(ax, mem, spk)
+        if name == "ALIF":
+            ax.plot(1 + 0.5 * second[:, 0], color=plots.RED, linewidth=1, alpha=0.6)
+            ax.plot(1 + 0.5 * second[:, 1], color=plots.BLACK, linewidth=1, linestyle=":")
+        who = "ALIF (thin lines: its threshold)" if name == "ALIF" else name
+        with_cue, without = count[name]
+        said = f"{who}: {with_cue} spikes during the probe after a cue, {without} without"
+        plots.label(ax, "", "potential U", said)
+    axes[-1].set_xlabel("time step")
+    differ = [name for name, (with_cue, without) in count.items() if with_cue != without]
+    title = f"{GAP} steps after a cue, the number of spikes tells of it in: {', '.join(differ) or 'none'}"
+    fig.suptitle(title, x=0.01, ha="left")
+    run.figure(
+        fig,
+        "1_two_pasts",
+        look="the blue band: do the red ticks differ from the black ones?",
+    )
+
+    more = {name: with_cue - without for name, (with_cue, without) in count.items()}
+    for name, spikes in more.items():
+        run.claim(f"{name.lower()}_more", f"{name}: spikes with the cue − without", spikes, "")
+    run.outcome("alif_answer", answers[1 - (more["ALIF"] > 0) + (more["ALIF"] < 0)])
+    said = [f"{name} with {with_cue} and {without}" for name, (with_cue, without) in count.items()]
+    run.finding(
+        f"{GAP} steps after the cue the probe gets another number of spikes in: "
+        f"{' and '.join(differ) or 'none'}. With the cue and without, that is {', '.join(said)} spikes. "
+        f"In the silence before it there were {between} spikes: the memory is a state, not activity."
+    )
 
 
-def widths_for(
-    kind: str, budget: int, layers: int = 1, num_inputs: int = 1, num_outputs: int = 10
-) -> list[int]:
-    """The widest layers whose network has at most ``budget`` parameters."""
-    fits = lambda width: count_parameters(kind, width, layers, num_inputs, num_outputs) <= budget  # noqa: E731
-    return [next(w for w in range(2, budget) if not fits(w + 1))] * layers
+# ---------------------------------------------------------------- 2  the layers
 
 
-def experiment_adaptation(cfg: Config) -> np.ndarray:
-    """One ALIF neuron under a steady current that pauses twice: rows U, A and S."""
-    cur, neuron, rows = torch.zeros(600, 1, 1), layer("ALIF, no loop", 1, cfg), []
-    cur[20:220], cur[320:360], cur[560:600] = 0.12, 0.12, 0.12
-    with torch.no_grad():
-        for spk in map(neuron, cur):
-            rows.append((neuron.mem.item(), 1 + KAPPA * neuron.a.item(), spk.item()))
-    return np.array(rows).T
+WIDTH = 32  # neurons of the layers of this section
+PAST, SAME = 10, 60  # steps with different input, then steps with the same
 
 
-def experiment_slstm(cfg: Config) -> list[tuple[str, str, float, str, str | None]]:
-    """Two traps of ``snn.SLSTM``, as claims: its default threshold, and an input of another width than the layer."""
-    torch.manual_seed(cfg.seed)
-    x, found = 20 * torch.randn(50, 8, 16), []
-    for key, threshold, target in (("silent", 1.0, "== 0"), ("spikes", SLSTM_THRESHOLD, None)):
-        spikes = unroll(snn.SLSTM(16, 16, threshold=threshold), x)[0].sum().item()
-        found.append(
-            (f"slstm_{key}", f"SLSTM, threshold {threshold:g}: spikes", spikes, "spikes", target)
-        )
-    for key, num_inputs, target in (("forgets", 1, "== 0"), ("remembers", 16, None)):
-        cell, one = snn.SLSTM(num_inputs, 16), torch.randn(20, 8, num_inputs)
-        other = torch.cat([one[:-1] + 1, one[-1:]])  # another past, the same last step
-        a, b = (unroll(cell, past, record_mem=True)[1][-1] for past in (one, other))
-        found.append(
-            (
-                f"slstm_{key}",
-                f"SLSTM, {num_inputs} → 16: largest effect of another past on the state h",
-                (a - b).abs().max().item(),
-                "",
-                target,
-            )
-        )
-    return found
+def run_rleaky(x: Tensor) -> Tensor:
+    """``(T, B, WIDTH)`` → the potentials at each step, ``(T, B, WIDTH)``; so do the others below."""
+    layer = snn.RLeaky(beta=0.9, linear_features=WIDTH)
+    spk, mem = layer.init_rleaky()
+    mem_rec = []
+    for x_t in x:
+        spk, mem = layer(x_t, spk, mem)  # the spikes of the last step come in again
+        mem_rec.append(mem)
+    return torch.stack(mem_rec)
 
 
-LAGS = {  # name → kind, g of equation (6), chrono initialisation
-    "Leaky": ("Leaky", None, False),
-    "RLeaky, g = 1, arctan": ("RLeaky, arctan", 1.0, False),
-    "RLeaky, g = 1": ("RLeaky", 1.0, False),
-    "RLeaky, g = 0.2": ("RLeaky", 0.2, False),
-    "RSynaptic, g = 1": ("RSynaptic", 1.0, False),
-    "RSynaptic, g = 0.1": ("RSynaptic", 0.1, False),
-    "ALIF, no loop, arctan": ("ALIF, no loop, arctan", None, False),
-    "ALIF, no loop": ("ALIF, no loop", None, False),
-    "LSTM, PyTorch's start": ("LSTM", None, False),
-    "LSTM, chrono": ("LSTM", None, True),
-    "SLSTM, PyTorch's start": ("SLSTM", None, False),
-    "SLSTM, chrono": ("SLSTM", None, True),
+def run_rsynaptic(x: Tensor) -> Tensor:
+    """The same with a synaptic current in front of the membrane."""
+    layer = snn.RSynaptic(alpha=0.8, beta=0.9, linear_features=WIDTH)
+    spk, syn, mem = layer.init_rsynaptic()
+    mem_rec = []
+    for x_t in x:
+        spk, syn, mem = layer(x_t, spk, syn, mem)
+        mem_rec.append(mem)
+    return torch.stack(mem_rec)
+
+
+def run_slstm(x: Tensor) -> Tensor:
+    """``(T, B, inputs)``: gates. snnTorch calls the cell c ``syn`` and h ``mem``."""
+    layer = snn.SLSTM(x.shape[2], WIDTH)
+    syn, mem = layer.init_slstm()
+    syn_rec = []
+    for x_t in x:
+        spk, syn, mem = layer(x_t, syn, mem)
+        syn_rec.append(syn)
+    return torch.stack(syn_rec)
+
+
+def run_lstm(x: Tensor) -> Tensor:
+    """PyTorch's gates, whose output is h itself."""
+    layer = nn.LSTMCell(WIDTH, WIDTH)
+    h = c = torch.zeros(x.shape[1], WIDTH)
+    c_rec = []
+    for x_t in x:
+        h, c = layer(x_t, (h, c))
+        c_rec.append(c)
+    return torch.stack(c_rec)
+
+
+def run_adlif(x: Tensor) -> Tensor:
+    """Section 1's neuron, with a swing of its own for each neuron; snnTorch has none."""
+    layer = AdLIF(200.0, 40.0)
+    layer.A = layer.A * 4 ** torch.linspace(-1, 1, WIDTH)  # periods from 20 to 80 steps
+    mem_rec = []
+    for x_t in x:
+        layer(0.1 * x_t)
+        mem_rec.append(layer.mem)
+    return torch.stack(mem_rec)
+
+
+@torch.no_grad()
+def distance_of_pasts(layer: Callable[[Tensor], Tensor], inputs: int, run: Run) -> np.ndarray:
+    """Two pasts of 10 steps, then the same input: how far apart are the states (1: at first)?"""
+    B = 8
+    x = torch.randn(PAST + SAME, 2 * B, inputs, generator=run.generator())
+    x[PAST:, B:] = x[PAST:, :B]
+    state = layer(x)  # (T, 2·B, H)
+    distance = (state[:, :B] - state[:, B:]).flatten(1).norm(dim=1)
+    return (distance[PAST - 1 :] / distance[PAST - 1]).numpy()
+
+
+LAYERS = {  # the layer, and the width of its input
+    "snn.RLeaky": (run_rleaky, WIDTH),
+    "snn.RSynaptic": (run_rsynaptic, WIDTH),
+    "snn.SLSTM(32, 32)": (run_slstm, WIDTH),
+    "snn.SLSTM(1, 32)": (run_slstm, 1),
+    "nn.LSTMCell": (run_lstm, WIDTH),
+    "adLIF": (run_adlif, WIDTH),
+}
+CARRIES = {  # layers of the table: what a neuron keeps, and what comes back to the layer
+    "LIF": ("U", "nothing"),
+    "RLeaky": ("U, S", "spikes"),
+    "RSynaptic": ("U, i, S", "spikes"),
+    "adLIF, loop": ("U, w, S", "spikes"),
+    "SLSTM": ("c, h", "numbers"),
+    "LSTM": ("c, h", "numbers"),
 }
 
 
-def experiment_lags(cfg: Config, device: torch.device) -> dict[str, Any]:
-    """‖∂L/∂I[T − n]‖ / ‖∂L/∂I[T]‖ for L = Σ w·S[T] with random w, before training; noise as input."""
-    T, B, H = (12, 4, 8) if cfg.smoke else (200, 16, 128)
-    norms, growth = {}, {}
-    for name, (kind, g, chrono) in LAGS.items():
-        rows = []
-        for seed in range(cfg.seed, cfg.seed + cfg.seeds):
-            torch.manual_seed(seed)
-            made = layer(kind, H, cfg, T if chrono else None, g).to(device)
-            cur = (0.1 + 0.5 * torch.randn(T, B, H)).to(device).requires_grad_()
-            (run_layer(made, cur)[-1] * torch.randn(B, H).to(device)).sum().backward()
-            rows.append(cur.grad.norm(dim=(1, 2)).flip(0).cpu().numpy())  # (T,), lag 0 first
-            if "RLeaky" in kind:
-                mem = unroll(made, cur.detach(), record_mem=True)[1]
-                power = (
-                    (arctan if "arctan" in kind else triangle)(mem - 1).square().mean().item()
-                )  # E[σ′²]
-                growth[name] = decay(cfg.tau) + g * (power / 3) ** 0.5  # equation (6)
-        norms[name] = np.stack([r / r[0] for r in rows])  # (seeds, T)
-    return {"norms": norms, "growth": growth, "T": T}
+@section
+def section_layers(cfg: Config, run: Run) -> None:
+    """2  What do the layers carry from step to step?
+
+    The layers of this lesson differ in what they take from one step to the next:
+
+        LIF         U[t] = β·U[t−1] + I[t] − θ·S[t−1]                       S[t] = 1 if U[t] > θ else 0
+        RLeaky      U[t] = β·U[t−1] + I[t] + V·S[t−1] − θ·S[t−1]            the loop V
+        RSynaptic   i[t] = α·i[t−1] + I[t] + V·S[t−1]                       a current that fades by α
+                    U[t] = β·U[t−1] + i[t] − θ·S[t−1]
+        ALIF        as LIF or RLeaky, with the threshold θ + κ·a[t]         equation (1)
+        adLIF       U[t] = r·U[t−1] − w[t−1] + I[t] (+ V·S[t−1])            equation (2)
+        LSTM        c[t] = f[t]·c[t−1] + i[t]·g[t],  h[t] = o[t]·tanh(c[t]) gates f, i, o and g:
+                                                                            from x[t] and h[t−1]
+        SLSTM       the same; its output is S[t] = 1 if h[t] > θ else 0     inside, h stays a number
+
+    A loop has H² weights, and what comes back through it are spikes: additions. The gates of an LSTM
+    or SLSTM have 8·H² weights (with H inputs), and what comes back is the number h: multiplications.
+    That is what an SLSTM costs more than RLeaky: it spikes to the outside only, and a chip that knows
+    LIF neurons cannot run its inside. What it has in return is a memory whose length is learnt.
+
+    The functions above step each layer through a sequence, as you would. None is trained; β is 0.9 and α
+    0.8, adLIF fades with 200 steps, all else is the libraries' default. Two pasts of 10 steps are
+    followed by the same input: how long does a layer's state tell which past it was? snn.SLSTM is tried
+    twice, with 32 inputs and with one.
+    """
+    options = list(LAYERS)
+    run.predict(
+        "forgets_first",
+        "Different input for 10 steps, then the same: which layer's state forgets the difference first?",
+        options,
+    )
+    torch.manual_seed(cfg.seed)
+    left = {}
+    for name, (layer, inputs) in LAYERS.items():
+        left[name] = distance_of_pasts(layer, inputs, run)
+    after = {name: float(curve[1]) for name, curve in left.items()}  # one step
+    first = min(after, key=lambda name: after[name])
+    lasts = max(left, key=lambda name: left[name][-1])
+    fig, ax = plots.figure(
+        1, 1, (9.5, 4.4), f"One step later {first} has kept {100 * after[first]:.2g} %"
+    )
+    shown = {name: np.maximum(curve, 1e-6) for name, curve in left.items()}
+    plots.curves(ax, range(SAME + 1), shown, markers=False)
+    ax.set_yscale("log")
+    ax.legend(loc="upper left", bbox_to_anchor=(1, 1))
+    plots.label(ax, "steps with the same input", "distance of two pasts (1: at first)")
+    run.figure(fig, "2_layers", look="which layer has no past at all (drawn at 10⁻⁶)")
+
+    rows = []
+    for name, (state, back) in CARRIES.items():
+        net = SequenceNet(replace(KINDS[name], layers=1), 64, 10, num_inputs=64)
+        rows.append((name.split(",")[0], f"{count_parameters(net.layers[0]):,}", state, back))
+    columns = ("layer of 64, 64 inputs", "parameters", "state of a neuron", "comes back")
+    run.table("What a layer is made of, weights of its input included", columns, rows)
+
+    loud = 20 * torch.randn(50, 8, WIDTH, generator=run.generator())
+    slstm, silent = snn.SLSTM(WIDTH, WIDTH), 0.0
+    syn, mem = slstm.init_slstm()
+    for x_t in loud:
+        spk, syn, mem = slstm(x_t, syn, mem)
+        silent += spk.sum().item()
+    run.claim("slstm_silent", "snn.SLSTM, θ = 1: spikes for strong input", silent, "")
+    run.claim("slstm_forgets", "snn.SLSTM(1, 32): left one step later", after["snn.SLSTM(1, 32)"])
+    run.claim("slstm_keeps", "snn.SLSTM(32, 32): the same", after["snn.SLSTM(32, 32)"])
+    run.claim("lasts", f"{lasts}: left {SAME} steps later", float(left[lasts][-1]))
+    run.outcome("forgets_first", first)
+    why = ""
+    if after["snn.SLSTM(1, 32)"] == 0:
+        why = " (version 1.0.0 starts anew where state and input differ in shape)"
+    run.finding(
+        f"Of the distance between two pasts snn.SLSTM(1, 32) keeps {100 * after['snn.SLSTM(1, 32)']:.2g} % "
+        f"for one step{why}, snn.SLSTM(32, 32) {100 * after['snn.SLSTM(32, 32)']:.0f} %. After {SAME} steps "
+        f"{lasts} has the most left, {100 * left[lasts][-1]:.2g} %. With its default θ = 1 snn.SLSTM fired "
+        f"{silent:.0f} times for strong input: h = o·tanh(c) lies between −1 and 1."
+    )
 
 
-def recall_batch(delay: int, batch: int, generator: torch.Generator) -> Out:
-    """x ``(CUE + delay + READ, B, SYMBOLS + 1)`` of zeros and ones, and the symbols ``(B,)``: a symbol's line fires for
-    CUE steps, then all symbol lines at random with probability NOISE; the last line asks for READ steps."""
+# ---------------------------------------------------------------- 3  digits, pixel by pixel
+
+
+KINDS = {
+    "LIF": Kind(),
+    "LIF, no reset": Kind(reset=0.0),
+    "ALIF": Kind("spikes"),
+    "adLIF": Kind("membrane"),
+    "adLIF, no reset": Kind("membrane", reset=0.0),
+    "RLeaky": Kind(loop=True),
+    "RSynaptic": Kind(loop=True, synapse=True),
+    "ALIF, loop": Kind("spikes", loop=True),
+    "adLIF, loop": Kind("membrane", loop=True, reset=0.0),
+    "adLIF, loop, 1 layer": Kind("membrane", loop=True, reset=0.0, layers=1),
+    "adLIF, loop, 3 layers": Kind("membrane", loop=True, reset=0.0, layers=3),
+    "SLSTM": Kind(gates="SLSTM", layers=1),
+    "LSTM": Kind(gates="LSTM", layers=1),
+}
+
+
+def width_for(kind: Kind, num_hidden: int, num_inputs: int = 1, num_outputs: int = 10) -> int:
+    """The widest network of a kind with at most as many parameters as LIF layers of ``num_hidden`` make."""
+    lif = SequenceNet(KINDS["LIF"], num_hidden, 2, num_inputs, num_outputs)
+    budget = count_parameters(lif)
+    return widest(lambda H: SequenceNet(kind, H, 2, num_inputs, num_outputs), budget)
+
+
+def one_pixel_a_step(x: Tensor, num_steps: int) -> Tensor:
+    """``(B, 1, 28, 28)`` → ``(T, B, 1)``: shrunk to √T × √T pixels, then row after row."""
+    side = math.isqrt(num_steps)
+    pixels = F.adaptive_avg_pool2d(x, side).flatten(1)  # (B, T)
+    return pixels.t().unsqueeze(-1).contiguous()
+
+
+def last_steps(out: Out) -> Tensor:
+    """The potentials of the read-out over the last fourteenth of the steps, averaged: ``(B, K)``."""
+    _, mem_rec = out
+    last = max(1, len(mem_rec) // 14)
+    return mem_rec[-last:].mean(0)
+
+
+def answer_loss(out: Out, y: Tensor) -> Tensor:
+    """Cross entropy of the potentials at the end."""
+    return F.cross_entropy(last_steps(out), y)
+
+
+def answer(out: Out) -> Tensor:
+    """The class with the highest potential at the end: ``(B,)``."""
+    return last_steps(out).argmax(1)
+
+
+def make_optimizer(net: nn.Module, lr: float, loop_rate: float = 0.3) -> ClippedAdam:
+    """The weights of a loop act at every step; they learn at ``loop_rate`` times the rate of the others."""
+    loops = [p for name, p in net.named_parameters() if name.endswith(".V")]
+    others = [p for name, p in net.named_parameters() if not name.endswith(".V")]
+    groups = [{"params": others, "lr": lr}, {"params": loops, "lr": loop_rate * lr}]
+    return ClippedAdam([group for group in groups if group["params"]])
+
+
+def train_net(
+    kind: Kind,
+    num_hidden: int,
+    lr: float,
+    seed: int,
+    data: ImageData,
+    cfg: Config,
+    run: Run,
+    **options: Any,
+) -> tuple[SequenceNet, list[dict[str, float]]]:
+    """A network of one kind, trained on all of ``data.x_train``; the epoch best on validation images is kept.
+
+    Returns the network and one row an epoch, as ``training.fit`` writes it; ``options`` go to ``fit``.
+    """
+    torch.manual_seed(seed)
+    net = SequenceNet(kind, num_hidden, cfg.num_steps)
+    encode = partial(one_pixel_a_step, num_steps=cfg.num_steps)
+    net.calibrate(encode(data.x_train[:256].float() / 255))
+    options = {"epochs": 1, "batch_size": cfg.batch_size} | options
+    history = fit(  # the training loop of lesson 09
+        net,
+        data,
+        encode,
+        run=run,
+        loss_fn=answer_loss,
+        predict=answer,
+        seed=seed,
+        optimizer=partial(make_optimizer, lr=lr),
+        schedule=warm_up,
+        resume=cfg.resume,
+        **options,
+    )
+    return net, history
+
+
+def few(data: ImageData, cfg: Config) -> ImageData:
+    """The images of a short training: the first ``cfg.images``, and 1,000 validation images."""
+    x, y = data.x_train[: cfg.images], data.y_train[: cfg.images]
+    return replace(data, x_train=x, y_train=y, x_val=data.x_val[:1000], y_val=data.y_val[:1000])
+
+
+def slug(name: str) -> str:
+    """The name of an arm as a part of a file's name."""
+    return name.replace(", ", "_").replace(" ", "_")
+
+
+STEPS = {  # one change at a time: the arm with it, the arm without it
+    "threshold raised by spikes": ("ALIF", "LIF"),
+    "w that follows the membrane": ("adLIF", "LIF"),
+    "no reset, without w": ("LIF, no reset", "LIF"),
+    "no reset, with w": ("adLIF, no reset", "adLIF"),
+    "a loop, with w, no reset": ("adLIF, loop", "adLIF, no reset"),
+    "a loop, plain LIF": ("RLeaky", "LIF"),
+}
+DEPTHS = (", 1 layer", "", ", 3 layers")  # of adLIF with a loop
+UPDATES = 800  # of each arm, 16 images each
+
+
+def gain(arms: dict[str, Arm], better: str, than: str) -> tuple[float, float]:
+    """By how many points one arm reads more than another, seed by seed: mean and half its interval."""
+    return interval(np.subtract(arms[better].test, arms[than].test))
+
+
+TEST_IMAGES = 2_000  # that each network of the log has read
+FAMILIES = {  # colour and marker
+    "": (plots.BLUE, "o"),
+    "spikes": (plots.ORANGE, "s"),
+    "membrane": (plots.GREEN, "^"),
+    "SLSTM": (plots.BLACK, "D"),
+    "LSTM": (plots.BLACK, "D"),
+}
+
+
+def draw_arms(ax: Any, arms: dict[str, Arm]) -> None:
+    """The accuracy of each arm: mean and interval, and each training as a tick below."""
+    for i, (name, arm) in enumerate(arms.items()):
+        kind = KINDS[name]
+        colour, marker = FAMILIES[kind.gates or kind.second]
+        mean, half = interval(arm.test)
+        ax.errorbar(
+            mean,
+            i,
+            xerr=half,
+            fmt=marker,
+            color=colour,
+            markerfacecolor=colour if kind.loop or kind.gates else "white",
+            markersize=8,
+            capsize=4,
+        )
+        ax.plot(arm.test, [i + 0.28] * len(arm.test), "|", color="0.4")
+    ax.set_yticks(range(len(arms)), list(arms))
+    ax.set_ylim(len(arms) - 0.5, -0.7)
+    ax.set_xlim(0, 100)
+    plots.label(ax, "test images read correctly (%)", "", "filled: with a loop or gates")
+
+
+def draw_gains(ax: Any, gains: dict[str, tuple[float, float]]) -> None:
+    """What each change is worth: mean and interval."""
+    for i, (mean, half) in enumerate(gains.values()):
+        ax.errorbar(mean, i, xerr=half, fmt="o", color=plots.BLUE, capsize=4)
+    ax.axvline(0, color="grey", linewidth=0.8)
+    ax.set_yticks(range(len(gains)), [step.replace(", ", ",\n") for step in gains])
+    ax.set_ylim(len(gains) - 0.5, -0.7)
+    plots.label(ax, "gain (points)", "", "one change at a time")
+
+
+@section
+def section_digits(cfg: Config, run: Run) -> None:
+    """3  What does each kind of memory buy?
+
+    Sequential MNIST: an image is shrunk to 14 × 14 pixels and read like a line of text, one grey value
+    at each of 196 steps. The answer is due after the last pixel. A read-out that averaged over all
+    steps would remember for the network; here the read-out forgets (β = 0.9), and only its last 14
+    steps count. So what was seen in the first rows has to be in the layers.
+
+    Two layers of LIF neurons are changed one thing at a time:
+
+        ALIF              spikes raise the threshold                     equation (1)
+        adLIF             a second variable w follows the membrane       equation (2), and a reset by θ
+        no reset          a spike takes nothing from the membrane
+        loop              V brings the spikes back                       RLeaky is LIF with a loop
+
+    and beside them stand RSynaptic, SLSTM and LSTM (the last two with one layer, for gates need many
+    weights). An SLSTM has a Linear in front and θ = 0.1: section 2 has shown why.
+
+    What is equal: parameters (each network is as wide as the number of the LIF network allows), images,
+    updates, batches, and the time constants of all membranes, which differ from neuron to neuron, from
+    a tenth of the sequence to all of it. Equal updates, not equal seconds: seconds would compare our
+    code, which is compiled for some layers and not for others. What is not equal is the learning rate:
+    each arm has its own, chosen on validation images by studies/13_arms.py, with another seed than
+    those that read test images. Where there is a reset, its gradient is taken along (snnTorch leaves it
+    out). The input is scaled by one rule for all: membranes vary by 0.6·θ as long as none fires. It was
+    found with adLIF; whether another one would suit LIF better was not tried.
+
+    The networks are built in multistep/sequence.py, which computes all steps in one function, forward
+    and backward; a loop over 196 steps in Python is slow. Its tests compare both, spike for spike.
+
+    An arm that is behind after this short training may catch up in a longer one: each is given 800
+    updates of 16 images; the LSNN of Bellec et al. (2018) took 36,000. An LSTM above all is known to
+    read far more than 90 % when it is trained for long.
+
+    Intervals are 95 % intervals over three trainings, each by itself (Student's t, lesson 09): of six
+    differences one may well seem larger than it is.
+
+    The trainings of all arms take half an hour, so their log comes with the course. Two of them are
+    made anew here, in view: LIF, and the arm that swings and is not reset.
+    """
+    run.predict(
+        "worth_most",
+        "Which single change makes the network read the most additional digits?",
+        list(STEPS),
+    )
+    data = run.data(mnist)
+    arms = read_arms(ROOT / "checkpoints" / "smnist_arms.csv")
+    encode = partial(one_pixel_a_step, num_steps=cfg.num_steps)
+    anew = {}
+    for name in ("LIF", "adLIF, no reset"):
+        kind, H, lr = KINDS[name], width_for(KINDS[name], cfg.num_hidden), arms[name].lr
+        some = few(data, cfg)
+        net, _ = train_net(kind, H, lr, cfg.seed + 1, some, cfg, run, name=slug(name))
+        anew[name] = 100 * evaluate(net, data.x_test, data.y_test, encode, answer)
+        by_log = f"by the log {np.mean(arms[name].test):.1f} % of the first {TEST_IMAGES:,}"
+        run.print(f"   {name}: {anew[name]:.1f} % of the test images; {by_log}")
+
+    gains = {step: gain(arms, *pair) for step, pair in STEPS.items()}
+    spiking = [name for name in arms if name != "LSTM"]
+    best = max(spiking, key=lambda name: np.mean(arms[name].test))
+    best_mean, lif_mean = np.mean(arms[best].test), np.mean(arms["LIF"].test)
+    title = f"{best} reads {best_mean:.1f} % of the test images, LIF {lif_mean:.1f} %, at equal parameters"
+    fig, (ax, bx) = plots.figure(1, 2, (12.5, 5.4), title, width_ratios=(1.6, 1))
+    draw_arms(ax, arms)
+    draw_gains(bx, gains)
+    run.figure(fig, "3_arms", look="right: which intervals keep clear of the line at 0")
+
+    rows = []
+    for name, arm in arms.items():
+        mean, half = interval(arm.test)
+        fires = "–" if name == "LSTM" else f"{100 * arm.rate:.1f}"
+        rows.append(
+            (
+                name,
+                str(arm.num_hidden),
+                f"{arm.parameters:,}",
+                f"{arm.lr:g}",
+                f"{mean:.1f} ± {half:.1f}",
+                fires,
+            )
+        )
+    columns = ("arm", "neurons", "weights", "lr", "test %", "firing %")
+    run.table("Neurons a layer, weights, the learning rate that validation chose", columns, rows)
+
+    facts = {"n": len(data.y_test), "seeds": 1, "real": True}
+    run.claim("lif_anew", "LIF, trained here: test images", anew["LIF"] / 100, **facts)
+    run.claim("adlif_anew", "adLIF, no reset, trained here", anew["adLIF, no reset"] / 100, **facts)
+    seeds = len(arms["LIF"].test)
+    facts = {"n": seeds * TEST_IMAGES, "seeds": seeds, "real": True}
+    for id, step in (
+        ("gain_swing", "w that follows the membrane"),
+        ("gain_reset", "no reset, with w"),
+        ("gain_loop", "a loop, with w, no reset"),
+    ):
+        run.claim(id, f"gain: {step}", gains[step][0], "points", **facts)
+    most = max(gains, key=lambda step: gains[step][0])
+    run.outcome("worth_most", most)
+    told, open_ = [], []
+    for step, (mean, half) in gains.items():
+        if step != most:
+            (told if abs(mean) > half else open_).append(f"{step} ({mean:+.1f} ± {half:.1f})")
+    depth = [f"{np.mean(arms[f'adLIF, loop{of}'].test):.1f} %" for of in DEPTHS]
+    mean, half = gains[most]
+    run.finding(
+        f"The largest gain of one change is {most}: {mean:+.1f} ± {half:.1f} points, after {UPDATES} "
+        f"updates. Others that are told apart from 0: {'; '.join(told) or 'none'}. Not told apart: "
+        f"{'; '.join(open_) or 'none'}. adLIF with a loop in one, two and three layers, at equal "
+        f"parameters: {', '.join(depth)}."
+    )
+
+
+# ---------------------------------------------------------------- 4  a long training
+
+
+BEST_LR = 1e-2
+
+
+def best_net(data: ImageData, cfg: Config, run: Run) -> SequenceNet:
+    """adLIF with a loop: from checkpoints/, or with --train trained anew; a smoke run trains a small one.
+
+    --full trains, too, as long as no weights for its 784 steps are there. Matrix products of the training
+    use 16-bit numbers where the processor has them: half the time.
+    """
+    kind, H, name = KINDS["adLIF, loop"], cfg.best_hidden, f"smnist_{cfg.num_steps}"
+    path = ROOT / "checkpoints" / f"{name}.safetensors"
+    if cfg.train or cfg.smoke or (cfg.full and not path.exists()):
+        usual = torch.get_float32_matmul_precision()
+        torch.set_float32_matmul_precision("medium")
+        options = {"epochs": cfg.best_epochs, "batch_size": 64, "name": name}
+        net, history = train_net(kind, H, BEST_LR, cfg.seed, data, cfg, run, **options)
+        torch.set_float32_matmul_precision(usual)
+        run.checkpoint(net, name)
+        rows = [",".join(history[0])]  # the log of the training
+        rows += [",".join(f"{value:.6g}" for value in row.values()) for row in history]
+        write_atomic(run.dir / f"{name}.csv", "\n".join(rows) + "\n")
+        return net
+    net = SequenceNet(kind, H, cfg.num_steps)
+    try:
+        net.load_state_dict(load_file(path))
+    except (OSError, RuntimeError) as e:
+        raise UserError(
+            f"cannot read checkpoints/{path.name} for {cfg.num_steps} steps and {H} neurons a layer "
+            f"({type(e).__name__}); run with --train"
+        ) from e
+    return net.to(run.device)
+
+
+@torch.no_grad()
+def accuracy_by_step(net: SequenceNet, data: ImageData, cfg: Config) -> np.ndarray:
+    """Test accuracy if the answer were read after 1 … T steps: ``(T,)``, as a share."""
+    right = torch.zeros(math.isqrt(cfg.num_steps) ** 2)
+    device = next(net.parameters()).device
+    for x_b, y_b in batches(data.x_test, data.y_test, 500, device=device):
+        _, mem_rec = net.run(one_pixel_a_step(x_b, cfg.num_steps))  # (T, B, 10)
+        last = max(1, len(mem_rec) // 14)
+        summed = mem_rec.cumsum(0)
+        before = F.pad(summed, (0, 0, 0, 0, last, 0))[: len(summed)]
+        window = summed - before  # the sum of the last steps up to t
+        right += (window.argmax(2) == y_b).sum(1).cpu()
+    return (right / len(data.y_test)).numpy()
+
+
+@section
+def section_best(cfg: Config, run: Run) -> None:
+    """4  How well can a network of spikes read, pixel by pixel?
+
+    A long training of one of the networks of section 3: adLIF without a reset and with a loop, two
+    layers of 128 neurons, all 55,000 training images eight times. It was chosen before section 3 was
+    measured; whether its loop, 32,768 of its 50,826 weights, helps at all is asked there. The weights
+    come with the course, as checkpoints/smnist_196.safetensors, with the log of their training beside
+    them; --train makes them anew. Validation images chose the epoch that is kept, test images nothing.
+
+    The network learnt to answer at the end, from the last 14 steps. What would it say if it were asked
+    earlier? In the figure the answer is read at every step, by the same rule: the mean of the ten
+    potentials over the 14 steps up to then. Reading at a step for which nothing was trained is a
+    frequent mistake (exercise 13d), and here one sees what it costs.
+    """
+    run.predict(
+        "half_way",
+        "The network answers after 196 pixels. If the same network is asked after half of them, what "
+        "share of the test images does it read correctly?",
+        unit="%",
+    )
+    data = run.data(mnist)
+    net = best_net(data, cfg, run)
+    encode = partial(one_pixel_a_step, num_steps=cfg.num_steps)
+    accuracy = evaluate(net, data.x_test, data.y_test, encode, answer)
+    by_step = accuracy_by_step(net, data, cfg)
+    T, n = len(by_step), len(data.y_test)
+    half_way = float(by_step[T // 2 - 1])
+
+    digit = int(data.y_test[0])
+    x = encode(data.x_test[:1].float() / 255).to(run.device)  # (T, 1, 1)
+    with torch.no_grad():
+        second = net.hidden(x)[1][:, 0].cpu()  # (T, H)
+        mem = net.run(x)[1][:, 0].cpu().numpy()  # (T, 10)
+    title = (
+        f"A {digit}, pixel by pixel: {100 * accuracy:.2f} % of {n:,} test images are read correctly"
+    )
+    heights = (0.8, 1.6, 1.4, 1.4)
+    fig, axes = plots.figure(4, 1, (10, 9.5), title, sharex=True, height_ratios=heights)
+    axes[0].fill_between(range(T), x[:, 0, 0].cpu(), color=plots.BLACK, step="mid", alpha=0.7)
+    plots.label(axes[0], "", "grey value", "input: the rows of the image, one after the other")
+    swings = net.layers[1].by_mem.argsort().cpu()  # slow swings first
+    plots.raster(axes[1], second[:, swings], width=1.2)
+    said = "spikes of the second layer, slow neurons below, fast ones above"
+    plots.label(axes[1], "", "neuron", said)
+    for k in range(10):
+        colour, width = (plots.RED, 2.5) if k == digit else ("0.6", 1)
+        axes[2].plot(mem[:, k], color=colour, linewidth=width)
+    axes[2].axvspan(T - max(1, T // 14), T - 1, color=plots.SKY, alpha=0.3)
+    said = f"read-out: the right digit, {digit}, in thick red; blue: what counts"
+    plots.label(axes[2], "", "potential", said)
+    axes[3].plot(100 * by_step, color=plots.BLUE)
+    axes[3].axhline(10, color="grey", linestyle=":", linewidth=1)
+    axes[3].set_ylim(0, 100)
+    said = "all test images, if they were asked at this step; dotted: chance"
+    plots.label(axes[3], "time step (pixel)", "read correctly (%)", said)
+    run.figure(fig, "4_pixel_by_pixel", look="how late the red line leaves the others")
+
+    inside = operations(net, encode(data.x_test[:500].float() / 255).to(run.device))
+    neurons = 2 * cfg.best_hidden
+    rate = inside["spikes"] / (T * neurons)
+    text = f"test images read correctly, {T} steps"
+    run.claim("accuracy", text, accuracy, "1", ">= 0.975", n=n, real=True)
+    run.claim("half_way", "the same network, asked half way", half_way, n=n, real=True)
+    run.claim("rate", "neurons that fire in a step", rate, n=500, real=True)
+    run.claim("spikes", "spikes for one image", inside["spikes"], "", n=500, real=True)
+    late = int(np.argmax(by_step >= 0.9)) + 1 if (by_step >= 0.9).any() else 0
+    when = f"it gets to 90 % at step {late}" if late else "it never gets to 90 %"
+    run.finding(
+        f"{100 * accuracy:.2f} % of the test images are read correctly after {T} steps, one pixel each, by "
+        f"{neurons} spiking neurons ({count_parameters(net):,} parameters, one training). Asked half way "
+        f"the same network reads {100 * half_way:.0f} %; {when}. In a step {100 * rate:.0f} % of the "
+        "neurons fire.",
+        main=True,
+        claim="accuracy",
+    )
+    p50, p95 = latency(lambda: net.run(x), run.device, repeats=5 if cfg.smoke else 20)
+    run.ledger(
+        model=f"adLIF with a loop, 2 × {cfg.best_hidden}",
+        data=f"{data.name}, a pixel a step",
+        n=n,
+        accuracy=accuracy,
+        num_steps=T,
+        parameters=count_parameters(net),
+        bytes=4 * count_parameters(net),
+        latency_p50_ms=p50,
+        latency_p95_ms=p95,
+        energy_estimated_nj=estimated_energy_nj(inside["synops"], inside["macs"]),
+        **inside,
+    )
+
+
+# ---------------------------------------------------------------- 5  store and recall
+
+
+SYMBOLS, CUE_STEPS, ASK_STEPS, NOISE = 4, 5, 5, 0.05
+LONGEST = 50  # the longest delay that is trained
+DELAYS = (5, 10, 20, 40, 80, 160, 320)  # those that are tested
+RECALL = ("LIF", "ALIF", "adLIF, no reset", "RLeaky", "adLIF, loop", "LSTM")
+RECALL_RATES = (1e-2, 3e-2)
+
+
+def recall_batch(delay: int, batch: int, generator: torch.Generator) -> tuple[Tensor, Tensor]:
+    """Sequences of zeros and ones ``(5 + delay + 5, B, 5)`` and the symbols that they begin with ``(B,)``.
+
+    The line of the symbol is 1 for five steps. In the delay each of the four lines is 1 at random, with
+    probability 0.05. Then the fifth line is 1 for five steps: it asks.
+    """
     y = torch.randint(SYMBOLS, (batch,), generator=generator)
-    x = torch.zeros(CUE + delay + READ, batch, SYMBOLS + 1)
-    x[:CUE, torch.arange(batch), y] = 1
-    x[CUE : CUE + delay, :, :SYMBOLS] = (
-        torch.rand(delay, batch, SYMBOLS, generator=generator) < NOISE
-    ).float()
-    x[CUE + delay :, :, SYMBOLS] = 1
+    x = torch.zeros(CUE_STEPS + delay + ASK_STEPS, batch, SYMBOLS + 1)
+    x[:CUE_STEPS, torch.arange(batch), y] = 1
+    noise = torch.rand(delay, batch, SYMBOLS, generator=generator) < NOISE
+    x[CUE_STEPS : CUE_STEPS + delay, :, :SYMBOLS] = noise.float()
+    x[CUE_STEPS + delay :, :, SYMBOLS] = 1
     return x, y
 
 
-def experiment_recall(cfg: Config, run: Run) -> dict[str, dict[str, Any]]:
-    """Train each network on delays of up to LONGEST steps; test it on each of DELAYS. Equal parameters."""
-    width, delays = (6, (5, 10)) if cfg.smoke else (64, DELAYS)
-    budget, found = count_parameters("RLeaky", width, 1, SYMBOLS + 1, SYMBOLS), {}
-    for kind in (*KINDS[:1], "ALIF, no loop", *KINDS[1:]):
-        accuracy, rates = [], []
-        constant = 0 if "LSTM" in kind else max(cfg.tau, cfg.tau_adapt if "ALIF" in kind else 0)
-        widths = widths_for(
-            kind, budget, 2 if kind in ("Leaky", "ALIF, no loop") else 1, SYMBOLS + 1, SYMBOLS
-        )
-        for seed in range(cfg.seed, cfg.seed + cfg.seeds):
-            torch.manual_seed(seed)
-            net = SequenceNet(kind, widths, SYMBOLS + 1, SYMBOLS, cfg, LONGEST).to(run.device)
-            train_recall(
-                net, -(-cfg.updates // (1 + (kind == "SLSTM"))), 20 if cfg.smoke else LONGEST, seed
-            )
-            g, scores = (
-                torch.Generator().manual_seed(10_000),
-                [],
-            )  # sequences that training never saw
-            with torch.no_grad():
-                for delay in delays:
-                    x, y = (
-                        v.to(run.device) for v in recall_batch(delay, 20 if cfg.smoke else 500, g)
-                    )
-                    scores.append((read_out(net.run(x)).argmax(1) == y).float().mean().item())
-                rates.append(np.mean([s[CUE:-READ].abs().mean().item() for s in net.hidden(x)]))
-            accuracy.append(scores)
-        mean = np.mean(accuracy, 0)
-        found[kind] = {
-            "accuracy": np.array(accuracy),
-            "rate": float(np.mean(rates)),
-            "constant": constant,
-            "horizon": horizon(delays, mean, 1 / SYMBOLS),
-            "delays": delays,
-        }
-        run.print(
-            f"          {kind}: "
-            + "  ".join(f"{d}: {a:.2f}" for d, a in zip(delays, mean, strict=True))
-        )
-    return found
+def when_asked(out: Out) -> Tensor:
+    """The potentials of the read-out over the five steps of the question, averaged: ``(B, 4)``."""
+    _, mem_rec = out
+    return mem_rec[-ASK_STEPS:].mean(0)
 
 
-def train_recall(net: SequenceNet, updates: int, longest: int, seed: int) -> None:
-    """One delay a batch, drawn log-uniformly up to a limit that grows to ``longest`` within 60 % of the updates."""
-    g, device = torch.Generator().manual_seed(seed), next(net.parameters()).device
-    optimizer = torch.optim.Adam(net.groups("recall"))
-    schedule = torch.optim.lr_scheduler.CosineAnnealingLR(optimizer, updates)
-    for i in range(updates):
-        limit = max(5.0, longest * min(1.0, 0.1 + 1.5 * i / updates))
-        delay = round(2 * (limit / 2) ** torch.rand((), generator=g).item())
-        x, y = recall_batch(delay, 64, g)
-        loss = F.cross_entropy(read_out(net.run(x.to(device))), y.to(device))
+def train_recall(name: str, lr: float, seed: int, cfg: Config, run: Run) -> SequenceNet:
+    """A network that is trained on delays up to LONGEST, short ones first, log-uniform."""
+    longest = 10 if cfg.smoke else LONGEST
+    H = width_for(KINDS[name], cfg.num_hidden, SYMBOLS + 1, SYMBOLS)
+    torch.manual_seed(seed)
+    net = SequenceNet(KINDS[name], H, longest, SYMBOLS + 1, SYMBOLS)
+    draw = run.generator(1000 + seed)
+    net.calibrate(recall_batch(longest // 2, 64, draw)[0])
+    net.to(run.device)
+    optimizer = make_optimizer(net, lr, loop_rate=10.0)  # to hold a symbol, V has to grow a lot
+    schedule = torch.optim.lr_scheduler.LambdaLR(optimizer, lambda i: warm_up(i / cfg.updates))
+    for i in range(cfg.updates):
+        limit = longest * min(1.0, 0.1 + 1.5 * i / cfg.updates)
+        delay = round(2 * (max(limit, 3.0) / 2) ** torch.rand((), generator=draw).item())
+        x, y = recall_batch(delay, 32, draw)
+        loss = F.cross_entropy(when_asked(net.run(x.to(run.device))), y.to(run.device))
         optimizer.zero_grad()
         loss.backward()
         optimizer.step()
         schedule.step()
-
-
-def horizon(delays: Sequence[int], accuracy: np.ndarray, chance: float) -> float:
-    """The delay (interpolated) at which accuracy has fallen half way from 1 to chance; the longest if it never has."""
-    half, below = (1 + chance) / 2, np.nonzero(accuracy < (1 + chance) / 2)[0]
-    if len(below) == 0 or (i := below[0]) == 0:
-        return float(delays[0 if len(below) else -1])
-    return float(np.exp(np.interp(-half, -accuracy[i - 1 : i + 1], np.log(delays[i - 1 : i + 1]))))
-
-
-def one_pixel_a_step(x: torch.Tensor, num_steps: int) -> torch.Tensor:
-    """``(B, 1, 28, 28)`` → ``(T, B, 1)``: shrunk to side² ≤ num_steps pixels, then row after row, T = side²."""
-    return F.adaptive_avg_pool2d(x, math.isqrt(num_steps)).flatten(1).t().unsqueeze(-1).contiguous()
-
-
-def train_images(
-    kind: str, layers: int, cfg: Config, data: ImageData, run: Run, last: int = READ
-) -> dict[str, Any]:
-    """Train and test a network for each seed; all have the parameters of RLeaky with ``num_hidden`` neurons."""
-    widths, accuracy = widths_for(kind, count_parameters("RLeaky", cfg.num_hidden, 1), layers), []
-    encode, predict = (
-        partial(one_pixel_a_step, num_steps=cfg.num_steps),
-        lambda out: read_out(out, last).argmax(1),
-    )
-    for seed in range(cfg.seed, cfg.seed + cfg.seeds):
-        torch.manual_seed(seed)
-        net = SequenceNet(kind, widths, 1, 10, cfg, cfg.num_steps)
-        history = fit(
-            net,
-            data,
-            encode,
-            run=run,
-            seed=seed,
-            groups=net.groups("images"),
-            batch_size=BATCH,
-            epochs=-(-cfg.epochs // 2) if kind == "SLSTM" and not cfg.full else cfg.epochs,
-            loss_fn=lambda out, y: F.cross_entropy(read_out(out, last), y),
-            predict=predict,
-            quiet=True,
-            name=f"{kind}_{layers}_{last}_{seed}",
-            resume=cfg.resume,
-        )
-        accuracy.append(evaluate(net, data.x_test, data.y_test, encode, predict=predict))
-    run.print(
-        f"          {kind}: {np.round(accuracy, 4)}, {history[-1]['seconds'] / len(history):.1f} s an epoch"
-    )
-    return {
-        "net": net,
-        "accuracy": np.array(accuracy),
-        "widths": widths,
-        "epochs": len(history),
-        "parameters": count_parameters(kind, widths[0], layers),
-    }
-
-
-def experiment_images(
-    cfg: Config, data: ImageData, run: Run
-) -> tuple[dict[str, Any], dict[int, Any]]:
-    """Equal parameters: first a read-out that remembers by itself; then each kind, and ALIF in one to three layers."""
-    found = {"Leaky, read over all steps": train_images("Leaky", 2, cfg, data, run, last=0)} | {
-        kind: train_images(kind, 2 if kind == "Leaky" else 1, cfg, data, run) for kind in KINDS
-    }
-    return found, {1: found["ALIF"]} | {
-        layers: train_images("ALIF", layers, cfg, data, run) for layers in (2, 3)
-    }
-
-
-def stepped(made: nn.Module, cur: torch.Tensor) -> torch.Tensor:
-    """What ``run_layer`` computes, by calling the layer once a step."""
-    made.reset_mem()
-    return torch.stack([made(cur_t) for cur_t in cur])
-
-
-def experiment_speed(cfg: Config, device: torch.device) -> dict[str, list[float]]:
-    """Seconds of forward and backward, stepped and by the fast path; the better of two runs."""
-    (T, B, H), found = (5, 2, 8) if cfg.smoke else (784, 32, cfg.num_hidden), {k: [] for k in KINDS}
-    for kind in KINDS:
-        made, cur = layer(kind, H, cfg).to(device), torch.randn(T, B, H).to(device).requires_grad_()
-        for way in (stepped, run_layer, stepped, run_layer):
-            started = time.perf_counter()
-            way(made, cur).sum().backward()
-            synchronize(device)
-            found[kind].append(time.perf_counter() - started)
-        found[kind] = [min(found[kind][k::2]) for k in (0, 1)]
-    return found
+    return net
 
 
 @torch.no_grad()
-def costs(net: SequenceNet, x: torch.Tensor) -> dict[str, float]:
-    """Per sample: spikes, accumulates that they cause, multiply-accumulates of what is no spike."""
-    outputs, H, readers = net.hidden(x), net.fc_out.in_features, (*net.path[2::2], net.fc_out)
-    spikes = [0.0 if net.kind == "LSTM" else S.sum().item() / x.shape[1] for S in outputs]
-    # a spike goes to all that read the layer: the next Linear, and the layer itself if it has a loop
-    synops = sum(
-        s * (fc.out_features + H * (net.kind in LOOP))
-        for s, fc in zip(spikes, readers, strict=True)
-    )
-    # numbers are the pixels, all that an LSTM's gates see (current and state h), and what an LSTM gives to the read-out
-    macs = (
-        net.path[0].weight.numel()
-        + 8 * H * H * ("LSTM" in net.kind)
-        + 10 * H * (net.kind == "LSTM")
-    )
-    return {
-        "spikes": sum(spikes),
-        "synops": synops,
-        "macs": float(len(x) * macs),
-        "energy_estimated_nj": estimated_energy_nj(synops, len(x) * macs),
-    }
+def recall(
+    net: SequenceNet, delays: Sequence[int], number: int, seed: int, run: Run
+) -> list[float]:
+    """Share of new sequences whose symbol is named correctly, for each delay."""
+    draw = run.generator(seed)
+    shares = []
+    for delay in delays:
+        x, y = recall_batch(delay, number, draw)
+        named = when_asked(net.run(x.to(run.device))).argmax(1).cpu()
+        shares.append((named == y).float().mean().item())
+    return shares
 
 
-def plot_adaptation(found: np.ndarray, cfg: Config) -> Figure:
-    mem, threshold, spk = found
-    gaps = np.diff(np.nonzero(spk[:220])[0])
-    fig, ax = plots.figure(
-        1,
-        1,
-        size=(10, 3.6),
-        title=(
-            f"A steady current: the steps between ALIF's spikes grow from {gaps[0]} to {gaps[-1]};\nafter 200 steps of "
-            f"silence the threshold still stands at {threshold[559]:.2f}"
-        ),
-    )
-    plots.membrane(ax, mem, spk, None)
-    ax.plot(
-        threshold,
-        color=plots.RED,
-        linestyle="--",
-        label=f"threshold A, τ_a = {cfg.tau_adapt:g} steps",
-    )
-    ax.legend()
-    plots.label(ax, "time (steps)", "in units of θ")
-    return fig
+@torch.no_grad()
+def fires_while_waiting(net: SequenceNet, delay: int, run: Run) -> float:
+    """Share of the neurons that fire in a step of the delay."""
+    x, _ = recall_batch(delay, 20, run.generator(7))
+    waiting = slice(CUE_STEPS, -ASK_STEPS)
+    outputs = net.hidden(x.to(run.device))
+    return float(np.mean([spk[waiting].abs().mean().item() for spk in outputs]))
 
 
-def plot_lags(found: dict[str, Any]) -> Figure:
-    norms, T = found["norms"], found["T"]
-    told = (
-        "RLeaky, g = 1, arctan",
-        "Leaky",
-        "ALIF, no loop, arctan",
-        "ALIF, no loop",
-        "LSTM, chrono",
-    )
-    text = [f"{n}: {norms[n][:, -1].mean():.0e}" for n in told]
-    fig, axes = plots.figure(
-        1,
-        2,
-        size=(12, 4.6),
-        title=(
-            f"What is left of an error {T - 1} steps back? {'; '.join(text[:2])};\n{'; '.join(text[2:])}"
-        ),
-    )
-    names = (
-        [n for n in norms if "LSTM" not in n and "0.1" not in n],
-        [n for n in norms if "LSTM" in n],
-    )
-    for ax, mine, title in zip(
-        axes, names, ("Neurons with fixed time constants", "Gates"), strict=True
-    ):
-        plots.curves(
-            ax,
-            np.arange(T),
-            {n: np.where(norms[n] > 0, norms[n], np.nan) for n in mine},
-            markers=False,
+def named(shares: np.ndarray) -> str:
+    """The mean of the seeds and their range, as ``78 % (60 to 95)``."""
+    low, high = 100 * shares.min(), 100 * shares.max()
+    return f"{100 * shares.mean():.0f} % ({low:.0f} to {high:.0f})"
+
+
+def one_recall(name: str, lr: float, seed: int, cfg: Config, run: Run) -> dict[str, Any]:
+    """One training and its test: the share of symbols named, for each delay, and how many neurons fire."""
+    net = train_recall(name, lr, seed, cfg, run)
+    delays = delays_of(cfg)
+    shares = recall(net, delays, 20 if cfg.smoke else 200, 100 + seed, run)
+    return {"shares": shares, "fires": fires_while_waiting(net, delays[-1], run)}
+
+
+def delays_of(cfg: Config) -> tuple[int, ...]:
+    """Those that are tested."""
+    return (5, 10) if cfg.smoke else DELAYS
+
+
+def recall_all(points: list[tuple[str, float, int]], cfg: Config, run: Run) -> dict[Any, Any]:
+    """The result of each (arm, learning rate, seed); with --resume those that are finished are taken over."""
+    of, tasks, marks = {}, {}, {}
+    for name, lr, seed in points:
+        file = f"recall_{slug(name)}_{lr:g}_{seed}"
+        of[file] = (name, lr, seed)
+        tasks[file] = (name, lr, seed, cfg, run)
+        marks[file] = fingerprint(
+            (name, lr, seed, cfg.num_hidden, cfg.updates, cfg.smoke),
+            code=(one_recall, train_recall, recall_batch, SequenceNet),
         )
-        ax.set_yscale("log")
-        ax.set_ylim(1e-12, 1e9)
-        plots.label(ax, "lag n (steps)", "‖∂L/∂I[T−n]‖ / ‖∂L/∂I[T]‖", title)
-    return fig
+    done = sweep(run, one_recall, tasks, marks, resume=cfg.resume)
+    return {of[file]: result for file, result in live(done, "   store and recall", len(tasks))}
 
 
-def plot_recall(found: dict[str, dict[str, Any]]) -> Figure:
-    delays = next(iter(found.values()))["delays"]
-    text = [
-        f"{k} {'≥ ' if r['horizon'] >= delays[-1] else ''}{r['horizon']:.0f}"
-        for k, r in found.items()
-    ]
-    fig, (a, b) = plots.figure(
-        1,
-        2,
-        size=(12, 4.6),
-        width_ratios=(1.3, 1),
-        title=("Memory horizon in steps: " + ", ".join(text[:4]) + ",\n" + ", ".join(text[4:])),
+@section
+def section_recall(cfg: Config, run: Run) -> None:
+    """5  What is a loop for?
+
+    A digit goes on to its last row, so section 3 says little about *holding* something that is over.
+    Here is a task that consists of nothing else: store and recall (Bellec et al. 2018). One of four
+    input lines fires for 5 steps; that is the symbol. Then comes the delay, in which all four lines
+    fire at random (5 % of the steps). Then a fifth line asks, for 5 steps, and the network has to name
+    the symbol.
+
+    The networks are trained with delays of up to 50 steps and tested with up to 320. Membranes fade
+    with time constants of 5 to 50 steps, and so do a and w. Without a loop nothing in a network
+    lasts longer, and the noise of the delay is added up together with the symbol. A loop can do
+    something that no leak can: a group of neurons that excite one another goes on firing, and each
+    spike makes up for what the leak has taken. Such a state has no time constant. It holds one of a few
+    values, and noise that is too weak to push it into another one leaves no trace.
+
+    Parameters and updates are equal; each arm has the better of two learning rates, as new sequences
+    say.
+    """
+    run.predict(
+        "recall_loop",
+        "RLeaky's membranes keep at most 50 steps, and it has never seen a delay beyond 50. Asked after "
+        "320 steps of noise, what share of the symbols does it name correctly? (Chance: 25 %)",
+        unit="%",
     )
-    plots.curves(a, delays, {kind: 100 * r["accuracy"] for kind, r in found.items()})
-    a.axhline(50 * (1 + 1 / SYMBOLS), color="0.5", linewidth=1, linestyle=":")
-    a.axvline(LONGEST, color="0.5", linewidth=1, linestyle=":")
-    a.set_xscale("log")
-    a.set_xticks(delays, [str(d) for d in delays], minor=False)
-    a.legend(fontsize=8, loc="lower left")
-    plots.label(
-        a,
-        "delay (steps); trained up to the dotted line",
-        "accuracy (%)",
-        f"{SYMBOLS} symbols, chance {100 / SYMBOLS:.0f} %; dotted: half way to chance",
+    delays = delays_of(cfg)
+    tried = recall_all([(name, lr, cfg.seed) for name in RECALL for lr in RECALL_RATES], cfg, run)
+    best = {}
+    for name in RECALL:
+        best[name] = max(RECALL_RATES, key=lambda lr: np.mean(tried[name, lr, cfg.seed]["shares"]))
+    seeds = range(cfg.seed + 1, cfg.seed + 1 + cfg.seeds)
+    found = recall_all([(name, best[name], seed) for name in RECALL for seed in seeds], cfg, run)
+    share: dict[str, np.ndarray] = {}
+    rates: dict[str, float] = {}
+    for name, lr in best.items():
+        mine = [found[name, lr, seed] for seed in seeds]
+        share[name] = np.array([one["shares"] for one in mine])  # (seeds, delays)
+        rates[name] = float(np.mean([one["fires"] for one in mine]))
+        by_delay = zip(delays, share[name].mean(0), strict=True)
+        shown = "  ".join(f"{delay}: {100 * s:.0f}" for delay, s in by_delay)
+        run.print(f"   {name:<16} rate {lr:g}   {shown}")
+
+    last = {name: s[:, -1] for name, s in share.items()}  # (seeds,)
+    mean = {name: float(s.mean()) for name, s in last.items()}
+    title = (
+        f"After {delays[-1]} steps RLeaky names {named(last['RLeaky'])}, LIF {named(last['LIF'])}"
     )
-    plots.bars(
-        b,
-        {k: 100 * r["rate"] for k, r in found.items() if k != "LSTM"},
-        fmt="{:.2g}",
-        color=plots.SKY,
+    fig, (ax, bx) = plots.figure(1, 2, (12.5, 4.6), title, width_ratios=(1.7, 1))
+    plots.curves(ax, delays, {name: 100 * s for name, s in share.items()})
+    ax.axvline(LONGEST, color="0.4", linewidth=1, linestyle=":")
+    ax.axhline(100 / SYMBOLS, color="0.4", linewidth=1, linestyle=":")
+    ax.set_xscale("log")
+    ax.set_xticks(delays, [str(d) for d in delays])
+    ax.minorticks_off()
+    ax.set_ylim(0, 102)
+    ax.legend(loc="upper right", bbox_to_anchor=(-0.12, 1))
+    said = "dotted below: chance; bands: the seeds"
+    plots.label(ax, "delay (steps); trained left of the dotted line", "named correctly (%)", said)
+    plots.bars(bx, {name: 100 * r for name, r in rates.items() if name != "LSTM"}, fmt="{:.2g}")
+    said = f"while waiting, delay of {delays[-1]} steps"
+    plots.label(bx, "neurons that fire in a step (%)", "", said)
+    look = "which curves bend at the time constants, and what the others pay"
+    run.figure(fig, "5_recall", look=look)
+
+    facts = {"n": (20 if cfg.smoke else 200) * cfg.seeds, "seeds": cfg.seeds}
+    for id, name in (
+        ("recall_lif", "LIF"),
+        ("recall_alif", "ALIF"),
+        ("recall_adlif", "adLIF, no reset"),
+        ("recall_loop", "RLeaky"),
+    ):
+        run.claim(id, f"{name}: named after {delays[-1]} steps", mean[name], **facts)
+    run.claim("waiting_loop", "RLeaky: neurons that fire in a step", rates["RLeaky"], **facts)
+    said = {name: named(s) for name, s in last.items()}
+    run.finding(
+        f"After {delays[-1]} steps RLeaky names {said['RLeaky']} of the symbols, adLIF with a loop "
+        f"{said['adLIF, loop']}, the LSTM {said['LSTM']}; without a loop ALIF names {said['ALIF']}, adLIF "
+        f"{said['adLIF, no reset']}, LIF {said['LIF']} (chance {100 / SYMBOLS:.0f} %). While they wait, "
+        f"{100 * rates['RLeaky']:.1f} % of RLeaky's neurons fire in a step, and {100 * rates['ALIF']:.1f} % of "
+        "ALIF's."
     )
-    plots.label(
-        b,
-        "spikes per neuron and step (%)",
-        "",
-        f"What memory costs during a delay of {delays[-1]} steps",
-    )
-    return fig
 
 
-def plot_images(
-    found: dict[str, dict[str, Any]], depth: dict[int, dict[str, Any]], about: str
-) -> Figure:
-    value = {k: 100 * r["accuracy"].mean() for k, r in found.items()}
-    best = max(KINDS[1:4], key=value.__getitem__)  # of the loops without gates
-    fig, (a, b) = plots.figure(
-        1,
-        2,
-        size=(12, 4.2),
-        width_ratios=(1.5, 1),
-        title=(
-            f"{about}: {best} {value[best]:.1f} %, Leaky {value['Leaky']:.1f} %, LSTM {value['LSTM']:.1f} %"
-        ),
+# ---------------------------------------------------------------- 6  the way back
+
+
+def arctan(x: Tensor) -> Tensor:
+    """snnTorch's default surrogate: it falls with the square of the distance, and is never 0."""
+    return 1 / (1 + (math.pi * x) ** 2)
+
+
+def arctan_cut(x: Tensor) -> Tensor:
+    """The same without its tail: 0 further than one θ from the threshold."""
+    return arctan(x) * (x.abs() < 1)
+
+
+@dataclass
+class Lag:
+    """One curve of section 6: a layer, its surrogate, and how V or the gates begin."""
+
+    kind: Kind
+    surrogate: Callable[[Tensor], Tensor] = triangle
+    default: bool = False
+    """as snn.RLeaky or nn.LSTM begins; else V is scaled, or b_f = ln u"""
+
+
+LOOP, LSTM = Kind(loop=True, layers=1), Kind(gates="LSTM", layers=1)
+LAGS = {
+    "LIF": Lag(Kind(reset=0.0, layers=1)),
+    "adLIF": Lag(Kind("membrane", reset=0.0, layers=1)),
+    "RLeaky, arctan": Lag(LOOP, arctan, default=True),
+    "RLeaky, arctan cut": Lag(LOOP, arctan_cut, default=True),
+    "RLeaky, triangle": Lag(LOOP, default=True),
+    "RLeaky, triangle, V scaled": Lag(LOOP),
+    "LSTM, PyTorch's biases": Lag(LSTM, default=True),
+    "LSTM, b_f = ln u": Lag(LSTM),
+}
+ARCTAN, CUT, TRIANGLE = "RLeaky, arctan", "RLeaky, arctan cut", "RLeaky, triangle"
+SCALED = "RLeaky, triangle, V scaled"
+LSTM_DEFAULT = "LSTM, PyTorch's biases"
+LAG_TAU = 50.0  # of all membranes in this section
+
+
+def gradient_by_lag(lag: Lag, T: int, seed: int) -> tuple[np.ndarray, float]:
+    """‖∂L/∂I[T − n]‖ over ‖∂L/∂I[T]‖ for n = 0 … T − 1, and the mean of σ′² (0 for gates).
+
+    L = Σ w·S[T], with random w; the layer is not trained, and its input current is noise.
+    """
+    H, B = 64, 16
+    torch.manual_seed(seed)
+    layer = SequenceNet(lag.kind, H, T, num_inputs=H).layers[0]
+    cur = (0.05 + 0.25 * torch.randn(T, B, H)).requires_grad_()
+    power = 0.0
+    if lag.kind.gates:
+        if lag.default:
+            layer.lstm.reset_parameters()
+        out, _ = layer.lstm(cur)
+    else:
+        beta = math.exp(-1 / LAG_TAU)
+        a = replace(layer.adaptation(), beta=beta)
+        if lag.kind.second:
+            a = replace(a, decay=beta, by_mem=2 * beta * (1 - math.cos(2 * math.pi / 40)))
+        V = None
+        if lag.kind.loop:
+            V = nn.Linear(H, H).weight if lag.default else (1 - beta) * layer.V
+        out, x = unroll_adaptive(cur, a, V, surrogate=lag.surrogate)
+        power = lag.surrogate(x.detach()).square().mean().item()
+    (out[-1] * torch.randn(B, H)).sum().backward()
+    norms = cur.grad.norm(dim=(1, 2)).flip(0).numpy()  # lag 0 first
+    return norms / max(norms[0], 1e-30), power
+
+
+@section
+def section_lags(cfg: Config, run: Run) -> None:
+    """6  How far back does an error reach?
+
+    A memory that training cannot reach is of no use. Back through a membrane without a loop an error
+    keeps the share β a step, as lesson 09 has shown: δ[t−n] = βⁿ·δ[t]. In adLIF the pair of errors of
+    U and w turns as the pair (U, w) does, and shrinks by r. With a loop every step back multiplies by
+
+        J = β·1 + diag(σ′)·V,  transposed
+
+    which is the identity's share β and a random matrix. The entries of snn.RLeaky's V have variance
+    1/(3H), and the eigenvalues of diag(σ′)·V then fill a disc of radius √(mean of σ′² / 3) around 0
+    (the circular law; the σ′ are taken as independent). So J's largest eigenvalue is about
+
+        β + √(mean of σ′² / 3)                                                                    (5)
+
+    With β = 0.98 there is room for 0.02 only. What decides is the surrogate. Is it its height near θ, or
+    its *tail*, which is what it lets through further away? arctan is 1 at θ, and 0.09 one θ away from
+    it. Here it is compared with itself without the tail (0 beyond one θ), and with the triangle, which
+    has no tail and half the height. The other way to a smaller disc is a smaller V. We scale each row
+    by 1 − β, so that a spike's effect on U, summed over time, is about 1.
+
+    An LSTM's cell hands on the share f a step, its forget gate. PyTorch's biases make f about ½, so half
+    of the error is gone after a step. Biases b_f = ln u, with u spread from 1 to T, make f = u/(1 + u):
+    time constants of up to T steps (Tallec & Ollivier 2018). Section 3 starts LSTM and SLSTM so.
+    """
+    run.predict(
+        "lag_default",
+        "RLeaky as snnTorch makes it (arctan, τ = 50): by how many powers of ten does an error grow (+) or "
+        "shrink (−) on its way 150 steps back?",
     )
-    plots.bars(a, {f"{k}: {v:.1f}": v for k, v in value.items()}, fmt="", color=plots.SKY)
-    a.plot(
-        [100 * r["accuracy"] for r in found.values()],
-        range(len(found)),
-        "o",
-        color=plots.BLACK,
-        markersize=3.5,
+    T = 20 if cfg.smoke else 151
+    norms, powers = {}, {}
+    for name, lag in LAGS.items():
+        found = [gradient_by_lag(lag, T, cfg.seed + i) for i in range(cfg.seeds)]
+        norms[name] = np.stack([np.maximum(curve, 1e-30) for curve, _ in found])  # (seeds, T)
+        powers[name] = float(np.mean([power for _, power in found]))
+    tens = {name: float(np.log10(curve[:, -1]).mean()) for name, curve in norms.items()}
+
+    title = (
+        f"{T - 1} steps back, RLeaky of snnTorch: × 10^{tens[ARCTAN]:.1f} with arctan, "
+        f"× 10^{tens[TRIANGLE]:.1f} with the triangle"
     )
-    plots.label(a, "test accuracy (%)", "", "Equal numbers of parameters (dots: single seeds)")
-    plots.curves(
-        b, list(depth), {"ALIF": np.stack([100 * r["accuracy"] for r in depth.values()], 1)}
+    fig, ax = plots.figure(1, 1, (10, 4.8), title)
+    shown = {name: np.maximum(curve, 1e-12) for name, curve in norms.items()}
+    plots.curves(ax, range(T), shown, markers=False)
+    ax.lines[-1].set(
+        color="0.4", linestyle=(0, (1, 1))
+    )  # an eighth look, where the cycle has seven
+    ax.set_yscale("log")
+    ax.set_ylim(1e-9, 1e9)
+    ax.legend(loc="upper left", bbox_to_anchor=(1, 1))
+    said = "before training; bands: the seeds"
+    plots.label(ax, "steps back n", "error at step T − n (1: at T)", said)
+    run.figure(fig, "6_lags", look="which lines rise, and which fall within a few steps")
+
+    growth = 10 ** (tens[ARCTAN] / (T - 1))
+    predicted = math.exp(-1 / LAG_TAU) + math.sqrt(powers[ARCTAN] / 3)
+    constant = -(T - 1) / (math.log(10) * tens["LIF"])
+    for id, text, name in (
+        ("lag_default", "RLeaky, arctan: the error grows by", ARCTAN),
+        ("lag_cut", "RLeaky, arctan without its tail", CUT),
+    ):
+        run.claim(id, text, tens[name], "powers of ten", seeds=cfg.seeds)
+    run.claim(
+        "lag_growth",
+        "RLeaky, arctan: growth a step",
+        growth,
+        "times",
+        seeds=cfg.seeds,
     )
-    b.set_xticks(list(depth), [f"{n} × {r['widths'][0]}" for n, r in depth.items()])
-    plots.label(
-        b,
-        "recurrent layers × neurons",
-        "test accuracy (%)",
-        "Depth at equal parameters (band: seeds)",
+    run.claim(
+        "lag_predicted",
+        "the same by equation (5)",
+        predicted,
+        "times",
+        seeds=cfg.seeds,
     )
-    return fig
+    run.claim(
+        "lag_constant",
+        f"LIF, τ = {LAG_TAU:g}: the error fades with",
+        constant,
+        "steps",
+        f"{0.98 * LAG_TAU:g}..{1.02 * LAG_TAU:g}",
+    )
+    saved = tens[ARCTAN] - tens[TRIANGLE]
+    tail = 100 * (tens[ARCTAN] - tens[CUT]) / saved
+    run.finding(
+        f"On its way {T - 1} steps back an error of RLeaky, as snnTorch starts it, is multiplied by "
+        f"10^{tens[ARCTAN]:.1f}; with the triangle it is 10^{tens[TRIANGLE]:.1f}, and with V scaled as well "
+        f"10^{tens[SCALED]:.1f}. Of the {saved:.1f} powers of ten between the two surrogates arctan's tail "
+        f"makes {tail:.0f} %, its height the rest. LIF has 10^{tens['LIF']:.1f}, an LSTM "
+        f"10^{tens['LSTM, b_f = ln u']:.1f} with b_f = ln u; with PyTorch's biases 10^{tens[LSTM_DEFAULT]:.0f} "
+        "or less is left."
+    )
 
 
 def main(cfg: Config, run: Run) -> None:
-    data = run.data(mnist, n_train=cfg.train_images)
-    data = replace(
-        data, x_val=data.x_val[:1000], y_val=data.y_val[:1000]
-    )  # enough to choose an epoch
-    T, n, seeds = math.isqrt(cfg.num_steps) ** 2, len(data.y_test), cfg.seeds
-    short = lambda name: re.sub(r"[^a-z0-9]+", "_", name.lower())  # noqa: E731
-
-    run.print("\n1  The adaptive threshold, and two traps of SLSTM")
-    run.figure(plot_adaptation(experiment_adaptation(cfg), cfg), "adaptation")
-    for claim in experiment_slstm(cfg):
-        run.claim(*claim)
-
-    run.print("\n2  Gradient against lag, before training")
-    lags = experiment_lags(cfg, run.device)
-    run.figure(plot_lags(lags), "gradients")
-    last = lags["T"] - 1
-    for name, norms in lags["norms"].items():
-        run.claim(
-            f"lag_{short(name)}",
-            f"{name}: gradient at lag {last} / at lag 0",
-            norms[:, -1].mean(),
-            "×",
-            n=seeds,
-        )
-    run.claim(
-        "lag_constant",
-        f"Leaky: time constant of the gradient; the membrane's is {cfg.tau:g}",
-        -last / math.log(lags["norms"]["Leaky"][0, -1]),
-        "steps",
-        f"{0.99 * cfg.tau:g}..{1.01 * cfg.tau:g}",
-    )
-    for name, edge in lags["growth"].items():
-        factor = lags["norms"][name][:, -1].mean().item() ** (1 / last)
-        run.claim(
-            f"growth_{short(name)}",
-            f"{name}: growth of the gradient a step; {edge:.3f} by (6)",
-            factor,
-            "×",
-        )
-
-    run.print(
-        f"\n3  Store and recall: {SYMBOLS} symbols, noise {NOISE:g} a line and step, accuracy by delay in steps"
-    )
-    recall = experiment_recall(cfg, run)
-    run.figure(plot_recall(recall), "recall")
-    longest = recall["Leaky"]["delays"][-1]
-    for kind, r in recall.items():
-        text = (
-            f"longest time constant {r['constant']:g} steps" if r["constant"] else "learnt gates"
-        ) + (
-            f"; at least, {longest} is the longest delay tested" if r["horizon"] >= longest else ""
-        )
-        run.claim(
-            f"horizon_{short(kind)}",
-            f"{kind}: memory horizon ({text})",
-            r["horizon"],
-            "steps",
-            n=500 * seeds,
-        )
-        run.claim(
-            f"rate_{short(kind)}",
-            f"{kind}: mean |output| a neuron and step in a delay of {longest}",
-            r["rate"],
-        )
-
-    run.print(
-        f"\n4  {data.name}, {T} steps (one pixel each): {len(data.x_train):,} images, {seeds} seeds"
-    )
-    images, depth = experiment_images(cfg, data, run)
-    run.figure(plot_images(images, depth, f"{data.name}, {T} pixels, one a step"), "images")
-    x = one_pixel_a_step(data.x_test[:200].to(run.device).float() / 255, T)
-    goals = {"ALIF": ">= 0.93", "SLSTM": ">= 0.97"} if cfg.full else {}
-    for name, r in (images | {f"ALIF, {i} layers": r for i, r in depth.items() if i > 1}).items():
-        text = f"{name}: test accuracy, {T} steps, {r['parameters']:,} parameters, {r['epochs']} epochs"
-        run.claim(
-            f"accuracy_{short(name)}",
-            text,
-            r["accuracy"].mean(),
-            target=goals.get(name),
-            n=n * seeds,
-            real=True,
-        )
-        p50, p95 = latency(
-            lambda net=r["net"]: net.run(x[:, :1]), run.device, repeats=5 if cfg.smoke else 20
-        )
-        run.ledger(
-            model=f"{name}, {len(r['widths'])} × {r['widths'][0]}",
-            data=f"{data.name}, a pixel a step",
-            n=n,
-            accuracy=float(r["accuracy"][-1]),
-            num_steps=T,
-            bytes=4 * r["parameters"],
-            **costs(r["net"], x),
-            parameters=r["parameters"],
-            latency_p50_ms=p50,
-            latency_p95_ms=p95,
-        )
-
-    run.print("\n5  Speed")
-    speed, steps = experiment_speed(cfg, run.device), 5 if cfg.smoke else 784
-    for kind, (slow, fast) in speed.items():  # SLSTM has no fast path: about 1
-        run.claim(
-            f"speed_{short(kind)}", f"{kind}: stepped / fast path, {steps} steps", slow / fast, "×"
-        )
+    section_neuron(cfg, run)
+    section_layers(cfg, run)
+    section_digits(cfg, run)
+    section_best(cfg, run)
+    section_recall(cfg, run)
+    section_lags(cfg, run)
 
 
 if __name__ == "__main__":

@@ -27,9 +27,10 @@ elsewhere, and without numba or with ``SNN_COMPILED=0``, PyTorch's operations do
 
 from __future__ import annotations
 
+import math
 import os
 from collections.abc import Callable
-from dataclasses import dataclass, fields
+from dataclasses import dataclass, fields, replace
 from functools import lru_cache
 from typing import Any
 
@@ -71,6 +72,25 @@ class Adaptation:
         """All of them for a layer of ``like.shape[-1]`` neurons, in the order above: ``(8, H)``."""
         values = [torch.as_tensor(getattr(self, f.name)).to(like) for f in fields(self)]
         return torch.stack([v.expand(like.shape[-1]) for v in values])
+
+
+def peak_gain(adaptation: Adaptation) -> Tensor:
+    """By how much each neuron amplifies the sine that it likes best, as long as it does not fire: ``(H,)``."""
+    a = adaptation
+    z = torch.exp(-1j * torch.linspace(0, math.pi, 2000))[
+        :, None
+    ]  # one step later, for each frequency
+    leak, fading = 1 - a.beta * z, 1 - a.decay * z
+    gain = fading / (leak * fading + a.on_mem * a.by_mem * z) / (1 - a.alpha * z)
+    return gain.abs().amax(0)
+
+
+@torch.no_grad()
+def quiet_std(cur: Tensor, adaptation: Adaptation) -> Tensor:
+    """Standard deviation of all potentials that ``cur (T, B, H)`` makes as long as no neuron fires."""
+    quiet = replace(adaptation, by_spk=0.0, reset=0.0)
+    _, mem = unroll_adaptive(cur, quiet, threshold=0.0)
+    return mem.std()
 
 
 def unroll_adaptive(
