@@ -1,75 +1,49 @@
 """Capstone A — Pong to silicon: a spiking agent, from pixels to the AKD1000
 
 Question
-    Can a network of spikes, in four bits and within the limits of a chip, play Pong as well as the network it learnt
-    from, and what does each step on the way cost?
+    Can a network of spikes, with few operations, in four bits and within the limits of a chip, play Pong as well as
+    the network it learnt from? What does each step on the way cost?
 
 Idea
-    A teacher learns by double DQN with returns over n steps (van Hasselt et al. 2016, equation 4; a point ends a
-    return, for the rally after it is another one):
+    A teacher learns the value Q(s, a) of an action by double DQN (van Hasselt et al. 2016). A return adds up n rewards
+    and then trusts a slow copy Q⁻ of the network; the network itself chooses what the copy values:
 
-        y = Σ_{k<n} γᵏ·r_k + γⁿ·Q⁻(s', argmax_a Q(s', a))        loss = Huber(Q(s, a) − y)                 (1)
+        y = Σ_{k<n} γᵏ·r_k + γⁿ·Q⁻(s', argmax_a Q(s', a))           loss = Huber(Q(s, a) − y)              (1)
 
-    It does not look at pixels but at events. A DVS pixel fires when ln I has moved by θ; with ℓ = ⌊ln I / θ⌋ the
-    number of thresholds below a grey level, one picture makes three maps, which are 0 nearly everywhere:
+    Every agent sees events instead of pixels. A DVS pixel fires when ln I has moved by θ; with ℓ = ⌊ln I / θ⌋, the
+    number of thresholds below a grey level, one picture makes three maps that are 0 nearly everywhere:
 
-        place = |ℓ_t − ℓ_board|        ON = max(ℓ_t − ℓ_{t−1}, 0)        OFF = max(ℓ_{t−1} − ℓ_t, 0)        (2)
+        place = |ℓ_t − ℓ_board|       ON = max(ℓ_t − ℓ_{t−1}, 0)       OFF = max(ℓ_{t−1} − ℓ_t, 0)         (2)
 
-    (place is the sum of all events since the board was empty). Its ReLU layers become integrate-and-fire neurons by
-    lesson 16's equation (4): W_l·λ_{l−1}/λ_l, b_l/λ_l, with λ a high percentile of each layer's activations. The
-    output does not spike: Q is the mean current of the last layer, as in Chen et al., so near ties are not lost to
-    rounding. Policies with few steps, few spikes or few bits are then trained on by distillation (Rusu et al. 2016),
-    on states that teacher and student visit (DAgger, Ross et al. 2011):
+    Students copy the teacher, on states that both visit (policy distillation, DAgger). τ is small, because in Pong the
+    best action is often better by a hundredth of a point only; μ is a price on operations (SynOps):
 
-        loss = −Σ_a p_a·log softmax(z)_a + μ·SynOps,        p = softmax(Q_teacher/τ)                        (3)
-
-    In Pong the best action is often better by a hundredth of a point only: τ is small. μ is a price on operations; an
-    IF neuron with b > 0 fires on an empty board as well, so the sparse policy also keeps its hidden biases at b ≤ 0.
-
-    What the literature found: Tan et al. convert a DQN (hundreds of steps; the rates of near-equal Q-values need a
-    finer read-out than spike counts). Liu et al. train a spiking DQN directly with T = 64; Chen et al. with T = 8 and
-    a read-out that integrates and never fires. PopSAN (Tang et al.) is for continuous actions: an actor that codes
-    them in populations, 140 times less energy on Loihi than the same policy on a Jetson TX2. What follows here: train
-    a DQN, convert it (the shortest way), then train the spiking policy on at small T. A spiking DQN from scratch is
-    here too; it learns, and takes longest.
+        loss = −Σ_a p_a·log softmax(z)_a + μ·SynOps                 p = softmax(Q_teacher/τ)               (3)
 
 Read first
-    Theory:   Tan et al. 2021, https://arxiv.org/abs/2009.14456 · Liu et al. 2022, https://arxiv.org/abs/2201.07211
-              Chen et al. 2022, https://arxiv.org/abs/2201.09754 · PopSAN, https://arxiv.org/abs/2010.09635
-              double DQN, https://arxiv.org/abs/1509.06461 · policy distillation, https://arxiv.org/abs/1511.06295
-    Practice: lessons 04 (events), 14 (sparsity), 16 (conversion), 19 (Akida)
-              https://ale.farama.org/environments/pong/
+    Theory:   double DQN, https://arxiv.org/abs/1509.06461 · policy distillation, https://arxiv.org/abs/1511.06295
+              a converted DQN, https://arxiv.org/abs/2009.14456 · spiking DQNs, https://arxiv.org/abs/2201.07211 and
+              https://arxiv.org/abs/2201.09754 · PopSAN, for continuous actions, https://arxiv.org/abs/2010.09635
+    Practice: https://ale.farama.org/environments/pong/ · lessons 04 (events), 14 (sparsity), 16, 19
 
 Run
-    uv run capstone_pong.py                           `benchmark`, with the agents that the course ships: a minute
-    uv run capstone_pong.py play --agent sparse --record pong.gif      watch one; teacher, converted, clone, akida too
-    uv run capstone_pong.py train --resume            1,000,000 decisions: two to three hours on one thread; may be cut
-    uv run capstone_pong.py convert                   then clone, sparsify, quantize, perception, spiking-dqn: each on
-                                                      what was made before, or on what the course ships
-    uv run capstone_pong.py report --journal          all that was measured, and the write-up for your journal
-
-You should see
-    30 games each, in brackets with sticky actions. Teacher +20.2 (+11.3). Of 21,168 inputs events leave 104. Balanced
-    IF neurons act as the teacher on 76 % of the states at best, T = 32; trained clipped, on 88 %: +20.2 (+11.0). At
-    T = 4: +19.9 (+9.3), 400,027 SynOps, 75 % of them on an empty board too; with a price and b ≤ 0: +16.1 (+8.4),
-    80,646 SynOps. Akida, all on the mesh: 4 bits +19.9 (+11.6), 2-bit weights +20.0 (+9.8). Students (10 games): events
-    +20.8, deltas +12.1, frames −21. Frame to action 3.0 ms (p95). A sensor's noise would leave 42 % of the actions.
+    uv run capstone_pong.py                                     `benchmark` of the course's agents: a minute
+    uv run capstone_pong.py play --agent sparse --record pong.gif                   watch one, 30 games
+    uv run capstone_pong.py train --resume                      hours on one thread; may be cut at any time
+    uv run capstone_pong.py convert                             then clone, spiking-dqn, sparsify, remember, quantize
+    uv run capstone_pong.py report --journal                    the write-up of all that was measured
 
 Builds on / leads to
-    04, 07, 09, 10, 14, 16, 17, 19. What you measure goes to your journal: `report --journal`.
-
-Predict: with --num-steps 1 each neuron may speak once. How many points does `clone` still make, and how many SynOps?
-Next: uv run capstone_gameworld.py
+    04, 07, 09, 13, 14, 16 and 19; capstone_gameworld.py takes the same ideas to a game in a browser.
 """
 
 from __future__ import annotations
 
 import copy
 import time
-from collections import deque
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
-from functools import cache, partial
+from functools import partial
 from pathlib import Path
 from typing import Any, Literal
 
@@ -87,35 +61,36 @@ from akd1000.fbz import open_fbz, save_fbz
 from akd1000.mesh import map_on_akd1000
 from akd1000.published import published_tables
 from common.akida import akida_status
-from common.cost import estimated_energy_nj, latency
-from common.io import ROOT, UserError, load_weights, save_weights
-from common.lesson import LessonConfig, bounded, start
+from common.cost import estimated_energy_nj
+from common.io import UserError, load_weights
+from common.lesson import LessonConfig, bounded, section, start
 from common.run import Run
 from common.spiking import constant_current, over_time
-from eventcam.events import Pixel
-from games.commands import carry_out, gather, once, part_file, parts, trained
+from games.commands import carry_out_asked, once, part_file, trained
+from games.pong import files
 from games.pong import report as show
+from games.pong.cost import cost, operations, row, summed
 from games.pong.env import (
     ACTIONS,
     SIZE,
-    THETA,
+    STICKY,
+    Different,
     Eyes,
     Policy,
     Pong,
     Seen,
     events,
-    one_game,
     play,
     rollouts,
-    see_by_sensor,
     see_deltas,
     see_events,
     see_frames,
     see_places,
     stages,
 )
-from games.pong.replay import Replay, read_csv, read_state, write_csv, write_state
-from games.pong.report import BAR_MS
+from games.pong.files import keep
+from games.pong.replay import Replay, read_csv
+from games.pong.training import Diary
 from multistep import unroll
 
 import numpy as np
@@ -125,28 +100,15 @@ import torch.nn.functional as F
 import tyro
 from torch import nn
 
-CHECKPOINTS = ROOT / "checkpoints"
-COMMANDS = (
-    "train",
-    "perception",
-    "convert",
-    "clone",
-    "spiking-dqn",
-    "sparsify",
-    "quantize",
-    "benchmark",
-    "play",
-    "report",
-    "all",
-)
-AGENTS = ("teacher", "converted", "clone", "sparse", "akida")
-CONVERTED = 32  # time steps of the converted network: what `convert` chose
+LEARN = ("train", "convert", "clone", "spiking-dqn", "sparsify", "remember", "quantize")
+COMMANDS = (*LEARN, "benchmark", "play", "report", "all")
+AGENTS = ("teacher", "converted", "clone", "sparse", "temporal", "akida")
 HIDDEN = ("conv1", "conv2", "conv3", "fc1")
-TEST_SEED, VAL_SEED, STUDENT_SEED = (
-    10_000,
-    20_000,
-    30_000,
-)  # first seed of the games that each use plays; training: 0
+CONVERTED = 32  # time steps of the converted network
+GAMMA = 0.99  # γ of equation (1)
+SLOW = 0.002  # share of the network that its slow copy takes over after each gradient step
+VAL_GAMES = 30  # games with sticky actions that each choice here goes by
+TEST_SEED, VAL_SEED, STUDENT_SEED = 10_000, 20_000, 30_000  # first games of each use; training: 0
 
 
 @dataclass
@@ -164,34 +126,34 @@ class Config(LessonConfig):
     """who plays, for `play`"""
     record: Path | None = None
     """`play`: write the first points of one game, with the spikes of the agent, to this GIF"""
-    steps: int = bounded(1_000_000, 100, 1e8)
-    """decisions of the teacher's training, over all environments"""
-    enough: float = bounded(20.0, -21, 22)
-    """points in the validation games at which a training ends early"""
-    spiking_steps: int = bounded(60_000, 100, 1e8)
-    """decisions of the spiking DQN's training"""
-    envs: int = bounded(8, 2, 256)
-    """environments at once; half of them with sticky actions"""
-    replay: int = bounded(150_000, 1000, 1e7)
+    games: int = bounded(30, 1, 1000)
+    """full games of an evaluation, with and without sticky actions each"""
+    shipped: bool = False
+    """take the course's agents even where this results folder holds your own"""
+    warm: bool = False
+    """`train`: begin with the weights of the teacher there is, rather than with random ones"""
+    width: int = bounded(16, 2, 64)
+    """channels of the first layer of a network that begins with random weights; the dense layer has 16 times as many"""
+    steps: int = bounded(1_500_000, 100, 1e8)
+    """decisions of the teacher's training, over all environments; of the spiking DQN's: a twenty-fifth"""
+    envs: int = bounded(32, 2, 256)
+    """environments at once, all with sticky actions"""
+    replay: int = bounded(200_000, 1000, 1e7)
     """transitions that the replay holds, 7 kB each"""
-    batch_size: int = bounded(32, 1, 4096)
+    batch_size: int = bounded(128, 1, 4096)
     """transitions a gradient step of the DQN"""
-    every: int = bounded(4, 1, 1000)
+    every: int = bounded(32, 1, 1000)
     """decisions a gradient step of the DQN"""
-    n_step: int = bounded(4, 1, 50)
+    n_step: int = bounded(8, 1, 50)
     """rewards that a return adds up before it trusts the network (n)"""
-    gamma: float = bounded(0.99, 0.0, 1.0)
-    """discount a decision (γ)"""
     lr: float = bounded(3e-4, 1e-7, 1.0)
     """learning rate at the start; it falls along a line"""
     tau: float = bounded(0.02, 1e-4, 10.0)
     """temperature of the teacher's Q-values in distillation (τ)"""
-    states: int = bounded(30_000, 64, 1e7)
+    states: int = bounded(30_000, 16, 1e7)
     """states of a round of distillation"""
     epochs: int = bounded(3, 1, 1000)
     """passes over them"""
-    games: int = bounded(30, 1, 1000)
-    """full games of an evaluation, with and without sticky actions each"""
     resume: bool = False
     """go on where the last call of the command was cut: a training from its checkpoint (the replay is filled anew by
     the policy as it stands), all else from the parts that were finished, if the settings are the same"""
@@ -207,47 +169,63 @@ class Config(LessonConfig):
     @property
     def limit(self) -> int:
         """Decisions after which a game is broken off: smoke runs only."""
-        return 30 if self.smoke else 0
+        return 10 if self.smoke else 0
 
 
 SMOKE = {
     "steps": 400,
-    "spiking_steps": 160,
     "replay": 1000,
+    "envs": 2,
+    "batch_size": 4,
     "games": 1,
-    "states": 64,
+    "states": 32,
     "epochs": 1,
     "num_steps": 2,
 }
-FULL = {"steps": 10_000_000, "replay": 1_000_000, "spiking_steps": 2_000_000, "states": 200_000}
+FULL = {"steps": 10_000_000, "replay": 1_000_000, "states": 200_000}
+
+
+# ------------------------------------------------------------------------------------ how rewards are measured
 
 
 def evaluate(
-    policy: Policy, cfg: Config, run: Run, name: str, eyes: Eyes = see_events
+    policy: Policy, cfg: Config, run: Run, name: str, eyes: Eyes = see_events, hear: Any = None
 ) -> dict[str, Any]:
-    """The protocol of every reward here: full games with test seeds, without and with sticky actions."""
+    """The protocol of every reward here: full games from seeds that nothing learnt from or was chosen by.
+
+    ``sticky``: ALE/Pong-v5 as it is registered, in which a frame repeats the action before it with probability 0.25.
+    ``plain``: the same game without that chance. Then a policy plays the same game again wherever it starts alike, so
+    each game counts once; ``different`` says how many there were.
+    """
 
     def games() -> dict[str, Any]:
-        began, found = time.perf_counter(), {}
-        for key, sticky in (("plain", 0.0), ("sticky", 0.25)):
-            points = play(policy, cfg.games, TEST_SEED, sticky, eyes, limit=cfg.limit)
-            found |= {key: points.mean(), f"{key}_std": points.std(), f"{key}_points": points}
+        began, kinds = time.perf_counter(), Different()
+        sticky = play(policy, cfg.games, TEST_SEED, STICKY, eyes, limit=cfg.limit, hear=hear)
+        plain = play(policy, cfg.games, TEST_SEED, 0.0, eyes, kinds.watch, limit=cfg.limit)
+        plain = plain[kinds.first_ones()]
+        error = sticky.std() / len(sticky) ** 0.5
         run.print(
-            f"          {name}: {found['plain']:+.2f} ± {found['plain_std']:.2f}, with sticky actions "
-            f"{found['sticky']:+.2f} ± {found['sticky_std']:.2f} ({cfg.games} games each, "
-            f"{time.perf_counter() - began:.0f} s)"
+            f"          {name}: {sticky.mean():+.2f} ± {error:.2f} in {len(sticky)} games; without sticky actions "
+            f"{plain.mean():+.2f} in {len(plain)} different ones ({time.perf_counter() - began:.0f} s)"
         )
-        return found
+        found = {"sticky": sticky.mean(), "error": error, "sticky_points": sticky}
+        return found | {"plain": plain.mean(), "different": len(plain), "plain_points": plain}
 
     return once(run, f"{name}: reward", games)
 
 
-def validate(policy: Policy, cfg: Config, sticky: float = 0.25) -> float:
-    """Mean points of eight games with seeds of their own: what every choice here goes by."""
-    return float(play(policy, 1 if cfg.smoke else 8, VAL_SEED, sticky, limit=cfg.limit).mean())
+def validate(policy: Policy, cfg: Config) -> float:
+    """Mean points of games with sticky actions and seeds of their own: what every choice here goes by."""
+    games = 1 if cfg.smoke else VAL_GAMES
+    return float(play(policy, games, VAL_SEED, STICKY, limit=cfg.limit).mean())
 
 
-# ------------------------------------------------------------------------------------ the network, three times
+def test_states(teacher: nn.Module, cfg: Config) -> Seen:
+    """States of games that no student learns from: what costs and agreements are measured on."""
+    return rollouts(teacher, cfg.states // 30 + 16, VAL_SEED)
+
+
+# ------------------------------------------------------------------------------------ 1  the teacher
 
 
 class PongNet(nn.Module):
@@ -281,49 +259,14 @@ class PongNet(nn.Module):
         for name in HIDDEN:
             x = self.current(name, x)
             if self.levels:
-                x = x + (torch.floor(x.detach() * self.levels + 0.5) / self.levels - x.detach())
+                stairs = torch.floor(x.detach() * self.levels + 0.5) / self.levels
+                x = x + (stairs - x.detach())
             x = x.clamp(0, 1) if self.clipped else F.relu(x)
             found.append(x)
         return found
 
     def forward(self, x: torch.Tensor) -> torch.Tensor:
         return self.fc2(self.activations(x)[-1])
-
-
-class SpikingPong(nn.Module):
-    """The same weights with integrate-and-fire neurons (β = 1, θ = 1) that start at ``charge``."""
-
-    def __init__(self, net: PongNet, num_steps: int, charge: float = 0.5) -> None:
-        super().__init__()
-        self.net, self.num_steps, self.charge = copy.deepcopy(net), num_steps, charge
-        self.lifs = nn.ModuleDict({name: snn.Leaky(beta=1.0, init_hidden=True) for name in HIDDEN})
-
-    def step(self, x_t: torch.Tensor) -> torch.Tensor:
-        """One time step by snnTorch, ``(B, 3, 84, 84) → (B, 3)``; ``reset`` comes before a new decision."""
-        for name, lif in self.lifs.items():
-            cur = self.net.current(name, x_t)
-            if lif.mem.shape != cur.shape:
-                lif.mem = torch.full_like(cur, self.charge)
-            x_t = lif(cur)  # U[t] = U[t−1] + I[t] − S[t−1]·θ
-        return self.net.fc2(x_t)
-
-    def reset(self) -> None:
-        """Forget the last decision."""
-        for lif in self.lifs.values():
-            lif.mem = torch.zeros(0)
-
-    def run(self, x: torch.Tensor) -> tuple[list[torch.Tensor], torch.Tensor]:
-        """``(T, B, 3, 84, 84)`` → spikes of each hidden layer ``(T, B, …)``, output current ``(T, B, 3)``."""
-        spks = []
-        for name, lif in self.lifs.items():
-            cur = over_time(partial(self.net.current, name), x)  # a constant input: computed once
-            x, _, _ = unroll(lif, cur, (torch.full_like(cur[0], self.charge),))
-            spks.append(x)
-        return spks, over_time(self.net.fc2, x)
-
-    def forward(self, x: torch.Tensor) -> torch.Tensor:
-        """Q-values ``(B, 3)`` of maps ``(B, 3, 84, 84)``: the mean output current over T steps."""
-        return self.run(constant_current(x, self.num_steps))[1].mean(0)
 
 
 def greedy(net: nn.Module) -> Policy:
@@ -334,6 +277,181 @@ def greedy(net: nn.Module) -> Policy:
             return net(maps.float() / 255).argmax(1).numpy()
 
     return act
+
+
+def fetch(run: Run, name: str) -> PongNet:
+    """The weights ``name`` of this results folder, or else those that the course ships."""
+    path = files.find(run, name)
+    net = load_weights(PongNet(*files.width_of(path)), path)
+    return net.eval().to(memory_format=torch.channels_last)
+
+
+def td_loss(
+    net: nn.Module, slow: nn.Module, b: dict[str, Any]
+) -> tuple[torch.Tensor, torch.Tensor]:
+    """Equation (1) on a batch of the replay: the loss, and its targets y ``(B,)``."""
+    s, s2 = events(*b["s"]).float() / 255, events(*b["s2"]).float() / 255
+    with torch.no_grad():
+        best = net(s2).argmax(1, keepdim=True)  # one network chooses,
+        value = slow(s2).gather(1, best)[:, 0]  # the other one values
+        y = b["r"] + b["go"] * value  # Σ γᵏ·r_k + γⁿ·Q⁻; go is 0 where a point ended the return
+    q = net(s).gather(1, b["a"][:, None])[:, 0]
+    return F.smooth_l1_loss(q, y), y
+
+
+def exploration(done: int, steps: int, warm: bool) -> float:
+    """ε, the share of actions left to chance: falls from 1 to 0.01; a trained network starts there."""
+    return 0.01 if warm else max(0.01, 1 - 0.99 * done / min(80_000, 0.2 * steps))
+
+
+def q_learning(
+    net: nn.Module, cfg: Config, run: Run, name: str, steps: int
+) -> list[dict[str, float]]:
+    """Train ``net`` by equation (1); keep the slow copy that played best in the validation games. Returns the log.
+
+    A run that was cut goes on with ``--resume``: weights, optimiser, log and the count of decisions come from the
+    checkpoint; the replay is filled anew by the policy as it stands before learning goes on.
+    """
+    slow = copy.deepcopy(net)
+    net, slow = (m.to(memory_format=torch.channels_last) for m in (net, slow))
+    optimizer = torch.optim.Adam(net.parameters(), lr=cfg.lr, eps=1e-5, fused=True)
+    decides = ("seed", "envs", "replay", "batch_size", "every", "n_step", "lr", "warm")
+    mark = {k: str(getattr(cfg, k)) for k in decides} | {"network": type(net).__name__}
+    if isinstance(net, SpikingPong):
+        mark["num_steps"] = str(net.num_steps)
+    parts = {"net": net, "target": slow, "optimizer": optimizer}
+    diary = Diary(run, name, mark, steps, cfg.resume, **parts)
+    learn_from = diary.done + min(12_000, steps // 2)
+    world, rng = Pong(cfg.envs, cfg.seed, STICKY), np.random.default_rng(cfg.seed)
+    replay = Replay(cfg.replay, cfg.envs, cfg.seed)
+    run.print(f"replay    {cfg.replay:,} transitions, {replay.bytes / 2**20:,.0f} MiB")
+    level = before = world.level
+    first, current, owed = np.ones(cfg.envs, bool), np.zeros(cfg.envs), 0.0
+    while not diary.over:
+        epsilon = exploration(diary.done, steps, cfg.warm)
+        action = greedy(net)(events(torch.from_numpy(before), torch.from_numpy(level)))
+        chance = rng.random(cfg.envs) < epsilon
+        action = np.where(chance, rng.integers(0, len(ACTIONS), cfg.envs), action)
+        reward, ended, restarted = world.step(action)
+        replay.add(level, first, action, reward, restarted)
+        current += reward
+        diary.returns.extend(current[ended].tolist())
+        current[ended] = 0
+        first, before, level = restarted, level, world.level
+        before = np.where(
+            first[:, None, None], level, before
+        )  # a game's first picture has none before it
+        diary.done += cfg.envs
+        owed += cfg.envs / cfg.every if diary.done >= learn_from else 0
+        while owed >= 1 and replay.count > cfg.n_step + 2:
+            owed -= 1
+            loss, y = td_loss(net, slow, replay.draw(cfg.batch_size, cfg.n_step, GAMMA))
+            for group in optimizer.param_groups:
+                group["lr"] = cfg.lr * max(0.1, 1 - 0.9 * diary.done / steps)
+            optimizer.zero_grad(set_to_none=True)
+            loss.backward()
+            nn.utils.clip_grad_norm_(net.parameters(), 10.0)
+            optimizer.step()
+            with torch.no_grad():
+                for w_slow, w in zip(slow.parameters(), net.parameters(), strict=True):
+                    w_slow.lerp_(w, SLOW)
+            diary.losses.append(loss.item())
+            diary.values.append(y.mean().item())
+        if diary.log_due:
+            diary.write(epsilon, validate(greedy(slow), cfg) if diary.test_due else None)
+    return diary.log
+
+
+@section
+def section_train(cfg: Config, run: Run) -> None:
+    """1  Can a network learn Pong from events?
+
+    A DVS sees change. Of a picture with its 84 × 84 pixels equation (2) leaves the outlines of what moves (ON and
+    OFF), and what stands where the board is usually empty (place). Place is what has to be there as well: a paddle
+    that waits makes no events, and a network without memory would not know where it is.
+
+    In ALE/Pong-v5 an action lasts four frames, and each frame repeats the action before it with probability 0.25
+    ("sticky actions"). A policy that has learnt one sequence of moves by heart does not get far with that. So the
+    teacher learns in sticky games only, by equation (1), which is ``td_loss`` above, line by line.
+    """
+    run.predict("inputs_saved", "How many times fewer non-zero inputs than pixels?", unit="×")
+    net = fetch(run, "teacher") if cfg.warm else PongNet(cfg.width, 16 * cfg.width)
+    log = q_learning(net, cfg, run, "teacher", cfg.steps)
+    teacher = fetch(run, "teacher")
+    test = test_states(teacher, cfg)
+    eyes = {"frames": see_frames, "deltas": see_deltas, "events": see_events, "place": see_places}
+    inputs = {}
+    for name, see in eyes.items():
+        inputs[name] = float((see(test.grey) != 0).sum()) / len(test.q)
+    saved = inputs["frames"] / max(1e-9, inputs["events"])
+    run.claim("inputs_saved", "non-zero inputs of three frames over those of events", saved, "×")
+    run.figure(
+        show.plot_eyes(inputs, test.grey),
+        "1_events",
+        look="the ball and the paddles, and what is left of everything else",
+    )
+    found = evaluate(greedy(teacher), cfg, run, "teacher")
+    n = cfg.games
+    run.claim("teacher", "teacher in ALE/Pong-v5: reward", found["sticky"], "points", ">= 18", n=n)
+    n = found["different"]
+    run.claim("teacher_plain", "without sticky actions", found["plain"], "points", n=n)
+    run.claim("teacher_decisions", "decisions it learnt from", log[-1]["decisions"], "decisions")
+    maps = see_events(test.grey)
+    run.ledger(**row("DQN, ReLU", teacher, maps, found["sticky"], cfg.games))
+    run.figure(
+        show.plot_learning({"teacher": log}, found), "1_learning", look="where the curve turns flat"
+    )
+    run.finding(
+        f"Events leave {inputs['events']:.0f} of {3 * SIZE**2:,} inputs. From these the teacher wins by "
+        f"{found['sticky']:+.1f} ± {found['error']:.1f} points a game with sticky actions, and by "
+        f"{found['plain']:+.1f} without."
+    )
+
+
+# ------------------------------------------------------------------------------------ 2  conversion
+
+
+class SpikingPong(nn.Module):
+    """The same weights with spiking neurons (θ = 1; β = 1: they do not leak) that start at ``charge``."""
+
+    def __init__(
+        self, net: PongNet, num_steps: int, charge: float = 0.5, beta: float = 1.0
+    ) -> None:
+        super().__init__()
+        self.net, self.num_steps, self.charge = copy.deepcopy(net), num_steps, charge
+        self.lifs = nn.ModuleDict({name: snn.Leaky(beta=beta, init_hidden=True) for name in HIDDEN})
+
+    def step(self, x_t: torch.Tensor) -> tuple[list[torch.Tensor], torch.Tensor]:
+        """One time step by snnTorch, ``(B, 3, 84, 84)`` → spikes of each hidden layer, output current ``(B, 3)``.
+
+        Membranes stay as they are for the next call, until ``forget``.
+        """
+        spks = []
+        for name, lif in self.lifs.items():
+            cur = self.net.current(name, x_t)
+            if lif.mem.shape != cur.shape:
+                lif.mem = torch.full_like(cur, self.charge)
+            x_t = lif(cur)  # U[t] = β·U[t−1] + I[t] − S[t−1]·θ
+            spks.append(x_t)
+        return spks, self.net.fc2(x_t)
+
+    def forget(self) -> None:
+        """Every membrane starts anew."""
+        for lif in self.lifs.values():
+            lif.mem = torch.zeros(0)
+
+    def run(self, x: torch.Tensor) -> tuple[list[torch.Tensor], torch.Tensor]:
+        """T steps from new membranes: ``(T, B, 3, 84, 84)`` → spikes ``(T, B, …)`` a layer, current ``(T, B, 3)``."""
+        spks = []
+        for name, lif in self.lifs.items():
+            cur = over_time(partial(self.net.current, name), x)  # a constant input: computed once
+            x, _, _ = unroll(lif, cur, (torch.full_like(cur[0], self.charge),))
+            spks.append(x)
+        return spks, over_time(self.net.fc2, x)
+
+    def forward(self, x: torch.Tensor) -> torch.Tensor:
+        """Q-values ``(B, 3)`` of maps ``(B, 3, 84, 84)``: the mean output current over T steps."""
+        return self.run(constant_current(x, self.num_steps))[1].mean(0)
 
 
 @torch.no_grad()
@@ -350,231 +468,20 @@ def balance(net: PongNet, maps: torch.Tensor, percentile: float = 99.0) -> PongN
     return balanced
 
 
-# ------------------------------------------------------------------------------------ what a decision costs
-
-
-@cache
-def reach(name: str, width: int, hidden: int) -> torch.Tensor:
-    """Operations that one active input of a layer causes, by position: ``(H, W)`` for convolutions, else ``()``."""
-    if name in ("fc1", "fc2"):
-        return torch.tensor(float(hidden if name == "fc1" else len(ACTIONS)))
-    k, s, size, out = {
-        "conv1": (7, 3, 28, width),
-        "conv2": (3, 2, 14, 2 * width),
-        "conv3": (3, 2, 7, 2 * width),
-    }[name]
-    reads = F.conv_transpose2d(torch.ones(1, 1, size, size), torch.ones(1, 1, k, k), stride=s)[
-        0, 0
-    ]  # with padding
-    first = 2 if name == "conv1" else 0
-    size_in = {"conv1": SIZE, "conv2": 28, "conv3": 14}[name]
-    return out * reads[first:, first:][:size_in, :size_in]
-
-
-def operations(net: PongNet, inputs: Sequence[torch.Tensor]) -> list[torch.Tensor]:
-    """What the non-zero ``inputs`` of the five layers cause, ``(…, C, H, W)`` or ``(…, N)`` each: operations, summed.
-
-    For spikes these are accumulates; a spike of strength (an activation, an event count) takes a multiplication.
-    """
-    width, hidden = net.conv1.out_channels, net.fc1.out_features
-    found = []
-    for name, x in zip((*HIDDEN, "fc2"), inputs, strict=True):
-        r = reach(name, width, hidden).to(x.device)
-        active = (x != 0).to(r.dtype) if not x.requires_grad else x
-        found.append((active.sum(-3) * r).sum() if r.ndim else active.sum() * r)
-    return found
-
-
-def dense_macs(net: PongNet) -> int:
-    """Multiply-accumulates of one decision if nothing is skipped."""
-    sizes = {"conv1": 28 * 28, "conv2": 14 * 14, "conv3": 7 * 7, "fc1": 1, "fc2": 1}
-    return sum(n * getattr(net, name).weight.numel() for name, n in sizes.items())
-
-
 @torch.no_grad()
-def cost(agent: nn.Module, maps: torch.Tensor) -> dict[str, float]:
-    """Per decision on ``maps (B, 3, 84, 84)``: ``macs`` of the first layer, ``synops`` after it, ``spikes``, energy."""
-    if (b := len(maps)) > 100:  # in parts, to save memory
-        parts = [(cost(agent, m), len(m)) for m in maps.split(100)]
-        return {
-            k: np.average([c[k] for c, _ in parts], 0, [n for _, n in parts]).tolist()
-            for k in parts[0][0]
-        }
-    x, spiking = maps.float() / 255, isinstance(agent, SpikingPong)
-    hidden = agent.run(constant_current(x, agent.num_steps))[0] if spiking else agent.activations(x)
-    net = agent.net if spiking else agent
-    first, *rest = (n.item() / b for n in operations(net, [x, *hidden]))
-    synops, macs = sum(rest), first + (0 if spiking else sum(rest))
-    return {
-        "inputs": (maps != 0).sum().item() / b,
-        "macs": macs,
-        "synops": synops,
-        "by_layer": [first, *rest],
-        "spikes": sum((h != 0).sum().item() for h in hidden) / b,
-        "dense": dense_macs(net),
-        "energy_nj": estimated_energy_nj(synops if spiking else 0.0, macs),
-    }
-
-
-# ------------------------------------------------------------------------------------ deep Q-learning
-
-
-def q_learning(
-    net: nn.Module, cfg: Config, run: Run, name: str, steps: int
-) -> list[dict[str, float]]:
-    """Train ``net`` by equation (1); keep the weights that played best on the validation games. Returns the log.
-
-    A run that was cut goes on with ``--resume``: weights, optimiser, log and the count of decisions come from the
-    checkpoint; the replay is filled anew by the policy as it stands before learning goes on.
-    """
-    half = cfg.envs // 2
-    worlds = [Pong(half, cfg.seed, 0.0), Pong(cfg.envs - half, cfg.seed + half, 0.25)]
-    target = copy.deepcopy(net)
-    net, target = (m.to(memory_format=torch.channels_last) for m in (net, target))
-    optimizer = torch.optim.Adam(net.parameters(), lr=cfg.lr, eps=1e-5, fused=True)
-    replay, rng = Replay(cfg.replay, cfg.envs, cfg.seed), np.random.default_rng(cfg.seed)
-    path, log = run.dir / f"{name}.pt", []
-    decides = ("seed", "envs", "replay", "batch_size", "every", "n_step", "gamma", "lr")
-    mark = {k: str(getattr(cfg, k)) for k in decides} | {"network": type(net).__name__}
-    if isinstance(net, SpikingPong):
-        mark["num_steps"] = str(net.num_steps)
-    done, best, learn_from, spent = 0, -22.0, min(10_000, steps // 2), 0.0
-    if cfg.resume and path.exists():
-        saved = read_state(path, mark, net=net, target=target, optimizer=optimizer)
-        done, best, log = saved["done"], saved["best"], saved["log"]
-        learn_from, spent = done + learn_from, log[-1]["seconds"]
-        write_csv(run.dir / f"{name}.csv", log)
-        run.print(f"resume    at decision {done:,} of {steps:,}")
-    run.print(f"replay    {cfg.replay:,} transitions, {replay.bytes / 2**20:,.0f} MiB")
-    level = np.concatenate([w.level for w in worlds])
-    before, first = level, np.ones(cfg.envs, bool)
-    returns, current = deque([row["return"] for row in log[-1:]], 20), np.zeros(cfg.envs)
-    losses, values = deque([], 2500), deque([], 2500)
-    began, resumed_at, owed, updates, logged, tested = time.perf_counter(), done, 0.0, 0, done, done
-    while done < steps and best < cfg.enough:
-        epsilon = max(0.02, 1 - 0.98 * done / min(80_000, 0.2 * steps))
-        action, follow = rng.integers(0, len(ACTIONS), cfg.envs), rng.random(cfg.envs) >= epsilon
-        if follow.any():
-            action[follow] = greedy(net)(
-                events(torch.from_numpy(before[follow]), torch.from_numpy(level[follow]))
-            )
-        parts = [w.step(a) for w, a in zip(worlds, np.split(action, [half]), strict=True)]
-        reward, ended, restarted = (np.concatenate(p) for p in zip(*parts, strict=True))
-        replay.add(level, first, action, reward, restarted)
-        current += reward
-        returns.extend(current[ended].tolist())
-        current[ended] = 0
-        first, before = restarted, level  # what a restart shows is the first picture of a game
-        level = np.concatenate([w.level for w in worlds])
-        before = np.where(first[:, None, None], level, before)
-        done += cfg.envs
-        owed += cfg.envs / cfg.every if done >= learn_from else 0
-        while owed >= 1 and replay.count > cfg.n_step + 2:
-            owed -= 1
-            b = replay.draw(cfg.batch_size, cfg.n_step, cfg.gamma)
-            s, s2 = (
-                events(*b[k]).to(memory_format=torch.channels_last).float().div_(255)
-                for k in ("s", "s2")
-            )
-            with torch.no_grad():
-                # y = Σ γᵏ·r_k + γⁿ·Q⁻(s', argmax_a Q(s', a)): one network chooses, the other one values        (1)
-                y = b["r"] + b["go"] * target(s2).gather(1, net(s2).argmax(1, keepdim=True))[:, 0]
-            q = net(s).gather(1, b["a"][:, None])[:, 0]
-            loss = F.smooth_l1_loss(q, y)
-            for group in optimizer.param_groups:
-                group["lr"] = cfg.lr * (1 - 0.9 * done / steps)
-            optimizer.zero_grad(set_to_none=True)
-            loss.backward()
-            nn.utils.clip_grad_norm_(net.parameters(), 10.0)
-            optimizer.step()
-            updates += 1
-            losses.append(loss.item())
-            values.append(y.mean().item())
-            if updates % 500 == 0:
-                target.load_state_dict(net.state_dict())
-        if done - logged >= 10_000 or done >= steps:
-            logged, seconds = done, time.perf_counter() - began
-            mean = lambda xs, empty: float(np.mean(xs)) if xs else empty  # noqa: E731
-            log.append(
-                {
-                    "decisions": done,
-                    "epsilon": round(epsilon, 3),
-                    "return": round(mean(returns, -21.0), 2),
-                    "loss": round(mean(losses, 0.0), 5),
-                    "q": round(mean(values, 0.0), 4),
-                    "seconds": round(spent + seconds, 1),
-                }
-            )
-            if done - tested >= 50_000 or done >= steps:
-                tested = done
-                log[-1]["val"] = validate(greedy(net), cfg)
-                if log[-1]["val"] >= best:
-                    best = log[-1]["val"]
-                    keep(copy.deepcopy(net), run, name)
-            run.print(
-                "  ".join(f"{k} {v}" for k, v in log[-1].items())
-                + f"  {(done - resumed_at) / seconds:.0f} decisions/s"
-            )
-            state = {
-                "mark": mark,
-                "net": net.state_dict(),
-                "target": target.state_dict(),
-                "optimizer": optimizer.state_dict(),
-                "done": done,
-                "best": best,
-                "log": log,
-            }
-            write_state(path, state)
-            write_csv(run.dir / f"{name}.csv", log)
-    return log
-
-
-# ------------------------------------------------------------------------------------ files
-
-
-def keep(net: nn.Module, run: Run, name: str) -> PongNet:
-    """Save a network's weights, in 16 bits to be small, and put what was saved back into it: it is what is measured."""
-    inner = net.net if isinstance(net, SpikingPong) else net
-    path = save_weights(copy.deepcopy(inner).half(), run.dir / f"{name}.safetensors")
-    run.print(f"   saved   {path}")
-    return load_weights(inner, path)
-
-
-def fetch(run: Run, name: str, net: PongNet | None = None) -> PongNet:
-    """The weights ``name`` of this results folder, or else those that the course ships.
-
-    Raises:
-        UserError: there are none, or they are damaged or of another network.
-    """
-    mine, ours = run.dir / f"{name}.safetensors", CHECKPOINTS / f"pong_{name}.safetensors"
-    path = mine if mine.is_file() else ours
-    if not path.is_file():
-        raise UserError(
-            f"got no weights '{name}' in {mine.parent} or {ours.parent}; make them with "
-            f"'uv run capstone_pong.py {MADE_BY.get(name, name)}'"
-        )
-    return load_weights(net or PongNet(), path).eval().to(memory_format=torch.channels_last)
-
-
-MADE_BY = {
-    "teacher": "train",
-    "clipped": "convert",
-    "sparse": "sparsify",
-    "akida": "quantize",
-    "spiking_dqn": "spiking-dqn",
-}
-
-
-# ------------------------------------------------------------------------------------ distillation
-
-
 def sharpen(net: PongNet, tau: float) -> PongNet:
     """A copy whose outputs are Q/τ: the logits that equation (3) asks for; the best action stays the same."""
     net = copy.deepcopy(net)
-    with torch.no_grad():
-        net.fc2.weight.div_(tau)
-        net.fc2.bias.div_(tau)
+    net.fc2.weight.div_(tau)
+    net.fc2.bias.div_(tau)
     return net
+
+
+@torch.no_grad()
+def hush(net: PongNet) -> None:
+    """Without input a neuron with b > 0 fires all the same, about b·T times a decision: cut b to 0 and below."""
+    for name in HIDDEN:
+        getattr(net, name).bias.clamp_(max=0)
 
 
 def distil(
@@ -597,11 +504,8 @@ def distil(
         silent: keep the biases of the hidden layers at or below 0, so that no neuron fires without input.
     """
     net.to(memory_format=torch.channels_last).train()
-    epochs, batch, inner = (
-        epochs or cfg.epochs,
-        64,
-        net.net if isinstance(net, SpikingPong) else net,
-    )
+    epochs, batch = epochs or cfg.epochs, 64
+    inner = net.net if isinstance(net, SpikingPong) else net
     optimizer = torch.optim.Adam(net.parameters(), lr=lr, fused=True)
     schedule = torch.optim.lr_scheduler.LinearLR(optimizer, 1.0, 0.05, epochs * -(-len(q) // batch))
     generator, target = torch.Generator().manual_seed(cfg.seed), F.softmax(q / cfg.tau, 1)
@@ -618,10 +522,8 @@ def distil(
                 else:
                     z = net(x)
                 loss = -(target[i] * F.log_softmax(z, 1)).sum(1).mean()
-                total, right = (
-                    total + loss.item() * len(i),
-                    right + (z.argmax(1) == q[i].argmax(1)).sum().item(),
-                )
+                total += loss.item() * len(i)
+                right += (z.argmax(1) == q[i].argmax(1)).sum().item()
                 if penalty:
                     loss = loss + penalty * sum(operations(inner, [x, *hidden])[1:]) / len(i) / 1000
                 optimizer.zero_grad(set_to_none=True)
@@ -639,161 +541,8 @@ def distil(
     return net.eval()
 
 
-def two_rounds(
-    agent: SpikingPong,
-    teacher: PongNet,
-    seen: Seen,
-    seed: int,
-    cfg: Config,
-    run: Run,
-    *,
-    name: str,
-    **how: Any,
-) -> None:
-    """Distil on what others have ``seen``, then on that and on what the agent comes into by itself, from ``seed`` on:
-    one wrong action leads to states that nobody else visits, and without sticky actions a game can end in a circle."""
-    distil(agent, see_events(seen.grey), seen.q, cfg, run, name=f"{name}, round 1", lr=3e-4, **how)
-    seen = seen + rollouts(teacher, cfg.states, seed, greedy(agent))
-    distil(
-        agent,
-        see_events(seen.grey),
-        seen.q,
-        cfg,
-        run,
-        name=f"{name}, round 2",
-        lr=2e-4,
-        epochs=max(1, cfg.epochs // 2),
-        **how,
-    )
-
-
-@torch.no_grad()
-def hush(net: PongNet) -> None:
-    """Without input a neuron with b > 0 fires all the same, about b·T times a decision: cut b to 0 and below."""
-    for name in HIDDEN:
-        getattr(net, name).bias.clamp_(max=0)
-
-
-# ------------------------------------------------------------------------------------ the commands
-
-
-def train(cfg: Config, run: Run) -> None:
-    """The teacher, by double DQN."""
-    log = q_learning(PongNet(), cfg, run, "teacher", cfg.steps)
-    found = evaluate(greedy(fetch(run, "teacher")), cfg, run, "teacher")
-    run.claim(
-        "teacher",
-        "teacher (DQN, ReLU, float): reward",
-        found["plain"],
-        "points",
-        ">= 18",
-        n=cfg.games,
-    )
-    run.claim(
-        "teacher_sticky",
-        "the same with sticky actions (0.25)",
-        found["sticky"],
-        "points",
-        n=cfg.games,
-    )
-    run.claim("teacher_decisions", "decisions it learnt from", log[-1]["decisions"], "decisions")
-    maps = see_events(rollouts(fetch(run, "teacher"), cfg.states // 30 + 16, VAL_SEED).grey)
-    run.ledger(**row("DQN, ReLU", fetch(run, "teacher"), maps, found["plain"], cfg.games))
-    run.figure(show.plot_learning({"teacher": log}, found), "learning")
-
-
-def row(model: str, agent: nn.Module, maps: torch.Tensor, reward: float, n: int) -> dict[str, Any]:
-    """A row of the ledger; ``accuracy`` is the mean reward in points."""
-    c, net = cost(agent, maps), agent.net if isinstance(agent, SpikingPong) else agent
-    steps = agent.num_steps if isinstance(agent, SpikingPong) else 1
-    p50, p95 = latency(lambda: greedy(agent)(maps[:1]), "cpu")
-    count = sum(p.numel() for p in net.parameters())
-    return {
-        "model": f"{model} (reward in points)",
-        "data": "ALE/Pong-v5",
-        "accuracy": reward,
-        "n": n,
-        "num_steps": steps,
-        "parameters": count,
-        "bytes": 4 * count,
-        "spikes": c["spikes"],
-        "synops": c["synops"],
-        "macs": c["macs"],
-        "ann_macs": c["dense"],
-        "latency_p50_ms": p50,
-        "latency_p95_ms": p95,
-        "energy_estimated_nj": c["energy_nj"],
-    }
-
-
-PERCEPTIONS: dict[str, tuple[Eyes, dict[str, int]]] = {
-    "frames": (see_frames, {}),
-    "deltas": (see_deltas, {}),
-    "events": (see_events, {}),
-    "events, no motion": (see_places, {}),
-    "events, half width": (see_events, {"width": 8, "hidden": 128}),
-}
-SENSORS = {
-    "equation (2)": None,
-    "DVS model, ideal pixels": (Pixel.ideal(THETA), False),
-    "DVS model, noise and mismatch": (Pixel(theta_on=THETA, theta_off=THETA), False),
-    "the same, place summed up from events": (Pixel(theta_on=THETA, theta_off=THETA), True),
-}
-
-
-def perception(cfg: Config, run: Run) -> None:
-    """Equal students of the same teacher on what each pair of eyes sees; two ablations beside them."""
-    teacher = fetch(run, "teacher")
-    seen = rollouts(teacher, cfg.states, STUDENT_SEED)
-    test = rollouts(teacher, cfg.states // 30 + 16, VAL_SEED)
-    found = {}
-    for name, (eyes, size) in PERCEPTIONS.items():
-        torch.manual_seed(cfg.seed)
-        net = distil(PongNet(**size), eyes(seen.grey), seen.q, cfg, run, name=name, lr=1e-3)
-        maps = eyes(test.grey)
-        found[name] = (
-            evaluate(greedy(net), cfg, run, name, eyes)
-            | cost(net, maps)
-            | {
-                "agree": float(
-                    (net(maps.float() / 255).argmax(1) == test.q.argmax(1)).float().mean()
-                )
-            }
-        )
-    show.table_perception(run, found, f"{cfg.states:,} states, {cfg.epochs} passes")
-    grey, q = one_game(teacher, 40 if cfg.smoke else 1500, VAL_SEED)
-    sensors = {
-        name: see_events(grey[:, None].repeat(2, 1)) if how is None else see_by_sensor(grey, *how)
-        for name, how in SENSORS.items()
-    }
-    sensors["equation (2)"][1:] = see_events(np.stack((grey[:-1], grey[1:]), 1))
-    with torch.no_grad():
-        agree = {
-            name: float((teacher(maps.float() / 255).argmax(1) == q.argmax(1)).float().mean())
-            for name, maps in sensors.items()
-        }
-    show.table_sensors(run, sensors, agree)
-    for key, name in zip(("ideal", "noisy", "summed"), list(SENSORS)[1:], strict=True):
-        run.claim(f"sensor_{key}", f"{name}: teacher's action unchanged", agree[name], n=len(grey))
-    for name in PERCEPTIONS:
-        run.claim(
-            "sees_" + name.replace(", ", "_").replace(" ", "_"),
-            f"student that sees {name}: reward",
-            found[name]["plain"],
-            "points",
-            n=cfg.games,
-        )
-    run.claim(
-        "inputs_saved",
-        "non-zero inputs of frames over those of events",
-        found["frames"]["inputs"] / found["events"]["inputs"],
-        "×",
-    )
-    run.figure(show.plot_perception(found, test.grey), "perception")
-
-
 TIMES = (1, 2, 4, 8, 16, 32)
-ARMS = {
+ARMS = {  # percentile for λ (None: trained clipped), charge at the start
     "maximum": (100.0, 0.0),
     "99.9 percentile": (99.9, 0.0),
     "99 percentile": (99.0, 0.0),
@@ -819,243 +568,405 @@ def agreement(agent: nn.Module, seen: Seen) -> tuple[float, float]:
     return float((best == seen.q.argmax(1)).float().mean()), float(lost.mean())
 
 
-def convert(cfg: Config, run: Run) -> None:
-    """The teacher's weights with IF neurons: how many steps does it take?"""
+@section
+def section_convert(cfg: Config, run: Run) -> None:
+    """2  How many time steps does a converted network need?
+
+    Each ReLU becomes an integrate-and-fire neuron: weights W_l·λ_{l−1}/λ_l and biases b_l/λ_l, with λ a high
+    percentile of the layer's activations (``balance``). Its spikes over T steps count how large the activation was,
+    rounded to T levels. The output does not spike: Q is the mean current of the last layer, so that near ties are not
+    rounded away as well.
+
+    The last arm trains the teacher on with activations clipped to 0..1 and rounded to 16 levels, by equation (3): then
+    it has already learnt to live with what IF neurons can say.
+    """
+    run.predict(
+        "converted_steps", "From which T on does the converted network play as the teacher?"
+    )
     teacher = fetch(run, "teacher")
-    seen = rollouts(teacher, cfg.states, STUDENT_SEED)
-    test = rollouts(teacher, cfg.states // 30 + 16, VAL_SEED)
+    seen, test = rollouts(teacher, cfg.states, STUDENT_SEED), test_states(teacher, cfg)
     clipped, times = clipped_twin(cfg, run, teacher, seen), TIMES if not cfg.smoke else TIMES[:2]
     found: dict[str, list[tuple[float, float]]] = {}
     for name, (percentile, charge) in ARMS.items():
         net = balance(teacher, see_events(seen.grey[:1000]), percentile) if percentile else clipped
         arms = [SpikingPong(net, t, charge) for t in times]
         found[name] = once(run, name, lambda arms=arms: [agreement(arm, test) for arm in arms])
-        run.print(
-            f"          {name}: "
-            + ", ".join(
-                f"T = {t} {100 * a:.1f} %" for t, (a, _) in zip(times, found[name], strict=True)
-            )
-        )
+    show.table_agreement(run, times, found)
     ann = once(run, "teacher, validation", partial(validate, greedy(teacher), cfg))
-    limit = once(run, "clipped, validation", partial(validate, greedy(clipped), cfg))
-    tried = {
-        t: once(
-            run, f"T = {t}, validation", partial(validate, greedy(SpikingPong(clipped, t)), cfg)
-        )
-        for t in times[1:]
-    }
-    run.print(
-        f"          validation games: teacher {ann:+.2f}, clipped {limit:+.2f}, "
-        + ", ".join(f"T = {t} {v:+.2f}" for t, v in tried.items())
-    )
-    chosen = min(
-        (t for t in tried if tried[t] >= ann - 1.0), default=max(tried, key=lambda t: tried[t])
-    )
+    tried = {}
+    for t in times[1:]:
+        policy = greedy(SpikingPong(clipped, t))
+        tried[t] = once(run, f"T = {t}, validation", partial(validate, policy, cfg))
+        run.print(f"          validation games: T = {t} {tried[t]:+.2f}, teacher {ann:+.2f}")
+    near = [t for t in tried if tried[t] >= ann - 1.0]
+    chosen = min(near, default=max(tried, key=tried.__getitem__))
     agent = SpikingPong(clipped, chosen)
     reward = evaluate(greedy(agent), cfg, run, f"converted, T = {chosen}")
-    run.claim(
-        "converted",
-        f"converted network (trained clipped), T = {chosen}: reward",
-        reward["plain"],
-        "points",
-        ">= 18",
-        n=cfg.games,
+    text = f"converted (trained clipped), T = {chosen}: reward"
+    run.claim("converted", text, reward["sticky"], "points", ">= 17", n=cfg.games)
+    n = reward["different"]
+    run.claim("converted_plain", "without sticky actions", reward["plain"], "points", n=n)
+    text = "fewest steps within a point of the teacher, or else the best (validation games)"
+    run.claim("converted_steps", text, chosen, "steps", "<= 32")
+    same, _ = found["99 percentile, U[0] = θ/2"][times.index(chosen)]
+    n = len(test.q)
+    run.claim("converted_agree", "without training: chooses as the teacher", same, n=n)
+    same_clipped, lost = found["trained clipped, U[0] = θ/2"][times.index(chosen)]
+    run.claim("converted_agree_clipped", "trained clipped: the same", same_clipped, n=n)
+    run.claim("converted_lost_clipped", "mean Q it gives away", lost, "points", n=n)
+    run.ledger(**row("converted, IF", agent, see_events(test.grey), reward["sticky"], cfg.games))
+    run.figure(
+        show.plot_conversion(times, found, tried, ann),
+        "2_conversion",
+        look="the arm that was trained clipped, at small T",
     )
-    run.claim(
-        "converted_sticky", "the same with sticky actions", reward["sticky"], "points", n=cfg.games
+    run.finding(
+        f"At T = {chosen} balanced weights choose as the teacher in {same:.0%} of the states, weights trained clipped "
+        f"in {same_clipped:.0%}; these play {reward['sticky']:+.1f}, the teacher {ann:+.1f} in validation."
     )
-    run.claim(
-        "converted_steps",
-        "fewest steps within a point of the teacher, or else the best (validation games)",
-        chosen,
-        "steps",
-        "<= 32",
-    )
-    for key, name in (
-        ("plain", "99 percentile, U[0] = θ/2"),
-        ("clipped", "trained clipped, U[0] = θ/2"),
-    ):
-        same, lost = found[name][times.index(chosen)]
-        run.claim(
-            f"converted_agree_{key}",
-            f"{name}, T = {chosen}: chooses as the teacher",
-            same,
-            n=len(test.q),
-        )
-        run.claim(
-            f"converted_lost_{key}",
-            "mean Q that its choices give away",
-            lost,
-            "points",
-            n=len(test.q),
-        )
-    run.ledger(**row("converted, IF", agent, see_events(test.grey), reward["plain"], cfg.games))
-    run.figure(show.plot_conversion(times, found, tried, ann), "conversion")
 
 
-def clone(cfg: Config, run: Run) -> None:
-    """The converted network trained on at T steps; the second round is on states that it came into by itself."""
+# ------------------------------------------------------------------------------------ 3  cloning at small T
+
+
+def rounds(
+    agent: SpikingPong,
+    teacher: PongNet,
+    seen: Seen,
+    seed: int,
+    cfg: Config,
+    run: Run,
+    *,
+    name: str,
+    count: int = 3,
+    **how: Any,
+) -> None:
+    """DAgger: distil on what others have ``seen``, then ``count − 1`` times on that and on what the agent comes into
+    by itself, from ``seed`` on: one wrong action leads to states that the teacher never visits."""
+    epochs, count = cfg.epochs, 2 if cfg.smoke else count
+    for k in range(count):
+        text = f"{name}, round {k + 1}"
+        maps = see_events(seen.grey)
+        lr = 3e-4 if k == 0 else 2e-4
+        distil(agent, maps, seen.q, cfg, run, name=text, lr=lr, epochs=epochs, **how)
+        epochs = max(1, cfg.epochs // 2)
+        if k + 1 < count:
+            seen = seen + rollouts(teacher, cfg.states, seed + 20 * k, greedy(agent))
+
+
+@section
+def section_clone(cfg: Config, run: Run) -> None:
+    """3  Can a policy of four time steps be taught what a conversion loses?
+
+    At small T rounding hurts. Now the spiking network itself is trained by equation (3), surrogate gradients through
+    all T steps (lesson 07). The teacher's states come first; then the student plays, the teacher is asked what it
+    would have done there, and both kinds of states are learnt: DAgger.
+    """
+    run.predict("clone_after", "How many points does the policy win by after that?", unit="points")
     teacher = fetch(run, "teacher")
     seen = rollouts(teacher, cfg.states, STUDENT_SEED)
     agent = SpikingPong(fetch(run, "clipped"), cfg.num_steps)
     before = once(run, "clone, validation before", partial(validate, greedy(agent), cfg))
-    two_rounds(agent, teacher, seen, STUDENT_SEED + 100, cfg, run, name="clone")
+    text = f"the converted network at T = {cfg.num_steps}, validation games"
+    run.claim("clone_before", text, before, "points")
+    rounds(agent, teacher, seen, STUDENT_SEED + 100, cfg, run, name="clone")
     keep(agent, run, "clone")
-    found = evaluate(greedy(agent), cfg, run, f"cloned, T = {cfg.num_steps}")
-    run.claim(
-        "clone",
-        f"cloned spiking policy, T = {cfg.num_steps}: reward",
-        found["plain"],
-        "points",
-        ">= 15",
-        n=cfg.games,
-    )
-    run.claim(
-        "clone_sticky", "the same with sticky actions", found["sticky"], "points", n=cfg.games
-    )
-    run.claim(
-        "clone_before",
-        f"the converted network at T = {cfg.num_steps}, before training, validation games",
-        before,
-        "points",
-    )
     after = once(run, "clone, validation after", partial(validate, greedy(agent), cfg))
     run.claim("clone_after", "the same after training", after, "points")
-    maps = see_events(rollouts(teacher, cfg.states // 30 + 16, VAL_SEED).grey)
-    run.ledger(**row("cloned, IF", agent, maps, found["plain"], cfg.games))
+    found = evaluate(greedy(agent), cfg, run, f"cloned, T = {cfg.num_steps}")
+    text, n = f"cloned, T = {cfg.num_steps}: reward", cfg.games
+    run.claim("clone", text, found["sticky"], "points", ">= 17", n=n)
+    n = found["different"]
+    run.claim("clone_plain", "without sticky actions", found["plain"], "points", n=n)
+    maps = see_events(test_states(teacher, cfg).grey)
+    run.ledger(**row("cloned, IF", agent, maps, found["sticky"], cfg.games))
     with torch.no_grad():
         spks = agent.run(constant_current(maps[:25].float() / 255, cfg.num_steps))[0]
-    run.figure(show.plot_inside(dict(zip(HIDDEN, spks, strict=True))), "inside")
+    run.figure(
+        show.plot_inside(dict(zip(HIDDEN, spks, strict=True))),
+        "3_inside",
+        look="neurons that fire in every step, whatever happens",
+    )
+    run.finding(
+        f"Training at T = {cfg.num_steps} takes the policy from {before:+.1f} to {after:+.1f} points in the validation "
+        f"games; in the test games it makes {found['sticky']:+.1f}."
+    )
 
 
-def spiking_dqn(cfg: Config, run: Run) -> None:
-    """Equation (1) for a spiking network from random weights: nothing taken from the teacher."""
-    torch.manual_seed(cfg.seed)
-    net = PongNet()
+# ------------------------------------------------------------------------------------ 4  a spiking DQN
+
+
+@section
+def section_spiking_dqn(cfg: Config, run: Run) -> None:
+    """4  Does a spiking network learn Pong without a teacher?
+
+    Equation (1) asks only for a network with a gradient. Here it is the spiking one, from random weights; they are
+    balanced first, or no spike would ever reach the last layer. It is the most faithful way and the longest: a
+    gradient step costs T times as much, and a run of this length ends where the teacher has hardly begun.
+    """
+    options = ("less than a point", "one to five points", "more than five points")
+    run.predict("spiking_dqn_gain_text", "How much better does it get in this short run?", options)
+    net = PongNet(cfg.width, 16 * cfg.width)
     some = see_events(rollouts(net, 256, STUDENT_SEED, noise=1.0).grey)
-    agent = SpikingPong(
-        balance(net, some), cfg.num_steps
-    )  # balanced, or no spike would ever come to the last layer
-    log = q_learning(agent, cfg, run, "spiking_dqn", cfg.spiking_steps)
-    found = evaluate(
-        greedy(SpikingPong(fetch(run, "spiking_dqn"), cfg.num_steps)), cfg, run, "spiking DQN"
+    agent = SpikingPong(balance(net, some), cfg.num_steps)
+    log = q_learning(agent, cfg, run, "spiking_dqn", max(cfg.envs, cfg.steps // 25))
+    agent = SpikingPong(fetch(run, "spiking_dqn"), cfg.num_steps)
+    found = evaluate(greedy(agent), cfg, run, "spiking DQN")
+    text = f"spiking DQN, T = {cfg.num_steps}, {log[-1]['decisions']:,.0f} decisions: reward"
+    run.claim("spiking_dqn", text, found["sticky"], "points", n=cfg.games)
+    gain = log[-1]["return"] - log[0]["return"]
+    text = "return of its last training games over that of the first ones"
+    run.claim("spiking_dqn_gain", text, gain, "points", ">= 1")
+    run.outcome("spiking_dqn_gain_text", options[int(gain >= 1) + int(gain > 5)])
+    teacher = read_csv(run.dir / "teacher.csv", files.CHECKPOINTS / "pong_teacher.csv")
+    run.figure(
+        show.plot_learning({"spiking DQN": log, "teacher": teacher}, found),
+        "4_spiking_learning",
+        look="how much of the teacher's way it has gone",
     )
-    run.claim(
-        "spiking_dqn",
-        f"spiking DQN, T = {cfg.num_steps}, {log[-1]['decisions']:,.0f} decisions: reward",
-        found["plain"],
-        "points",
-        n=cfg.games,
+    run.finding(
+        f"From random weights a spiking DQN gains {gain:+.1f} points within {log[-1]['decisions']:,.0f} decisions and "
+        f"plays {found['sticky']:+.1f}: it {'learns' if gain >= 1 else 'has not begun to learn'}, a teacher is quicker."
     )
-    run.claim(
-        "spiking_dqn_gain",
-        "return of its last 20 training games over that of the first ones",
-        log[-1]["return"] - log[0]["return"],
-        "points",
-        ">= 1",
-    )
-    logs = {
-        "spiking DQN": log,
-        "teacher": read_csv(run.dir / "teacher.csv", CHECKPOINTS / "pong_teacher.csv"),
-    }
-    run.figure(show.plot_learning(logs, found), "spiking_learning")
 
 
-SPARSE = {
+# ------------------------------------------------------------------------------------ 5  sparsity
+
+SPARSE = {  # μ, hidden biases held at or below 0
     "clone": (None, False),
     "μ = 0.003": (3e-3, False),
     "silent": (0.0, True),
     "silent, μ = 0.001": (1e-3, True),
-}  # μ, hidden biases held at or below 0
+    "silent, μ = 0.002": (2e-3, True),
+}
 
 
-def sparsify(cfg: Config, run: Run) -> None:
-    """Reward against operations per decision: the clone trained on with a price on operations; or with biases that
-    let no neuron fire on an empty board, and then a price (each of these goes on from the one before)."""
+@section
+def section_sparsify(cfg: Config, run: Run) -> None:
+    """5  How few operations does a good game take?
+
+    An operation (SynOp) is one weight added to one membrane because a spike came. The price μ of equation (3) makes
+    the network save them. But an IF neuron with b > 0 fires about b·T times a decision even on an empty board: so
+    further arms hold all hidden biases at or below 0 (``hush``), and then add a price. Each silent arm goes on from
+    the one before. The choice goes by the validation games: the fewest SynOps within a point of the clone.
+    """
+    run.predict("clone_empty", "Which share of the clone's SynOps comes on an empty board as well?")
     teacher, start_from = fetch(run, "teacher"), fetch(run, "clone")
-    seen = rollouts(
-        teacher, cfg.states, STUDENT_SEED + 200, greedy(SpikingPong(start_from, cfg.num_steps))
-    )
-    maps = see_events(rollouts(teacher, cfg.states // 30 + 16, VAL_SEED).grey)
+    policy = greedy(SpikingPong(start_from, cfg.num_steps))
+    seen = rollouts(teacher, cfg.states, STUDENT_SEED + 200, policy)
+    maps = see_events(test_states(teacher, cfg).grey)
     points: list[dict[str, Any]] = []
     for name, (mu, silent) in list(SPARSE.items())[-1 if cfg.smoke else None :]:
         go_on = silent and points and points[-1]["silent"]
         agent = SpikingPong(points[-1]["net"] if go_on else start_from, cfg.num_steps)
         if mu is not None:
-            two_rounds(
-                agent,
-                teacher,
-                seen,
-                STUDENT_SEED + 300,
-                cfg,
-                run,
-                name=name,
-                penalty=mu,
-                silent=silent,
-            )
+            how = {"name": name, "count": 2, "penalty": mu, "silent": silent}
+            rounds(agent, teacher, seen, STUDENT_SEED + 300, cfg, run, **how)
             keep(agent, run, f"sparse_{mu:g}{'_silent' if silent else ''}")
         val = once(run, f"{name}: validation", partial(validate, greedy(agent), cfg))
-        val_plain = once(
-            run, f"{name}: validation without sticky", partial(validate, greedy(agent), cfg, 0.0)
-        )
-        run.print(
-            f"          {name}: validation games {val_plain:+.2f}, with sticky actions {val:+.2f}"
-        )
-        points.append(
-            {
-                "name": name,
-                "silent": silent,
-                "val": val,
-                "val_plain": val_plain,
-                "net": agent.net,
-                "mean": (val + val_plain) / 2,
-                "empty": cost(agent, torch.zeros_like(maps[:1]))["synops"],
-                **cost(agent, maps),
-            }
-        )
-    chosen = min(
-        (p for p in points if p["mean"] >= points[0]["mean"] - 1.0), key=lambda p: p["synops"]
-    )
+        empty = cost(agent, torch.zeros_like(maps[:1]))["synops"]
+        point = {"name": name, "silent": silent, "val": val, "net": agent.net, "empty": empty}
+        points.append(point | cost(agent, maps))
+        run.print(f"          {name}: {val:+.2f}, {points[-1]['synops']:,.0f} SynOps a decision")
+    near = [p for p in points if p["val"] >= points[0]["val"] - 1.0]
+    chosen = min(near, key=lambda p: p["synops"])
     agent = SpikingPong(keep(chosen["net"], run, "sparse"), cfg.num_steps)
     found = evaluate(greedy(agent), cfg, run, f"sparse ({chosen['name']})")
     show.table_sparsity(run, points)
-    run.claim(
-        "sparse",
-        f"sparse policy, {chosen['name']} (fewest SynOps of those within a point of the clone in all "
-        "validation games): reward",
-        found["plain"],
-        "points",
-        n=cfg.games,
+    text = f"sparse policy ({chosen['name']}): reward"
+    run.claim("sparse", text, found["sticky"], "points", ">= 16", n=cfg.games)
+    n = found["different"]
+    run.claim("sparse_plain", "without sticky actions", found["plain"], "points", n=n)
+    run.claim("sparse_synops", "its SynOps a decision", chosen["synops"], "SynOps", "<= 80000")
+    saved = points[0]["synops"] / max(1.0, chosen["synops"])
+    run.claim("sparse_saved", "SynOps of the clone over those of the sparse policy", saved, "×")
+    empty = points[0]["empty"] / max(1.0, points[0]["synops"])
+    text = "SynOps of the clone on an empty board over those in play"
+    run.claim("clone_empty", text, empty)
+    run.ledger(**row("sparse, IF", agent, maps, found["sticky"], cfg.games))
+    run.figure(
+        show.plot_pareto(points, chosen), "5_pareto", look="the bars on the right: an empty board"
     )
-    run.claim(
-        "sparse_sticky", "the same with sticky actions", found["sticky"], "points", n=cfg.games
+    run.finding(
+        f"{empty:.0%} of the clone's operations come on an empty board as well. The policy kept takes {saved:.1f} "
+        f"times fewer, {chosen['synops']:,.0f} a decision, and plays {found['sticky']:+.1f}."
     )
-    run.claim("sparse_synops", "its SynOps a decision", chosen["synops"], "SynOps")
-    saved = [points[0]["synops"] / max(1.0, p["synops"]) for p in points]
-    run.claim(
-        "sparse_saved",
-        "SynOps of the clone over those of the sparse policy",
-        saved[points.index(chosen)],
-        "×",
-    )
-    run.claim(
-        "clone_empty",
-        "SynOps of the clone on an empty board over those in play",
-        points[0]["empty"] / max(1.0, points[0]["synops"]),
-    )
-    priced = max((i for i, p in enumerate(points) if not p["silent"]), default=0)
-    run.claim(
-        "priced_saved",
-        f"SynOps saved by a price alone, {points[priced]['name']}, biases as they were",
-        saved[priced],
-        "×",
-    )
-    run.claim("priced", "its reward in the validation games", points[priced]["val_plain"], "points")
-    run.ledger(**row("sparse, IF", agent, maps, found["plain"], cfg.games))
-    run.figure(show.plot_pareto(points, chosen, found), "pareto")
 
 
-# ------------------------------------------------------------------------------------ Akida
+# ------------------------------------------------------------------------------------ 6  a policy that remembers
+
+
+class Remembering:
+    """The policy of a spiking network that takes one step a decision and keeps its membranes for the next one."""
+
+    def __init__(self, agent: SpikingPong) -> None:
+        self.agent, self.memory = agent, True
+        agent.forget()
+
+    def __call__(self, maps: torch.Tensor) -> np.ndarray:
+        with torch.no_grad():
+            return self.agent.step(maps.float() / 255)[1].argmax(1).numpy()
+
+
+def in_order(maps: torch.Tensor, q: torch.Tensor) -> Iterator[tuple[torch.Tensor, torch.Tensor]]:
+    """What 16 games side by side showed, decision by decision: ``rollouts`` leaves them in this order."""
+    num = 16 if len(q) >= 256 else 2
+    for i in range(0, len(q) - num + 1, num):
+        yield maps[i : i + num].float() / 255, q[i : i + num]
+
+
+def distil_in_time(
+    agent: SpikingPong,
+    seen: Seen,
+    eyes: Eyes,
+    cfg: Config,
+    run: Run,
+    *,
+    name: str,
+    lr: float,
+    keeps: bool,
+    window: int = 8,
+) -> None:
+    """Equation (3) on games in their order, one time step a decision, gradients through ``window`` decisions.
+
+    Args:
+        keeps: membranes stay from decision to decision; otherwise every decision starts with new ones.
+    """
+    maps = eyes(seen.grey)
+    optimizer = torch.optim.Adam(agent.parameters(), lr=lr, fused=True)
+    updates = cfg.epochs * -(-len(list(in_order(maps, seen.q))) // window)
+    schedule = torch.optim.lr_scheduler.LinearLR(optimizer, 1.0, 0.05, max(1, updates))
+
+    def learn(losses: list[torch.Tensor]) -> None:
+        optimizer.zero_grad(set_to_none=True)
+        torch.stack(losses).mean().backward()
+        optimizer.step()
+        schedule.step()
+        for lif in agent.lifs.values():
+            lif.mem = lif.mem.detach()  # the past before this window is given
+
+    def passes() -> None:
+        for epoch in range(cfg.epochs):
+            agent.forget()
+            losses: list[torch.Tensor] = []
+            right = count = 0
+            for x, q in in_order(maps, seen.q):
+                if not keeps:
+                    agent.forget()
+                z = agent.step(x)[1]
+                p = F.softmax(q / cfg.tau, 1)
+                losses.append(-(p * F.log_softmax(z, 1)).sum(1).mean())
+                right += int((z.argmax(1) == q.argmax(1)).sum())
+                count += len(q)
+                if len(losses) == window:
+                    learn(losses)
+                    losses = []
+            share = 100 * right / max(1, count)
+            run.print(
+                f"          {name}: pass {epoch + 1}/{cfg.epochs}, teacher's action {share:.1f} %"
+            )
+
+    trained(run, name, agent.net, passes)
+    agent.forget()
+
+
+@torch.no_grad()
+def choices(agent: SpikingPong, seen: Seen, eyes: Eyes, keeps: bool, cut: int = -1) -> torch.Tensor:
+    """Actions ``(decisions, games)`` that the agent takes on games in their order; at ``cut`` it forgets everything."""
+    agent.forget()
+    found = []
+    for k, (x, _) in enumerate(in_order(eyes(seen.grey), seen.q)):
+        if k == cut or not keeps:
+            agent.forget()
+        found.append(agent.step(x)[1].argmax(1))
+    return torch.stack(found)
+
+
+@torch.no_grad()
+def temporal_synops(agent: SpikingPong, seen: Seen) -> float:
+    """Operations a decision after the first layer, with membranes that stay, on games in their order."""
+    agent.forget()
+    total, count = 0.0, 0
+    for x, q in in_order(see_events(seen.grey), seen.q):
+        spks, _ = agent.step(x)
+        total += summed(agent.net, [x, *spks], 1)["synops"]
+        count += len(q)
+    return total / max(1, count)
+
+
+BETA = 0.8  # of the temporal agent: after three decisions half of a membrane's charge is left
+KINDS = {  # what it sees, whether its membranes stay
+    "events, anew": (see_events, False),
+    "events, kept": (see_events, True),
+    "place only, anew": (see_places, False),
+    "place only, kept": (see_places, True),
+}
+
+
+@section
+def section_remember(cfg: Config, run: Run) -> None:
+    """6  What does a policy gain that keeps its membranes from decision to decision?
+
+    All policies so far start each decision with new membranes and repeat one picture for T steps: time inside the
+    network has nothing to do with time in the game. Here one decision is one step, and the membranes stay:
+
+        U[t] = β·U[t−1] + I(picture t) − S[t−1]·θ                 (4)
+
+    What a membrane keeps is a trace of the pictures before. Is it of use? The maps ON and OFF already say what moved.
+    So two more networks see only ``place``, in which one picture does not tell where the ball is going: there a policy
+    without memory has to guess, and one with memory need not. All four learn from the same states by equation (3).
+    """
+    run.predict("place_gain", "Seeing place only: by how much does memory raise the agreement?")
+    teacher, begin_with = fetch(run, "teacher"), fetch(run, "clone")
+    begin_with.clipped, begin_with.levels = False, 0
+    seen = rollouts(teacher, cfg.states, STUDENT_SEED + 400)
+    test = rollouts(teacher, max(32, cfg.states // 5), VAL_SEED)
+    wanted = torch.stack([q.argmax(1) for _, q in in_order(see_places(test.grey), test.q)])
+    share, rewards, agents = {}, {}, {}
+    for name, (eyes, keeps) in KINDS.items():
+        agent = agents[name] = SpikingPong(begin_with, 1, beta=BETA)
+        distil_in_time(agent, seen, eyes, cfg, run, name=name, lr=1e-3, keeps=keeps)
+        if eyes is see_events:
+            actor = Remembering(agent) if keeps else greedy(agent)
+            more = seen + rollouts(teacher, len(seen.q), STUDENT_SEED + 420 + 20 * keeps, actor)
+            text = f"{name}, round 2"
+            distil_in_time(agent, more, eyes, cfg, run, name=text, lr=5e-4, keeps=keeps)
+        share[name] = float((choices(agent, test, eyes, keeps) == wanted).float().mean())
+    for name, keeps in (("events, anew", False), ("events, kept", True)):
+        agent = agents[name]
+        policy = Remembering(agent) if keeps else greedy(agent)
+        rewards[name] = evaluate(policy, cfg, run, name)
+    keep(agents["events, kept"], run, "temporal")
+    whole = choices(agents["events, kept"], test, see_events, True)
+    cut = len(whole) // 2
+    after = choices(agents["events, kept"], test, see_events, True, cut)
+    same = (whole[cut:] == after[cut:]).float().mean(1)[:30]
+    synops = temporal_synops(agents["events, kept"], test)
+    kept, n = rewards["events, kept"], cfg.games
+    text = "membranes kept, one step a decision: reward"
+    run.claim("temporal", text, kept["sticky"], "points", n=n)
+    anew = rewards["events, anew"]["sticky"]
+    run.claim("temporal_anew", "one step a decision, new membranes: reward", anew, "points", n=n)
+    run.claim("temporal_synops", "SynOps a decision, membranes kept", synops, "SynOps")
+    gain = share["place only, kept"] - share["place only, anew"]
+    text = "place only: more of the teacher's actions with memory"
+    run.claim("place_gain", text, gain, n=wanted.numel())
+    run.claim(
+        "events_gain", "all three maps: the same", share["events, kept"] - share["events, anew"]
+    )
+    run.figure(
+        show.plot_memory(share, same.tolist()),
+        "6_memory",
+        look="left: the two bars of place only; right: how soon a forgotten past no longer matters",
+    )
+    run.finding(
+        f"Seeing place only, the policy chooses as the teacher in {share['place only, kept']:.0%} of the states if it "
+        f"keeps its membranes and in {share['place only, anew']:.0%} if not. Seeing all maps it plays "
+        f"{kept['sticky']:+.1f} with one step a decision and {synops:,.0f} SynOps, and {anew:+.1f} with new membranes."
+    )
+
+
+# ------------------------------------------------------------------------------------ 7  Akida
 
 
 def keras_twin(net: PongNet, within: float = 0.0) -> Any:
@@ -1095,19 +1006,11 @@ def keras_twin(net: PongNet, within: float = 0.0) -> Any:
 
 def akida_policy(model: Any) -> Policy:
     """The policy of an ``akida.Model``, on the chip if there is one, else in the simulator."""
-    return lambda maps: akida_outputs(model, channels_last(maps)).argmax(1)
 
+    def act(maps: torch.Tensor) -> np.ndarray:
+        return akida_outputs(model, channels_last(maps)).argmax(1)
 
-def load_fbz(run: Run) -> Any:
-    """The deployed network of this results folder, or the one that the course ships; its checksum is looked at."""
-    mine, ours = run.dir / "akida.fbz", CHECKPOINTS / "pong_akida.fbz"
-    path = mine if mine.is_file() else ours
-    if not path.is_file():
-        raise UserError(
-            f"got no akida.fbz in {mine.parent} or {ours.parent}; make it with "
-            "'uv run capstone_pong.py quantize'"
-        )
-    return open_fbz(path)
+    return act
 
 
 def round_and_train(
@@ -1118,61 +1021,55 @@ def round_and_train(
     from tf_keras import losses, optimizers
 
     name = "/".join(map(str, bits))
-    path = part_file(run, f"{name}.fbz")
+    path, few = part_file(run, f"{name}.fbz"), bits[1] <= 2
 
     def work() -> dict[str, float]:
         x, p = channels_last(see_events(seen.grey)), F.softmax(seen.q / cfg.tau, 1).numpy()
-        began, names = (
-            time.perf_counter(),
-            dict(zip(("input_bits", "weight_bits", "activation_bits"), bits, strict=True)),
-        )
-        twin = keras_twin(net, 0.0 if bits[1] > 2 else 1.2)
+        began = time.perf_counter()
+        names = dict(zip(("input_bits", "weight_bits", "activation_bits"), bits, strict=True))
+        twin = keras_twin(net, 1.2 if few else 0.0)
         quantised, ptq = quantize_and_convert(twin, x[:1000], **names)
         packages.keras().utils.set_random_seed(cfg.seed)
-        passes = cfg.epochs if bits[1] > 2 else 2 * cfg.epochs
+        passes = 2 * cfg.epochs if few else cfg.epochs
         schedule = optimizers.schedules.CosineDecay(5e-4, passes * -(-len(x) // 64))
-        quantised.compile(
-            optimizers.Adam(schedule),
-            losses.CategoricalCrossentropy(from_logits=True),
-            run_eagerly=cfg.smoke,
-        )
+        loss = losses.CategoricalCrossentropy(from_logits=True)
+        quantised.compile(optimizers.Adam(schedule), loss, run_eagerly=cfg.smoke)
         for k in range(passes):
+            once_more = {"epochs": k + 1, "initial_epoch": k, "verbose": 0}
             with packages.quiet():
-                loss = quantised.fit(
-                    x, p, batch_size=64, epochs=k + 1, initial_epoch=k, verbose=0
-                ).history["loss"][0]
-            run.print(
-                f"          {name}: pass {k + 1}/{passes}, loss {loss:.4f} ({time.perf_counter() - began:.0f} s)"
-            )
+                value = quantised.fit(x, p, batch_size=64, **once_more).history["loss"][0]
+            spent = time.perf_counter() - began
+            run.print(f"          {name}: pass {k + 1}/{passes}, loss {value:.4f} ({spent:.0f} s)")
         model = convert_quantised(quantised, twin, name)
-        x_test = channels_last(see_events(test.grey))
         save_fbz(model, path)
+        x_test = channels_last(see_events(test.grey))
         by_akida = akida_outputs(model, x_test).argmax(1)
-        return {
-            "ptq": validate(akida_policy(ptq), cfg),
-            "agree": (by_akida == keras_outputs(quantised, x_test).argmax(1)).mean(),
-            "teacher": (by_akida == test.q.argmax(1).numpy()).mean(),
-        }
+        agree = (by_akida == keras_outputs(quantised, x_test).argmax(1)).mean()
+        same = (by_akida == test.q.argmax(1).numpy()).mean()
+        return {"ptq": validate(akida_policy(ptq), cfg), "agree": agree, "teacher": same}
 
     return once(run, f"{name} bits", work), open_fbz(path)
 
 
-def quantize(cfg: Config, run: Run) -> None:
-    """Integers of few bits by distillation on the teacher's states, and onto the chip."""
+@section
+def section_quantize(cfg: Config, run: Run) -> None:
+    """7  Does it still play in four bits, on the AKD1000?
+
+    The chip adds integers: weights of four (or two) bits, activations of four. The network that was trained clipped is
+    written in Keras, quantised, trained on by equation (3) with rounding in the forward pass (lesson 19), and
+    converted. Every layer has to find processors on the mesh, or the host would have to compute it. Rewards come from
+    the chip if there is one, else from Akida's simulator, which computes the same integers.
+    """
     if missing := packages.missing():
-        run.note(
-            f"Akida: left out, for {', '.join(missing)} cannot be imported here; {akida_status().reason}."
-        )
+        reason = f"{', '.join(missing)} cannot be imported here; {akida_status().reason}"
+        run.note(f"Akida: left out, for {reason}.")
         return
+    options = ("less than a point", "one to three points", "more than three points")
+    run.predict("bits_cost", "What do two-bit weights cost against four bits?", options)
     teacher = fetch(run, "teacher")
-    seen = rollouts(teacher, cfg.states, STUDENT_SEED)
-    test = rollouts(teacher, cfg.states // 30 + 16, VAL_SEED)
-    maps = see_events(test.grey)
+    seen, test = rollouts(teacher, cfg.states, STUDENT_SEED), test_states(teacher, cfg)
     net = fetch(run, "clipped")
     net.clipped = True
-    reference = net(maps.float() / 255).detach().numpy()
-    by_keras = keras_outputs(keras_twin(net), channels_last(maps))
-    difference = float(np.abs(by_keras - reference).max() / np.abs(reference).max())
     rows, models = {}, {}
     for bits in ((8, 4, 4), (8, 2, 4))[: 1 if cfg.smoke else None]:
         name = "/".join(map(str, bits))
@@ -1181,227 +1078,204 @@ def quantize(cfg: Config, run: Run) -> None:
     model = models["8/4/4"]
     path = save_fbz(model, run.dir / "akida.fbz")
     run.print(f"   saved   {path}")
-    mapping = map_on_akd1000(model)
-    where = akida_status()
+    mapping, where = map_on_akd1000(model), akida_status()
     show.tables_akida(run, rows, mapping, where.state)
-    run.claim(
-        "keras_twin",
-        "largest difference of the Keras network from PyTorch's, relative",
-        difference,
-        "1",
-        "<= 1e-4",
-        n=len(maps),
-    )
     for name, r in rows.items():
-        key = name.replace("/", "")
-        run.claim(
-            f"akida_{key}",
-            f"Akida {where.state}, {name} bits, trained with rounding: reward",
-            r["plain"],
-            "points",
-            ">= 15" if name == "8/4/4" else None,
-            n=cfg.games,
-        )
-        run.claim(
-            f"akida_{key}_sticky",
-            "the same with sticky actions",
-            r["sticky"],
-            "points",
-            n=cfg.games,
-        )
+        key, target = "akida_" + name.replace("/", ""), ">= 16" if name == "8/4/4" else None
+        text = f"Akida {where.state}, {name} bits: reward"
+        run.claim(key, text, r["sticky"], "points", target, n=cfg.games)
+        text, n = "without sticky actions", r["different"]
+        run.claim(f"{key}_plain", text, r["plain"], "points", n=n)
+    left = len(mapping.fallbacks)
     run.claim(
-        "akida_agreement",
-        "states on which Akida chooses as the quantised Keras network, 8/4/4",
-        rows["8/4/4"]["agree"],
-        n=len(maps),
-    )
-    run.claim(
-        "akida_software",
-        "layers of it that the AKD1000 leaves to software",
-        len(mapping.fallbacks),
-        "layers",
-        "== 0",
+        "akida_software", "layers that the AKD1000 leaves to software", left, "layers", "== 0"
     )
     run.claim("akida_nps", "neural processors of 78 that it takes", mapping.nps_used, "NPs")
-    run.claim(
-        "akida_nps_minimal",
-        "as few as possible",
-        map_on_akd1000(model, mode="Minimal").nps_used,
-        "NPs",
-    )
+    fewest = map_on_akd1000(model, mode="Minimal").nps_used
+    run.claim("akida_nps_minimal", "as few as possible", fewest, "NPs")
     run.claim("akida_bytes", "size of the .fbz", path.stat().st_size, "bytes")
     run.extra["akida"] = {"state": where.state, "reason": where.reason, **mapping.places()}
-    run.figure(show.plot_akida(rows, mapping), "akida")
-
-
-# ------------------------------------------------------------------------------------ latency
-
-
-def benchmark(cfg: Config, run: Run) -> None:
-    """Time from the frame to the action, by stage, and what a decision costs, for each agent that can run here."""
-    teacher, t = fetch(run, "teacher"), cfg.num_steps
-    maps = see_events(rollouts(teacher, cfg.states // 30 + 16, VAL_SEED).grey)
-    agents: dict[str, nn.Module] = {"teacher, ReLU": teacher}
-    for name, file, steps in (
-        ("converted", "clipped", CONVERTED),
-        ("clone", "clone", t),
-        ("sparse", "sparse", t),
-    ):
-        try:
-            agents[f"{name}, T = {steps}"] = SpikingPong(fetch(run, file), steps)
-        except UserError as e:
-            run.print(f"          {name}: left out; {e}")
-    spiking = list(agents)[-1]
-    devices = ["cpu", *(["cuda"] if torch.cuda.is_available() else [])]
-    costs = {name: cost(agent, maps) for name, agent in agents.items()}
-    show.table_costs(run, costs)
-    repeats, times = (5 if cfg.smoke else 400), {}
-
-    def on(agent: nn.Module, device: str) -> Callable[[torch.Tensor], Any]:
-        agent = copy.deepcopy(agent).to(device)
-
-        def values(m: torch.Tensor) -> Any:
-            with torch.no_grad():
-                return agent(m.to(device).float() / 255).cpu().numpy()
-
-        return values
-
-    for device in devices:
-        for name, agent in agents.items():
-            times[f"{name}, {device}"] = stages(on(agent, device), repeats, VAL_SEED)
-    model, state = None, akida_status().state
-    if packages.missing():
-        run.note(f"Akida: left out of the latencies; {akida_status().reason}.")
-    else:
-        try:
-            model = load_fbz(run)
-        except UserError as e:
-            run.print(f"          Akida: left out; {e}")
-    if model is not None:
-        where = "chip" if state == "hardware" else "simulator on this host"
-        times[f"Akida 8/4/4, {where}"] = stages(
-            lambda m: akida_outputs(model, channels_last(m)), repeats, VAL_SEED
-        )
-        if state == "hardware":
-            measured = measure_on_chip(model, channels_last(maps))
-            run.extra["chip"] = measured
-            run.print("\n".join("          " + line for line in describe_measurement(measured)))
-        else:
-            run.print(f"akida     {akida_status().means}")
-            published_tables(run)
-    whole = {k: sum(v.values()) for k, v in times.items()}
-    show.table_latency(run, times, whole, repeats)
-    told = ("teacher, ReLU, cpu", f"{spiking}, cpu", *(k for k in times if k.startswith("Akida")))
-    for key, name in zip(
-        ("ann", "spiking", "akida"), told, strict=False
-    ):  # a simulator's speed is its host's
-        run.claim(
-            f"latency_{key}_p50",
-            f"frame to action, {name}: median",
-            np.percentile(whole[name], 50),
-            "ms",
-        )
-        run.claim(
-            f"latency_{key}_p95",
-            "its 95th percentile",
-            np.percentile(whole[name], 95),
-            "ms",
-            f"<= {BAR_MS:g}",
-        )
-    run.claim(
-        "spiking_energy",
-        f"estimated energy of a decision, arithmetic only: {spiking}",
-        costs[spiking]["energy_nj"],
-        "nJ",
+    run.figure(
+        show.plot_akida(rows, mapping), "7_akida", look="which layer takes most of the processors"
     )
-    run.claim(
-        "dense_energy",
-        "the same for the teacher with nothing skipped",
-        estimated_energy_nj(0, costs["teacher, ReLU"]["dense"]),
-        "nJ",
+    by_two = rows[list(rows)[-1]]["sticky"]
+    lost = rows["8/4/4"]["sticky"] - by_two
+    run.outcome("bits_cost", options[int(lost >= 1) + int(lost > 3)])
+    run.finding(
+        f"In four bits, {'all layers' if not left else f'all but {left} layers'} on the mesh, the policy plays "
+        f"{rows['8/4/4']['sticky']:+.1f}; with weights of two bits {by_two:+.1f}."
     )
-    run.figure(show.plot_latency(times, whole), "latency")
+
+
+# ------------------------------------------------------------------------------------ 8  what a decision costs
 
 
 def make_agent(cfg: Config, run: Run, name: str) -> tuple[Policy, nn.Module | None]:
     """The policy ``name``, and its network where it is one of PyTorch's."""
     if name == "akida":
-        return akida_policy(load_fbz(run)), None
-    net = fetch(run, "clipped" if name == "converted" else name)
-    agent = (
-        net
-        if name == "teacher"
-        else SpikingPong(net, CONVERTED if name == "converted" else cfg.num_steps)
-    )
+        return akida_policy(open_fbz(files.find(run, "akida"))), None
+    net = fetch(run, files.WEIGHTS.get(name, name))
+    if name == "teacher":
+        return greedy(net), net
+    if name == "temporal":
+        agent = SpikingPong(net, 1, beta=BETA)
+        return Remembering(agent), agent
+    agent = SpikingPong(net, CONVERTED if name == "converted" else cfg.num_steps)
     return greedy(agent), agent
 
 
+def on(agent: nn.Module, device: str) -> Callable[[torch.Tensor], Any]:
+    """A copy of ``agent`` on ``device``: maps ``(1, 3, 84, 84)`` on the host → Q-values on the host."""
+    agent = copy.deepcopy(agent).to(device)
+
+    def values(maps: torch.Tensor) -> Any:
+        with torch.no_grad():
+            return agent(maps.to(device).float() / 255).cpu().numpy()
+
+    return values
+
+
+def akida_times(run: Run, maps: torch.Tensor, repeats: int) -> dict[str, dict[str, np.ndarray]]:
+    """Latencies of the deployed network where Akida can run here; on a chip also its power and speed."""
+    status = akida_status()
+    if packages.missing():
+        run.note(f"Akida: left out of the latencies; {status.reason}.")
+        return {}
+    try:
+        model = open_fbz(files.find(run, "akida"))
+    except UserError as e:
+        run.print(f"          Akida: left out; {e}")
+        return {}
+
+    def values(m: torch.Tensor) -> np.ndarray:
+        return akida_outputs(model, channels_last(m))
+
+    on_chip = status.state == "hardware"
+    name = f"Akida 8/4/4, {'chip' if on_chip else 'simulator on this host'}"
+    times = {name: stages(values, repeats, VAL_SEED)}
+    if on_chip:
+        measured = measure_on_chip(model, channels_last(maps))
+        run.extra["chip"] = measured
+        run.print("\n".join("          " + line for line in describe_measurement(measured)))
+    else:
+        run.print(f"akida     {status.means}")
+        published_tables(run)
+    return times
+
+
+@section
+def section_benchmark(cfg: Config, run: Run) -> None:
+    """8  What does a decision win, and what does it cost?
+
+    Each agent's reward in ALE/Pong-v5 as registered: the games that ``play`` has noted for just these weights. What a
+    decision costs is measured now: operations that active inputs cause, layer by layer, their energy by the price list
+    of lesson 17 (arithmetic only), and the time from the frame to the action. A frame of the game lasts 17 ms, a
+    decision 67. A simulator's time is that of this host; it says nothing about the chip.
+    """
+    run.predict("latency_spiking", "Milliseconds from frame to action, spiking policy?", unit="ms")
+    maps = see_events(test_states(fetch(run, "teacher"), cfg).grey)
+    devices = ["cpu", "cuda"] if torch.cuda.is_available() else ["cpu"]
+    repeats, times, costs, games = (5 if cfg.smoke else 400), {}, {}, {}
+    for name in AGENTS:
+        try:
+            path = files.find(run, files.WEIGHTS.get(name, name))
+            found = files.played(run, name, path)
+            if found is not None:
+                games[name] = found
+            if name in ("akida", "temporal"):
+                continue
+            agent = make_agent(cfg, run, name)[1]
+        except UserError as e:
+            run.print(f"          {name}: left out; {e}")
+            continue
+        costs[name] = cost(agent, maps)
+        for device in devices:
+            times[f"{name}, T = {getattr(agent, 'num_steps', 1)}, {device}"] = stages(
+                on(agent, device), repeats, VAL_SEED
+            )
+    times |= akida_times(run, maps, repeats)
+    show.table_rewards(run, games, costs)
+    show.table_costs(run, costs)
+    whole = {k: sum(v.values()) for k, v in times.items()}
+    show.table_latency(run, times, whole, repeats)
+    targets = {"teacher": ">= 18", "clone": ">= 17", "sparse": ">= 16", "akida": ">= 16"}
+    for name in [name for name in targets if name in games]:
+        reward, n = games[name]["sticky"], len(games[name]["sticky_points"])
+        text = f"{name} in ALE/Pong-v5: reward"
+        run.claim(f"played_{name}", text, reward, "points", targets[name], n=n)
+    if "sparse" in costs:
+        synops = costs["sparse"]["synops"]
+        run.claim("synops", "SynOps a decision, sparse", synops, "SynOps", "<= 80000")
+        dense = estimated_energy_nj(0, costs["sparse"]["dense"])
+        saved = dense / max(1e-9, costs["sparse"]["energy_nj"])
+        text = "energy with nothing skipped, no spikes, over the sparse agent's"
+        run.claim("energy_saved", text, saved, "×")
+    told = {"ann": "teacher", "spiking": "sparse", "akida": "Akida"}
+    for key, start_of in told.items():
+        name = next((k for k in times if k.startswith(start_of) and "cuda" not in k), None)
+        if name is not None:
+            p95 = float(np.percentile(whole[name], 95))
+            text = f"frame to action, {name}: 95th percentile"
+            run.claim(f"latency_{key}", text, p95, "ms", "<= 5")
+    run.figure(
+        show.plot_benchmark(games, costs),
+        "8_reward",
+        look="each dot is a game; the line is its mean",
+    )
+    run.figure(
+        show.plot_latency(times, whole), "8_latency", look="which stage takes most of the time"
+    )
+    told_by = "played_sparse" if "sparse" in games else "synops"
+    run.finding(show.sentence_of_benchmark(games, costs), main=True, claim=told_by)
+    show.note_on_targets(run, games)
+
+
+# ------------------------------------------------------------------------------------ putting it together
+
+
 def play_games(cfg: Config, run: Run) -> None:
-    """Let an agent play; keep what it saw and how it fired."""
+    """Let an agent play, its points shown as they fall; note the games, what it saw and how it fired."""
     policy, agent = make_agent(cfg, run, cfg.agent)
     film: list[tuple[np.ndarray, np.ndarray, np.ndarray]] = []
 
     def watch(env: Pong, maps: torch.Tensor, action: np.ndarray) -> None:
         if len(film) < (20 if cfg.smoke else 240):
             fired = np.zeros((1, 1))
-            if isinstance(agent, SpikingPong):
+            if isinstance(agent, SpikingPong) and cfg.agent != "temporal":
                 with torch.no_grad():
                     spks = agent.run(constant_current(maps[:1].float() / 255, agent.num_steps))[0]
                 fired = spks[-1][:, 0].numpy()  # (T, 256): the dense hidden layer
             film.append((env.stack[0, -1].copy(), maps[0].numpy(), fired))
 
-    found = evaluate(policy, cfg, run, f"{cfg.agent} at play")
-    play(policy, 1, TEST_SEED, 0.0, watch=watch, limit=cfg.limit or 240)
-    run.claim(f"play_{cfg.agent}", f"{cfg.agent}: reward", found["plain"], "points", n=cfg.games)
-    run.claim(
-        f"play_{cfg.agent}_sticky",
-        "the same with sticky actions",
-        found["sticky"],
-        "points",
-        n=cfg.games,
-    )
-    run.figure(show.plot_play(film, cfg.agent), "play")
+    found = evaluate(policy, cfg, run, f"{cfg.agent} at play", hear=show.scoreboard(run))
+    weights = files.find(run, files.WEIGHTS.get(cfg.agent, cfg.agent))
+    files.keep_games(run, cfg.agent, weights, found)
+    if isinstance(policy, Remembering):
+        policy.agent.forget()
+    play(policy, 1, TEST_SEED, STICKY, watch=watch, limit=cfg.limit or 240)
+    text, n = f"{cfg.agent}: reward in ALE/Pong-v5", cfg.games
+    run.claim(f"play_{cfg.agent}", text, found["sticky"], "points", n=n)
+    n = found["different"]
+    run.claim(f"play_{cfg.agent}_plain", "without sticky actions", found["plain"], "points", n=n)
+    run.figure(show.plot_play(film, cfg.agent), "play", look="which maps are empty, and when")
     if cfg.record is not None:
         run.print(f"   saved   {show.record(film, cfg.record)}")
 
 
-# ------------------------------------------------------------------------------------ putting it together
-
-
-DO: dict[str, Callable[[Config, Run], None]] = {
-    "train": train,
-    "perception": perception,
-    "convert": convert,
-    "clone": clone,
-    "spiking-dqn": spiking_dqn,
-    "sparsify": sparsify,
-    "quantize": quantize,
-    "benchmark": benchmark,
-    "play": play_games,
+SECTIONS = {
+    "train": section_train,
+    "convert": section_convert,
+    "clone": section_clone,
+    "spiking-dqn": section_spiking_dqn,
+    "sparsify": section_sparsify,
+    "remember": section_remember,
+    "quantize": section_quantize,
+    "benchmark": section_benchmark,
 }
 
 
 def main(cfg: Config, run: Run) -> None:
-    run.datasets.append(
-        {"name": "ALE/Pong-v5", "stand_in": False, "sizes": {"games an evaluation": cfg.games}}
-    )
-    todo = (
-        list(DO)
-        if cfg.command == "all" or cfg.smoke
-        else []
-        if cfg.command == "report"
-        else [cfg.command]
-    )
-    for name in todo:
-        carry_out(run, name, partial(DO[name], cfg, run))
-    gather(run, DO, todo)
-    parts(run).end()
-    if not run.claims:
-        raise UserError(
-            f"got no measurements in {run.dir}; run another command first, such as 'benchmark'"
-        )
-    run.extra["analysis"] = show.analysis({c.id: c for c in run.claims})  # --journal writes it down
-    run.print(f"\n{run.extra['analysis']}" if cfg.command in ("report", "all") else "")
+    carry_out_asked(cfg, run, SECTIONS, {"play": play_games}, show.write_up)
 
 
 if __name__ == "__main__":

@@ -10,16 +10,20 @@ import hashlib
 import json
 import shutil
 import time
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import asdict
+from functools import partial
 from pathlib import Path
 from typing import Any
 
 from common.claims import Claim
 from common.io import UserError, as_read, load_weights, save_weights, write_json
+from common.lesson import Section
 from common.run import Run
 
 import torch
+
+Command = Callable[[Any, Run], None]
 
 WITHOUT_EFFECT = {
     "resume",
@@ -29,6 +33,7 @@ WITHOUT_EFFECT = {
     "data_dir",
     "out_dir",
     "record",
+    "predict",
 }  # on what is measured
 
 
@@ -141,6 +146,41 @@ def carry_out(run: Run, name: str, do: Callable[[], None]) -> None:
     once(run, name, command)
 
 
+def carry_out_asked(
+    cfg: Any,
+    run: Run,
+    sections: Mapping[str, Section],
+    others: Mapping[str, Command],
+    write_up: Callable[[Run], None],
+) -> None:
+    """The main of a script whose sections are commands: carry out what was asked for, then gather everything.
+
+    ``--only 3`` is the command of section 3; ``--smoke`` and ``all`` are all of them.
+
+    Args:
+        sections: command → its section, in order.
+        others: further commands, functions ``(cfg, run)`` that stand on no page of their own.
+        write_up: gets the run once it holds what all commands measured, whenever that was.
+    """
+    names = {**sections, **others}
+    if cfg.only is not None:
+        todo = [name for name, section in sections.items() if section.number == cfg.only]
+    elif cfg.smoke or cfg.command == "all":
+        todo = list(names)
+    else:
+        todo = [cfg.command] if cfg.command in names else []
+    for name in todo:
+        do = sections[name].run if name in sections else others[name]
+        carry_out(run, name, partial(do, cfg, run))
+    gather(run, names, todo)
+    parts(run).end()
+    if not run.claims:
+        raise UserError(
+            f"got no measurements in {run.dir}; run another command first, such as 'benchmark'"
+        )
+    write_up(run)
+
+
 def remember(run: Run, name: str, seconds: float) -> None:
     """Write what command ``name`` has measured to a file of its own, and clear the run for the next command."""
     write_json(
@@ -151,9 +191,12 @@ def remember(run: Run, name: str, seconds: float) -> None:
             "claims": [asdict(c) for c in run.claims],
             "ledger": run.ledger_rows,
             "extra": run.extra,
+            "findings": run.findings,
+            "predictions": run.predictions,
         },
     )
     run.claims, run.ledger_rows, run.extra = [], [], {}
+    run.findings, run.predictions = [], []
 
 
 def gather(run: Run, order: Iterable[str], done: Sequence[str]) -> None:
@@ -167,6 +210,8 @@ def gather(run: Run, order: Iterable[str], done: Sequence[str]) -> None:
             part = json.loads(path.read_text(encoding="utf-8"))
             run.claims += [Claim(**c) for c in part["claims"]]
             run.ledger_rows += part["ledger"]
+            run.findings += part.get("findings", [])
+            run.predictions += part.get("predictions", [])
             tables += part["extra"].pop("tables", [])
             notes += [part["extra"].pop("note")] if "note" in part["extra"] else []
             run.extra |= part["extra"]

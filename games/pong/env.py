@@ -6,13 +6,14 @@ Levels of a DVS pixel and the three event maps are equation (2) of ``capstone_po
 from __future__ import annotations
 
 import time
+import zlib
 from collections.abc import Callable
 from dataclasses import dataclass
 from functools import cache
 from typing import Any
 
 from common.io import UserError
-from eventcam.events import DVS, Pixel, lin_log
+from eventcam.events import lin_log
 
 import numpy as np
 import torch
@@ -26,6 +27,7 @@ ACTIONS = (
 SIZE = 84
 TOP = 13  # the score stands above this row
 THETA = 0.3  # threshold of a DVS pixel, in units of ln intensity
+STICKY = 0.25  # probability with which a frame repeats the action before it, in ALE/Pong-v5
 STEP = 51  # grey levels of a map for each event: five events fill a byte
 
 LEVEL = np.floor(lin_log(np.arange(256)) / THETA).astype(np.uint8)
@@ -105,11 +107,15 @@ def board() -> torch.Tensor:
 
 
 def events(before: torch.Tensor, now: torch.Tensor) -> torch.Tensor:
-    """Equation (2) on levels ``(B, 84, 84)``: ``(B, 3, 84, 84)`` uint8, 51 for each event, five at most."""
-    b, n = before.to(torch.int16), now.to(torch.int16)
-    maps = torch.stack((n - board().to(torch.int16), n - b, b - n), 1)
-    maps[:, 0].abs_()
-    return maps.clamp_(0, 5).mul_(STEP).to(torch.uint8)
+    """Equation (2) on levels ``(B, 84, 84)``: ``(B, 3, 84, 84)`` uint8, 51 for each event, five at most.
+
+    Levels lie far below 128, so that signed bytes hold their differences; the channel lies last in memory, as
+    convolutions on a CPU like it.
+    """
+    b, n = before.view(torch.int8), now.view(torch.int8)
+    place = (n - board().view(torch.int8)).abs()
+    maps = torch.stack((place, n - b, b - n), -1).clamp_(0, 5)
+    return maps.view(torch.uint8).mul_(STEP).permute(0, 3, 1, 2)
 
 
 def see_events(grey: np.ndarray) -> torch.Tensor:
@@ -141,32 +147,6 @@ def see_deltas(grey: np.ndarray) -> torch.Tensor:
     return torch.stack((now, now - before, before - now), 1).clamp_(0, 255).to(torch.uint8)
 
 
-def see_by_sensor(
-    grey: np.ndarray, pixel: Pixel, integrate: bool, fps: float = 15.0
-) -> torch.Tensor:
-    """A whole game ``(n, 84, 84)`` through the DVS model of lesson 04: ``(n, 3, 84, 84)`` uint8.
-
-    Args:
-        integrate: place is the sum of all events since the start, as a chip that gets nothing but events has to make
-            it; otherwise it is taken from the picture.
-    """
-    dvs, maps, level = (
-        DVS(pixel),
-        np.zeros((len(grey), 3, SIZE, SIZE), np.int64),
-        to_level(grey).astype(np.int64),
-    )
-    total = level[0] - board().numpy()
-    for k, picture in enumerate(grey):
-        e = dvs.step(picture, 1e6 * k / fps)
-        for i, on in ((1, True), (2, False)):
-            where = (e["y"][e["p"] == on].astype(np.int64), e["x"][e["p"] == on].astype(np.int64))
-            np.add.at(maps[k, i], where, 1)
-        maps[k, 1:, :TOP] = 0
-        total = total + maps[k, 1] - maps[k, 2]
-        maps[k, 0] = np.abs(total if integrate else level[k] - board().numpy())
-    return torch.from_numpy((maps.clip(0, 5) * STEP).astype(np.uint8))
-
-
 Eyes = Callable[[np.ndarray], torch.Tensor]
 Policy = Callable[[torch.Tensor], np.ndarray]
 
@@ -179,26 +159,62 @@ def play(
     eyes: Eyes = see_events,
     watch: Callable[[Pong, torch.Tensor, np.ndarray], None] | None = None,
     limit: int = 0,
+    hear: Callable[[np.ndarray, np.ndarray, np.ndarray], None] | None = None,
 ) -> np.ndarray:
     """One full game for each seed from ``seed`` on: the points ``(games,)``, −21 to 21.
+
+    A policy with an attribute ``memory`` keeps something for each game from decision to decision. It is asked about
+    all games every time, those that are over included, so that its memories stay in their places.
 
     Args:
         watch: is shown every decision: the games, the maps of those still going on, their actions.
         limit: stop after so many decisions (smoke runs); 0: play to the end.
+        hear: is told after every decision: points made now, points so far, games that ended now, ``(games,)`` each.
     """
     env = Pong(games, seed, sticky)
     points, running, decisions = np.zeros(games), np.ones(games, bool), 0
     while running.any() and not 0 < limit <= decisions:
         decisions += 1
-        which, action = np.flatnonzero(running), np.zeros(games, np.int64)
+        remembers = hasattr(policy, "memory")
+        which = np.arange(games) if remembers else np.flatnonzero(running)
+        action = np.zeros(games, np.int64)
         maps = eyes(env.stack[which])
         action[which] = policy(maps)
         if watch:
             watch(env, maps, action[which])
         reward, ended, _ = env.step(action)
         points += reward * running
+        if hear:
+            hear(reward * running, points, ended & running)
         running &= ~ended
     return points
+
+
+class Different:
+    """Tells games apart by all pictures that they showed: give its ``watch`` to ``play``.
+
+    Without sticky actions a policy without chance plays the same game again wherever ALE draws the same number of
+    no-ops at the start, 31 at most. The same game twice is one game.
+    """
+
+    def __init__(self) -> None:
+        self.film: dict[int, int] = {}
+        self.running: np.ndarray | None = None
+
+    def watch(self, env: Pong, maps: torch.Tensor, action: np.ndarray) -> None:
+        """Add what each game that goes on shows now to its checksum."""
+        if self.running is None:
+            self.running = np.ones(len(env.stack), bool)
+        self.running &= ~env.ended
+        for game in np.flatnonzero(self.running):
+            self.film[game] = zlib.crc32(env.stack[game, -1].tobytes(), self.film.get(game, 0))
+
+    def first_ones(self) -> list[int]:
+        """The games that no earlier one equals."""
+        found: dict[int, int] = {}
+        for game, film in self.film.items():
+            found.setdefault(film, game)
+        return sorted(found.values())
 
 
 @dataclass
@@ -221,34 +237,20 @@ def rollouts(
     eyes: Eyes = see_events,
     noise: float = 0.05,
 ) -> Seen:
-    """``n`` states of 16 games (2 for fewer than 256 states: a game takes 0.2 s to begin), half of them with sticky
-    actions; ``actor`` plays, or the teacher, with some noise."""
-    half = 8 if n >= 256 else 1
-    worlds, rng = [Pong(half, seed, 0.0), Pong(half, seed + 8, 0.25)], np.random.default_rng(seed)
+    """``n`` states of 16 games (2 for fewer than 256 states: a game takes 0.2 s to begin) with sticky actions;
+    ``actor`` plays, or the teacher, with some noise. State i is of game i modulo their number, in order of time."""
+    num = 16 if n >= 256 else 2
+    world, rng = Pong(num, seed, STICKY), np.random.default_rng(seed)
     grey, q = np.empty((n, 3, SIZE, SIZE), np.uint8), torch.empty(n, len(ACTIONS))
-    for i in range(0, n, 2 * half):
-        stack = np.concatenate([w.stack for w in worlds])[:, 1:]
+    for i in range(0, n, num):
+        stack = world.stack[:, 1:]
         with torch.no_grad():
             values = teacher(see_events(stack).float() / 255)
-        grey[i : i + 2 * half], q[i : i + 2 * half] = stack[: n - i], values[: n - i]
+        grey[i : i + num], q[i : i + num] = stack[: n - i], values[: n - i]
         action = values.argmax(1).numpy() if actor is None else actor(eyes(stack))
-        action = np.where(
-            rng.random(2 * half) < noise, rng.integers(0, len(ACTIONS), 2 * half), action
-        )
-        for w, a in zip(worlds, np.split(action, 2), strict=True):
-            w.step(a)
+        chance = rng.random(num) < noise
+        world.step(np.where(chance, rng.integers(0, len(ACTIONS), num), action))
     return Seen(grey, q)
-
-
-def one_game(teacher: nn.Module, n: int, seed: int) -> tuple[np.ndarray, torch.Tensor]:
-    """The first ``n`` pictures of a game that the teacher plays ``(n, 84, 84)``, and its Q-values ``(n, 3)``."""
-    env, grey, q = Pong(1, seed), [], []
-    while len(grey) < n:
-        with torch.no_grad():
-            q.append(teacher(see_events(env.stack).float() / 255)[0])
-        grey.append(env.stack[0, -1].copy())
-        env.step(q[-1].argmax(0, keepdim=True).numpy())
-    return np.stack(grey), torch.stack(q)
 
 
 def stages(policy: Callable[[torch.Tensor], Any], repeats: int, seed: int) -> dict[str, np.ndarray]:

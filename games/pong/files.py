@@ -1,0 +1,108 @@
+"""The files of Pong's agents: weights of your own or the course's, and the games that an agent has played."""
+
+from __future__ import annotations
+
+import copy
+import hashlib
+import json
+from pathlib import Path
+from typing import Any
+
+from common.io import ROOT, UserError, load_weights, save_weights, write_json
+from common.run import Run
+
+from safetensors import SafetensorError, safe_open
+from torch import nn
+
+CHECKPOINTS = ROOT / "checkpoints"
+MADE_BY = {
+    "teacher": "train",
+    "clipped": "convert",
+    "sparse": "sparsify",
+    "temporal": "remember",
+    "akida": "quantize",
+}
+"""Weights → the command that makes them, where the two have different names."""
+WEIGHTS = {"converted": "clipped"}
+"""Agent → its weights, where the two have different names."""
+GAMES = "pong_games.json"
+
+
+def find(run: Run, name: str) -> Path:
+    """The file of weights ``name``: that of this results folder, or else the course's; says which one it is.
+
+    ``--shipped`` takes the course's wherever there are two.
+
+    Raises:
+        UserError: there is none.
+    """
+    kind = "fbz" if name == "akida" else "safetensors"
+    mine, ours = run.dir / f"{name}.{kind}", CHECKPOINTS / f"pong_{name}.{kind}"
+    path = mine if mine.is_file() and not (run.cfg.shipped and ours.is_file()) else ours
+    if not path.is_file():
+        raise UserError(
+            f"got no weights '{name}' in {mine.parent} or {ours.parent}; make them with "
+            f"'uv run capstone_pong.py {MADE_BY.get(name, name.replace('_', '-'))}'"
+        )
+    whose = "the course's" if path == ours else "your own (--shipped takes the course's)"
+    if (name, path) not in _said:
+        _said.add((name, path))
+        run.print(f"   weights {name}: {whose}, {path.parent.name}/{path.name}")
+    return path
+
+
+_said: set[tuple[str, Path]] = set()  # one line a file and process
+
+
+def width_of(path: Path) -> tuple[int, int]:
+    """Channels of the first layer and neurons of the dense one, as the file's header tells.
+
+    Raises:
+        UserError: it is damaged, or holds another kind of network.
+    """
+    try:
+        with safe_open(path, "pt") as f:
+            return f.get_slice("conv1.weight").get_shape()[0], f.get_slice(
+                "fc1.weight"
+            ).get_shape()[0]
+    except (SafetensorError, OSError, ValueError, IndexError) as e:
+        raise UserError(
+            f"{path} is damaged or holds another network ({type(e).__name__}); make it again"
+        ) from e
+
+
+def keep(net: nn.Module, run: Run, name: str) -> nn.Module:
+    """Save a network's weights, in 16 bits to be small, and put what was saved back into it: it is what is measured."""
+    inner = getattr(net, "net", net)
+    path = save_weights(copy.deepcopy(inner).half(), run.dir / f"{name}.safetensors")
+    run.print(f"   saved   {path}")
+    return load_weights(inner, path)
+
+
+def digest(path: Path) -> str:
+    """Sixteen hex digits of a file: games belong to the weights that played them."""
+    return hashlib.sha256(path.read_bytes()).hexdigest()[:16]
+
+
+def keep_games(run: Run, agent: str, weights: Path, found: dict[str, Any]) -> None:
+    """Note the points of the games that ``agent`` has played with ``weights``."""
+    path = run.dir / GAMES
+    games = _read(path) if path.is_file() else {}
+    write_json(path, games | {agent: {"weights": digest(weights), **found}})
+
+
+def played(run: Run, agent: str, weights: Path) -> dict[str, Any] | None:
+    """The games of ``agent`` with just these ``weights``: of this results folder, or noted by the course; or None."""
+    for path in (run.dir / GAMES, CHECKPOINTS / GAMES):
+        if path.is_file():
+            found = _read(path).get(agent, {})
+            if found.get("weights") == digest(weights):
+                return found
+    return None
+
+
+def _read(path: Path) -> dict[str, Any]:
+    try:
+        return dict(json.loads(path.read_text(encoding="utf-8")))
+    except (ValueError, TypeError) as e:
+        raise UserError(f"{path} is damaged ({type(e).__name__}); remove it") from e
