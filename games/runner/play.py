@@ -93,6 +93,12 @@ class World:
         )
         self._draw()
 
+    def restart(self, which: np.ndarray, seeds: Iterable[int]) -> None:
+        """New runs in the places ``which (n,)``; keys that were on their way to the old ones are lost."""
+        self.games.restart(which, seeds)
+        self._line[which] = False
+        self._held[which] = 0
+
     def _key(self, wanted: np.ndarray) -> np.ndarray:
         self._held = np.where(wanted, self._held + 1, 0)
         return wanted if self.hold is None else wanted & (self._held <= self.hold)

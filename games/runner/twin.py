@@ -164,6 +164,29 @@ class Games:
         other._stream.x = self._stream.x.copy()
         return other
 
+    def restart(self, which: np.ndarray, seeds: Iterable[int]) -> None:
+        """New runs, one for each seed, in the places ``which (n,)``; the others go on."""
+        fresh = Games(seeds)
+        while fresh._x.shape[1] < self._x.shape[1]:
+            fresh._extend()
+        while self._x.shape[1] < fresh._x.shape[1]:
+            self._extend()
+        for name in (
+            "seeds",
+            "distance",
+            "y",
+            "vy",
+            "tick",
+            "dead",
+            "_near",
+            "_end",
+            "_x",
+            "_kind",
+        ):
+            getattr(self, name)[which] = getattr(fresh, name)
+        self._stream.x[which] = fresh._stream.x
+        self._next()
+
     def _extend(self, things: int = 32) -> None:
         """Let every track go on by so many things, two draws each."""
         xs, kinds = [], []
@@ -200,6 +223,12 @@ class Games:
         return self._x[self._rows[:, None], which] - self.distance[:, None], self._kind[
             self._rows[:, None], which
         ]
+
+    def passed(self) -> np.ndarray:
+        """How many things that stand each run has left behind, ``(B,)``."""
+        behind = np.arange(self._kind.shape[1]) < self._near[:, None]
+        behind[:, 0] = False  # nobody meets the one before the first
+        return (behind & (_BOTTOM[self._kind] == 0)).sum(1)
 
     def step(self, jump: np.ndarray) -> None:
         """One tick. ``jump (B,)``: the key is down, or was pressed since the last tick."""
