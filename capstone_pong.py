@@ -5,8 +5,8 @@ Question
     the network it learnt from? What does each step on the way cost?
 
 Idea
-    A teacher learns the value Q(s, a) of an action by double DQN (van Hasselt et al. 2016). A return adds up n rewards
-    and then trusts a slow copy Q⁻ of the network; the network itself chooses what the copy values:
+    A teacher learns the value Q(s, a) of action a in state s by double DQN. A return adds up n rewards r (points won or
+    lost, later ones discounted by γ) and then trusts a slow copy Q⁻; the network itself chooses what the copy values:
 
         y = Σ_{k<n} γᵏ·r_k + γⁿ·Q⁻(s', argmax_a Q(s', a))           loss = Huber(Q(s, a) − y)              (1)
 
@@ -15,8 +15,8 @@ Idea
 
         place = |ℓ_t − ℓ_board|       ON = max(ℓ_t − ℓ_{t−1}, 0)       OFF = max(ℓ_{t−1} − ℓ_t, 0)         (2)
 
-    Students copy the teacher, on states that both visit (policy distillation, DAgger). τ is small, because in Pong the
-    best action is often better by a hundredth of a point only; μ is a price on operations (SynOps):
+    Students with outputs z copy the teacher, on states that both visit (policy distillation, DAgger). τ is small, for
+    the best action is often better by a hundredth of a point only; μ is a price on operations (SynOps):
 
         loss = −Σ_a p_a·log softmax(z)_a + μ·SynOps                 p = softmax(Q_teacher/τ)               (3)
 
@@ -27,11 +27,11 @@ Read first
     Practice: https://ale.farama.org/environments/pong/ · lessons 04 (events), 14 (sparsity), 16, 19
 
 Run
-    uv run capstone_pong.py                                     `benchmark` of the course's agents: a minute
-    uv run capstone_pong.py play --agent sparse --record pong.gif                   watch one, 30 games
-    uv run capstone_pong.py train --resume                      hours on one thread; may be cut at any time
-    uv run capstone_pong.py convert                             then clone, spiking-dqn, sparsify, remember, quantize
-    uv run capstone_pong.py report --journal                    the write-up of all that was measured
+    uv run capstone_pong.py                            `benchmark` of the course's agents: a minute
+    uv run capstone_pong.py play --agent sparse --record pong.gif      one of them, 60 games in some minutes
+    uv run capstone_pong.py train --warm --resume      hours on one thread, from the course's teacher; may be cut
+    uv run capstone_pong.py convert                    then clone, spiking-dqn, sparsify, remember, quantize
+    uv run capstone_pong.py report --journal           the write-up of all that was measured
 
 Builds on / leads to
     04, 07, 09, 13, 14, 16 and 19; capstone_gameworld.py takes the same ideas to a game in a browser.

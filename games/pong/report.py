@@ -37,10 +37,9 @@ def table_rewards(run: Run, games: dict[str, Any], costs: dict[str, dict[str, An
     for name, g in games.items():
         synops = f"{costs[name]['synops']:,.0f}" if name in costs else ""
         reward = f"{g['sticky']:+.2f} ± {g['error']:.2f}"
-        rows.append(
-            (name, reward, len(g["sticky_points"]), f"{g['plain']:+.2f}", g["different"], synops)
-        )
-    columns = ("agent", "reward", "games", "not sticky", "different games", "operations a decision")
+        plain = f"{g['plain']:+.2f} ({g['different']})" if "plain" in g else "not played"
+        rows.append((name, reward, len(g["sticky_points"]), plain, synops))
+    columns = ("agent", "reward", "games", "not sticky (different games)", "operations a decision")
     run.table("Points a game in ALE/Pong-v5 (± standard error)", columns, rows)
 
 
@@ -385,10 +384,11 @@ def sentence_of_benchmark(games: dict[str, Any], costs: dict[str, dict[str, Any]
 def note_on_targets(run: Run, games: dict[str, Any]) -> None:
     """Why rewards were missed, where they were."""
     if any(c.met is False and c.id.startswith("played_") for c in run.claims):
+        teacher = games.get("teacher")
+        own = f", which makes {teacher['sticky']:+.1f} here" if teacher else ""
         run.note(
-            "Rewards below their targets: a student hardly plays better than its teacher, and this one makes "
-            f"{games.get('teacher', {'sticky': float('nan')})['sticky']:+.1f}. It made half of its decisions without "
-            "sticky actions; a longer training in sticky games only, from these weights on, is what to try next."
+            f"Rewards below their targets: a student hardly plays better than its teacher{own}. The course's teacher "
+            "made half of its decisions without sticky actions; `train --warm` goes on from it in sticky games only."
         )
 
 
