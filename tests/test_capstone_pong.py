@@ -1429,16 +1429,20 @@ def test_games_come_back_in_their_order() -> None:
 
 
 def test_what_is_kept_is_the_past_and_nothing_else() -> None:
-    maps = uint8_maps(8)
-    seen = SimpleNamespace(grey=maps, q=torch.zeros(8, 3))
+    maps = uint8_maps(40)
+    seen = SimpleNamespace(grey=maps, q=torch.zeros(40, 3))
     agent = m.SpikingPong(m.balance(made(), maps), 1, beta=0.8)
+    with torch.no_grad():  # no action is preferred whatever comes
+        spks, _ = agent.run(m.constant_current(maps.float() / 255, 1))
+        agent.net.fc2.weight.normal_(generator=torch.Generator().manual_seed(1))
+        agent.net.fc2.bias.copy_(-(spks[-1][0] @ agent.net.fc2.weight.T).mean(0))
+        alone = agent(maps.float() / 255).argmax(1).view(20, 2)
     kept = m.choices(agent, seen, lambda x: x, True)
-    assert kept.shape == (4, 2), "four decisions of two games"
+    assert kept.shape == (20, 2), "twenty decisions of two games"
     assert torch.equal(kept, m.choices(agent, seen, lambda x: x, True)), "a past was left over"
     anew = m.choices(agent, seen, lambda x: x, False)
-    with torch.no_grad():
-        alone = agent(maps.float() / 255).argmax(1).view(4, 2)
     assert torch.equal(anew, alone), "new membranes are those of a single decision"
+    assert (kept[0] == anew[0]).all() and (kept != anew).float().mean() > 0.1, "no past to keep"
     cut = m.choices(agent, seen, lambda x: x, True, cut=2)
     assert torch.equal(cut[:2], kept[:2]) and torch.equal(cut[2], anew[2])
 
