@@ -1,892 +1,1467 @@
 """Lesson 18 — Spiking transformers: attention by additions
 
 Question
-    Can attention be computed with spikes and additions alone, what does that cost in accuracy, and what does it save?
+    A convolution decides beforehand which places hear each other. Attention lets the image decide.
+    Can spikes and additions do that, what is lost without the softmax, and what does it save?
 
 Idea
-    Softmax attention multiplies real numbers, takes exponentials and divides (VSA, Spikformer's equation 12):
+    Every place of an image (a token) makes a query q, a key k and a value v. Attention compares each
+    query with all keys and mixes the values accordingly. With N tokens and d channels:
 
-        Q, K, V = X·W_Q, X·W_K, X·W_V          VSA = softmax(Q·Kᵀ/√d)·V                                       (1)
+        out = softmax(Q·Kᵀ/√d)·V           Q, K, V: real numbers, (N, d) each                     (1)
 
-    Spiking self-attention (SSA) makes Q, K, V binary by neurons SN, drops the softmax and keeps one scale s:
+    Spiking self-attention (SSA, Spikformer) lets neurons make Q, K and V, so that they are 0 or 1,
+    and leaves the softmax out. s is one fixed number, SN a layer of LIF neurons:
 
-        Q = SN(BN(X·W_Q)),  K and V likewise                                             Spikformer (14)      (2)
-        SSA′ = SN(Q·Kᵀ·V · s),   SSA = SN(BN(Linear(SSA′)))                              Spikformer (15, 16)  (3)
+        out = SN(s·Q·Kᵀ·V)                 Q, K, V: spikes                                        (2)
 
-    A product of bits is an AND: (Q·Kᵀ)_ij = Σ_c q_ic·k_jc counts the channels in which both tokens fire, and a spike
-    v_jc adds that count once. s is no multiplication either: SN(s·z) with threshold θ is SN(z) with threshold θ/s. And
-    where no softmax stands between the products, the brackets are free, with N tokens and d channels a head:
+    Now Q·Kᵀ counts in how many channels both fire, and a value's spike adds that count: no
+    multiplication is left. And two products in a row may be computed in either order:
 
-        (Q·Kᵀ)·V costs up to 2·N²·d         Q·(Kᵀ·V) costs up to 2·N·d²        the same integers              (4)
-
-    What that leaves open: Spikformer adds spikes behind the neuron, as SEW does (its equations 7 and 8); X then holds
-    0, 1, 2, 3 …, and X·W takes several additions, or a multiplication. The Spike-Driven Transformer adds currents in
-    front of the neuron (membrane shortcut), and has a mask in the place of matrix products (SDSA):
-
-        SEW:  X_l = X_(l−1) + SN(F(X_(l−1)))       membrane:  U_l = U_(l−1) + F(SN(U_(l−1)))                  (5)
-        SDSA = SN(Σ_n q_n ⊙ k_n) ⊙ V          one mask of d bits for all tokens: linear in N and in d         (6)
-
-    SSA's s has to follow N and d by hand. SpikingResformer's dual spike self-attention (DSSA) multiplies spikes with
-    currents Y = BN(X·W), Y′ likewise, twice, and brings both products to variance 1 by the firing rates f:
-
-        A = SN(c₁·Y·Xᵀ), DSSA = SN(c₂·A·Y′),   c₁ = 1/√(f_X·d),  c₂ = 1/√(f_A·N)                              (7)
-
-    Additions again, up to N²·d a product, but A passes a neuron: the order is fixed. Built from the papers; none of
-    this is a stable package, and the authors' programs may differ from their equations.
+        (Q·Kᵀ)·V = Q·(Kᵀ·V)                up to 2·N²·d or 2·N·d² additions                       (3)
 
 Read first
-    Theory:   Spikformer, Zhou et al. 2023, https://arxiv.org/abs/2209.15425 (equations as in the version at OpenReview)
-              Spike-Driven Transformer, Yao et al. 2023, https://arxiv.org/abs/2307.01694
-              SpikingResformer, Shi, Hao & Yu 2024, https://arxiv.org/abs/2403.14302
-    Practice: https://github.com/fangwei123456/spikingjelly/blob/master/docs/source/tutorials/en/spikformer.rst
+    Theory     Spikformer https://arxiv.org/abs/2209.15425 · Spike-Driven Transformer
+               https://arxiv.org/abs/2307.01694 · SpikingResformer https://arxiv.org/abs/2403.14302
+    Practice   https://github.com/fangwei123456/spikingjelly (docs/source/tutorials/en/spikformer.rst)
 
 Run
-    uv run 18_spiking_transformers.py             14 minutes on one CPU thread, 12 of them for the 15 networks
-    uv run 18_spiking_transformers.py --resume    go on after Ctrl-C: finished networks are not trained again
-    uv run 18_spiking_transformers.py --smoke     seconds, stand-in data
-    uv run 18_spiking_transformers.py --full      Spikformer-4-384, T = 4, 300 epochs, aims at 90 %: for a GPU. NOT RUN
-        so far. A network's 2.9·10^17 operations would take 4 hours at 20 TFLOP/s (assumed), 2 months here
-
-You should see
-    Test accuracy, 88,170 weights each, 3 seeds: SSA 42.9 %, softmax in its place 43.2 % (+0.9 to −0.1 by seed), an ANN
-    44.7 % (+0.2 to +2.7), no attention 41.3 %: the little that is lost, spikes lose, and not the missing softmax.
-    SSA's products are 34,400 additions an image and no multiplication, where softmax has 1.05 million multiply-
-    accumulates: 1/156 of the energy (estimated). But they are 0.7 % of all it computes; all takes 1/5.5 of the ANN's
-    energy. On a CPU, which works out every zero, the ANN trains 2.5 times as fast with half the memory.
-    Up to 43 % of the inputs ≠ 0 that SEW hands on are 2 or more; with the membrane shortcut none, here for 3.8 points.
-    What this scale cannot show: after one pass over 12,000 images nothing is known of 95 %. Spikformer reports 95.19 %,
-    94.97 % with softmax, and a ViT 96.73 %. Learning rates of 1.5 or 6·10⁻³ help none (validation, one seed).
+    uv run 18_spiking_transformers.py --predict   asks what you expect, then measures it: start here
+    uv run 18_spiking_transformers.py             about 8 minutes of one core; also --only 3
+    uv run 18_spiking_transformers.py --train     trains the network of section 5 anew, too
+    uv run 18_spiking_transformers.py --resume    takes over the networks that a stopped run has trained
+    uv run 18_spiking_transformers.py --full      a larger network: for a GPU, not run so far
 
 Builds on / leads to
-    10 showed SEW and its whole numbers, 14 and 17 count operations. Lesson 20: the other way out of N², a state.
-
-Predict: with --num-steps 1 a neuron has no membrane to remember with. Which network loses nothing at all by that?
-Next: uv run 19_akida_deployment.py
+    10 gave convolutions, BatchNorm and the SEW shortcut, 12 the account of energy. 20 goes another way
+    around N²: a state in the place of a memory of all tokens.
 """
 
 from __future__ import annotations
 
-import copy
-import time
-from collections import Counter
+import math
 from collections.abc import Callable, Sequence
-from dataclasses import asdict, dataclass, replace
-from functools import partial, reduce
-from itertools import product
+from dataclasses import dataclass, replace
+from functools import partial
+from pathlib import Path
 from typing import Any
 
 from common import plots
-from common.cost import calls, estimated_energy_nj, latency, ledger_row
+from common.cost import calls, estimated_energy_nj, latency
 from common.data import ImageData, batches, cifar10
-from common.device import synchronize
-from common.io import UserError, load_weights, save_weights
-from common.lesson import LessonConfig, bounded, start
+from common.io import ROOT, UserError, live, load_weights, save_weights, write_atomic
+from common.lesson import LessonConfig, bounded, section, start
 from common.run import Run
 from common.spiking import constant_current, over_time
-from multistep import saved_for_backward, unroll
-from training import evaluate, fit, membrane_loss
+from multistep import fast_number, unroll, unroll_normalised
+from training import evaluate, fit
 from training.augment import flip_and_shift
+from training.muon import muon_for_convolutions, up_and_down
 from training.sweep import fingerprint, sweep
 
 import numpy as np
 import snntorch as snn
 import torch
-from matplotlib.figure import Figure
-from torch import nn
+import torch.nn.functional as F
+from scipy.stats import t as student_t
+from torch import Tensor, nn
 
 
 @dataclass
 class Config(LessonConfig):
-    """All networks take the same images in the same order, so many times, with the same learning rate."""
+    """Section 3 trains on a task made here, section 4 on photographs, section 5 reads a shipped network."""
 
     num_steps: int = bounded(2, 1, 100_000)
-    """time steps per image (T)"""
-    n_train: int = bounded(12_000, 10, 45_000)
-    """training images"""
-    epochs: int = bounded(1, 1, 1000)
-    """passes over them"""
-    batch_size: int = bounded(64, 2, 45_000)
-    """images per gradient step"""
-    lr: float = bounded(3e-3, 1e-7, 10.0)
-    """learning rate at the start; it falls to zero along a cosine"""
-    dim: int = bounded(64, 8, 1024)
-    """channels of a token (D)"""
-    blocks: int = bounded(2, 1, 48)
-    """transformer blocks"""
-    heads: int = bounded(4, 1, 64)
-    """attention heads (d = D / heads)"""
-    seeds: int = bounded(3, 1, 20)
-    """seeds of every network"""
+    """time steps for which an input is shown (T)"""
+    dim: int = bounded(64, 4, 1024)
+    """channels of a token (D) in sections 4 to 6"""
+    heads: int = bounded(2, 1, 64)
+    """heads, which share the channels: d = D / heads"""
+    blocks: int = bounded(1, 1, 48)
+    """blocks of attention and two further layers"""
+    batch_size: int = bounded(128, 2, 45_000)
+    """images in one update of the weights (B)"""
+    lr: float = bounded(0.1, 1e-7, 10.0)
+    """highest learning rate of the convolutions in sections 4 and 5"""
+    updates: int = bounded(250, 1, 1_000_000)
+    """updates of each training in section 3"""
+    short_images: int = bounded(6_000, 10, 45_000)
+    """training images of each short training in section 4, each seen once"""
+    seeds: int = bounded(3, 2, 20)
+    """trainings of each arm in sections 3 and 4"""
+    epochs: int = bounded(3, 1, 1000)
+    """passes over all training images in section 5, if it trains"""
+    train: bool = False
+    """train the network of section 5 anew; otherwise its weights are read from checkpoints/"""
     resume: bool = False
-    """take over the networks that an earlier run has finished"""
+    """take over the networks that a stopped run has trained"""
 
     def validate(self) -> None:
         super().validate()
-        if self.dim % self.heads or self.dim % 8:
+        if self.dim % self.heads or self.dim % 2:
             raise UserError(
-                f"--heads {self.heads}, --dim {self.dim}: dim has to be a multiple of heads and of 8"
+                f"--heads: got {self.heads} with --dim {self.dim}, but dim has to be even and a multiple of heads"
             )
 
 
-SMOKE = {"n_train": 128, "dim": 32, "seeds": 1}
+SMOKE = {"dim": 16, "updates": 2, "short_images": 100, "seeds": 2, "batch_size": 50, "epochs": 1}
 FULL = {
     "num_steps": 4,
-    "n_train": 45_000,
-    "epochs": 300,
-    "batch_size": 128,
-    "lr": 5e-4,
-    "dim": 384,
-    "blocks": 4,
-    "heads": 12,
-    "seeds": 1,
+    "dim": 256,
+    "heads": 8,
+    "blocks": 2,
+    "short_images": 45_000,
+    "epochs": 100,
+    "train": True,
 }
+SHIPPED = ROOT / "checkpoints" / "cifar10_ssa.safetensors"
+SCALE = 1 / 8  # s of equation (2), as in Spikformer
+BETA = 0.5  # share of the potential that is left after one step
+Core = Callable[[Tensor, Tensor, Tensor], Tensor]
 
-BETA = 0.5  # membrane decay per step
-SCALE = 0.125  # s of equation (3), Spikformer's value for CIFAR-10
-GAIN = 4.0  # the same purpose for softmax·V, a mean of spikes: it lifts a rate of about 1/4 to the threshold
-slug = lambda kind: kind.lower().replace(", ", "_").replace(" ", "_")  # noqa: E731  for file names
-Walk = Callable[
-    [nn.Module, torch.Tensor], torch.Tensor
-]  # how a layer is applied: to one step, or to a sequence
+# ---------------------------------------------------------------- 1  attention
 
 
-def ssa(q: torch.Tensor, k: torch.Tensor, v: torch.Tensor) -> torch.Tensor:
-    """Q·Kᵀ·V of equation (3) for ``q, k, v (…, N, d)``, in the order that is cheaper for N > d; integers, so exact."""
-    return q @ (k.transpose(-1, -2) @ v)  # (…, N, d) · (…, d, d)
+def softmax_attention(q: Tensor, k: Tensor, v: Tensor) -> Tensor:
+    """Equation (1): each token asks all tokens, ``(…, N, d)`` three times → ``(…, N, d)``."""
+    alike = q @ k.transpose(-1, -2) / q.shape[-1] ** 0.5  # (…, N, N): query i with key j
+    weights = torch.softmax(alike, -1)  # each row is positive and sums to 1
+    return weights @ v  # each token gets a mean of the values
 
 
-def vsa(q: torch.Tensor, k: torch.Tensor, v: torch.Tensor) -> torch.Tensor:
-    """softmax(Q·Kᵀ/√d)·V of equation (1): the order is fixed."""
-    return torch.softmax(q @ k.transpose(-1, -2) / q.shape[-1] ** 0.5, -1) @ v
+def tokens_first(q: Tensor, k: Tensor, v: Tensor) -> Tensor:
+    """(Q·Kᵀ)·V: how much has each query in common with each key? Then the values, so often."""
+    return (q @ k.transpose(-1, -2)) @ v  # (…, N, N) in between
 
 
-def ssa_by_hand(
-    q: torch.Tensor, k: torch.Tensor, v: torch.Tensor, keys_first: bool
+def channels_first(q: Tensor, k: Tensor, v: Tensor) -> Tensor:
+    """Q·(Kᵀ·V), the same numbers: which key channel goes with which value, over all tokens?"""
+    return q @ (k.transpose(-1, -2) @ v)  # (…, d, d) in between
+
+
+def spiking_attention(q: Tensor, k: Tensor, v: Tensor) -> Tensor:
+    """Q·Kᵀ·V of equation (2), in the order with fewer additions at most: ``(…, N, d)``."""
+    tokens, channels = q.shape[-2:]
+    return channels_first(q, k, v) if tokens > channels else tokens_first(q, k, v)
+
+
+def attention_by_hand(
+    q: list[list[bool]], k: list[list[bool]], v: list[list[bool]]
 ) -> tuple[list[list[int]], int]:
-    """Q·Kᵀ·V of spikes ``(N, d)`` by loops that know AND, ``+=`` and nothing else, and the additions they made."""
-    (N, d), made = q.shape, 0
-    Q, K, V = (x.bool().tolist() for x in (q, k, v))
-    out, count = (
-        np.zeros((N, d), int).tolist(),
-        np.zeros((d, d) if keys_first else (N, N), int).tolist(),
-    )
-    for n, i, j in (
-        product(range(N), range(d), range(d))
-        if keys_first
-        else product(range(d), range(N), range(N))
-    ):
-        if K[n][i] and V[n][j] if keys_first else Q[i][n] and K[j][n]:
-            count[i][j] += 1  # (Kᵀ·V)_ij of channels, or (Q·Kᵀ)_ij of tokens
-            made += 1
-    for i, m, c in product(range(N), range(d if keys_first else N), range(d)):
-        weight = count[m][c] if keys_first else count[i][m]
-        if weight and (Q[i][m] if keys_first else V[m][c]):
-            out[i][c] += weight
-            made += 1
+    """(Q·Kᵀ)·V of spikes ``(N, d)``, by ``and``, ``+=`` and nothing else; and how many ``+=`` were made."""
+    tokens, channels = len(q), len(q[0])
+    out = [[0] * channels for _ in range(tokens)]
+    made = 0
+    for i in range(tokens):  # who asks
+        for j in range(tokens):  # who is asked
+            count = 0
+            for c in range(channels):
+                if q[i][c] and k[j][c]:  # both fire in this channel
+                    count += 1
+                    made += 1
+            for c in range(channels):
+                if count and v[j][c]:  # a spike of the value adds the count
+                    out[i][c] += count
+                    made += 1
     return out, made
 
 
-def additions(q: torch.Tensor, k: torch.Tensor, v: torch.Tensor) -> dict[str, float]:
-    """What ``ssa_by_hand`` counts, for ``(…, N, d)`` at once: one a coincidence, then one a spike and count."""
-    q, k, v = q.double(), k.double(), v.double()
-    a, m = q @ k.transpose(-1, -2), k.transpose(-1, -2) @ v  # (…, N, N), (…, d, d)
-    return {
-        "(QKᵀ)V": (a.sum() + ((a > 0).double() @ v).sum()).item(),
-        "Q(KᵀV)": (m.sum() + (q @ (m > 0).double()).sum()).item(),
-        "SDSA": (q * k)
-        .sum()
-        .item(),  # one a token and channel in which both fire; the mask ⊙ V is an AND
-        "softmax": q.shape[-2] * v.sum().item(),
-    }  # real weights, added up once for each spike of V and query
+def share_of_right(q: Tensor, k: Tensor, factor: float = 1.0, softmax: bool = False) -> Tensor:
+    """Of the attention that query i pays, the share that goes to key i: ``(…, N, d)`` → ``(…, N)``."""
+    alike = q @ k.transpose(-1, -2)  # (…, N, N)
+    if softmax:
+        weights = torch.softmax(factor * alike / q.shape[-1] ** 0.5, -1)
+    else:
+        weights = factor * alike
+        weights = weights / weights.sum(-1, keepdim=True).clamp(min=1e-9)
+    return weights.diagonal(dim1=-2, dim2=-1)
 
 
-def dssa(x: torch.Tensor, neuron: snn.Leaky) -> torch.Tensor:
-    """Equation (7) with random weights, for spikes ``x (T, B, N, d)``."""
-    N, d = x.shape[-2:]
-    y, y2 = (x @ torch.randn(d, d, device=x.device) for _ in range(2))
-    y, y2 = ((u - u.mean((0, 1, 2))) / u.std((0, 1, 2)) for u in (y, y2))  # BatchNorm
-    a = unroll(neuron, y @ x.transpose(-1, -2) / (x.mean() * d) ** 0.5)[0]  # c₁ = 1/√(f_X·d)
-    return unroll(neuron, a @ y2 / (a.mean().clamp(1e-3) * N) ** 0.5)[0]  # c₂ = 1/√(f_A·N)
+@section
+def section_attention(cfg: Config, run: Run) -> None:
+    """1  What is attention, and what is left of it when everything is a spike?
 
+    Think of a memory of N entries. Each has a key, by which it is found, and a value, which it tells.
+    A query is compared with every key, by the scalar product q·k. Who is more alike is heard more:
 
-class LinearNorm(nn.Module):
-    """BN(x·W) over the last dimension of ``(…, D)``; after training the norm folds into weights and a bias."""
+        alike   = q @ k.T / d**0.5           how well does each key fit?           (N, N)
+        weights = softmax(alike)             positive, and 1 in all for a query    (N, N)
+        out     = weights @ v                a mean of the values, so weighted     (N, d)
 
-    def __init__(self, c_in: int, c_out: int) -> None:
-        super().__init__()
-        self.linear, self.norm = nn.Linear(c_in, c_out, bias=False), nn.BatchNorm1d(c_out)
+    In a transformer each token makes its own q, k and v by three layers of weights, so every token is a
+    question and an entry at once. No weight of the layer says which token hears which: that is worked
+    out anew for every image. (√d keeps q·k of the same size for any number of channels.)
 
-    def forward(self, x: torch.Tensor) -> torch.Tensor:
-        y = self.linear(x)
-        return self.norm(y.flatten(0, -2)).view_as(y)
+    Now let q, k and v be spikes. q·k is the number of channels in which both fire: an `and` and a
+    counter. It cannot be negative, so one task of the softmax is done already. The value's spikes then
+    add this count. `attention_by_hand`, above, is all of it. What is given up is the other task of the
+    softmax, the competition: a key that fits well takes weight from the others. In (2) every key that
+    shares a channel with the query is heard, in proportion to its count, and 1 in all it is not.
 
-
-def conv_norm(c_in: int, c_out: int, stride: int = 1, groups: int = 1) -> nn.Sequential:
-    return nn.Sequential(
-        nn.Conv2d(c_in, c_out, 3, stride, 1, groups=groups, bias=False), nn.BatchNorm2d(c_out)
+    Does that matter? The memory below has 8 entries with random keys, half of 16 channels on. Each query
+    is the key of one entry, without an error. How much of its attention does the right entry get? A
+    network can make q and k longer by larger weights. In the right panel the scalar products are
+    multiplied by a factor, before the softmax, or in (2), where it may stand for s.
+    """
+    run.predict(
+        "share_spikes",
+        "8 random keys, half of 16 channels on. A query is equal to one of them. Which share of the counts of "
+        "all keys goes to the right one?",
+        unit="%",
     )
+    keys = torch.rand(1000, 8, 16, generator=run.generator()).argsort(-1) < 8  # (memories, N, d)
+    values = torch.rand(1000, 8, 16, generator=run.generator(1)) < 0.25
+    k = keys.float()
+    factors = (1, 4, 8, 12)
+    by_counts = [share_of_right(k, k, f).mean().item() for f in factors]
+    by_softmax = [share_of_right(k, k, f, softmax=True).mean().item() for f in factors]
+    made = [
+        attention_by_hand(a, a, b)[1]
+        for a, b in zip(keys[:100].tolist(), values[:100].tolist(), strict=True)
+    ]
+
+    fig, axes = plots.figure(1, 4, (12.5, 3.7), width_ratios=(1.3, 0.9, 0.9, 1.2))
+    asked = 2  # the entry whose key is asked for
+    axes[0].imshow(torch.cat([k[0], k[0, asked][None]]), cmap="Greys", aspect="auto")
+    axes[0].axhline(7.5, color=plots.RED, lw=1.5)
+    axes[0].set_yticks(range(9), [*map(str, range(1, 9)), "query"])
+    axes[0].set_xticks(range(0, 16, 5), ["1", "6", "11", "16"])
+    axes[0].grid(False)
+    plots.label(
+        axes[0], "channel (black: fires)", "entry", f"keys; the query is that of {asked + 1}"
+    )
+    counts = k[0] @ k[0, asked]  # (N,)
+    weights = torch.softmax(counts / 4, 0)
+    for ax, bars, name in (
+        (axes[1], counts.tolist(), "channels in common"),
+        (axes[2], (100 * weights).tolist(), "softmax weight (%)"),
+    ):
+        colours = [plots.ORANGE if j == asked else plots.BLUE for j in range(8)]
+        ax.barh(range(1, 9), bars, color=colours)
+        ax.invert_yaxis()
+        plots.label(ax, name, "entry", "")
+    axes[1].set_title("spikes")
+    axes[2].set_title("softmax")
+    shares = {
+        "counts (2)": [100 * s for s in by_counts],
+        "softmax (1)": [100 * s for s in by_softmax],
+    }
+    plots.curves(axes[3], factors, shares)
+    axes[3].set_ylim(0, 105)
+    axes[3].set_xticks(factors)
+    plots.label(
+        axes[3], "factor on the scalar products", "share of the right entry (%)", "1,000 memories"
+    )
+    fig.suptitle(
+        f"With factors 1 and 12 the right entry gets {100 * by_counts[0]:.0f} and {100 * by_counts[-1]:.0f} % "
+        f"by counts, {100 * by_softmax[0]:.0f} and {100 * by_softmax[-1]:.0f} % by softmax",
+        x=0.01,
+        ha="left",
+    )
+    run.figure(fig, "1_attention", look="which entries, besides the right one, are heard?")
+
+    run.claim("share_spikes", "counts: share of the right entry", by_counts[0])
+    run.claim("share_softmax", "softmax, factor 1: the same", by_softmax[0])
+    run.claim("share_sharp", "softmax, factor 12: the same", by_softmax[-1])
+    run.claim("made", "additions by hand, 8 queries", float(np.mean(made)), "additions")
+    can = (
+        "A factor does not help them"
+        if abs(by_counts[-1] - by_counts[0]) < 1e-6
+        else "A factor changes that"
+    )
+    run.finding(
+        f"Counts give the right one of 8 random entries {100 * by_counts[0]:.0f} % of the attention. {can}. "
+        f"The softmax gives it {100 * by_softmax[0]:.0f} %, and with scalar products twelve times as large "
+        f"{100 * by_softmax[-1]:.0f} %: it can be made to choose, by longer q and k. With counts only those "
+        f"keys go unheard that share no channel with the query, and d channels have room for d keys of "
+        f"which no two share one."
+    )
+
+
+# ---------------------------------------------------------------- 2  order and scale
+
+
+def additions(q: Tensor, k: Tensor, v: Tensor) -> dict[str, float]:
+    """What the products of spikes ``(…, N, d)`` need, zeros skipped: one a coincidence, one a spike that meets a count."""
+    q, k, v = q.double(), k.double(), v.double()
+    tokens = q @ k.transpose(-1, -2)  # (…, N, N), counts
+    channels = k.transpose(-1, -2) @ v  # (…, d, d), counts
+    first = tokens.sum() + ((tokens > 0).double() @ v).sum()
+    second = channels.sum() + (q @ (channels > 0).double()).sum()
+    return {"(QKᵀ)V": first.item(), "Q(KᵀV)": second.item()}
+
+
+def dual_attention(x: Tensor, neuron: snn.Leaky) -> Tensor:
+    """DSSA of SpikingResformer with random weights, for spikes ``x (T, B, N, d)``: rates set the scales."""
+    tokens, channels = x.shape[-2:]
+    currents = []
+    for _ in range(2):
+        y = x @ torch.randn(channels, channels)
+        currents.append((y - y.mean((0, 1, 2))) / y.std((0, 1, 2)))  # as BatchNorm does
+    rate = x.mean().clamp(min=1e-3)
+    a, _, _ = unroll(
+        neuron, currents[0] @ x.transpose(-1, -2) / (rate * channels).sqrt()
+    )  # (T, B, N, N)
+    rate = a.mean().clamp(min=1e-3)
+    out, _, _ = unroll(neuron, a @ currents[1] / (rate * tokens).sqrt())
+    return out  # (T, B, N, d)
+
+
+@torch.no_grad()
+def rates_behind(T: int, tokens: int, d: int, rate: float = 0.2) -> dict[str, float]:
+    """How often neurons behind the attention fire, for random spikes: three ways to set the scale."""
+    neuron = snn.Leaky(beta=BETA)
+    q, k, v = (torch.rand(3, T, 4, tokens, d) < rate).float()
+    cur = spiking_attention(q, k, v)  # (T, B, N, d)
+    normal = (cur - cur.mean()) / cur.std().clamp(min=1e-9)
+    return {
+        "s = 1/8": unroll(neuron, SCALE * cur)[0].mean().item(),
+        "DSSA": dual_attention(q, neuron).mean().item(),
+        "BatchNorm": unroll(neuron, normal)[0].mean().item(),
+    }
+
+
+@section
+def section_order(cfg: Config, run: Run) -> None:
+    """2  In which order, and how loud?
+
+    Matrix products may be bracketed as one likes: (Q·Kᵀ)·V and Q·(Kᵀ·V) are the same numbers, exactly,
+    since all of them are whole. They are not the same work:
+
+        (Q·Kᵀ)·V    N×N counts, who has how much in common with whom       up to 2·N²·d additions
+        Q·(Kᵀ·V)    d×d counts, which key channel goes with which value    up to 2·N·d²
+
+    With the softmax the first is the only way, since it needs a whole row of N numbers to normalise one
+    of them. Without it, the cost of SSA can grow with N, and not with N². (This is known as linear
+    attention, and does not need spikes.)
+
+    How loud is the result? An element of Q·Kᵀ·V is a sum over N tokens and d channels. If the elements of
+    Q, K and V fire with the rate f, its mean is N·d·f³. In (2) the number s has to bring that near the
+    threshold. Two things about s:
+
+        SN(s·z) with the threshold θ fires as SN(z) with θ/s does, so no multiplication is needed;
+        one s cannot fit all N.
+
+    SpikingResformer divides by what it expects from the measured rates (DSSA: √(f·d), then √(f·N); a
+    neuron stands between its two products, so their order is fixed). This lesson's networks let a
+    BatchNorm set the scale, a channel each. After training it is a factor and an offset, which a
+    threshold and a constant current can take over (for a factor above 0). All cores get the same one.
+
+    Counted below are random spikes of rate 0.2, d = 32. The time is that of this machine, which
+    multiplies all zeros too.
+    """
+    run.predict(
+        "order_additions",
+        "N = 1024 tokens, d = 32 channels, a fifth of the elements are spikes. How many times the additions of "
+        "Q(KᵀV) does (QKᵀ)V need, when zeros are skipped?",
+        unit="×",
+    )
+    d = 32
+    sizes = (4, 16, 64, 256) if cfg.smoke else (4, 16, 64, 256, 1024)
+    counted: dict[str, list[float]] = {"(QKᵀ)V": [], "Q(KᵀV)": []}
+    times: dict[str, list[float]] = {"(QKᵀ)V": [], "Q(KᵀV)": [], "softmax": []}
+    for tokens in sizes:
+        q, k, v = (torch.rand(3, 1, tokens, d, generator=run.generator()) < 0.2).float()
+        for name, number in additions(q, k, v).items():
+            counted[name].append(number)
+        ways = {"(QKᵀ)V": tokens_first, "Q(KᵀV)": channels_first, "softmax": softmax_attention}
+        for name, way in ways.items():
+            times[name].append(latency(partial(way, q, k, v), "cpu", 20)[0])
+    behind = {tokens: rates_behind(cfg.num_steps, tokens, d) for tokens in (16, 64, 256)}
+
+    ratio = counted["(QKᵀ)V"][-1] / counted["Q(KᵀV)"][-1]
+    faster = times["(QKᵀ)V"][-1] / times["Q(KᵀV)"][-1]
+    fig, (left, middle, right) = plots.figure(1, 3, (12.5, 3.9))
+    plots.curves(left, sizes, counted)
+    plots.label(left, "tokens N (dotted: N = d)", "additions", "counted, zeros skipped")
+    plots.curves(middle, sizes, times)
+    plots.label(middle, "tokens N (dotted: N = d)", "median time (ms)", "on this processor")
+    for ax in (left, middle):
+        ax.axvline(d, color="0.5", ls=":", lw=1)
+        ax.set_xscale("log", base=2)
+        ax.set_yscale("log")
+        ax.set_xticks(sizes, [f"{n}" for n in sizes])
+    lines = {name: [100 * rates[name] for rates in behind.values()] for name in behind[16]}
+    plots.curves(right, list(behind), lines)
+    right.set_xscale("log", base=2)
+    right.set_xticks(list(behind), [f"{n}" for n in behind])
+    right.set_ylim(0, 105)
+    plots.label(right, "tokens N", "neurons that fire at a step (%)", "behind the attention")
+    fig.suptitle(
+        f"At N = {sizes[-1]:,}, d = {d}, Q(KᵀV) takes 1/{ratio:.0f} of the additions and 1/{faster:.1f} of the time",
+        x=0.01,
+        ha="left",
+    )
+    run.figure(fig, "2_order", look="where do the two lines of additions cross?")
+
+    run.claim("order_additions", f"N = {sizes[-1]}: (QKᵀ)V / Q(KᵀV), additions", ratio, "×")
+    run.claim("order_time", f"N = {sizes[-1]}: the same, time", faster, "×")
+    run.claim("rate_16", "s = 1/8, 16 tokens: neurons that fire", behind[16]["s = 1/8"])
+    run.claim("rate_256", "s = 1/8, 256 tokens: the same", behind[256]["s = 1/8"])
+    run.claim("rate_norm", "BatchNorm, 256 tokens: the same", behind[256]["BatchNorm"])
+    spread = behind[256]["DSSA"] / max(behind[16]["DSSA"], 1e-9)
+    run.finding(
+        f"At N = {sizes[-1]:,} and d = {d}, working out Kᵀ·V first takes 1/{ratio:.0f} of the additions. With "
+        f"s = 1/8, {100 * behind[16]['s = 1/8']:.0f} % of the neurons behind the attention fire for 16 tokens and "
+        f"{100 * behind[256]['s = 1/8']:.0f} % for 256. With scales from the firing rates (DSSA) the rate changes "
+        f"{spread:.1f}-fold between the two, and BatchNorm holds it at {100 * behind[256]['BatchNorm']:.0f} %."
+    )
+
+
+# ---------------------------------------------------------------- the layers of sections 3 to 6
+
+
+class Conv(nn.Conv2d):
+    """A convolution that computes in numbers of the type ``number``; its weights are kept in float32."""
+
+    def __init__(self, c_in: int, c_out: int, size: int, stride: int, number: torch.dtype) -> None:
+        padding = size // 2 if stride == 1 else 0
+        super().__init__(c_in, c_out, size, stride, padding, bias=False)
+        self.number = number
+
+    def forward(self, x: Tensor) -> Tensor:
+        """``(N, C_in, H, W)`` → ``(N, C_out, H', W')``."""
+        weight = self.weight.to(self.number, memory_format=torch.channels_last)
+        return F.conv2d(x.to(self.number), weight, stride=self.stride, padding=self.padding)
+
+
+class Neurons(nn.Module):
+    """BatchNorm and then LIF neurons; in their place ReLU, or nothing, where ``kind`` says so."""
+
+    def __init__(self, channels: int, kind: str = "spikes") -> None:
+        super().__init__()
+        self.kind = kind  # "spikes", "relu" or "real"
+        self.norm = nn.BatchNorm2d(channels)
+        if kind == "spikes":
+            self.lif = snn.Leaky(beta=BETA, init_hidden=True)
+
+    def forward(self, cur: Tensor) -> Tensor:
+        """One step after training, ``(B, C, H, W)`` → the same shape."""
+        cur = self.norm(cur.float())
+        if self.kind == "spikes":
+            return self.lif(cur)
+        return F.relu(cur) if self.kind == "relu" else cur
+
+    def run(self, cur: Tensor) -> Tensor:
+        """All steps from rest, ``(T, B, C, H, W)`` → the same shape."""
+        if self.kind == "spikes":
+            return unroll_normalised(self.norm, self.lif, cur)
+        return over_time(self.forward, cur)
+
+
+class Layer(nn.Module):
+    """Convolution, max pooling if ``pool``, BatchNorm and neurons. Size 1: each token by itself."""
+
+    def __init__(
+        self,
+        c_in: int,
+        c_out: int,
+        size: int = 1,
+        *,
+        stride: int = 1,
+        pool: bool = False,
+        kind: str = "spikes",
+        number: torch.dtype = torch.float32,
+    ) -> None:
+        super().__init__()
+        self.pool = pool
+        self.conv = Conv(c_in, c_out, size, stride, number)
+        self.neurons = Neurons(c_out, kind)
+
+    def convolve(self, x: Tensor) -> Tensor:
+        """The part without a state."""
+        cur = self.conv(x)
+        return F.max_pool2d(cur, 2) if self.pool else cur
+
+    def forward(self, x_t: Tensor) -> Tensor:
+        """One step after training: ``(B, C_in, H, W)`` → ``(B, C_out, H', W')``."""
+        return self.neurons(self.convolve(x_t))
+
+    def run(self, x: Tensor) -> Tensor:
+        """All steps from rest: ``(T, B, C_in, H, W)`` → ``(T, B, C_out, H', W')``."""
+        return self.neurons.run(over_time(self.convolve, x))
+
+
+def split(x: Tensor, heads: int) -> Tensor:
+    """A map of tokens → one list of tokens a head: ``(…, C, H, W)`` → ``(…, heads, N, d)``, N = H·W."""
+    tokens = x.flatten(-2).transpose(-1, -2)  # (…, N, C)
+    return tokens.unflatten(-1, (heads, -1)).transpose(-2, -3)
+
+
+def join(y: Tensor, size: torch.Size) -> Tensor:
+    """The way back: ``(…, heads, N, d)`` → ``(…, C, H, W)`` for ``size`` (H, W)."""
+    tokens = y.transpose(-2, -3).flatten(-2)  # (…, N, C)
+    return tokens.unflatten(-2, size).movedim(-1, -3)
 
 
 class Attention(nn.Module):
-    """Tokens ``(…, N, D)`` → currents ``(…, N, D)``, with one of three cores between the same four linear layers."""
-
-    def __init__(self, dim: int, heads: int, core: str, neuron: Callable[[], nn.Module]) -> None:
-        super().__init__()
-        self.heads, self.core = heads, core
-        self.to_q, self.to_k, self.to_v, self.out = (LinearNorm(dim, dim) for _ in range(4))
-        self.sn_q, self.sn_k, self.sn_v, self.sn_out = (neuron() for _ in range(4))
-
-    def qkv(self, x: torch.Tensor, walk: Walk) -> tuple[torch.Tensor, ...]:
-        """Q, K, V by head: ``(…, heads, N, d)``. For the softmax Q and K stay real numbers."""
-        q, k, v = walk(self.to_q, x), walk(self.to_k, x), walk(self.sn_v, walk(self.to_v, x))
-        if self.core != "softmax":
-            q, k = walk(self.sn_q, q), walk(self.sn_k, k)  # Q = SN(BN(X·W_Q))  (2)
-        return tuple(y.unflatten(-1, (self.heads, -1)).transpose(-2, -3) for y in (q, k, v))
-
-    def forward(self, x: torch.Tensor, walk: Walk) -> torch.Tensor:
-        q, k, v = self.qkv(x, walk)
-        # SSA′ = SN(Q·Kᵀ·V · s)  (3); without any attention every token is left alone with its V
-        cur = (
-            SCALE * ssa(q, k, v)
-            if self.core == "ssa"
-            else GAIN * (vsa(q, k, v) if self.core == "softmax" else v)
-        )
-        y = walk(self.sn_out, cur)  # (…, heads, N, d)
-        return walk(
-            self.out, y.transpose(-2, -3).flatten(-2)
-        )  # heads side by side again: (…, N, D)
-
-
-def apply(part: nn.Module, walk: Walk, x: torch.Tensor) -> torch.Tensor:
-    """F of equation (5): attention, or layers one after the other."""
-    return (
-        part(x, walk)
-        if isinstance(part, Attention)
-        else reduce(lambda y, layer: walk(layer, y), part, x)
-    )
-
-
-def whole(layer: nn.Module, x: torch.Tensor) -> torch.Tensor:
-    """A layer over a sequence ``(T, B, …)`` from rest: the ``walk`` of ``run``."""
-    return unroll(layer, x)[0] if isinstance(layer, snn.Leaky) else over_time(layer, x)
-
-
-class SpikingViT(nn.Module):
-    """Convolutions → tokens → blocks of attention and MLP → mean over tokens → Linear.
-
-    ``stem``: (channels, stride, pooled) of each convolution; the last one has ``dim`` channels. ``shortcut`` as in
-    equation (5). ``relu``: an ANN, with ReLU in the place of every neuron, for one step. Whatever is chosen, the
-    weights are the same in number and shape. ``forward`` is one time step, ``run`` a whole sequence from rest.
-    """
+    """Queries, keys and values by three layers; ``core`` mixes them; neurons behind it."""
 
     def __init__(
         self,
         dim: int,
-        blocks: int,
         heads: int,
-        mlp_ratio: int,
-        stem: Sequence[Sequence[int]],
-        core: str = "ssa",
-        shortcut: str = "SEW",
-        relu: bool = False,
-        full_position: bool = False,
+        core: Core,
+        *,
+        kind: str = "spikes",
+        asks: str = "spikes",
+        number: torch.dtype = torch.float32,
     ) -> None:
         super().__init__()
-        neuron = nn.ReLU if relu else partial(snn.Leaky, beta=BETA, init_hidden=True)
-        self.shortcut = shortcut
-        channels = [3, *(c for c, _, _ in stem)]
-        self.convs = nn.ModuleList(
-            conv_norm(a, c, s) for a, (c, s, _) in zip(channels, stem, strict=False)
-        )
-        self.neurons = nn.ModuleList(
-            neuron() for _ in stem
-        )  # with a membrane shortcut the last is the net's last
-        self.pools = nn.ModuleList(
-            nn.MaxPool2d(3, 2, 1) if pooled else nn.Identity() for *_, pooled in stem
-        )
-        self.position, self.sn_position = (
-            conv_norm(dim, dim, groups=1 if full_position else dim),
-            neuron(),
-        )
-        parts = [
-            part
-            for _ in range(blocks)
-            for part in (
-                Attention(dim, heads, core, neuron),
-                nn.Sequential(
-                    LinearNorm(dim, mlp_ratio * dim), neuron(), LinearNorm(mlp_ratio * dim, dim)
-                ),
-            )
-        ]
-        self.parts, self.sn_parts = nn.ModuleList(parts), nn.ModuleList(neuron() for _ in parts)
-        self.head = nn.Linear(dim, 10)
+        self.heads = heads
+        self.core = core
+        self.query = Layer(dim, dim, kind=asks, number=number)
+        self.key = Layer(dim, dim, kind=asks, number=number)
+        self.value = Layer(dim, dim, kind=asks if kind == "relu" else kind, number=number)
+        self.mixed = Neurons(dim, kind)
 
-    def add(
-        self,
-        walk: Walk,
-        sn: nn.Module,
-        f: Callable[[torch.Tensor], torch.Tensor],
-        x: torch.Tensor,
-        seen: list[torch.Tensor] | None,
-    ) -> torch.Tensor:
-        """One residual step of equation (5); what F gets to see is noted in ``seen``."""
-        s = x if self.shortcut == "SEW" else walk(sn, x)
-        if seen is not None:
-            seen.append(s)
-        return x + (
-            walk(sn, f(s)) if self.shortcut == "SEW" else f(s)
-        )  # X + SN(F(X)), or U + F(SN(U))
+    def attend(self, query: Tensor, key: Tensor, value: Tensor) -> Tensor:
+        """Maps ``(…, C, H, W)`` → currents of the same shape; each head works on its own channels."""
+        q = split(query, self.heads)
+        k = split(key, self.heads)
+        v = split(value, self.heads)
+        return join(self.core(q, k, v), query.shape[-2:])
 
-    def through(
-        self, x: torch.Tensor, walk: Walk, seen: list[torch.Tensor] | None = None
-    ) -> tuple[torch.Tensor, ...]:
-        """Features ``(…, D)`` and class currents ``(…, K)``."""
-        for conv, sn, pool in zip(self.convs, self.neurons, self.pools, strict=True):
-            x = walk(conv, x)  # (…, C, H, W)
-            if self.shortcut == "SEW" or conv is not self.convs[-1]:
-                x = walk(sn, x)
-            x = walk(pool, x)  # … → (…, D, 8, 8)
-        x = self.add(walk, self.sn_position, partial(apply, self.position, walk), x, seen)
-        x = x.flatten(-2).transpose(-1, -2).contiguous()  # (…, N = 64, D)
-        for part, sn_part in zip(self.parts, self.sn_parts, strict=True):
-            x = self.add(walk, sn_part, partial(apply, part, walk), x, seen)
-        if self.shortcut != "SEW":
-            x = walk(sn, x)
-        features = x.mean(-2)  # (…, D)
-        return features, walk(self.head, features)  # (…, K)
+    def forward(self, x_t: Tensor) -> Tensor:
+        """One step after training, ``(B, C, H, W)`` → the same shape."""
+        value = self.value(x_t)
+        spk = self.mixed(self.attend(self.query(x_t), self.key(x_t), value))
+        return spk * value if self.core is shared_mask else spk
 
-    def forward(self, x_t: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
-        return self.through(x_t, lambda layer, x: layer(x))  # (B, 3, 32, 32) → (B, D), (B, 10)
-
-    def run(
-        self, x: torch.Tensor, seen: list[torch.Tensor] | None = None
-    ) -> tuple[torch.Tensor, torch.Tensor]:
-        return self.through(
-            x, whole, seen
-        )  # (T, B, 3, 32, 32) → (T, B, D), (T, B, 10), whose mean is the answer
+    def run(self, x: Tensor) -> Tensor:
+        """All steps from rest, ``(T, B, C, H, W)`` → the same shape."""
+        value = self.value.run(x)
+        spk = self.mixed.run(self.attend(self.query.run(x), self.key.run(x), value))
+        return spk * value if self.core is shared_mask else spk
 
 
-KINDS: dict[str, dict[str, Any]] = {
-    "SSA": {},  # Spikformer: SSA, SEW shortcut
-    "softmax": {"core": "softmax"},  # spikes everywhere else, but softmax of real Q and K
-    "ANN": {"core": "softmax", "relu": True},  # no spikes: ReLU in their place, T = 1
-    "no attention": {"core": "none"},  # V goes on alone: no token learns of another
-    "SSA, membrane": {"shortcut": "membrane"},
+SHARP = 12  # chosen beforehand so that one more channel in common makes a weight 8 times as large
+
+
+def sharp_attention(q: Tensor, k: Tensor, v: Tensor) -> Tensor:
+    """Softmax with scalar products twelve times as large, since spikes cannot be longer than 1 a channel."""
+    return softmax_attention(SHARP * q, k, v)
+
+
+def shared_mask(q: Tensor, k: Tensor, v: Tensor) -> Tensor:
+    """SDSA: in each channel the tokens in which q and k fire both are counted, for all tokens together.
+
+    Neurons behind it make a mask of this, one bit a channel, through which each token's v has to pass.
+    """
+    return (q * k).sum(-2, keepdim=True).expand_as(q)
+
+
+def mean_of_values(q: Tensor, k: Tensor, v: Tensor) -> Tensor:
+    """Every token hears all tokens alike: nobody asks."""
+    return v.mean(-2, keepdim=True).expand_as(v)
+
+
+def own_value(q: Tensor, k: Tensor, v: Tensor) -> Tensor:
+    """No attention: each token keeps its own value, and no token hears of another."""
+    return v
+
+
+def mean_current_loss(out: Tensor, y: Tensor) -> Tensor:
+    """Cross entropy of the output current ``(T, B, 10)``, averaged over time; classes ``y (B,)``."""
+    return F.cross_entropy(out.mean(0), y)
+
+
+def smoothed_loss(out: Tensor, y: Tensor) -> Tensor:
+    """The same with goals of 0.91 for the right class and 0.01 for each other one, not 1 and 0."""
+    return F.cross_entropy(out.mean(0), y, label_smoothing=0.1)
+
+
+def highest_mean_current(out: Tensor) -> Tensor:
+    """The class whose output current is highest on average: ``(T, B, 10)`` → ``(B,)``."""
+    return out.mean(0).argmax(1)
+
+
+def interval(values: Sequence[float]) -> tuple[float, float]:
+    """Mean of a few trainings, and half the width of its 95 % interval (Student's t)."""
+    n = len(values)
+    half = student_t.ppf(0.975, n - 1) * np.std(values, ddof=1) / math.sqrt(n)
+    return float(np.mean(values)), float(half)
+
+
+def against(some: Sequence[float], others: Sequence[float]) -> tuple[float, float]:
+    """Points by which ``some`` are above ``others``, seed by seed, and half their interval."""
+    return interval(100 * np.subtract(some, others))
+
+
+def dots(ax: Any, shares: dict[str, list[float]], what: str) -> None:
+    """A row for each arm: a dot for each training, a bar for their mean; shares in per cent."""
+    for place, values in enumerate(shares.values()):
+        ax.plot(100 * np.array(values), [place] * len(values), "o", color=plots.BLUE, alpha=0.7)
+        ax.plot(100 * np.mean(values), place, "|", color=plots.BLACK, ms=18)
+    ax.set_yticks(range(len(shares)), list(shares))
+    ax.invert_yaxis()
+    plots.label(ax, what, "", "dots: seeds, bar: mean")
+
+
+def verdict(gain: float, half: float) -> str:
+    """What an interval allows to say."""
+    if gain > half:
+        return "more"
+    if gain < -half:
+        return "fewer"
+    return "not shown to differ"
+
+
+# ---------------------------------------------------------------- 3  a task that needs attention
+
+KEYS, VALUES, PAIRS = 64, 10, 16  # different keys, values, pairs in a list
+
+
+def memory_task(n: int, draw: torch.Generator, known: int = KEYS) -> tuple[Tensor, Tensor]:
+    """``n`` lists of 16 pairs (key, value) and a question: ``(n, 75, 1, 17)``, and the answers ``(n,)``.
+
+    Token 0 … 15 is a pair: one of 64 keys (channels 0 to 63; no key comes twice in a list) and one of ten
+    values (channels 64 to 73). Token 16 is the question: one of the keys of the list, and channel 74.
+    With ``known`` below 64 only the first so many keys are in use.
+    """
+    keys = torch.rand(n, known, generator=draw).argsort(1)[:, :PAIRS]  # (n, 16)
+    values = torch.randint(VALUES, (n, PAIRS), generator=draw)
+    asked = torch.randint(PAIRS, (n, 1), generator=draw)
+    x = torch.zeros(n, PAIRS + 1, KEYS + VALUES + 1)
+    x[:, :PAIRS].scatter_(2, keys[..., None], 1.0)
+    x[:, :PAIRS].scatter_(2, KEYS + values[..., None], 1.0)
+    x[:, PAIRS].scatter_(1, keys.gather(1, asked), 1.0)
+    x[:, PAIRS, -1] = 1.0
+    return x.transpose(1, 2).unsqueeze(2), values.gather(1, asked)[:, 0]
+
+
+class MemoryNet(nn.Module):
+    """A layer, attention with a SEW shortcut, and a linear read-out of the token that asks."""
+
+    def __init__(self, core: Core, asks: str = "spikes", dim: int = 32) -> None:
+        super().__init__()
+        self.first = Layer(KEYS + VALUES + 1, dim)
+        self.attention = Attention(dim, 1, core, asks=asks)
+        self.out = Layer(dim, dim)
+        self.fc = nn.Linear(dim, VALUES)
+
+    def run(self, x: Tensor) -> Tensor:
+        """All steps from rest: ``(T, B, 75, 1, N)`` → output currents ``(T, B, 10)``."""
+        x = self.first.run(x)  # (T, B, D, 1, N)
+        x = x + self.out.run(self.attention.run(x))
+        return self.fc(x[..., 0, -1])
+
+
+MEMORIES: dict[str, dict[str, Any]] = {
+    "SSA": {"core": spiking_attention},
+    "SSA, only 16 keys": {"core": spiking_attention},
+    "softmax": {"core": softmax_attention},
+    "softmax × 12": {"core": sharp_attention},
+    "softmax, real q, k": {"core": softmax_attention, "asks": "real"},
+    "SDSA": {"core": shared_mask},
+    "mean of all": {"core": mean_of_values},
 }
 
 
-def build(cfg: Config, kind: str, seed: int = 0) -> SpikingViT:
-    """A network whose weights at the start depend on the seed alone: all kinds start from the same ones."""
-    D = cfg.dim
-    stem = (
-        ((D // 8, 1, 0), (D // 4, 1, 0), (D // 2, 1, 1), (D, 1, 1))
-        if cfg.full
-        else ((D // 2, 2, 0), (D, 2, 0))
-    )
+def train_memory(cfg: Config, run: Run, arm: str, seed: int) -> dict[str, float]:
+    """Train one network on lists that never come twice; its share of right answers on 5,000 fresh ones."""
     torch.manual_seed(seed)
-    return SpikingViT(
-        D, cfg.blocks, cfg.heads, 4 if cfg.full else 2, stem, full_position=cfg.full, **KINDS[kind]
+    net = MemoryNet(**MEMORIES[arm]).to(run.device)
+    draw = torch.Generator().manual_seed(1000 + seed)
+    lists = partial(memory_task, draw=draw, known=16 if "16 keys" in arm else KEYS)
+    optimizer = torch.optim.AdamW(net.parameters(), lr=0.02)
+    schedule = torch.optim.lr_scheduler.LambdaLR(
+        optimizer, lambda i: up_and_down((i + 1) / (cfg.updates + 1))
     )
-
-
-def encoder(cfg: Config, kind: str) -> Callable[[torch.Tensor], torch.Tensor]:
-    """Grey values 0..1, stretched to −2..2, as a current that stays: ``(B, …) → (T, B, …)``; T = 1 for the ANN."""
-    return lambda x: constant_current(4 * x - 2, 1 if kind == "ANN" else cfg.num_steps)
-
-
-def pictures(cfg: Config, kind: str, data: ImageData, n: int, device: torch.device) -> torch.Tensor:
-    """The first ``n`` test images, encoded: ``(T, n, 3, 32, 32)``."""
-    return encoder(cfg, kind)(data.x_test[:n].to(device).float() / 255)
-
-
-@torch.no_grad()
-def experiment_products(cfg: Config, rate: float = 0.2) -> dict[str, Any]:
-    """Random spikes of N tokens: rates behind Q·Kᵀ·V·s and behind DSSA; cost of both orders, and their difference."""
-    d, neuron, scales = cfg.dim // cfg.heads, snn.Leaky(beta=BETA), [2.0**-i for i in range(11)]
-    found: dict[str, Any] = {"d": d, "scales": scales, "rates": {}, "dssa": {}, "rows": []}
-    ways = {"(QKᵀ)V": lambda q, k, v: (q @ k.transpose(-1, -2)) @ v, "Q(KᵀV)": ssa, "softmax": vsa}
-    for N in (16, 64, 256):
-        q, k, v = (torch.rand(3, cfg.num_steps, 8, N, d) < rate).float()
-        found["rates"][N] = [unroll(neuron, s * ssa(q, k, v))[0].mean().item() for s in scales]
-        found["dssa"][N] = dssa(q, neuron).mean().item()
-    for N in (4, 16, 64, 256) if cfg.smoke else (4, 16, 64, 256, 1024):
-        q, k, v = (torch.rand(3, cfg.heads, N, d) < rate).float()
-        found["rows"].append(
-            {
-                "N": N,
-                "difference": (ways["(QKᵀ)V"](q, k, v) - ssa(q, k, v)).abs().max().item(),
-                "additions": additions(q, k, v),
-                "ms": {
-                    name: latency(partial(way, q, k, v), "cpu", 20)[0] for name, way in ways.items()
-                },
-            }
-        )
-    return found
-
-
-def train_one(cfg: Config, kind: str, seed: int, data: ImageData, run: Run) -> dict[str, Any]:
-    """Train one network, keep its weights beside its result, and test it on all test images."""
-    net, enc, name = build(cfg, kind, seed), encoder(cfg, kind), f"{slug(kind)}_{seed}"
-    torch.manual_seed(seed)  # the same images are mirrored for every kind
-    fit(
-        net,
-        data,
-        enc,
-        run=run,
-        epochs=cfg.epochs,
-        lr=cfg.lr,
-        batch_size=cfg.batch_size,
-        augment=partial(flip_and_shift, shift=2 if cfg.full else 0),
-        weight_decay=0.06 if cfg.full else 0.01,
-        name=name if cfg.full else "",
-        resume=cfg.resume,
-        seed=seed,
-        quiet=not cfg.full,
-    )
-    save_weights(net, run.dir / "points" / f"{name}.safetensors")
-    return {"accuracy": evaluate(net, data.x_test, data.y_test, enc)}
-
-
-def experiment_train(cfg: Config, data: ImageData, run: Run) -> dict[str, dict[str, Any]]:
-    """Every kind with every seed: the same images in the same order, the same weights at the start."""
-    kinds = tuple(KINDS)[: 2 if cfg.full else None]
-    settings = {k: v for k, v in asdict(cfg).items() if k in (*Config.limits(), "smoke", "full")}
-    code = (SpikingViT, Attention, LinearNorm, build, train_one)
-    tasks = {
-        f"{slug(kind)}_{seed}": (cfg, kind, seed, data, run)
-        for seed in range(cfg.seed, cfg.seed + cfg.seeds)
-        for kind in kinds
-    }
-    marks = {name: fingerprint(name, settings, data.facts(), code=code) for name in tasks}
-    accuracy: dict[str, list[float]] = {kind: [] for kind in kinds}
-    for name, result in sweep(run, train_one, tasks, marks, resume=cfg.resume):
-        accuracy[tasks[name][1]].append(result["accuracy"])
-        run.print(
-            f"          {tasks[name][1]}, seed {tasks[name][2]}: {100 * result['accuracy']:.2f} % on test images"
-        )
-    first = {k: run.dir / "points" / f"{slug(k)}_{cfg.seed}.safetensors" for k in kinds}
-    return {
-        k: {
-            "accuracy": np.array(accuracy[k]),
-            "net": load_weights(build(cfg, k), first[k]).eval().to(run.device),
-        }
-        for k in kinds
-    }
-
-
-@torch.no_grad()
-def experiment_exact(net: SpikingViT, x: torch.Tensor) -> dict[str, Any]:
-    """Q, K, V of a trained network, ``x (T, B, …)``: are they bits, and do loops of additions give the same numbers?"""
-    spikes, worst, miscounted, total = net_spikes(net, x), 0.0, 0, 0
-    for qkv in spikes:  # (T, B, heads, N, d)
-        for one in zip(
-            *(y[:, 0].flatten(0, 1).cpu() for y in qkv), strict=True
-        ):  # first image, all steps and heads
-            for order, keys_first in (("(QKᵀ)V", False), ("Q(KᵀV)", True)):
-                out, made = ssa_by_hand(*one, keys_first)
-                worst = max(worst, (torch.tensor(out) - ssa(*one)).abs().max().item())
-                miscounted, total = (
-                    miscounted + abs(made - round(additions(*one)[order])),
-                    total + made,
-                )
-    every = torch.cat([y.flatten() for qkv in spikes for y in qkv])
-    return {
-        "worst": worst,
-        "miscounted": miscounted,
-        "total": total,
-        "entries": every.numel(),
-        "not_bits": int((every != every.bool()).sum()),
-    }
-
-
-def net_spikes(net: SpikingViT, x: torch.Tensor) -> list[tuple[torch.Tensor, ...]]:
-    """Q, K, V of each block, ``(T, B, heads, N, d)``."""
-    seen: list[torch.Tensor] = []
-    net.run(x, seen)
-    return [
-        part.qkv(s, whole)
-        for part, s in zip(net.parts, seen[1:], strict=True)
-        if isinstance(part, Attention)
-    ]
-
-
-@torch.no_grad()
-def operations(net: SpikingViT, x: torch.Tensor) -> dict[str, float]:
-    """Operations per image: additions where inputs are whole numbers (2 is added twice), multiply-accumulates where
-    they are real, nothing where they are 0; and ``dense``, with all inputs and the image T times. ``x (T, B, …)``."""
-    c, first = Counter(), net.convs[0][0]
-    attention = [part for part in net.parts if getattr(part, "core", "none") != "none"]
-    for _, layer, inp, _out in list(
-        calls(net, x)
-    ):  # a list, so that the hooks are gone before layers are copied
-        if isinstance(layer, snn.SpikingNeuron):
-            continue
-        ones = copy.deepcopy(layer)
-        ones.bias = None
-        nn.init.ones_(
-            ones.weight
-        )  # then ones(y).sum() is Σ_i y_i·(synapses that leave i), borders and all
-        c["dense"] += ones(torch.ones_like(inp)).double().sum().item()
-        if layer is not first and (inp >= 0).all() and (inp == inp.round()).all():
-            c["adds"] += ones(inp).double().sum().item()
-        else:  # the image stands still and is convolved once
-            c["macs"] += ones((inp != 0).float()).double().sum().item() / (
-                len(x) if layer is first else 1
-            )
-    for part, (q, k, v) in zip(attention, net_spikes(net, x) if attention else [], strict=True):
-        each, counted = q.numel() * q.shape[-2], additions(q, k, v)  # T·B·heads·N²·d
-        c["dense"] += 2 * each
-        if part.core == "softmax":  # its exponentials and divisions are not counted
-            real = isinstance(net.sn_position, nn.ReLU)
-            c += Counter(
-                core_macs=each * (2 if real else 1), core_adds=0 if real else counted["softmax"]
-            )
-        else:
-            c["core_adds"] += min(counted["(QKᵀ)V"], counted["Q(KᵀV)"])
-    return {
-        "adds": (c["adds"] + c["core_adds"]) / x.shape[1],
-        "macs": (c["macs"] + c["core_macs"]) / x.shape[1],
-    } | {k: c[k] / x.shape[1] for k in ("core_adds", "core_macs", "dense")}
-
-
-def experiment_cost(
-    cfg: Config, kind: str, net: SpikingViT, data: ImageData, run: Run
-) -> dict[str, float]:
-    """Operations on 100 test images, estimated energy, memory and speed of training."""
-    found = operations(net, pictures(cfg, kind, data, 100, run.device))
-    found |= {
-        "nj": estimated_energy_nj(found["adds"], found["macs"]),
-        "core_nj": estimated_energy_nj(found["core_adds"], found["core_macs"]),
-    }
-    return found | train_cost(cfg, copy.deepcopy(net), kind, data, run)
-
-
-def train_cost(
-    cfg: Config, net: SpikingViT, kind: str, data: ImageData, run: Run, count: int = 4
-) -> dict[str, float]:
-    """Images a second in training, and bytes kept for backward per image."""
-    x, y = next(batches(data.x_train, data.y_train, min(cfg.batch_size, 64), device=run.device))
-    net.train().to(run.device)
-    optimizer, times = torch.optim.AdamW(net.parameters(), lr=1e-4), []
-    for _ in range(count + 1):
-        started = time.perf_counter()
-        with saved_for_backward() as kept:
-            loss = membrane_loss(net.run(encoder(cfg, kind)(x)), y)
-            size = kept()
+    for _ in range(cfg.updates):
+        x, y = lists(128)
+        out = net.run(constant_current(x.to(run.device), cfg.num_steps))
+        loss = mean_current_loss(out, y.to(run.device))
         optimizer.zero_grad()
         loss.backward()
         optimizer.step()
-        synchronize(run.device)
-        times.append(time.perf_counter() - started)
-    return {
-        "speed": len(x) * count / sum(times[1:]),
-        "bytes": size / len(x),
-    }  # the first step warms up
+        schedule.step()
+    net.eval()
+    right = 0
+    with torch.no_grad():
+        for _ in range(10):
+            x, y = lists(500)
+            out = net.run(constant_current(x.to(run.device), cfg.num_steps))
+            right += int((highest_mean_current(out).cpu() == y).sum())
+    return {"right": right / 5000}
+
+
+def all_trainings(
+    cfg: Config,
+    run: Run,
+    work: Callable[..., Any],
+    arms: Sequence[str],
+    decides: Sequence[Any],
+    *code: Any,
+    **more: Any,
+) -> dict[str, list[float]]:
+    """``work(cfg, run, arm, seed, **more)`` for all arms and seeds: an arm's shares of right answers, seed by seed.
+
+    Each result is kept in a file, which ``--resume`` takes over if what ``decides`` it and ``code`` are
+    the same: flags, data, and the classes of the network.
+    """
+    seeds = range(cfg.seed, cfg.seed + cfg.seeds)
+    names = {f"{work.__name__} {arm} {seed}": (arm, seed) for arm in arms for seed in seeds}
+    source = fingerprint(code=(work, Layer, Neurons, Attention, *code))
+    marks = {name: fingerprint(name, cfg.num_steps, *decides, source) for name in names}
+    tasks = {name: (cfg, run, *task, *more.values()) for name, task in names.items()}
+    found = {}
+    for name, result in live(
+        sweep(run, work, tasks, marks, resume=cfg.resume), "   trainings", len(tasks)
+    ):
+        found[names[name]] = result["right"]
+    return {arm: [found[arm, seed] for seed in seeds] for arm in arms}
+
+
+def most_frequent(n: int, draw: torch.Generator) -> float:
+    """How often the value that a list holds most often is the answer: the best guess without matching."""
+    x, y = memory_task(n, draw)
+    counts = x[:, KEYS : KEYS + VALUES, 0, :PAIRS].sum(-1)  # (n, 10)
+    return (counts.argmax(1) == y).float().mean().item()
+
+
+@section
+def section_memory(cfg: Config, run: Run) -> None:
+    """3  What can attention do that nothing else in the network can?
+
+    Photographs are a poor test of attention: convolutions read most of them without it. So first a task
+    made for it. An input is a list of 16 pairs and a question, 17 tokens:
+
+        (key 41, value 7)  (key 3, value 0)  …  (key 58, value 7)      which value has key 3?
+
+    No weight can know the answer: pairs are drawn anew for every list, from 64 keys and ten values. The
+    last token has to find the one that has its key, and hear its value. (Such tasks are called
+    associative recall.) The network is small: one layer makes 32 spikes a token of the input, then
+    attention, and a linear layer reads the token that asks. What differs is the core:
+
+        SSA                  counts, equation (2), with a BatchNorm in the place of s
+        SSA, only 16 keys    the same, where 32 channels have room for keys that share none
+        softmax              equation (1) of the same spikes Q, K and V
+        softmax × 12         the same, with scalar products twelve times as large
+        softmax, real q, k   Q and K as currents, which may be long and negative; V as spikes
+        SDSA                 the mask of the Spike-Driven Transformer: SN(Σ_n q_n ⊙ k_n) ⊙ v. Additions
+                             that are linear in N and d, but one mask for all tokens
+        mean of all          no queries and keys: all tokens are heard alike
+
+    SDSA's authors estimate 87 times less energy for it than for softmax attention. With one seed all
+    have the same weights at the start and, but for the one with fewer keys, see the same lists. They take
+    one learning rate, 0.02, which was not tuned for each. Who cannot match can still guess the value that the list holds most often.
+    """
+    run.predict(
+        "ssa",
+        "Which share of the questions does SSA answer right, with 32 channels for 64 keys? "
+        "(10 % by chance)",
+        unit="%",
+    )
+    right = all_trainings(cfg, run, train_memory, MEMORIES, [cfg.updates], MemoryNet)
+    guess = most_frequent(500 if cfg.smoke else 50_000, run.generator())
+
+    rows = []
+    for arm, shares in right.items():
+        mean, half = interval(100 * np.array(shares))
+        gain, spread = against(shares, right["SSA"])
+        than = "" if arm == "SSA" else f"{gain:+.1f} ± {spread:.1f}"
+        rows.append((arm, f"{mean:.1f} ± {half:.1f}", than))
+    fig, ax = plots.figure(1, 1, (9, 3.9))
+    dots(ax, right, "questions answered right (%; dotted: the best guess without matching)")
+    ax.axvline(100 * guess, color="0.4", ls=":", lw=1.2)
+    ax.set_xlim(0, 103)
+    means = {arm: 100 * float(np.mean(shares)) for arm, shares in right.items()}
+    real_name = "softmax, real q, k"
+    named = ", ".join(f"{arm} {means[arm]:.0f} %" for arm in ("SSA", "softmax", real_name))
+    title = f"{named}; guessing {100 * guess:.0f} %"
+    fig.suptitle(title, x=0.01, ha="left")
+    run.figure(fig, "3_memory", look="which cores find the pair, and which only guess?")
+    title = f"Right answers (%) after {cfg.updates} updates: mean and 95 % interval of {cfg.seeds} seeds"
+    run.table(title, ("core", "right (%)", "points above SSA"), rows)
+
+    facts = {"n": 5000 * cfg.seeds, "seeds": cfg.seeds}
+    run.claim("ssa", "SSA: questions answered right", means["SSA"] / 100, **facts)
+    run.claim("softmax", "softmax of the same spikes", means["softmax"] / 100, **facts)
+    run.claim("real", "softmax of real q and k", means[real_name] / 100, **facts)
+    run.claim("sdsa", "SDSA, one mask for all tokens", means["SDSA"] / 100, **facts)
+    run.claim("mean", "all tokens heard alike", means["mean of all"] / 100, **facts)
+    run.claim("guess", "the best guess without matching", guess, n=50_000)
+    soft, soft_half = against(right["softmax"], right["SSA"])
+    sharp, sharp_half = against(right["softmax × 12"], right["softmax"])
+    real, real_half = against(right[real_name], right["SSA"])
+    run.finding(
+        f"SSA answers {means['SSA']:.0f} % of the questions, where the best guess has {100 * guess:.0f} % and a "
+        f"network without queries {means['mean of all']:.0f} %; with 16 keys for its 32 channels it is "
+        f"{means['SSA, only 16 keys']:.0f} %. Softmax of the same spikes: {soft:+.0f} ± "
+        f"{soft_half:.0f} points against SSA ({verdict(soft, soft_half)}), and with scalar products twelve times "
+        f"as large {sharp:+.0f} ± {sharp_half:.0f} against that. Softmax of real q and k: {real:+.0f} ± "
+        f"{real_half:.0f} against SSA. SDSA's shared mask reaches {means['SDSA']:.0f} %."
+    )
+
+
+# ---------------------------------------------------------------- 4  photographs
+
+
+class Same(nn.Module):
+    """Hands on what it gets, where the other kind of shortcut has neurons."""
+
+    def forward(self, x: Tensor) -> Tensor:
+        return x
+
+    def run(self, x: Tensor) -> Tensor:
+        return x
+
+
+class Block(nn.Module):
+    """Attention, and then two layers for each token by itself; a shortcut around either."""
+
+    def __init__(
+        self,
+        dim: int,
+        heads: int,
+        core: Core,
+        *,
+        shortcut: str,
+        kind: str = "spikes",
+        asks: str = "spikes",
+        number: torch.dtype = torch.float32,
+    ) -> None:
+        super().__init__()
+        add_spikes = shortcut == "SEW"
+        last = kind if add_spikes else "real"  # what a branch ends with: spikes, or currents
+        self.before_attention = Same() if add_spikes else Neurons(dim, kind)
+        self.attention = Attention(dim, heads, core, kind=kind, asks=asks, number=number)
+        self.out = Layer(dim, dim, kind=last, number=number)
+        self.before_hidden = Same() if add_spikes else Neurons(dim, kind)
+        self.hidden = Layer(dim, 2 * dim, kind=kind, number=number)
+        self.back = Layer(2 * dim, dim, kind=last, number=number)
+
+    def forward(self, x_t: Tensor) -> Tensor:
+        """One step after training, ``(B, D, H, W)`` → the same shape."""
+        x_t = x_t + self.out(self.attention(self.before_attention(x_t)))
+        return x_t + self.back(self.hidden(self.before_hidden(x_t)))
+
+    def run(self, x: Tensor) -> Tensor:
+        """All steps from rest, ``(T, B, D, H, W)`` → the same shape."""
+        x = x + self.out.run(self.attention.run(self.before_attention.run(x)))
+        return x + self.back.run(self.hidden.run(self.before_hidden.run(x)))
+
+
+class SpikingViT(nn.Module):
+    """Photographs → 8×8 tokens → blocks → mean over the tokens → ten currents."""
+
+    def __init__(
+        self,
+        dim: int = 64,
+        heads: int = 2,
+        blocks: int = 1,
+        *,
+        core: Core = spiking_attention,
+        shortcut: str = "SEW",
+        stem: str = "pooled",
+        kind: str = "spikes",
+        asks: str = "spikes",
+        number: torch.dtype = torch.float32,
+    ) -> None:
+        super().__init__()
+        make = partial(Layer, number=number)
+        last = kind if shortcut == "SEW" else "real"
+        if stem == "pooled":  # 32×32 → 16×16 → 8×8
+            layers = [
+                make(3, dim // 2, 3, pool=True, kind=kind),
+                make(dim // 2, dim, 3, pool=True, kind=kind),
+                make(dim, dim, 3, kind=last),
+            ]
+        else:  # patches of 4×4 pixels, each by itself; as many weights
+            wide = max(1, round(6.75 * dim - 17.25))
+            layers = [
+                make(3, dim, 4, stride=4, kind=kind),
+                make(dim, wide, kind=kind),
+                make(wide, dim, kind=last),
+            ]
+        for _ in range(blocks):
+            layers.append(
+                Block(dim, heads, core, shortcut=shortcut, kind=kind, asks=asks, number=number)
+            )
+        self.layers = nn.Sequential(*layers)
+        self.end = Same() if shortcut == "SEW" else Neurons(dim, kind)
+        self.fc = nn.Linear(dim, 10)
+
+    def forward(self, x_t: Tensor) -> Tensor:
+        """One step after training: ``(B, 3, 32, 32)`` → output current ``(B, 10)``."""
+        x_t = self.end(self.layers(x_t))
+        return self.fc(x_t.float().mean((-2, -1)))
+
+    def run(self, x: Tensor) -> Tensor:
+        """All steps from rest: ``(T, B, 3, 32, 32)`` → output current ``(T, B, 10)``."""
+        for layer in self.layers:
+            x = layer.run(x)
+        x = self.end.run(x)
+        return self.fc(x.float().mean((-2, -1)))
+
+
+PHOTOS: dict[str, dict[str, Any]] = {
+    "SSA": {},
+    "softmax": {"core": softmax_attention},
+    "no attention": {"core": own_value},
+    "SSA, patches": {"stem": "patches"},
+    "SSA, membrane": {"shortcut": "membrane"},
+    "ANN": {"core": softmax_attention, "kind": "relu", "asks": "real"},
+}
+
+
+def photo_net(cfg: Config, arm: str, seed: int, number: torch.dtype = torch.float32) -> SpikingViT:
+    """A fresh network, whose weights depend on the seed alone."""
+    torch.manual_seed(seed)
+    return SpikingViT(cfg.dim, cfg.heads, cfg.blocks, number=number, **PHOTOS[arm])
+
+
+def encode(x: Tensor, num_steps: int) -> Tensor:
+    """Grey values 0..1, stretched to −2..2, as a current that stays: ``(B, 3, H, W)`` → ``(T, B, …)``."""
+    cur = (4 * x - 2).contiguous(memory_format=torch.channels_last)
+    return constant_current(cur, num_steps)
+
+
+def show(cfg: Config, arm: str) -> Callable[[Tensor], Tensor]:
+    """How an arm is shown an image: for T steps, the ANN for one."""
+    return partial(encode, num_steps=1 if arm == "ANN" else cfg.num_steps)
+
+
+def train_photos(
+    cfg: Config, run: Run, data: ImageData, arm: str, seed: int, epochs: int, name: str = ""
+) -> tuple[SpikingViT, list[dict[str, float]]]:
+    """One training: Muon, a rate that rises and falls, labels smoothed, images mirrored and moved."""
+    number = fast_number(run.device)
+    net = photo_net(cfg, arm, seed, number)
+    history = fit(
+        net,
+        data,
+        show(cfg, arm),
+        run=run,
+        epochs=epochs,
+        batch_size=cfg.batch_size,
+        loss_fn=smoothed_loss,
+        predict=highest_mean_current,
+        augment=flip_and_shift,
+        optimizer=partial(muon_for_convolutions, lr=cfg.lr, number=number),
+        schedule=up_and_down,
+        seed=seed,
+        name=name,
+        resume=cfg.resume,
+        quiet=not name,
+    )
+    return net.eval(), history
+
+
+def photo_point(cfg: Config, run: Run, arm: str, seed: int, data: ImageData) -> dict[str, float]:
+    """Train one network for one epoch, keep its weights in a file, and read the test images."""
+    net, _ = train_photos(cfg, run, data, arm, seed, 1)
+    save_weights(net, weights_of(run, arm, seed))
+    right = evaluate(net, data.x_test, data.y_test, show(cfg, arm), highest_mean_current)
+    return {"right": right}
+
+
+def weights_of(run: Run, arm: str, seed: int) -> Path:
+    """Where the weights of one training of section 4 are kept."""
+    return run.dir / "points" / f"photos {arm} {seed}.safetensors"
 
 
 @torch.no_grad()
-def experiment_maps(
-    cfg: Config, kind: str, net: SpikingViT, data: ImageData, device: torch.device
-) -> dict[str, Any]:
-    """Attention of the last block on 200 images, summed over steps and heads, each row divided by its sum."""
-    q, k, _ = net_spikes(net, pictures(cfg, kind, data, 200, device))[-1]
-    a = q @ k.transpose(-1, -2)
-    a = (a if kind == "SSA" else torch.softmax(a / q.shape[-1] ** 0.5, -1)).sum((0, 2))  # (B, N, N)
-    row = a / a.sum(-1, keepdim=True).clamp(min=1e-9)
-    entropy, sees = -(row * row.clamp(min=1e-9).log()).sum(-1), a.sum(-1) > 0  # (B, N)
-    return {
-        "maps": row.cpu().numpy(),
-        "spread": entropy[sees].exp().sum().item() / max(1, int(sees.sum())),
-        "own": (row - row.mean(1, keepdim=True)).abs().sum(-1).mean().item() / 2,
-    }  # total variation
+def above_one(net: SpikingViT, x: Tensor) -> float:
+    """Of the inputs ≠ 0 that meet weights in the blocks: the share above 1."""
+    above, found = 0, 0
+    for name, _, inputs, _ in list(calls(net, x)):
+        if name.startswith("layers.") and ".conv" in name and name.count(".") > 2:
+            above += int((inputs > 1).sum())
+            found += int((inputs != 0).sum())
+    return above / max(found, 1)
 
 
-@torch.no_grad()
-def experiment_shortcut(net: SpikingViT, x: torch.Tensor) -> list[float]:
-    """Of what each part of the network is given to multiply with its weights, and is not 0: the share above 1."""
-    seen: list[torch.Tensor] = []
-    net.run(x, seen)
-    return [
-        (s > 1).double().sum().item() / max(1.0, (s != 0).double().sum().item()) for s in seen[1:]
-    ]
+@dataclass
+class Arm:
+    """The trainings of one arm: shares of test images read correctly, a seed each, and the first network."""
+
+    test: list[float]
+    net: SpikingViT
 
 
-def experiment_full(cfg: Config, data: ImageData, run: Run) -> dict[str, float]:
-    """The network of --full for a few images: parameters, speed and arithmetic of training."""
-    full = replace(cfg, **({} if cfg.smoke else FULL | {"batch_size": 8}), full=True)
-    net = build(full, "SSA").eval().to(run.device)
-    macs = operations(net, pictures(full, "SSA", data, 1, run.device))[
-        "dense"
-    ]  # 2 FLOP each; backward: two passes
-    return train_cost(full, net, "SSA", data, run, 2) | {
-        "gflop": 6 * macs / 1e9,
-        "million": sum(p.numel() for p in net.parameters()) / 1e6,
+@section
+def section_photographs(cfg: Config, run: Run) -> dict[str, Arm]:
+    """4  From photographs to tokens, around the layers, and: does attention help here?
+
+    CIFAR-10, 32×32 pixels, ten classes. A token is made of a place's surroundings, in one of two ways:
+
+        pooled    three 3×3 convolutions with neurons, max pooling after the first two: 8×8 tokens.
+                  Spikformer calls it spiking patch splitting
+        patches   as in the first vision transformers: 4×4 pixels are one token, made by a layer of
+                  weights of its own and two further ones. No weight looks across a border
+
+    Then comes one block: attention, and two layers for every token by itself. A shortcut leads around
+    either, as in lesson 10, and there are two kinds in use:
+
+        SEW        X ← X + SN(F(X))     spikes are added to spikes: X may be 2, 3, … Spikformer's
+        membrane   U ← U + F(SN(U))     currents are added to currents; what meets a weight has passed a
+                                        neuron and is 0 or 1. That of the Spike-Driven Transformer
+
+    (F ends with a BatchNorm. In front of SN stands one too here, which is called pre-activation.) Where
+    X is 2, a weight is added twice. What that costs a chip that knows only spikes is another question.
+
+    Six arms, one budget: the same images once, in the same order, Muon and a rate that rises and
+    falls, as in lesson 10. SSA, pooled, SEW is in the middle; the others differ from it in one thing
+    each, softmax and no attention in the core alone. The ANN has ReLU in the place of neurons, T = 1,
+    and softmax of real q and k. The learning rate is one for all. Weights are chosen by nothing: the
+    epoch is the only one. The first 3,000 test images are read, to report.
+    """
+    run.predict(
+        "gap_none",
+        "The attention is taken out: every token keeps its own value. By how many points does the accuracy on "
+        "photographs change?",
+        unit="points",
+    )
+    data = run.data(cifar10, n_train=512 if cfg.smoke else None)
+    few = replace(
+        data,
+        x_train=data.x_train[: cfg.short_images],
+        y_train=data.y_train[: cfg.short_images],
+        x_val=data.x_val[:100],
+        y_val=data.y_val[:100],
+        x_test=data.x_test[:3000],
+        y_test=data.y_test[:3000],
+    )
+    sizes = [cfg.dim, cfg.heads, cfg.blocks, cfg.batch_size, cfg.lr, cfg.short_images]
+    decides = [*sizes, data.facts()]
+    test = all_trainings(cfg, run, photo_point, PHOTOS, decides, SpikingViT, Block, data=few)
+    nets = {}
+    for arm in PHOTOS:
+        net = photo_net(cfg, arm, cfg.seed, fast_number(run.device))
+        net = load_weights(net, weights_of(run, arm, cfg.seed))
+        nets[arm] = net.to(run.device).eval()
+    x = data.x_test[:100].to(run.device).float() / 255
+    rows, gaps, sums = [], {}, {}
+    for arm, shares in test.items():
+        mean, half = interval(100 * np.array(shares))
+        gaps[arm] = against(shares, test["SSA"])
+        gain, spread = gaps[arm]
+        than = "" if arm == "SSA" else f"{gain:+.1f} ± {spread:.1f}"
+        sums[arm] = above_one(nets[arm], show(cfg, arm)(x)) if arm != "ANN" else 0.0
+        whole = "" if arm == "ANN" else f"{100 * sums[arm]:.1f}"
+        weights = sum(p.numel() for p in nets[arm].parameters())
+        rows.append((arm, f"{weights:,}", f"{mean:.1f} ± {half:.1f}", than, whole))
+    n = len(few.y_train)
+    columns = ("arm", "weights", "read (%)", "against SSA", "inputs > 1 (%)")
+    title = f"{n:,} images, each seen once: test images read, mean and 95 % interval of {cfg.seeds} seeds"
+    run.table(title, columns, rows)
+
+    fig, (left, right) = plots.figure(1, 2, (11.5, 3.9), width_ratios=(1.3, 1))
+    dots(left, test, "test images read correctly (%)")
+    others = [arm for arm in test if arm != "SSA"]
+    for place, arm in enumerate(others):
+        right.errorbar(gaps[arm][0], place, xerr=gaps[arm][1], fmt="o", color=plots.BLUE, capsize=4)
+    right.axvline(0, color="0.4", ls=":", lw=1.2)
+    right.set_yticks(range(len(others)), others)
+    right.invert_yaxis()
+    plots.label(right, "points above SSA", "", "seed by seed, 95 % intervals")
+    fig.suptitle(
+        f"SSA reads {100 * np.mean(test['SSA']):.1f} %; no attention {gaps['no attention'][0]:+.1f} ± "
+        f"{gaps['no attention'][1]:.1f} points, softmax {gaps['softmax'][0]:+.1f} ± {gaps['softmax'][1]:.1f}",
+        x=0.01,
+        ha="left",
+    )
+    run.figure(fig, "4_photographs", look="right: which intervals leave out 0?")
+
+    facts = {"n": len(few.y_test) * cfg.seeds, "seeds": cfg.seeds, "real": True}
+    run.claim("short_ssa", "SSA: test images read", float(np.mean(test["SSA"])), **facts)
+    run.claim("gap_softmax", "softmax of the same spikes", gaps["softmax"][0], "points", **facts)
+    run.claim("gap_none", "no attention", gaps["no attention"][0], "points", **facts)
+    run.claim("gap_patches", "patches, not pooled", gaps["SSA, patches"][0], "points", **facts)
+    run.claim("gap_membrane", "membrane shortcut", gaps["SSA, membrane"][0], "points", **facts)
+    run.claim("above_one", "SEW: inputs ≠ 0 that are above 1", sums["SSA"], real=True)
+    said = {
+        arm: f"{gain:+.1f} ± {half:.1f} points ({verdict(gain, half)})"
+        for arm, (gain, half) in gaps.items()
     }
+    run.finding(
+        f"After {n:,} photographs, each seen once, SSA reads {100 * np.mean(test['SSA']):.1f} % of the test "
+        f"images. Against it, no attention: {said['no attention']}; softmax: {said['softmax']}; patches in the "
+        f"place of pooled convolutions: {said['SSA, patches']}; the membrane shortcut: {said['SSA, membrane']}. "
+        f"With SEW {100 * sums['SSA']:.0f} % of the block's inputs that are not 0 are sums above 1, with the membrane "
+        f"shortcut {100 * sums['SSA, membrane']:.0f} %."
+    )
+    return {arm: Arm(test[arm], nets[arm]) for arm in PHOTOS}
 
 
-def plot_products(found: dict[str, Any]) -> Figure:
-    rows, sizes = found["rows"], [r["N"] for r in found["rows"]]
-    saved = [rows[-1][k]["(QKᵀ)V"] / rows[-1][k]["Q(KᵀV)"] for k in ("additions", "ms")]
-    fig, (a, b, c) = plots.figure(
-        1,
-        3,
-        size=(14, 4),
-        title=f"Without softmax the order is free: at N = {sizes[-1]:,} "
-        f"Q(KᵀV) takes 1/{saved[0]:.0f} of the additions, 1/{saved[1]:.0f} of the time",
-    )
-    fire = [f"{100 * rates[found['scales'].index(SCALE)]:.0f}" for rates in found["rates"].values()]
-    plots.curves(
-        a, found["scales"], {f"{n} tokens": [100 * r for r in v] for n, v in found["rates"].items()}
-    )
-    plots.label(
-        a,
-        "scale s",
-        "spikes per neuron and step (%)",
-        f"No s fits all N: s = 1/8 gives {', '.join(fire)} %",
-    )
-    plots.curves(
-        b, sizes, {way: [r["additions"][way] for r in rows] for way in ("(QKᵀ)V", "Q(KᵀV)")}
-    )
-    plots.label(b, "tokens N (dotted: N = d)", "additions, all heads", "Counted on random spikes")
-    plots.curves(
-        c, sizes, {way: [r["ms"][way] for r in rows] for way in ("(QKᵀ)V", "Q(KᵀV)", "softmax")}
-    )
-    plots.label(
-        c, "tokens N (dotted: N = d)", "time of one step (ms)", "On a CPU zeros save nothing"
-    )
-    a.set_xscale("log", base=2)
-    for ax in (b, c):
-        ax.axvline(found["d"], color="0.5", linestyle=":", linewidth=1)
-        ax.set_xscale("log", base=2)
-        ax.set_yscale("log")
-        ax.set_xticks(sizes, [str(n) for n in sizes])
-    return fig
+# ---------------------------------------------------------------- 5  the trained network
 
 
-def plot_accuracy(
-    rows: dict[str, dict[str, Any]], cost: dict[str, dict[str, float]], cfg: Config
-) -> Figure:
-    means = {kind: 100 * r["accuracy"].mean() for kind, r in rows.items()}
-    fig, (a, b) = plots.figure(
-        1,
-        2,
-        size=(12, 4.2),
-        title="Same weights, same images. Points above SSA: "
-        + ", ".join(
-            f"{kind} {v - means['SSA']:+.1f}" for kind, v in means.items() if kind != "SSA"
-        ),
+def long_network(cfg: Config, run: Run, data: ImageData) -> SpikingViT:
+    """The network of section 5: from checkpoints/, or trained anew, if asked for or if its size is another."""
+    number = fast_number(run.device)
+    usual = (cfg.dim, cfg.heads, cfg.blocks) == (64, 2, 1)
+    if usual and not cfg.train:
+        net = load_weights(photo_net(cfg, "SSA", cfg.seed, number), SHIPPED)
+        return net.to(run.device).eval()
+    net, history = train_photos(cfg, run, data, "SSA", cfg.seed, cfg.epochs, "long")
+    rows = [f"{r['epoch']},{r['loss']:.4f},{r['train']:.4f},{r['val']:.4f}" for r in history]
+    write_atomic(run.dir / "log.csv", "\n".join(["epoch,loss,train,val", *rows]) + "\n")
+    run.checkpoint(net)
+    return net
+
+
+def other_questions(q: Tensor, k: Tensor, v: Tensor) -> Tensor:
+    """Every token asks with the query of another token of its image."""
+    order = torch.randperm(q.shape[-2], device=q.device)
+    return spiking_attention(q[..., order, :], k, v)
+
+
+def other_values(q: Tensor, k: Tensor, v: Tensor) -> Tensor:
+    """Behind every key stands the value of another token of the image."""
+    order = torch.randperm(q.shape[-2], device=q.device)
+    return spiking_attention(q, k, v[..., order, :])
+
+
+def other_image(q: Tensor, k: Tensor, v: Tensor) -> Tensor:
+    """Every image asks the keys and values of the image before it in the batch ``(T, B, heads, N, d)``."""
+    return spiking_attention(q, k.roll(1, 1), v.roll(1, 1))
+
+
+def no_answer(q: Tensor, k: Tensor, v: Tensor) -> Tensor:
+    """The attention hands on nothing."""
+    return torch.zeros_like(q)
+
+
+DISTURBED: dict[str, Core] = {
+    "queries of other tokens": other_questions,
+    "values of other tokens": other_values,
+    "keys, values of another image": other_image,
+    "nothing": no_answer,
+}
+
+
+@torch.no_grad()
+def right_answers(net: SpikingViT, data: ImageData, cfg: Config, core: Core) -> Tensor:
+    """Which test images are read correctly with ``core`` in all blocks: 1 or 0, ``(N,)``."""
+    blocks = [layer for layer in net.layers if isinstance(layer, Block)]
+    for block in blocks:
+        block.attention.core = core
+    found = []
+    device = net.fc.weight.device
+    for x_b, y_b in batches(data.x_test, data.y_test, 500, device=device):
+        out = net.run(encode(x_b, cfg.num_steps))
+        found.append((highest_mean_current(out) == y_b).float().cpu())
+    for block in blocks:
+        block.attention.core = spiking_attention
+    return torch.cat(found)
+
+
+@torch.no_grad()
+def heard(net: SpikingViT, x: Tensor) -> list[tuple[Tensor, Tensor, Tensor]]:
+    """Q, K and V of each block for ``x (T, B, 3, 32, 32)``: ``(T, B, heads, N, d)`` each."""
+    found = []
+    blocks = [layer for layer in net.layers if isinstance(layer, Block)]
+    cores = [block.attention.core for block in blocks]
+
+    def listen(q: Tensor, k: Tensor, v: Tensor, core: Core) -> Tensor:
+        found.append((q.float(), k.float(), v.float()))
+        return core(q, k, v)
+
+    for block, core in zip(blocks, cores, strict=True):
+        block.attention.core = partial(listen, core=core)
+    net.run(x)
+    for block, core in zip(blocks, cores, strict=True):
+        block.attention.core = core
+    return found
+
+
+def attention_maps(q: Tensor, k: Tensor) -> Tensor:
+    """Whom each token hears, over all steps and heads: ``(T, B, heads, N, d)`` → ``(B, N, N)``, rows sum to 1."""
+    counts = (q @ k.transpose(-1, -2)).sum((0, 2))  # (B, N, N)
+    return counts / counts.sum(-1, keepdim=True).clamp(min=1e-9)
+
+
+@dataclass
+class Trained:
+    """What section 5 leaves for section 6."""
+
+    net: SpikingViT
+    data: ImageData
+    accuracy: float
+
+
+@section
+def section_trained(cfg: Config, run: Run) -> Trained:
+    """5  What does a network that was trained for longer do with its attention?
+
+    The SSA network of section 4, trained on all 45,000 images for several passes, is shipped with the
+    course (checkpoints/cifar10_ssa.safetensors, its log beside it as .csv; `--train` makes it anew). The
+    epoch that is kept was chosen on 5,000 validation images.
+
+    What a trained part is worth to a network is often asked by training without it, as section 4 does:
+    then the other parts may learn to make up for it. Here it is asked of the network as it stands, by
+    disturbing the attention on the first 3,000 test images. What is made as Q, K and V stays as it is:
+
+        queries of other tokens         each token asks with another one's query, drawn at random
+        values of other tokens          each key finds another token's value
+        keys, values of another image   the right question to the wrong memory
+        nothing                         the attention is silent
+
+    If it does not matter who asks, attention is no more than a summary of the image that all tokens
+    share. If it does not matter which value stands behind a key, nothing is being matched.
+    """
+    run.predict(
+        "lost_queries",
+        "Every token asks with the query of another token of its image. How many points of accuracy does the "
+        "trained network lose?",
+        unit="points",
     )
-    plots.bars(a, means, fmt="     {:.1f}", color=plots.SKY)
-    for i, kind in enumerate(rows):
-        a.plot(
-            100 * rows[kind]["accuracy"], [i] * cfg.seeds, "o", color=plots.BLACK, markersize=3.5
+    data = run.data(cifar10, n_train=512 if cfg.smoke else None)
+    net = long_network(cfg, run, data)
+    right = right_answers(net, data, cfg, spiking_attention)
+    accuracy = right.mean().item()
+    some = replace(data, x_test=data.x_test[:3000], y_test=data.y_test[:3000])
+    lost: dict[str, tuple[float, float]] = {}
+    for name, core in live(list(DISTURBED.items()), "   disturbed", len(DISTURBED)):
+        change = 100 * (right[:3000] - right_answers(net, some, cfg, core))  # image by image
+        half = 1.96 * change.std().item() / math.sqrt(len(change))
+        lost[name] = (change.mean().item(), half)
+
+    x = data.x_test[:200].to(run.device).float() / 255
+    q, k, _ = heard(net, encode(x, cfg.num_steps))[-1]
+    maps = attention_maps(q, k).cpu()  # (B, N, N)
+    entropy = -(maps * maps.clamp(min=1e-9).log()).sum(-1)
+    asks = maps.sum(-1) > 0  # some queries are silent
+    spread = entropy[asks].exp().mean().item() if asks.any() else 0.0
+
+    fig, axes = plots.figure(2, 5, (12.5, 4.8), width_ratios=(1, 1, 1, 1, 2.2))
+    token = 27
+    for i, (photo, below) in enumerate(zip(axes[0, :4], axes[1, :4], strict=True)):
+        photo.imshow(data.x_test[i].permute(1, 2, 0))
+        photo.set_title(data.classes[int(data.y_test[i])])
+        below.imshow(maps[i, token].view(8, 8), vmin=0, cmap="Greys")
+        below.plot(token % 8, token // 8, "x", color=plots.RED, ms=9, mew=2)
+        below.set_title(f"darkest: {100 * maps[i, token].max():.0f} %")
+        photo.set_axis_off()
+        below.set_axis_off()
+    grid = axes[0, 4].get_gridspec()
+    axes[0, 4].remove()
+    axes[1, 4].remove()
+    bars = fig.add_subplot(grid[:, 4])
+    for place, (mean, half) in enumerate(lost.values()):
+        bars.errorbar(mean, place, xerr=half, fmt="o", color=plots.BLUE, capsize=4)
+    bars.axvline(0, color="0.4", ls=":", lw=1.2)
+    bars.set_yticks(range(len(lost)), [name.replace(" of ", "\nof ") for name in lost])
+    bars.invert_yaxis()
+    plots.label(bars, "points lost", "", "attention disturbed")
+    fig.suptitle(
+        f"{100 * accuracy:.1f} % of the test images; with other tokens' queries {lost['queries of other tokens'][0]:.1f} "
+        f"points fewer, with another image's keys and values {lost['keys, values of another image'][0]:.1f}",
+        x=0.01,
+        ha="left",
+    )
+    run.figure(fig, "5_trained", look="whom does the token at the red cross hear?")
+
+    facts = {"n": len(data.y_test), "seeds": 1, "real": True}
+    target = ">= 0.90" if cfg.full else ">= 0.70"
+    judged = run.claim("accuracy", "test images read correctly", accuracy, target=target, **facts)
+    if judged.met is False:
+        run.note(
+            f"The shipped network was trained for {cfg.epochs} passes: what more would give was not measured."
         )
-        b.plot(
-            cost[kind]["nj"] / 1000,
-            means[kind],
-            plots.MARKERS[i],
-            color=plots.COLOURS[i],
-            markersize=8,
-            label=kind,
-        )
-    b.set_xlim(0)
-    b.legend()
-    plots.label(
-        a,
-        "test accuracy (%)",
-        "",
-        f"{cfg.seeds} seeds (dots), {cfg.n_train:,} images, T = {cfg.num_steps}",
+    facts["n"] = len(some.y_test)
+    run.claim(
+        "lost_queries",
+        "lost with other queries",
+        lost["queries of other tokens"][0],
+        "points",
+        **facts,
     )
-    plots.label(
-        b,
-        "arithmetic of one image, estimated (µJ)",
-        "test accuracy (%)",
-        "Whole network: what it costs",
+    run.claim(
+        "lost_values",
+        "lost with other values",
+        lost["values of other tokens"][0],
+        "points",
+        **facts,
     )
-    return fig
+    run.claim(
+        "lost_image",
+        "lost with another image's memory",
+        lost["keys, values of another image"][0],
+        "points",
+        **facts,
+    )
+    run.claim("lost_all", "lost without an answer", lost["nothing"][0], "points", **facts)
+    run.claim("spread", "tokens a token hears, of 64 (exp of entropy)", spread, "tokens", real=True)
+    told = {name: f"{mean:.1f} ± {half:.1f}" for name, (mean, half) in lost.items()}
+    one = lost["queries of other tokens"]
+    use = "Who asks matters" if one[0] > one[1] else "That it matters who asks is not shown"
+    run.finding(
+        f"Trained for longer, the network reads {100 * accuracy:.1f} % of {len(data.y_test):,} test images. "
+        f"Without an answer from its attention it loses {told['nothing']} points, with another image's keys and "
+        f"values {told['keys, values of another image']}, with values behind the wrong keys "
+        f"{told['values of other tokens']}, with queries of other tokens {told['queries of other tokens']}. "
+        f"{use}. A token hears {spread:.0f} of 64 tokens (by the entropy of its counts).",
+        main=True,
+        claim="accuracy",
+    )
+    return Trained(net, data, accuracy)
 
 
-def plot_maps(maps: dict[str, dict[str, Any]], data: ImageData, token: int = 27) -> Figure:
-    fig, axes = plots.figure(
-        3,
-        5,
-        size=(10, 6.8),
-        title="Attention stays broad: of 64 tokens, one (×) attends to "
-        + ", ".join(f"{m['spread']:.0f} ({kind})" for kind, m in maps.items()),
+# ---------------------------------------------------------------- 6  cost
+
+
+def reached(layer: nn.Module, inputs: Tensor) -> float:
+    """Σ over inputs of their value times the outputs that each one reaches; the edges are kept in mind."""
+    ones = {"weight": torch.ones_like(layer.weight)}
+    if layer.bias is not None:
+        ones["bias"] = torch.zeros_like(layer.bias)
+    return torch.func.functional_call(layer, ones, inputs).double().sum().item()
+
+
+def core_operations(core: Core, q: Tensor, k: Tensor, v: Tensor, spiking: bool) -> dict[str, float]:
+    """Operations of one attention core for ``(T, B, heads, N, d)``, zeros skipped: see ``operations``."""
+    if core is own_value:
+        return {}
+    if core is spiking_attention:
+        return {"core_adds": min(additions(q, k, v).values())}
+    tokens = q.shape[-2]
+    both = ((q != 0).double() @ (k != 0).double().transpose(-1, -2)).sum().item()
+    mixed = tokens * (v != 0).sum().item()  # every query hears every value
+    pairs = q[..., 0].numel() * tokens
+    name = "core_adds" if spiking else "core_macs"
+    return {name: both + mixed, "exponentials": pairs}
+
+
+@torch.no_grad()
+def operations(net: SpikingViT, x: Tensor) -> dict[str, float]:
+    """Operations an image for ``x (T, B, 3, 32, 32)``, zeros skipped wherever an input is 0.
+
+    ``adds``: something is added (an input of 2 adds twice). ``macs``: it is multiplied first.
+    ``core_adds``, ``core_macs`` and ``exponentials``: the part of the products of Q, K and V. The image
+    stands still and is convolved once; the read-out gets the mean of all steps, once.
+    """
+    names = ("adds", "macs", "core_adds", "core_macs", "exponentials")
+    found = dict.fromkeys(names, 0.0)
+    spiking = any(isinstance(layer, snn.SpikingNeuron) for layer in net.modules())
+    for name, layer, inputs, _ in list(calls(net, x)):
+        if isinstance(layer, snn.SpikingNeuron):
+            continue
+        if name in ("layers.0.conv", "fc"):  # real numbers in either network
+            found["macs"] += reached(layer, (inputs != 0).float()) / len(x)
+        elif spiking:
+            found["adds"] += reached(layer, inputs.float())
+        else:
+            found["macs"] += reached(layer, (inputs != 0).float())
+    blocks = [layer for layer in net.layers if isinstance(layer, Block)]
+    for block, (q, k, v) in zip(blocks, heard(net, x), strict=True):
+        for name, number in core_operations(block.attention.core, q, k, v, spiking).items():
+            found[name] += number
+    found["adds"] += found["core_adds"]
+    found["macs"] += found["core_macs"]
+    return {name: value / x.shape[1] for name, value in found.items()}
+
+
+@section
+def section_cost(cfg: Config, run: Run) -> None:
+    """6  What does it cost, counted alike on both sides?
+
+    An addition of a weight is counted wherever an input is not 0, a multiply-accumulate where a real
+    number that is not 0 meets a weight: in the ANN's layers too, since ReLU makes zeros as neurons do.
+    The first convolution sees grey values and multiplies in all networks, once, since the image stands
+    still. All else of a spiking network adds, T times. In the core:
+
+        SSA              `additions` of section 2, in the cheaper order
+        softmax          coincidences of spikes for Q·Kᵀ; then each spike of V adds N real weights;
+                         N² exponentials and divisions a head and step
+        ANN              real Q, K and V, signed, so that hardly any is 0: two products of N²·d
+                         multiply-accumulates, and N² exponentials and divisions a head, once
+
+    Energy is *estimated*: 0.9 pJ for an addition of 32-bit floats, 4.6 pJ with a multiplication (45 nm,
+    Horowitz, ISSCC 2014). Left out, on all sides: reading weights and potentials from memory, which often
+    costs more than arithmetic, neurons, BatchNorm, exponentials. So the ratio below says what arithmetic
+    saves on a chip that can skip zeros; a GPU or CPU cannot. The networks are those of section 4, first
+    seed, and the shipped one.
+    """
+    run.predict(
+        "core_share",
+        "Which share of all additions of the trained SSA network is made by its attention, Q·Kᵀ·V?",
+        unit="%",
     )
-    for i, ax in enumerate(axes[0]):
-        ax.imshow(data.x_test[i].permute(1, 2, 0))
-        ax.set_title(data.classes[int(data.y_test[i])], fontsize=9)
-        for below, (kind, m) in zip(axes[1:, i], maps.items(), strict=True):
-            below.imshow(m["maps"][i, token].reshape(8, 8), vmin=0)
-            below.plot(token % 8, token // 8, "x", color=plots.RED, markersize=9, markeredgewidth=2)
-            below.set_title(f"{kind}, largest {100 * m['maps'][i, token].max():.0f} %", fontsize=9)
-    for ax in axes.flat:
-        ax.set_axis_off()
-    return fig
+    arms: dict[str, Arm] = run.result_of(section_photographs)
+    trained: Trained = run.result_of(section_trained)
+    data = trained.data
+    x = data.x_test[:100].to(run.device).float() / 255
+    kinds = ("SSA", "softmax", "no attention", "ANN")
+    cost = {arm: operations(arms[arm].net, show(cfg, arm)(x)) for arm in kinds}
+    cost["SSA, section 5"] = operations(trained.net, encode(x, cfg.num_steps))
+    energy = {arm: estimated_energy_nj(c["adds"], c["macs"]) for arm, c in cost.items()}
+    core = {arm: estimated_energy_nj(c["core_adds"], c["core_macs"]) for arm, c in cost.items()}
+    rows = []
+    for arm, c in cost.items():
+        cells = [f"{c[name] / 1000:,.0f}" for name in c]
+        rows.append((arm, *cells, f"{energy[arm] / 1000:.2f}", f"{core[arm] / 1000:.3f}"))
+    columns = ("", "adds", "MACs", "core: adds", "MACs", "exp.", "µJ", "core")
+    run.table("One image: thousands of operations; arithmetic, estimated, in µJ", columns, rows)
+
+    fig, (left, right) = plots.figure(1, 2, (11.5, 3.6))
+    plots.bars(left, {arm: value / 1000 for arm, value in energy.items()}, fmt="{:.2f}")
+    plots.label(left, "arithmetic of an image, estimated (µJ)", "", "whole network")
+    plots.bars(right, {arm: value / 1000 for arm, value in core.items()}, fmt="{:.3f}")
+    plots.label(
+        right, "arithmetic of Q, K, V, estimated (µJ)", "", "the attention's products alone"
+    )
+    ratio = energy["ANN"] / energy["SSA"]
+    core_ratio = core["ANN"] / max(core["SSA"], 1e-9)
+    fig.suptitle(
+        f"The ANN's arithmetic takes {ratio:.1f} times the energy of SSA's, its attention {core_ratio:.0f} times (estimated)",
+        x=0.01,
+        ha="left",
+    )
+    run.figure(fig, "6_cost", look="how little of the whole the attention is")
+
+    mine = cost["SSA, section 5"]
+    share = mine["core_adds"] / max(mine["adds"], 1)
+    gap, half = against(arms["ANN"].test, arms["SSA"].test)
+    facts = {"n": min(3000, len(data.y_test)) * cfg.seeds, "seeds": cfg.seeds, "real": True}
+    run.claim(
+        "core_adds", "SSA, section 4: additions in Q, K, V", cost["SSA"]["core_adds"], "", real=True
+    )
+    run.claim(
+        "core_macs", "ANN: multiply-accumulates there", cost["ANN"]["core_macs"], "", real=True
+    )
+    run.claim("core_share", "SSA, trained: the core's additions", share, real=True)
+    run.claim("energy", "ANN / SSA: energy of arithmetic, est.", ratio, "×", real=True)
+    run.claim("core_energy", "the same for Q, K, V alone", core_ratio, "×", real=True)
+    run.claim("gap_ann", "ANN against SSA, section 4", gap, "points", **facts)
+    p50, p95 = latency(lambda: trained.net.run(encode(x[:1], cfg.num_steps)), run.device)
+    weights = sum(p.numel() for p in trained.net.parameters())
+    run.ledger(
+        model="spiking transformer, SSA",
+        data=data.name,
+        accuracy=trained.accuracy,
+        n=len(data.y_test),
+        num_steps=cfg.num_steps,
+        parameters=weights,
+        bytes=4 * weights,
+        synops=mine["adds"],
+        macs=mine["macs"],
+        ann_macs_nonzero=cost["ANN"]["macs"],
+        latency_p50_ms=p50,
+        latency_p95_ms=p95,
+        energy_estimated_nj=energy["SSA, section 5"],
+    )
+    times = "times as much" if ratio >= 1 else "times, which is less"
+    run.finding(
+        f"SSA's products take {cost['SSA']['core_adds']:,.0f} additions an image where the ANN's take "
+        f"{cost['ANN']['core_macs']:,.0f} multiply-accumulates and as many exponentials as pairs of tokens. For "
+        f"the whole networks the ANN's arithmetic is estimated at {ratio:.1f} {times}, zeros skipped on both "
+        f"sides, and it reads {gap:+.1f} ± {half:.1f} points ({verdict(gap, half)}) at the budget of section 4. "
+        f"Of the trained network's additions {100 * share:.1f} % are made in Q·Kᵀ·V: most of the saving is in "
+        "the layers around the attention."
+    )
 
 
 def main(cfg: Config, run: Run) -> None:
-    data = run.data(cifar10, n_train=cfg.n_train)
-    data = data if cfg.full else replace(data, x_val=data.x_val[:500], y_val=data.y_val[:500])
-    n = len(data.y_test)
-
-    run.print("\n1  The scale s, and the order of the products")
-    found = experiment_products(cfg)
-    run.figure(plot_products(found), "products")
-    run.claim(
-        "rate_unscaled",
-        "SSA′ without a scale, 64 tokens: spikes per neuron and step",
-        found["rates"][64][0],
-    )
-    for N, rates in found["rates"].items():
-        run.claim(
-            f"rate_{N}",
-            f"SSA′ with s = 1/8, {N} tokens: the same",
-            rates[found["scales"].index(SCALE)],
-        )
-        run.claim(f"dssa_{N}", f"DSSA, {N} tokens: the same", found["dssa"][N])
-    run.claim(
-        "order",
-        "(QKᵀ)V and Q(KᵀV): largest difference",
-        max(r["difference"] for r in found["rows"]),
-        "",
-        "== 0",
-    )
-    last = found["rows"][-1]
-    for key in ("additions", "ms"):
-        run.claim(
-            f"order_{key}",
-            f"{last['N']:,} tokens, {key}: (QKᵀ)V / Q(KᵀV)",
-            last[key]["(QKᵀ)V"] / last[key]["Q(KᵀV)"],
-            "×",
-        )
-
-    run.print(f"\n2  Training: {cfg.n_train:,} images, epochs: {cfg.epochs}, seeds: {cfg.seeds}")
-    rows = experiment_train(cfg, data, run)
-    if cfg.resume:
-        run.note(
-            "Networks that an earlier run had trained were taken over; their time is not in the wall time."
-        )
-    for kind, r in rows.items():
-        run.claim(
-            f"accuracy_{slug(kind)}",
-            f"{kind}: test accuracy",
-            r["accuracy"].mean(),
-            n=n * cfg.seeds,
-            real=True,
-            target=">= 0.90" if cfg.full and kind == "SSA" else None,
-        )
-        if kind != "SSA":
-            differences = 100 * (r["accuracy"] - rows["SSA"]["accuracy"])
-            run.claim(
-                f"gap_{slug(kind)}",
-                f"{kind} − SSA ({', '.join(f'{v:+.1f}' for v in differences)} by seed)",
-                differences.mean(),
-                "points",
-                n=n * cfg.seeds,
-                real=True,
-            )
-
-    run.print("\n3  The trained network's own spikes: are they bits, are there only additions?")
-    x = pictures(cfg, "SSA", data, 100, run.device)
-    exact = experiment_exact(rows["SSA"]["net"], x)
-    for key, text, size in (
-        ("not_bits", "Q, K, V: entries other than 0 and 1", "entries"),
-        ("worst", "Q·Kᵀ·V by loops of additions, and by matrices: largest difference", "total"),
-        ("miscounted", "additions made in those loops, and by formula: difference", "total"),
-    ):
-        run.claim(key, text, exact[key], "", "== 0", n=exact[size])
-
-    run.print("\n4  What they cost")
-    cost = {kind: experiment_cost(cfg, kind, r["net"], data, run) for kind, r in rows.items()}
-    units = {
-        "adds": ("additions", ""),
-        "macs": ("multiply-accumulates", ""),
-        "core_adds": ("additions in Q, K, V", ""),
-        "core_macs": ("multiply-accumulates in Q, K, V", ""),
-        "nj": ("arithmetic, estimated", "nJ"),
-        "core_nj": ("arithmetic in Q, K, V, estimated", "nJ"),
-        "bytes": ("kept for backward", "bytes"),
-        "speed": ("training", "images/s"),
-    }
-    run.table(
-        "One image",
-        ("", *cost),
-        [
-            (f"{text} {unit}", *(f"{c[key]:,.4g}" for c in cost.values()))
-            for key, (text, unit) in units.items()
-        ],
-    )
-    for kind, c in cost.items():
-        for key, (text, unit) in units.items():
-            run.claim(f"{key}_{slug(kind)}", f"{kind}, one image: {text}", c[key], unit, real=True)
-        row = ledger_row(
-            rows[kind]["net"],
-            pictures(cfg, kind, data, 50, run.device),
-            model=f"transformer: {kind}",
-            data=data.name,
-            accuracy=rows[kind]["accuracy"][0],
-            n=n,
-        )
-        run.ledger(
-            **row
-            | {
-                "synops": c["adds"],
-                "macs": c["macs"],
-                "ann_macs": c["dense"] / row["num_steps"],
-                "energy_estimated_nj": c["nj"],
-            }
-        )  # NeuroBench does not see products of Q, K and V
-    run.figure(plot_accuracy(rows, cost, cfg), "accuracy")
-
-    run.print("\n5  Attention maps")
-    maps = {
-        kind: experiment_maps(cfg, kind, rows[kind]["net"], data, run.device)
-        for kind in ("SSA", "softmax")
-    }
-    run.figure(plot_maps(maps, data), "maps")
-    for kind, m in maps.items():
-        run.claim(
-            f"spread_{slug(kind)}",
-            f"{kind}: tokens attended to, of 64 (exp of entropy)",
-            m["spread"],
-            "",
-            real=True,
-        )
-        run.claim(
-            f"own_{slug(kind)}",
-            f"{kind}: share of a token's map that is not the mean map",
-            m["own"],
-            real=True,
-        )
-
-    run.print("\n6  Shortcuts, and the network of --full")
-    several = {
-        kind: experiment_shortcut(rows[kind]["net"], x)
-        for kind in ("SSA", "SSA, membrane")
-        if kind in rows
-    }
-    run.table(
-        "Inputs ≠ 0 that are 2 or more (%)",
-        ("", *(f"{p} {i}" for i in range(1, cfg.blocks + 1) for p in ("attention", "MLP"))),
-        [(kind, *(f"{100 * v:.1f}" for v in shares)) for kind, shares in several.items()],
-    )
-    for kind, shares in several.items():
-        run.claim(
-            f"several_{slug(kind)}",
-            f"{kind}: inputs ≠ 0 that are 2 or more, in the part that has most",
-            max(shares),
-            target=None if kind == "SSA" else "== 0",
-            real=True,
-        )
-    full = experiment_full(cfg, data, run)
-    for key, text, unit, target in (
-        ("million", "parameters", "million", "9.3..9.34"),
-        ("gflop", "training, per image", "GFLOP", None),
-        ("speed", "training on this device", "images/s", None),
-    ):
-        run.claim(f"full_{key}", f"network of --full: {text}", full[key], unit, target)
+    section_attention(cfg, run)
+    section_order(cfg, run)
+    section_memory(cfg, run)
+    section_photographs(cfg, run)
+    section_trained(cfg, run)
+    section_cost(cfg, run)
 
 
 if __name__ == "__main__":

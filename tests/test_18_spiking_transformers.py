@@ -1,69 +1,119 @@
-"""Lesson 18: SSA against loops and against its definition, order, counts, kinds of equal size, forward against run."""
+"""Lesson 18: its attention against loops and definitions, and every number it publishes against another way to it."""
 
 from __future__ import annotations
 
-from dataclasses import replace
+import math
+from itertools import product
 from pathlib import Path
 
-from common.cost import ann_macs, workload
-from common.lesson import begin
-from common.spiking import constant_current, reset_state
+from common.cost import workload
+from common.io import load_weights
+from common.spiking import reset_state
 from multistep import unroll
 
 import numpy as np
 import pytest
 import snntorch as snn
 import torch
-from helpers import check_refused, load_script, run_main
+import torch.nn.functional as F
+from helpers import ROOT, check_refused, load_script, run_section
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from nets import Always, marked_splits
-from torch import nn
+from nets import marked_splits
+from torch import Tensor, nn
 
 lesson = load_script("18_spiking_transformers")
-SMALL = lesson.Config(dim=16, heads=2, blocks=2)
+SMALL = {"dim": 16, "heads": 2, "blocks": 2}
 
 
-def alive(kind: str, cfg: object = SMALL) -> nn.Module:
-    """A network whose BatchNorm has seen images, so that spikes flow, in evaluation mode."""
-    net = lesson.build(cfg, kind, 3)
+@pytest.fixture(autouse=True)
+def no_drawing(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Figures are made, but not drawn into files: only the numbers count here."""
+    import matplotlib.pyplot as plt
+
+    monkeypatch.setattr("common.run.Run.figure", lambda self, fig, name, look="": plt.close(fig))
+
+
+def alive(arm: str, T: int = 3) -> nn.Module:
+    """A small network whose BatchNorms have seen images, so that spikes flow, in evaluation mode."""
+    net = lesson.photo_net(lesson.Config(**SMALL), arm, 3)
     for module in net.modules():
-        if isinstance(module, (nn.BatchNorm1d, nn.BatchNorm2d)):
+        if isinstance(module, nn.BatchNorm2d):
             module.momentum = None  # the mean over all batches
+            nn.init.constant_(module.weight, 1.5)
     for _ in range(3):
-        net.run(constant_current(4 * torch.rand(6, 3, 32, 32) - 2, 3))
+        net.run(lesson.encode(torch.rand(6, 3, 32, 32), T))
     return net.eval()
 
 
+def bits(*shape: int, rate: float = 0.3) -> Tensor:
+    return (torch.rand(3, *shape) < rate).float()
+
+
+def lif_by_hand(cur: Tensor) -> Tensor:
+    """U[t] = β·U[t−1] + I[t] − θ·S[t−1], step by step."""
+    mem, spk, out = torch.zeros_like(cur[0]), torch.zeros_like(cur[0]), []
+    for cur_t in cur:
+        mem = lesson.BETA * mem + cur_t - spk
+        spk = (mem > 1).float()
+        out.append(spk)
+    return torch.stack(out)
+
+
+# -------------------------------------------------------------------- 1  attention
+
+
 @settings(max_examples=40, deadline=None)
-@given(
-    N=st.integers(1, 9),
-    d=st.integers(1, 9),
-    rate=st.floats(0, 1),
-    seed=st.integers(0, 9999),
-    keys=st.booleans(),
-)
-def test_loops_of_additions_are_the_matrix_products(
-    N: int, d: int, rate: float, seed: int, keys: bool
-) -> None:
-    """Any N, d and rate, both orders: the integers and the number of additions."""
+@given(N=st.integers(1, 8), d=st.integers(1, 8), rate=st.floats(0, 1), seed=st.integers(0, 9999))
+def test_by_hand_is_by_matrices(N: int, d: int, rate: float, seed: int) -> None:
+    """Any N, d and rate: the integers, in both orders, and the number of additions."""
     q, k, v = (torch.rand(3, N, d, generator=torch.Generator().manual_seed(seed)) < rate).float()
-    out, made = lesson.ssa_by_hand(q, k, v, keys)
+    out, made = lesson.attention_by_hand(*(x.bool().tolist() for x in (q, k, v)))
     defined = torch.einsum("ic,jc,je->ie", q, k, v)  # Σ_j Σ_c q_ic·k_jc·v_je
-    assert torch.equal(torch.tensor(out).float(), defined) and torch.equal(
-        lesson.ssa(q, k, v), defined
+    assert torch.equal(torch.tensor(out).float(), defined)
+    assert torch.equal(lesson.spiking_attention(q, k, v), defined)
+    assert made == lesson.additions(q, k, v)["(QKᵀ)V"]
+    first = int((k.T @ v).sum())
+    second = sum(
+        int(q[i, a]) for i in range(N) for a, b in product(range(d), range(d)) if (k.T @ v)[a, b]
     )
-    assert made == lesson.additions(q, k, v)["Q(KᵀV)" if keys else "(QKᵀ)V"]
+    assert lesson.additions(q, k, v)["Q(KᵀV)"] == first + second
+
+
+def test_softmax_is_pytorchs() -> None:
+    q, k, v = torch.randn(3, 2, 4, 10, 8)
+    theirs = F.scaled_dot_product_attention(q, k, v)
+    assert torch.allclose(lesson.softmax_attention(q, k, v), theirs, atol=1e-6)
+    sharper = F.scaled_dot_product_attention(q, k, v, scale=12 / math.sqrt(8))
+    assert torch.allclose(lesson.sharp_attention(q, k, v), sharper, atol=1e-5)
+
+
+def test_shares_of_a_memory(tmp_path: Path) -> None:
+    """Half of 16 channels: 8 in common with itself, 4 on average with each of seven others."""
+    run = run_section(lesson.section_attention, tmp_path)
+    keys = torch.rand(1000, 8, 16, generator=torch.Generator().manual_seed(0)).argsort(-1) < 8
+    counts = torch.einsum("mic,mjc->mij", keys.double(), keys.double())
+    own = counts.diagonal(dim1=1, dim2=2)
+    assert (own == 8).all() and counts.mean() == pytest.approx((8 + 7 * 4) / 8, rel=0.02)
+    assert run.value("share_spikes") == pytest.approx((own / counts.sum(-1)).mean().item())
+    for claim, factor in (("share_softmax", 1), ("share_sharp", 12)):
+        e = torch.exp(factor * counts / 4)
+        share = e.diagonal(dim1=1, dim2=2) / e.sum(-1)
+        assert run.value(claim) == pytest.approx(share.mean().item(), rel=1e-4)
+    values = torch.rand(1000, 8, 16, generator=torch.Generator().manual_seed(1)) < 0.25
+    k, v = keys[:100].float(), values[:100].float()
+    made = sum(lesson.additions(a, a, b)["(QKᵀ)V"] for a, b in zip(k, v, strict=True)) / 100
+    assert run.value("made") == pytest.approx(made)
+    assert "A factor does not help them" in run.findings[0]["text"]
+
+
+# -------------------------------------------------------------------- 2  order and scale
 
 
 @given(N=st.integers(1, 40), d=st.integers(1, 40))
-def test_additions_stay_below_the_dense_products(N: int, d: int) -> None:
-    ones = torch.ones(N, d)
-    counted = lesson.additions(
-        ones, ones, ones
-    )  # every neuron fires: the bound of equation (4) is met
-    assert counted["(QKᵀ)V"] == 2 * N * N * d and counted["Q(KᵀV)"] == 2 * N * d * d
-    assert counted["SDSA"] == N * d and counted["softmax"] == N * N * d
+def test_additions_reach_their_bounds(N: int, d: int) -> None:
+    counted = lesson.additions(*torch.ones(3, N, d))  # every neuron fires: equation (3)
+    assert counted == {"(QKᵀ)V": 2 * N * N * d, "Q(KᵀV)": 2 * N * d * d}
 
 
 def test_the_scale_is_a_threshold() -> None:
@@ -74,110 +124,516 @@ def test_the_scale_is_a_threshold() -> None:
     assert torch.equal(scaled, unroll(snn.Leaky(beta=0.5, threshold=1 / lesson.SCALE), z)[0])
 
 
-def test_softmax_is_pytorchs() -> None:
-    q, k, v = torch.randn(3, 2, 4, 10, 8)
-    theirs = nn.functional.scaled_dot_product_attention(q, k, v)
-    assert torch.allclose(lesson.vsa(q, k, v), theirs, atol=1e-6)
+def test_what_section_2_publishes(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    """Additions against a count by tokens and channels, the times and rates given."""
+    clock = {"tokens_first": 6.0, "channels_first": 2.0, "softmax_attention": 30.0}
+
+    def latency(way, device, repeats):
+        return clock[way.func.__name__], 0
+
+    rates = {n: {"s = 1/8": n / 400, "DSSA": n / 1000, "BatchNorm": 0.16} for n in (16, 64, 256)}
+    monkeypatch.setattr(lesson, "latency", latency)
+    monkeypatch.setattr(lesson, "rates_behind", lambda T, tokens, d: rates[tokens])
+    run = run_section(lesson.section_order, tmp_path)
+    draw = torch.Generator().manual_seed(0)
+    q, k, v = (torch.rand(3, 1, 256, 32, generator=draw) < 0.2).double()[:, 0]
+    one, two = q @ k.T, k.T @ v
+    first = one.sum() + sum((one[:, j] > 0).sum() * v[j].sum() for j in range(256))
+    second = two.sum() + sum((two[a] > 0).sum() * q[:, a].sum() for a in range(32))
+    assert run.value("order_additions") == pytest.approx((first / second).item())
+    assert run.value("order_time") == 3
+    assert run.value("rate_16") == 0.04 and run.value("rate_256") == 0.64
+    assert run.value("rate_norm") == 0.16
+    assert "16.0-fold" in run.findings[0]["text"]
 
 
-def test_attention_is_equations_2_and_3_written_out() -> None:
-    """One head after the other, one step after the other, with an own LIF loop."""
-    net, cfg = alive("SSA"), SMALL
-    part = net.parts[0]
-    x = torch.randint(0, 3, (3, 2, 64, cfg.dim)).float()  # (T, B, N, D)
+def test_rates_behind_the_attention() -> None:
+    """s = 1/8 saturates; what is brought to mean 0 and variance 1 fires at the rate of a normal current."""
+    torch.manual_seed(0)
+    few, many = lesson.rates_behind(4, 16, 32), lesson.rates_behind(4, 256, 32)
+    assert few["s = 1/8"] < 0.3 and many["s = 1/8"] > 0.95
+    assert many["DSSA"] < 2.5 * few["DSSA"]
+    normal = unroll(snn.Leaky(beta=lesson.BETA), torch.randn(4, 100_000))[0].mean().item()
+    assert many["BatchNorm"] == pytest.approx(normal, abs=0.05)
 
-    def neurons(cur: torch.Tensor) -> torch.Tensor:
-        mem, spk, out = torch.zeros_like(cur[0]), torch.zeros_like(cur[0]), []
-        for cur_t in cur:
-            mem = lesson.BETA * mem + cur_t - spk  # U[t] = β·U[t−1] + I[t] − θ·S[t−1]
-            spk = (mem > 1).float()
-            out.append(spk)
-        return torch.stack(out)
 
+# -------------------------------------------------------------------- the layers
+
+
+def test_attention_is_equation_2_written_out() -> None:
+    """One head after the other, one token pair after the other, with an own LIF loop."""
+    torch.manual_seed(1)
+    part = lesson.Attention(8, 2, lesson.spiking_attention)
+    x = (torch.rand(3, 4, 8, 3, 3) < 0.5).float()
+    part.run(x)
+    part.eval()
     with torch.no_grad():
-        q, k, v = (neurons(f(x)) for f in (part.to_q, part.to_k, part.to_v))
-        d, heads = cfg.dim // cfg.heads, []
-        for h in range(cfg.heads):
-            q_h, k_h, v_h = (y[..., h * d : (h + 1) * d] for y in (q, k, v))
-            heads.append(
-                neurons(torch.einsum("tbic,tbjc,tbje->tbie", q_h, k_h, v_h) * lesson.SCALE)
-            )
-        expected = part.out(torch.cat(heads, -1))
-        assert q.mean() > 0.02 and torch.cat(heads).mean() > 0.02
-        assert torch.allclose(part(x, lesson.whole), expected, atol=1e-5)
+        made = {}
+        for name in ("query", "key", "value"):
+            layer = getattr(part, name)
+            cur = layer.neurons.norm(layer.conv(x.flatten(0, 1))).unflatten(0, (3, 4))
+            made[name] = lif_by_hand(cur).flatten(-2)  # (T, B, C, N)
+        cur = torch.zeros(3, 4, 8, 9)
+        for c in range(8):
+            own = slice(0, 4) if c < 4 else slice(4, 8)
+            for i, j in product(range(9), range(9)):
+                count = (made["query"][:, :, own, i] * made["key"][:, :, own, j]).sum(-1)
+                cur[:, :, c, i] += count * made["value"][:, :, c, j]
+        flat = part.mixed.norm(cur.unflatten(-1, (3, 3)).flatten(0, 1)).unflatten(0, (3, 4))
+        assert made["query"].mean() > 0.004
+        assert torch.equal(part.run(x), lif_by_hand(flat))
 
 
-@pytest.mark.parametrize("kind", lesson.KINDS)
-def test_stepped_is_run(kind: str) -> None:
-    net = alive(kind)
-    x = constant_current(4 * torch.rand(3, 3, 32, 32) - 2, 1 if kind == "ANN" else 4)
+@pytest.mark.parametrize("arm", lesson.PHOTOS)
+def test_stepped_is_run(arm: str) -> None:
+    net = alive(arm)
+    x = lesson.encode(torch.rand(3, 3, 32, 32), 1 if arm == "ANN" else 4)
     with torch.no_grad():
-        features, classes = net.run(x)
+        whole = net.run(x)
         reset_state(net)
-        step = [net(x_t) for x_t in x]
-    assert features.std() > 0
-    assert torch.allclose(torch.stack([f for f, _ in step]), features, atol=1e-4)
-    assert torch.allclose(torch.stack([c for _, c in step]), classes, atol=1e-4)
+        steps = torch.stack([net(x_t) for x_t in x])
+    assert whole.std() > 0 and torch.allclose(steps, whole, atol=1e-4)
 
 
-def test_kinds_have_the_same_weights_at_the_start() -> None:
-    nets = {kind: dict(lesson.build(SMALL, kind, 4).named_parameters()) for kind in lesson.KINDS}
-    for other in nets.values():
-        assert other.keys() == nets["SSA"].keys()
-        assert all(torch.equal(other[k], p) for k, p in nets["SSA"].items())
+def test_arms_start_alike_and_are_as_large() -> None:
+    cfg = lesson.Config()
+    nets = {arm: lesson.photo_net(cfg, arm, 4) for arm in lesson.PHOTOS}
+    size = {arm: sum(p.numel() for p in net.parameters()) for arm, net in nets.items()}
+    mine = dict(nets["SSA"].named_parameters())
+    for arm in ("softmax", "no attention", "ANN"):
+        other = dict(nets[arm].named_parameters())
+        assert other.keys() == mine.keys() and all(torch.equal(other[k], mine[k]) for k in mine)
+    assert max(size.values()) < 1.02 * min(size.values())
+    with torch.no_grad():
+        for arm in ("SSA", "SSA, patches"):
+            x = lesson.encode(torch.rand(1, 3, 32, 32), 2)
+            for layer in list(nets[arm].layers)[:3]:
+                x = layer.run(x)
+            assert x.shape == (2, 1, 64, 8, 8)
 
 
-def test_without_attention_tokens_do_not_meet() -> None:
-    """Behind the convolutions a change of one token moves no other; with SSA it does."""
-    for kind, meets in (("no attention", False), ("SSA", True), ("softmax", True)):
-        part = alive(kind).parts[0]
-        x = torch.randint(0, 3, (2, 1, 64, SMALL.dim)).float()
-        y = x.clone()
-        y[:, :, 5] = 2 - y[:, :, 5]
+def test_patches_do_not_look_across_borders() -> None:
+    """One pixel at a corner of a patch reaches one token of the patches, and more by pooled convolutions."""
+    x = torch.rand(1, 3, 32, 32)
+    y = x.clone()
+    y[:, :, 16, 16] = 5
+    for arm, alone in (("SSA, patches", True), ("SSA", False)):
+        first = alive(arm).layers[0]
         with torch.no_grad():
-            moved = (part(x, lesson.whole) - part(y, lesson.whole)).abs().amax((0, 1, 3)) > 1e-6
-        assert moved[5] and (moved.sum() > 1) == meets, kind
+            moved = (first.convolve(x) != first.convolve(y)).any(1)  # (1, 8, 8), or (1, 16, 16)
+        assert (int(moved.sum()) == 1) == alone
 
 
-def test_membrane_shortcut_hands_on_bits_and_sew_does_not() -> None:
-    x = constant_current(4 * torch.rand(4, 3, 32, 32) - 2, 3)
-    parts = {kind: lesson.experiment_shortcut(alive(kind), x) for kind in ("SSA", "SSA, membrane")}
-    assert parts["SSA, membrane"] == [0.0] * 4 and min(parts["SSA"]) > 0
+def test_who_hears_whom() -> None:
+    """Behind the stem a change of one token moves no other without attention; with it, it does."""
+    for core, meets in ((lesson.own_value, False), (lesson.spiking_attention, True)):
+        q, k, v = bits(1, 1, 20, 8, rate=0.5)
+        w = v.clone()
+        w[..., 5, :] = 1 - w[..., 5, :]
+        moved = (core(q, k, v) != core(q, k, w)).any(-1)[0, 0]
+        assert moved[5] and (moved.sum() > 1) == meets
+    q, k, v = bits(1, 1, 20, 8, rate=0.5)
+    heard = lesson.mean_of_values(q, k, v)
+    assert torch.allclose(heard, v.mean(-2, keepdim=True).expand_as(v))
 
 
-def test_operations_against_neurobench_and_arithmetic() -> None:
-    """Where all between layers is 0 or 1 NeuroBench counts the same additions; Q, K, V come on top."""
-    net, x = alive("SSA, membrane"), constant_current(4 * torch.rand(4, 3, 32, 32) - 2, 3)
-    found, theirs = lesson.operations(net, x), workload(net, x)
-    with torch.no_grad():
-        spikes = lesson.net_spikes(net, x)
-    counted = (
-        sum(min(c["(QKᵀ)V"], c["Q(KᵀV)"]) for c in (lesson.additions(*qkv) for qkv in spikes)) / 4
+def test_sdsa_is_one_mask_for_all_tokens() -> None:
+    torch.manual_seed(0)
+    part = lesson.Attention(6, 1, lesson.shared_mask)
+    x = (torch.rand(2, 3, 6, 2, 4) < 0.5).float()
+    out = part.run(x)
+    q, k, v = part.query.run(x), part.key.run(x), part.value.run(x)
+    both = (q * k).sum((-2, -1), keepdim=True).expand_as(q)
+    mask = part.mixed.run(both)
+    assert (mask == mask[..., :1, :1]).all() and mask.any()
+    assert torch.equal(out, mask * v)
+
+
+# -------------------------------------------------------------------- 3  the memory task
+
+
+def test_lists_hold_their_answers() -> None:
+    for known in (64, 16):
+        x, y = lesson.memory_task(300, torch.Generator().manual_seed(5), known)
+        assert x.shape == (300, 75, 1, 17)
+        x = x[:, :, 0].transpose(1, 2)  # (n, 17, 75)
+        keys, values, question = x[..., :64], x[..., 64:74], x[..., 74]
+        assert (keys.sum(-1) == 1).all() and (values[:, :16].sum(-1) == 1).all()
+        assert not values[:, 16].any() and question.sum(-1).eq(1).all() and question[:, 16].all()
+        which = keys.argmax(-1)
+        assert which.max() == known - 1
+        assert all(len(set(row[:16].tolist())) == 16 for row in which), "no key twice"
+        fits = which[:, :16] == which[:, 16:]
+        assert fits.sum(1).eq(1).all()
+        assert torch.equal(values[:, :16].argmax(-1)[fits], y)
+        assert len(set(fits.float().argmax(1).tolist())) == 16, "any place may be asked for"
+
+
+def test_the_best_guess_against_drawing() -> None:
+    """Sixteen values of ten: how often is a random one of them the most frequent?"""
+    rng = np.random.default_rng(0)
+    lists = rng.integers(0, 10, (40_000, 16))
+    most = np.array([np.bincount(row, minlength=10).max() for row in lists]).mean() / 16
+    assert lesson.most_frequent(20_000, torch.Generator()) == pytest.approx(most, abs=0.01)
+
+
+class Finder(nn.Module):
+    """Knows how to look up; ``wrong`` of 100 questions are answered with the next value."""
+
+    def __init__(self, wrong: int = 0) -> None:
+        super().__init__()
+        self.weight, self.wrong = nn.Parameter(torch.zeros(1)), wrong
+
+    def run(self, x: Tensor) -> Tensor:
+        x = x[..., 0, :]  # (T, B, 75, 17)
+        fits = (x[..., :64, :16] * x[..., :64, 16:]).sum(-2)  # (T, B, 16)
+        out = (x[..., 64:74, :16] * fits.unsqueeze(-2)).sum(-1)  # (T, B, 10)
+        late = torch.arange(x.shape[1]) % 100 < self.wrong
+        return torch.where(late[:, None], out.roll(1, -1), out) + 0 * self.weight
+
+
+@pytest.mark.parametrize("wrong", [0, 30])
+def test_memory_is_scored_on_fresh_lists(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path, wrong: int
+) -> None:
+    monkeypatch.setattr(lesson, "MemoryNet", lambda **_: Finder(wrong))
+    asked = []
+    real = lesson.memory_task
+    monkeypatch.setattr(lesson, "memory_task", lambda n, **how: asked.append(n) or real(n, **how))
+    cfg = lesson.Config(device="cpu", smoke=True, out_dir=tmp_path, updates=2)
+    run = lesson.Run("test", cfg, torch.device("cpu"))
+    assert lesson.train_memory(cfg, run, "SSA", 0) == {"right": 1 - wrong / 100}
+    assert asked == [128] * 2 + [500] * 10
+
+
+def test_what_section_3_publishes(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    shares = {
+        "SSA": [0.70, 0.72, 0.74],
+        "SSA, only 16 keys": [0.98, 0.99, 1.0],
+        "softmax": [0.40, 0.41, 0.45],
+        "softmax × 12": [0.80, 0.90, 0.85],
+        "softmax, real q, k": [1.0, 0.99, 0.98],
+        "SDSA": [0.30, 0.31, 0.32],
+        "mean of all": [0.22, 0.23, 0.21],
+    }
+    assert list(shares) == list(lesson.MEMORIES)
+    monkeypatch.setattr(
+        lesson, "train_memory", lambda cfg, run, arm, seed: {"right": shares[arm][seed]}
     )
-    assert found["core_adds"] == pytest.approx(counted) and counted > 0
-    assert found["adds"] - found["core_adds"] == pytest.approx(theirs["acs"], rel=1e-5)
-    cfg = SMALL
-    products = 2 * cfg.blocks * 2 * 64 * 64 * cfg.dim  # two products a block, N²·D each
-    ann = lesson.operations(alive("ANN"), x[:1])["dense"]
-    border = ann_macs(net, x[0]) + products // 2 - ann
-    assert 0 <= border < 0.1 * ann  # what reaches over the edges
+    monkeypatch.setattr(lesson, "most_frequent", lambda n, draw: 0.224)
+    run = run_section(lesson.section_memory, tmp_path, seeds=3)
+    names = {"ssa": "SSA", "softmax": "softmax", "real": "softmax, real q, k"}
+    names |= {"sdsa": "SDSA", "mean": "mean of all"}
+    for claim, arm in names.items():
+        assert run.value(claim) == pytest.approx(np.mean(shares[arm]))
+    assert run.value("guess") == 0.224
+    text = run.findings[0]["text"]
+    assert "answers 72 % of the questions" in text and "-30 ± 2 points against SSA (fewer)" in text
+    assert "+43 ± 13 against that" in text and "+27 ± 7 against SSA" in text
+    assert "99 %" in text  # with 16 keys
+    (table,) = run.extra["tables"]
+    assert table["rows"][2][2] == "-30.0 ± 2.5" and table["rows"][0][2] == ""
 
 
-def test_dssa_keeps_its_rate_where_ssa_saturates() -> None:
-    found = lesson.experiment_products(lesson.Config(num_steps=4, smoke=True))
-    at = found["scales"].index(lesson.SCALE)
-    assert found["rates"][64][0] > 0.9 and found["rates"][256][at] > 2 * found["rates"][16][at]
-    assert max(found["dssa"].values()) < 3 * min(found["dssa"].values())
-    assert all(row["difference"] == 0 for row in found["rows"])
+def test_intervals_and_verdicts() -> None:
+    mean, half = lesson.against([0.5, 0.6, 0.7], [0.4, 0.55, 0.5])  # 10, 5 and 20 points
+    assert mean == pytest.approx(35 / 3)
+    assert half == pytest.approx(4.302653 * np.std([10, 5, 20], ddof=1) / math.sqrt(3), rel=1e-5)
+    said = [lesson.verdict(*pair) for pair in ((2, 1), (-2, 1), (2, 3), (-2, 3))]
+    assert said == ["more", "fewer", "not shown to differ", "not shown to differ"]
 
 
-def test_the_full_network_is_spikformer_4_384() -> None:
-    cfg = lesson.Config(**lesson.FULL, full=True)
-    net = lesson.build(cfg, "SSA").eval()
-    assert 9.30e6 < sum(p.numel() for p in net.parameters()) < 9.34e6
-    assert len(net.parts) == 8 and net.parts[0].heads == 12
+# -------------------------------------------------------------------- 4  photographs
+
+
+def test_sums_of_spikes_with_sew_alone() -> None:
+    x = lesson.encode(torch.rand(4, 3, 32, 32), 3)
+    sew, membrane = alive("SSA"), alive("SSA, membrane")
+    assert lesson.above_one(sew, x) > 0.01 and lesson.above_one(membrane, x) == 0
+    seen = []  # the same share from what the modules are given
+    blocks = [layer for layer in sew.layers if isinstance(layer, lesson.Block)]
+    for block in blocks:
+        for part in (block.attention.query, block.attention.key, block.attention.value):
+            part.conv.register_forward_pre_hook(lambda _, args: seen.append(args[0]))
+        for part in (block.out, block.hidden, block.back):
+            part.conv.register_forward_pre_hook(lambda _, args: seen.append(args[0]))
     with torch.no_grad():
-        assert net.run(torch.rand(1, 1, 3, 32, 32))[0].shape == (1, 1, 384)
+        sew.run(x)
+    every = torch.cat([s.flatten() for s in seen])
+    assert lesson.above_one(sew, x) == pytest.approx(
+        ((every > 1).sum() / (every != 0).sum()).item()
+    )
+
+
+def white(score):
+    """An ``evaluate`` that gives ``score(net)`` for white images, which are the test's, else 0."""
+    return lambda net, x, y, show, read=None: score(net) if x.min() == 255 else 0.0
+
+
+def test_what_section_4_publishes(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    read = {
+        "SSA": [0.50, 0.52],
+        "softmax": [0.51, 0.53],
+        "no attention": [0.45, 0.48],
+        "SSA, patches": [0.40, 0.41],
+        "SSA, membrane": [0.49, 0.54],
+        "ANN": [0.55, 0.57],
+    }
+    seen = []
+
+    def train(cfg, run, data, arm, seed, epochs):
+        seen.append((arm, seed, epochs, len(data.y_train)))
+        net = lesson.photo_net(cfg, arm, seed).eval()
+        net.reads = read[arm][seed]
+        return net, []
+
+    monkeypatch.setattr(lesson, "train_photos", train)
+    monkeypatch.setattr(lesson, "evaluate", white(lambda net: net.reads))
+    monkeypatch.setattr(
+        lesson, "above_one", lambda net, x: 0.25 if net.end.__class__.__name__ == "Same" else 0.0
+    )
+    data = marked_splits((3, 32, 32))
+    monkeypatch.setattr("common.run.Run.data", lambda self, loader, **_: data)
+    run = run_section(lesson.section_photographs, tmp_path, seeds=2, short_images=20)
+    assert {row[0] for row in seen} == set(read) and {row[2:4] for row in seen} == {(1, 20)}
+    assert len(seen) == 12
+    assert run.value("short_ssa") == pytest.approx(0.51)
+    assert run.value("gap_softmax") == pytest.approx(1) and run.value("gap_none") == pytest.approx(
+        -4.5
+    )
+    assert run.value("gap_patches") == pytest.approx(-10.5)
+    assert run.value("gap_membrane") == pytest.approx(0.5) and run.value("above_one") == 0.25
+    text = run.findings[0]["text"]
+    assert "no attention: -4.5 ± 6.4 points (not shown to differ)" in text
+    assert "patches in the place of pooled convolutions: -10.5 ± 6.4 points (fewer)" in text
+    assert run.results[4]["ANN"].test == read["ANN"]
+    kept = load_weights(lesson.photo_net(run.cfg, "SSA", 0), lesson.weights_of(run, "SSA", 0))
+    ours = run.results[4]["SSA"].net.state_dict()
+    assert all(torch.equal(ours[name], value) for name, value in kept.state_dict().items())
+
+
+def test_a_training_is_the_one_described(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    told = {}
+
+    def fit(net, data, show, **how):
+        told.update(how, T=len(show(torch.rand(1, 3, 32, 32))), net=net)
+        return [{"epoch": 1}]
+
+    monkeypatch.setattr(lesson, "fit", fit)
+    cfg = lesson.Config(device="cpu", out_dir=tmp_path, lr=0.07, num_steps=5, **SMALL)
+    run = lesson.Run("test", cfg, torch.device("cpu"))
+    for arm, T in (("SSA", 5), ("ANN", 1)):
+        net, history = lesson.train_photos(cfg, run, None, arm, 2, 1, "one")
+        assert told["T"] == T and told["net"] is net and not net.training
+        assert told["loss_fn"] is lesson.smoothed_loss and told["seed"] == 2
+        assert told["schedule"] is lesson.up_and_down and told["augment"] is lesson.flip_and_shift
+        groups = told["optimizer"](net).param_groups
+        assert groups[0]["muon"] and groups[0]["lr"] == 0.07
+        convs = sum(isinstance(m, nn.Conv2d) for m in net.modules())
+        assert len(groups[0]["params"]) == convs and history == [{"epoch": 1}]
+
+
+# -------------------------------------------------------------------- 5  the trained network
+
+
+def test_disturbances_move_what_they_say() -> None:
+    torch.manual_seed(0)
+    q, k, v = bits(2, 3, 2, 9, 5, rate=0.5)  # (T, B, heads, N, d)
+    usual = torch.einsum("tbhic,tbhjc,tbhje->tbhie", q, k, v)
+    asked = lesson.other_questions(q, k, v)
+    order = [int((asked[..., i, :] == usual[..., j, :]).all()) for i in range(9) for j in range(9)]
+    assert sum(order) >= 9 and not torch.equal(asked, usual), "the same answers, to other tokens"
+    told = lesson.other_values(q, k, v)
+    assert not torch.equal(told, usual) and told.sum() > 0
+    other = torch.einsum("tbhic,tbhjc,tbhje->tbhie", q, k.roll(1, 1), v.roll(1, 1))
+    assert torch.equal(lesson.other_image(q, k, v), other)
+    assert not lesson.no_answer(q, k, v).any()
+
+
+def test_right_answers_with_another_core() -> None:
+    """All blocks take the core, and have their own again afterwards."""
+    net, data = alive("SSA"), marked_splits((3, 32, 32))
+    data.x_test = torch.randint(0, 255, (40, 3, 32, 32), dtype=torch.uint8)
+    cfg, used = lesson.Config(**SMALL), []
+
+    def core(q: Tensor, k: Tensor, v: Tensor) -> Tensor:
+        used.append(q.shape)
+        return lesson.no_answer(q, k, v)
+
+    with torch.no_grad():
+        out = net.run(lesson.encode(data.x_test.float() / 255, cfg.num_steps))
+        usual = (out.mean(0).argmax(1) == data.y_test).float()
+    assert torch.equal(lesson.right_answers(net, data, cfg, lesson.spiking_attention), usual)
+    silent = lesson.right_answers(net, data, cfg, core)
+    assert used == [(2, 40, 2, 64, 8)] * 2 and silent.shape == (40,)
+    assert torch.equal(lesson.right_answers(net, data, cfg, lesson.spiking_attention), usual)
+    cores = [b.attention.core for b in net.layers if isinstance(b, lesson.Block)]
+    assert cores == [lesson.spiking_attention] * 2
+
+
+def test_maps_of_known_queries() -> None:
+    """Four tokens, 3 steps, 5 images, 2 heads: each hears itself; or all alike."""
+    for q, wanted in ((torch.eye(4), torch.eye(4)), (torch.ones(4, 4), torch.full((4, 4), 0.25))):
+        many = q.expand(3, 5, 2, 4, 4)
+        maps = lesson.attention_maps(many, many)
+        assert maps.shape == (5, 4, 4) and torch.allclose(maps, wanted.expand(5, 4, 4))
+
+
+def test_heard_are_the_bits_of_every_block() -> None:
+    net, x = alive("SSA"), lesson.encode(torch.rand(3, 3, 32, 32), 2)
+    with torch.no_grad():
+        usual = net.run(x)
+        found = lesson.heard(net, x)
+        assert torch.equal(net.run(x), usual), "the cores are what they were"
+    assert len(found) == 2
+    for qkv in found:
+        assert all(y.shape == (2, 3, 2, 64, 8) and torch.equal(y, y.bool().float()) for y in qkv)
+
+
+def test_what_section_5_publishes(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    """Of 40 answers 30 are right; a disturbance costs so many of them."""
+    costs = {lesson.spiking_attention: 0, lesson.other_questions: 2, lesson.other_values: 4}
+    costs |= {lesson.other_image: 10, lesson.no_answer: 20}
+
+    def right(net, data, cfg, core):
+        return (torch.arange(40) < 30 - costs[core]).float()
+
+    monkeypatch.setattr(lesson, "right_answers", right)
+    monkeypatch.setattr(lesson, "long_network", lambda cfg, run, data: alive("SSA"))
+    q = torch.ones(2, 40, 2, 64, 8)
+    monkeypatch.setattr(lesson, "heard", lambda net, x: [(q, q, q)])
+    data = marked_splits((3, 32, 32))
+    monkeypatch.setattr("common.run.Run.data", lambda self, loader, **_: data)
+    run = run_section(lesson.section_trained, tmp_path)
+    assert run.value("accuracy") == 0.75 and run.value("spread") == pytest.approx(64, rel=1e-4)
+    lost = [run.value(f"lost_{name}") for name in ("queries", "values", "image", "all")]
+    assert lost == pytest.approx([5, 10, 25, 50])
+    text = run.findings[0]["text"]
+    half = 196 * math.sqrt(0.05 * 0.95 / 39)
+    assert f"queries of other tokens 5.0 ± {half:.1f}" in text and run.findings[0]["main"]
+    assert "That it matters who asks is not shown" in text  # 5.0 ± 6.8
+
+
+def test_the_shipped_weights_and_their_log() -> None:
+    cfg = lesson.Config()
+    net = load_weights(lesson.photo_net(cfg, "SSA", 0), lesson.SHIPPED)
+    assert (cfg.dim, cfg.heads, cfg.blocks) == (64, 2, 1)
+    assert all(torch.isfinite(p).all() for p in net.parameters())
+    log = lesson.SHIPPED.with_suffix(".csv").read_text(encoding="utf-8").splitlines()
+    assert log[0] == "epoch,loss,train,val" and len(log) == 1 + cfg.epochs
+    assert lesson.SHIPPED.parent == ROOT / "checkpoints"
+
+
+def test_another_size_is_trained(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    told = []
+
+    def train(cfg, run, data, arm, seed, epochs, name=""):
+        told.append((arm, epochs, name))
+        row = {"epoch": 1, "loss": 1.5, "train": 0.25, "val": 0.5}
+        return lesson.photo_net(cfg, arm, seed), [row]
+
+    monkeypatch.setattr(lesson, "train_photos", train)
+    cfg = lesson.Config(device="cpu", out_dir=tmp_path, epochs=4, **SMALL)
+    run = lesson.Run("test", cfg, torch.device("cpu"))
+    lesson.long_network(cfg, run, None)
+    assert told == [("SSA", 4, "long")]
+    assert (run.dir / "log.csv").read_text() == "epoch,loss,train,val\n1,1.5000,0.2500,0.5000\n"
+
+
+# -------------------------------------------------------------------- 6  cost
+
+
+class Pair(nn.Module):
+    """Answers with two things, as NeuroBench expects of snnTorch's networks."""
+
+    def __init__(self, net: nn.Module) -> None:
+        super().__init__()
+        self.net = net
+
+    def forward(self, x_t: Tensor) -> tuple[Tensor, None]:
+        return self.net(x_t), None
+
+
+def test_operations_against_neurobench() -> None:
+    """Where all between layers is 0 or 1 NeuroBench counts the same additions; Q, K, V come on top."""
+    net, x = alive("SSA, membrane"), lesson.encode(torch.rand(4, 3, 32, 32), 3)
+    found, theirs = lesson.operations(net, x), workload(Pair(net).eval(), x)
+    core = sum(min(lesson.additions(*qkv).values()) for qkv in lesson.heard(net, x)) / 4
+    assert found["core_adds"] == pytest.approx(core) and core > 0
+    assert found["adds"] - core == pytest.approx(theirs["acs"], rel=1e-5)
+    assert found["macs"] == pytest.approx(theirs["macs"] / 3, rel=1e-5), "a still image, once"
+    assert found["core_macs"] == found["exponentials"] == 0
+
+
+def test_operations_of_an_ann_skip_zeros_too() -> None:
+    net, x = alive("ANN"), lesson.encode(torch.rand(4, 3, 32, 32), 1)
+    found = lesson.operations(net, x)
+    seen = []
+    for layer in net.modules():
+        if isinstance(layer, nn.Conv2d):
+            layer.register_forward_hook(
+                lambda m, args, out: seen.append((m, (args[0] != 0).float()))
+            )
+    with torch.no_grad():
+        net.run(x)
+        total = 0.0
+        for layer, ones in seen:
+            size = layer.kernel_size[0]
+            weight = torch.ones(layer.out_channels, layer.in_channels, size, size)
+            total += F.conv2d(ones, weight, padding=layer.padding).sum().item()
+    tokens, d, heads, blocks = 64, 8, 2, 2
+    core = 2 * blocks * heads * tokens**2 * d  # real numbers: nothing is zero
+    assert found["core_macs"] == pytest.approx(core, rel=0.01) and found["adds"] == 0
+    assert found["macs"] == pytest.approx(total / 4 + core + 16 * 10, rel=1e-3)
+    assert found["exponentials"] == blocks * heads * tokens**2
+
+
+def test_operations_of_a_core() -> None:
+    q, k, v = bits(2, 3, 2, 9, 5)
+    assert lesson.core_operations(lesson.own_value, q, k, v, True) == {}
+    soft = lesson.core_operations(lesson.softmax_attention, q, k, v, True)
+    both = torch.einsum("tbhic,tbhjc->", q, k).item()
+    assert soft == {
+        "core_adds": pytest.approx(both + 9 * v.sum().item()),
+        "exponentials": 2 * 3 * 2 * 81,
+    }
+    counted = lesson.additions(q, k, v)
+    spiking = lesson.core_operations(lesson.spiking_attention, q, k, v, True)
+    assert spiking == {"core_adds": min(counted.values())}
+
+
+def test_what_section_6_publishes(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    names = ("adds", "macs", "core_adds", "core_macs", "exponentials")
+    costs = {
+        "SSA": (1000.0, 100.0, 50.0, 0.0, 0.0),
+        "softmax": (1100.0, 100.0, 90.0, 0.0, 8.0),
+        "no attention": (950.0, 100.0, 0.0, 0.0, 0.0),
+        "ANN": (0.0, 900.0, 0.0, 300.0, 4.0),
+        "long": (4000.0, 200.0, 100.0, 0.0, 0.0),
+    }
+    nets = {name: alive("SSA") for name in costs}
+    known = {id(net): name for name, net in nets.items()}
+    monkeypatch.setattr(
+        lesson, "operations", lambda net, x: dict(zip(names, costs[known[id(net)]], strict=True))
+    )
+    tests = {"SSA": [0.50, 0.52], "ANN": [0.55, 0.55]}
+    arms = {a: lesson.Arm(tests.get(a, [0.5, 0.5]), nets[a]) for a in costs if a != "long"}
+    data = marked_splits((3, 32, 32))
+    trained = lesson.Trained(nets["long"], data, 0.72)
+    given = {4: arms, 5: trained}
+    monkeypatch.setattr("common.run.Run.result_of", lambda self, section: given[section.number])
+    run = run_section(lesson.section_cost, tmp_path, seeds=2)
+    ssa, ann = 0.9 * 1000 + 4.6 * 100, 4.6 * 900
+    assert run.value("energy") == pytest.approx(ann / ssa)
+    assert run.value("core_energy") == pytest.approx(4.6 * 300 / (0.9 * 50))
+    assert run.value("core_adds") == 50 and run.value("core_macs") == 300
+    assert run.value("core_share") == pytest.approx(0.025)
+    assert run.value("gap_ann") == pytest.approx(4)
+    (row,) = run.ledger_rows
+    assert (row["accuracy"], row["synops"], row["macs"], row["n"]) == (0.72, 4000, 200, 40)
+    assert row["energy_estimated_nj"] == pytest.approx((0.9 * 4000 + 4.6 * 200) / 1000)
+    assert row["parameters"] == sum(p.numel() for p in nets["long"].parameters())
+    assert "+4.0 ± 12.7 points (not shown to differ)" in run.findings[0]["text"]
 
 
 @pytest.mark.parametrize(
@@ -185,8 +641,8 @@ def test_the_full_network_is_spikformer_4_384() -> None:
     [
         ("--dim", "7"),
         ("--heads", "0"),
-        ("--n-train", "5"),
-        ("--seeds", "0"),
+        ("--short-images", "5"),
+        ("--seeds", "1"),
         ("--lr", "nan"),
         ("--heads", "5"),
         ("--blocks", "two"),
@@ -196,150 +652,3 @@ def test_bad_flags_end_in_one_line(
     flags: tuple[str, str], capsys: pytest.CaptureFixture[str], tmp_path: Path
 ) -> None:
     check_refused(lesson, flags, capsys, tmp_path)
-
-
-# ---------------------------------------------------------------- what is published
-
-
-def test_networks_are_scored_on_the_test_images(
-    monkeypatch: pytest.MonkeyPatch, tmp_path: Path
-) -> None:
-    data, cfg = (
-        marked_splits((3, 32, 32)),
-        lesson.Config(device="cpu", smoke=True, out_dir=tmp_path),
-    )
-    monkeypatch.setattr(lesson, "build", lambda cfg, kind, seed: Always(2 + seed))
-    monkeypatch.setattr(lesson, "fit", lambda *_, **__: [])
-    run = begin(cfg, "test")
-    assert lesson.train_one(cfg, "SSA", 0, data, run)["accuracy"] == 0.75
-    assert lesson.train_one(cfg, "SSA", 1, data, run)["accuracy"] == 0.25
-    assert (lesson.pictures(cfg, "SSA", data, 9, run.device) == 2).all(), "test images are white"
-
-
-class Shows(nn.Module):
-    """A network whose parts are given known inputs."""
-
-    def __init__(self, *inputs: torch.Tensor) -> None:
-        super().__init__()
-        self.inputs = inputs
-
-    def run(self, x: torch.Tensor, seen: list[torch.Tensor]) -> None:
-        seen.extend(self.inputs)
-
-
-def test_share_of_inputs_above_one() -> None:
-    """The first input, of the positions, is left out; zeros do not count."""
-    shown = Shows(torch.full((4,), 9.0), torch.tensor([0.0, 1, 1, 2, 3]), torch.zeros(3))
-    assert lesson.experiment_shortcut(shown, torch.zeros(1)) == [0.5, 0.0]
-
-
-def test_spread_and_own_share_of_known_maps(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Four tokens, 3 steps, 5 images, 2 heads. Looking at itself: 1 token, 3/4 its own. At all alike: 4 and 0."""
-    data = marked_splits((3, 32, 32))
-    for q, spread, own in ((torch.eye(4), 1.0, 0.75), (torch.ones(4, 4), 4.0, 0.0)):
-        many = q.expand(3, 5, 2, 4, 4)
-        monkeypatch.setattr(lesson, "net_spikes", lambda net, x, many=many: [(many, many, many)])
-        found = lesson.experiment_maps(SMALL, "SSA", None, data, torch.device("cpu"))
-        assert found["spread"] == pytest.approx(spread) and found["own"] == pytest.approx(own)
-        assert found["maps"].shape == (5, 4, 4)
-
-
-def test_speed_and_bytes_are_per_image(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
-    """A clock that goes on by half a second whenever it is read; as many bytes again for twice the images."""
-    cfg = lesson.Config(device="cpu", smoke=True, out_dir=tmp_path, batch_size=6, num_steps=1)
-    data, run = marked_splits((3, 32, 32)), begin(cfg, "test")
-    found = []
-    for size in (6, 12):
-        clock = iter(range(100))
-        monkeypatch.setattr(lesson.time, "perf_counter", lambda clock=clock: next(clock) / 2)
-        small = replace(cfg, batch_size=size, dim=8, heads=1, blocks=1)
-        found.append(lesson.train_cost(small, lesson.build(small, "SSA"), "SSA", data, run, 2))
-    assert [f["speed"] for f in found] == [12, 24]
-    # weights are kept once whatever the batch, so the share of each image falls a little
-    assert found[1]["bytes"] == pytest.approx(found[0]["bytes"], rel=0.1)
-    assert found[1]["bytes"] < found[0]["bytes"]
-
-
-def test_cost_is_operations_times_their_price(
-    monkeypatch: pytest.MonkeyPatch, tmp_path: Path
-) -> None:
-    """0.9 pJ an addition, 4.6 pJ a multiply-accumulate; training goes forward once and backward twice."""
-    counted = {"adds": 1000.0, "macs": 100.0, "core_adds": 10.0, "core_macs": 1.0, "dense": 5e8}
-    monkeypatch.setattr(lesson, "operations", lambda net, x: dict(counted))
-    monkeypatch.setattr(lesson, "train_cost", lambda *_: {"speed": 1.0, "bytes": 2.0})
-    cfg = lesson.Config(device="cpu", smoke=True, out_dir=tmp_path, dim=16)
-    data, run = marked_splits((3, 32, 32)), begin(cfg, "test")
-    net = lesson.build(cfg, "SSA")
-    found = lesson.experiment_cost(cfg, "SSA", net, data, run)
-    assert found["nj"] == pytest.approx(0.9 + 0.46) and found["core_nj"] == pytest.approx(
-        0.009 + 0.0046
-    )
-    full = lesson.experiment_full(cfg, data, run)
-    assert full["gflop"] == pytest.approx(3 * 2 * 0.5)
-    made = lesson.build(replace(cfg, full=True), "SSA")
-    assert full["million"] == pytest.approx(sum(p.numel() for p in made.parameters()) / 1e6)
-
-
-def test_claims_are_what_was_measured(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
-    set_ = lambda name, value: monkeypatch.setattr(lesson, name, lambda *_, **__: value)  # noqa: E731
-    scales = [1.0, 0.5, 0.25, 0.125]
-    order = {"(QKᵀ)V": 6.0, "Q(KᵀV)": 2.0}
-    rows = [
-        {"N": n, "difference": d, "additions": order, "ms": {"(QKᵀ)V": 1.0, "Q(KᵀV)": 4.0}}
-        for n, d in ((16, 0.5), (64, 0.0))
-    ]
-    rates = {16: [0.5, 0.4, 0.3, 0.1], 64: [0.9, 0.8, 0.7, 0.4]}
-    set_(
-        "experiment_products",
-        {"rates": rates, "scales": scales, "dssa": {16: 0.2, 64: 0.25}, "rows": rows},
-    )
-    trained = {
-        kind: {"net": kind, "accuracy": np.array([0.60, 0.62]) - 0.02 * i}
-        for i, kind in enumerate(lesson.KINDS)
-    }
-    set_("experiment_train", trained)
-    set_(
-        "experiment_exact", {"not_bits": 1, "worst": 0.5, "miscounted": 2, "entries": 8, "total": 9}
-    )
-    order_of = {kind: i for i, kind in enumerate(lesson.KINDS)}
-    keys = ("adds", "macs", "core_adds", "core_macs", "nj", "core_nj", "bytes", "speed", "dense")
-
-    def cost(cfg, kind, net, data, run):
-        assert net == kind, "the cost of another network"
-        return {key: 100.0 * order_of[kind] + j for j, key in enumerate(keys)}
-
-    def maps(cfg, kind, net, data, device):
-        assert net == kind, "the map of another network"
-        return {"spread": 10.0 + order_of[kind], "own": 0.3 + order_of[kind]}
-
-    monkeypatch.setattr(lesson, "experiment_cost", cost)
-    monkeypatch.setattr(lesson, "experiment_maps", maps)
-    monkeypatch.setattr(
-        lesson,
-        "experiment_shortcut",
-        lambda net, x: [0.1, 0.4, 0.2] if net == "SSA" else [0.0, 0.01, 0.0],
-    )
-    set_("experiment_full", {"million": 9.3, "gflop": 12.0, "speed": 3.0})
-    monkeypatch.setattr(lesson, "ledger_row", lambda net, x, **row: row | {"num_steps": 2})
-    run = run_main(lesson, tmp_path, monkeypatch, marked_splits((3, 32, 32)), seeds=2)
-    value = run.value
-    assert value("rate_unscaled") == 0.9 and value("rate_16") == 0.1 and value("dssa_64") == 0.25
-    assert value("order") == 0.5 and value("order_additions") == 3 and value("order_ms") == 0.25
-    assert value("accuracy_ssa") == pytest.approx(0.61)
-    assert value("accuracy_no_attention") == pytest.approx(0.55)
-    assert value("gap_softmax") == pytest.approx(-2), "points, and worse than SSA is negative"
-    assert value("gap_ssa_membrane") == pytest.approx(-8)
-    assert (value("not_bits"), value("worst"), value("miscounted")) == (1, 0.5, 2)
-    assert value("adds_ssa") == 0 and value("macs_ann") == 201 and value("nj_softmax") == 104
-    assert value("speed_ssa_membrane") == 407
-    assert value("spread_ssa") == 10 and value("own_softmax") == 1.3
-    assert value("several_ssa") == 0.4 and value("several_ssa_membrane") == 0.01
-    assert value("full_million") == 9.3 and value("full_gflop") == 12 and value("full_speed") == 3
-    row = run.ledger_rows[1]
-    assert (row["synops"], row["macs"], row["ann_macs"], row["energy_estimated_nj"]) == (
-        100,
-        101,
-        54,
-        104,
-    )
-    assert row["accuracy"] == pytest.approx(0.58) and row["n"] == 40
