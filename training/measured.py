@@ -1,0 +1,80 @@
+"""What comes of several trainings of one kind: accuracy, spikes, dead neurons, and how sure their mean is."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from typing import Any
+
+import numpy as np
+import torch
+from scipy.stats import t as student_t
+from torch import Tensor
+
+
+@dataclass
+class Measured:
+    """What a network with one hidden layer of N neurons does with a set of images, each shown for T steps."""
+
+    right: Tensor
+    """which images it reads correctly, 1 or 0, ``(images,)``"""
+    counts: Tensor
+    """how many neurons, over all images, fire 0, 1, … T times for an image: ``(T + 1,)``"""
+    rates: Tensor
+    """the mean count of each hidden neuron: ``(N,)``"""
+
+    @property
+    def accuracy(self) -> float:
+        """The share of images that are read correctly."""
+        return self.right.mean().item()
+
+    @property
+    def spikes(self) -> float:
+        """Hidden spikes for one image."""
+        return self.rates.sum().item()
+
+    @property
+    def dead(self) -> float:
+        """The share of hidden neurons that no image makes fire."""
+        return (self.rates == 0).double().mean().item()
+
+    @property
+    def burst(self) -> float:
+        """How many spikes a neuron sends for an image for which it fires at all."""
+        sizes = torch.arange(len(self.counts), dtype=torch.float64)
+        return ((sizes * self.counts).sum() / self.counts[1:].sum().clamp(min=1)).item()
+
+
+@dataclass
+class Arm:
+    """One way to train, tried with several seeds: what came of it, network by network."""
+
+    nets: list[Any] = field(default_factory=list)
+    prices: list[Any] = field(default_factory=list)
+    val: list[Measured] = field(default_factory=list)
+    test: list[Measured] = field(default_factory=list)
+
+    def each(self, what: str) -> np.ndarray:
+        """A property of ``Measured`` on the test images, one number a network."""
+        return np.array([getattr(m, what) for m in self.test])
+
+    def mean(self, what: str) -> float:
+        """Its mean over the networks."""
+        return float(self.each(what).mean())
+
+    def validation(self, what: str) -> float:
+        """The mean of a property on the validation images."""
+        return float(np.mean([getattr(m, what) for m in self.val]))
+
+
+def interval(values: Sequence[float]) -> tuple[float, float]:
+    """Mean of a few trainings, and half the width of its 95 % interval (Student's t)."""
+    n = len(values)
+    half = student_t.ppf(0.975, n - 1) * np.std(values, ddof=1) / math.sqrt(n)
+    return float(np.mean(values)), float(half)
+
+
+def lost(before: Sequence[Measured], after: Sequence[Measured]) -> tuple[float, float]:
+    """Points of accuracy that ``after`` lies below ``before``, network by network: mean, and ± over the seeds."""
+    return interval([100 * (b.accuracy - a.accuracy) for b, a in zip(before, after, strict=True)])
