@@ -56,7 +56,18 @@ from common.run import Run
 from multistep import triangle, unroll_adaptive
 from multistep.sequence import Kind, Out, SequenceNet, operations
 from training import evaluate, fit
-from training.arms import Arm, count_parameters, interval, read_arms, widest
+from training.arms import (
+    WIDE,
+    Arm,
+    count_parameters,
+    draw_arms,
+    draw_gains,
+    interval,
+    named,
+    read_arms,
+    told_apart,
+    widest,
+)
 from training.clipped import ClippedAdam, warm_up
 from training.sweep import fingerprint, sweep
 
@@ -189,7 +200,8 @@ def section_neuron(cfg: Config, run: Run) -> None:
     A neuron remembers a cue if it answers the same question in another way because of it. So we give
     it two pasts: in one it gets a strong current, the cue, for 10 steps, in the other it does not.
     Then come 100 steps of silence, and then a probe, a current that is the same in both. If the
-    spikes during the probe are the same, the spikes do not tell of the cue.
+    spikes during the probe are the same, the spikes do not tell of the cue. Whether a swing answers with
+    more spikes or with fewer depends on its phase: here the probe meets it after two and a half turns.
 
     Three neurons are asked. Each is a few lines of Python, above. adLIF gets a weaker cue, 0.12 in place
     of 0.4, or its swing alone would go on firing:
@@ -260,8 +272,19 @@ WIDTH = 32  # neurons of the layers of this section
 PAST, SAME = 10, 60  # steps with different input, then steps with the same
 
 
-def run_rleaky(x: Tensor) -> Tensor:
+def run_leaky(x: Tensor) -> Tensor:
     """``(T, B, WIDTH)`` → the potentials at each step, ``(T, B, WIDTH)``; so do the others below."""
+    layer = snn.Leaky(beta=0.9)
+    mem = layer.init_leaky()
+    mem_rec = []
+    for x_t in x:
+        spk, mem = layer(x_t, mem)
+        mem_rec.append(mem)
+    return torch.stack(mem_rec)
+
+
+def run_rleaky(x: Tensor) -> Tensor:
+    """The same, and the spikes come back through V."""
     layer = snn.RLeaky(beta=0.9, linear_features=WIDTH)
     spk, mem = layer.init_rleaky()
     mem_rec = []
@@ -272,7 +295,7 @@ def run_rleaky(x: Tensor) -> Tensor:
 
 
 def run_rsynaptic(x: Tensor) -> Tensor:
-    """The same with a synaptic current in front of the membrane."""
+    """As RLeaky, with a synaptic current in front of the membrane."""
     layer = snn.RSynaptic(alpha=0.8, beta=0.9, linear_features=WIDTH)
     spk, syn, mem = layer.init_rsynaptic()
     mem_rec = []
@@ -327,6 +350,7 @@ def distance_of_pasts(layer: Callable[[Tensor], Tensor], inputs: int, run: Run) 
 
 
 LAYERS = {  # the layer, and the width of its input
+    "snn.Leaky": (run_leaky, WIDTH),
     "snn.RLeaky": (run_rleaky, WIDTH),
     "snn.RSynaptic": (run_rsynaptic, WIDTH),
     "snn.SLSTM(32, 32)": (run_slstm, WIDTH),
@@ -336,6 +360,7 @@ LAYERS = {  # the layer, and the width of its input
 }
 CARRIES = {  # layers of the table: what a neuron keeps, and what comes back to the layer
     "LIF": ("U", "nothing"),
+    "adLIF": ("U, w", "nothing"),
     "RLeaky": ("U, S", "spikes"),
     "RSynaptic": ("U, i, S", "spikes"),
     "adLIF, loop": ("U, w, S", "spikes"),
@@ -365,10 +390,13 @@ def section_layers(cfg: Config, run: Run) -> None:
     That is what an SLSTM costs more than RLeaky: it spikes to the outside only, and a chip that knows
     LIF neurons cannot run its inside. What it has in return is a memory whose length is learnt.
 
-    The functions above step each layer through a sequence, as you would. None is trained; β is 0.9 and α
-    0.8, adLIF fades with 200 steps, all else is the libraries' default. Two pasts of 10 steps are
-    followed by the same input: how long does a layer's state tell which past it was? snn.SLSTM is tried
-    twice, with 32 inputs and with one.
+    The functions above step each layer through a sequence, as you would. Each begins at rest, with
+    init_…: a layer that keeps its own state (init_hidden=True) and is not reset carries one sequence
+    over into the next, and then an answer depends on what was asked before (exercise 13c).
+
+    None is trained; β is 0.9 and α 0.8, all else is the libraries' default. adLIF is given τ = 200, so
+    what it keeps is known beforehand. Two pasts of 10 steps are followed by the same input: how long do
+    the states differ? snn.SLSTM is tried twice, with 32 inputs and with one.
     """
     options = list(LAYERS)
     run.predict(
@@ -383,22 +411,28 @@ def section_layers(cfg: Config, run: Run) -> None:
     after = {name: float(curve[1]) for name, curve in left.items()}  # one step
     first = min(after, key=lambda name: after[name])
     lasts = max(left, key=lambda name: left[name][-1])
-    fig, ax = plots.figure(
-        1, 1, (9.5, 4.4), f"One step later {first} has kept {100 * after[first]:.2g} %"
+    end = {name: f"{100 * curve[-1]:.2g} %" for name, curve in left.items()}
+    title = (
+        f"{first} forgets first: {100 * after[first]:.2g} % is left after one step.\n"
+        f"After {SAME}: snn.Leaky {end['snn.Leaky']}, snn.RLeaky {end['snn.RLeaky']}, adLIF {end['adLIF']}"
     )
+    fig, ax = plots.figure(1, 1, (9.5, 5), title)
     shown = {name: np.maximum(curve, 1e-6) for name, curve in left.items()}
-    plots.curves(ax, range(SAME + 1), shown, markers=False)
+    plots.curves(ax, range(SAME + 1), shown)
+    plots.plt.setp(ax.lines, markevery=9)
     ax.set_yscale("log")
-    ax.legend(loc="upper left", bbox_to_anchor=(1, 1))
-    plots.label(ax, "steps with the same input", "distance of two pasts (1: at first)")
-    run.figure(fig, "2_layers", look="which layer has no past at all (drawn at 10⁻⁶)")
+    ax.legend(loc="lower right", bbox_to_anchor=(1, 0.08))
+    plots.label(
+        ax, "steps with the same input", "distance of two pasts (1: at first; 10⁻⁶: or less)"
+    )
+    run.figure(fig, "2_layers", look="which layers keep more than snn.Leaky, which has no loop")
 
     rows = []
     for name, (state, back) in CARRIES.items():
         net = SequenceNet(replace(KINDS[name], layers=1), 64, 10, num_inputs=64)
-        rows.append((name.split(",")[0], f"{count_parameters(net.layers[0]):,}", state, back))
+        rows.append((name, f"{count_parameters(net.layers[0]):,}", state, back))
     columns = ("layer of 64, 64 inputs", "parameters", "state of a neuron", "comes back")
-    run.table("What a layer is made of, weights of its input included", columns, rows)
+    run.table("What a layer is made of, with its input's weights and SLSTM's Linear", columns, rows)
 
     loud = 20 * torch.randn(50, 8, WIDTH, generator=run.generator())
     slstm, silent = snn.SLSTM(WIDTH, WIDTH), 0.0
@@ -417,7 +451,10 @@ def section_layers(cfg: Config, run: Run) -> None:
     run.finding(
         f"Of the distance between two pasts snn.SLSTM(1, 32) keeps {100 * after['snn.SLSTM(1, 32)']:.2g} % "
         f"for one step{why}, snn.SLSTM(32, 32) {100 * after['snn.SLSTM(32, 32)']:.0f} %. After {SAME} steps "
-        f"{lasts} has the most left, {100 * left[lasts][-1]:.2g} %. With its default θ = 1 snn.SLSTM fired "
+        f"snn.Leaky has {end['snn.Leaky']} left; its leak alone would leave 0.9^{SAME} = "
+        f"{100 * 0.9**SAME:.2g} %, but each spike that only one of the two fires sets them apart again. "
+        f"snn.RLeaky, with a loop, has {end['snn.RLeaky']}: different, but not yet readable. adLIF has {end['adLIF']}, of which the setting τ = 200 explains "
+        f"e^(−{SAME}/200) = {100 * math.exp(-SAME / 200):.0f} %. At its default θ = 1 snn.SLSTM fired "
         f"{silent:.0f} times for strong input: h = o·tanh(c) lies between −1 and 1."
     )
 
@@ -554,39 +591,6 @@ FAMILIES = {  # colour and marker
 }
 
 
-def draw_arms(ax: Any, arms: dict[str, Arm]) -> None:
-    """The accuracy of each arm: mean and interval, and each training as a tick below."""
-    for i, (name, arm) in enumerate(arms.items()):
-        kind = KINDS[name]
-        colour, marker = FAMILIES[kind.gates or kind.second]
-        mean, half = interval(arm.test)
-        ax.errorbar(
-            mean,
-            i,
-            xerr=half,
-            fmt=marker,
-            color=colour,
-            markerfacecolor=colour if kind.loop or kind.gates else "white",
-            markersize=8,
-            capsize=4,
-        )
-        ax.plot(arm.test, [i + 0.28] * len(arm.test), "|", color="0.4")
-    ax.set_yticks(range(len(arms)), list(arms))
-    ax.set_ylim(len(arms) - 0.5, -0.7)
-    ax.set_xlim(0, 100)
-    plots.label(ax, "test images read correctly (%)", "", "filled: with a loop or gates")
-
-
-def draw_gains(ax: Any, gains: dict[str, tuple[float, float]]) -> None:
-    """What each change is worth: mean and interval."""
-    for i, (mean, half) in enumerate(gains.values()):
-        ax.errorbar(mean, i, xerr=half, fmt="o", color=plots.BLUE, capsize=4)
-    ax.axvline(0, color="grey", linewidth=0.8)
-    ax.set_yticks(range(len(gains)), [step.replace(", ", ",\n") for step in gains])
-    ax.set_ylim(len(gains) - 0.5, -0.7)
-    plots.label(ax, "gain (points)", "", "one change at a time")
-
-
 @section
 def section_digits(cfg: Config, run: Run) -> None:
     """3  What does each kind of memory buy?
@@ -607,13 +611,16 @@ def section_digits(cfg: Config, run: Run) -> None:
     weights). An SLSTM has a Linear in front and θ = 0.1: section 2 has shown why.
 
     What is equal: parameters (each network is as wide as the number of the LIF network allows), images,
-    updates, batches, and the time constants of all membranes, which differ from neuron to neuron, from
-    a tenth of the sequence to all of it. Equal updates, not equal seconds: seconds would compare our
-    code, which is compiled for some layers and not for others. What is not equal is the learning rate:
-    each arm has its own, chosen on validation images by studies/13_arms.py, with another seed than
-    those that read test images. Where there is a reset, its gradient is taken along (snnTorch leaves it
-    out). The input is scaled by one rule for all: membranes vary by 0.6·θ as long as none fires. It was
-    found with adLIF; whether another one would suit LIF better was not tried.
+    updates (not seconds, which would compare code), batches, and the time constants of all
+    membranes, which differ from neuron to neuron, from a tenth of the sequence to all of it. Weights
+    are trained, the neurons' constants (β, ρ, κ, A) are not. Where there is a reset, its gradient is
+    taken along (snnTorch leaves it out). What is not equal is the learning rate: each arm has its own,
+    chosen on validation images by studies/13_arms.py, with a seed that reads no test images. And V has
+    a rate of its own: 0.3 times that of the other weights, because it acts at every step. Section 5
+    takes 10 times. No other factor was tried here: what is said about a loop holds for 0.3 only.
+
+    The input is scaled by one rule for all: membranes vary by 0.6·θ as long as none fires. The rule was
+    found with adLIF. LIF fires rarely with it; whether another scale would suit LIF better was not tried.
 
     The networks are built in multistep/sequence.py, which computes all steps in one function, forward
     and backward; a loop over 196 steps in Python is slow. Its tests compare both, spike for spike.
@@ -642,8 +649,13 @@ def section_digits(cfg: Config, run: Run) -> None:
         some = few(data, cfg)
         net, _ = train_net(kind, H, lr, cfg.seed + 1, some, cfg, run, name=slug(name))
         anew[name] = 100 * evaluate(net, data.x_test, data.y_test, encode, answer)
-        by_log = f"by the log {np.mean(arms[name].test):.1f} % of the first {TEST_IMAGES:,}"
-        run.print(f"   {name}: {anew[name]:.1f} % of the test images; {by_log}")
+        x, y = (
+            data.x_test[:TEST_IMAGES],
+            data.y_test[:TEST_IMAGES],
+        )  # what the log's networks have read
+        first = 100 * evaluate(net, x, y, encode, answer)
+        read = f"{anew[name]:.1f} % of all test images, {first:.1f} % of the first {len(y):,}"
+        run.print(f"   {name}: {read}; by the log, seed 1, {arms[name].test[0]:.1f} % of those")
 
     gains = {step: gain(arms, *pair) for step, pair in STEPS.items()}
     spiking = [name for name in arms if name != "LSTM"]
@@ -651,7 +663,10 @@ def section_digits(cfg: Config, run: Run) -> None:
     best_mean, lif_mean = np.mean(arms[best].test), np.mean(arms["LIF"].test)
     title = f"{best} reads {best_mean:.1f} % of the test images, LIF {lif_mean:.1f} %, at equal parameters"
     fig, (ax, bx) = plots.figure(1, 2, (12.5, 5.4), title, width_ratios=(1.6, 1))
-    draw_arms(ax, arms)
+    looks = {
+        name: (*FAMILIES[k.gates or k.second], k.loop or bool(k.gates)) for name, k in KINDS.items()
+    }
+    draw_arms(ax, arms, looks, "with a loop or gates")
     draw_gains(bx, gains)
     run.figure(fig, "3_arms", look="right: which intervals keep clear of the line at 0")
 
@@ -659,13 +674,16 @@ def section_digits(cfg: Config, run: Run) -> None:
     for name, arm in arms.items():
         mean, half = interval(arm.test)
         fires = "–" if name == "LSTM" else f"{100 * arm.rate:.1f}"
+        read = f"{mean:.1f} ± {half:.1f}"
+        if half > WIDE:
+            read = ", ".join(f"{one:.0f}" for one in arm.test)
         rows.append(
             (
                 name,
                 str(arm.num_hidden),
                 f"{arm.parameters:,}",
                 f"{arm.lr:g}",
-                f"{mean:.1f} ± {half:.1f}",
+                read,
                 fires,
             )
         )
@@ -685,16 +703,15 @@ def section_digits(cfg: Config, run: Run) -> None:
         run.claim(id, f"gain: {step}", gains[step][0], "points", **facts)
     most = max(gains, key=lambda step: gains[step][0])
     run.outcome("worth_most", most)
-    told, open_ = [], []
-    for step, (mean, half) in gains.items():
-        if step != most:
-            (told if abs(mean) > half else open_).append(f"{step} ({mean:+.1f} ± {half:.1f})")
+    told, open_ = told_apart({step: pair for step, pair in gains.items() if step != most})
     depth = [f"{np.mean(arms[f'adLIF, loop{of}'].test):.1f} %" for of in DEPTHS]
     mean, half = gains[most]
     run.finding(
         f"The largest gain of one change is {most}: {mean:+.1f} ± {half:.1f} points, after {UPDATES} "
-        f"updates. Others that are told apart from 0: {'; '.join(told) or 'none'}. Not told apart: "
-        f"{'; '.join(open_) or 'none'}. adLIF with a loop in one, two and three layers, at equal "
+        f"updates. Others that are told apart from 0: {told}. Not told apart: "
+        f"{open_}. All at an input scale found with adLIF, where LIF fires in "
+        f"{100 * arms['LIF'].rate:.1f} % of the steps and adLIF in {100 * arms['adLIF'].rate:.1f} %; V "
+        f"learns at 0.3 times the rate of the other weights, and no other was tried. adLIF with a loop in one, two and three layers, at equal "
         f"parameters: {', '.join(depth)}."
     )
 
@@ -756,14 +773,18 @@ def section_best(cfg: Config, run: Run) -> None:
 
     A long training of one of the networks of section 3: adLIF without a reset and with a loop, two
     layers of 128 neurons, all 55,000 training images eight times. It was chosen before section 3 was
-    measured; whether its loop, 32,768 of its 50,826 weights, helps at all is asked there. The weights
+    measured; whether its loop, 32,768 of its 50,826 weights, helps was not told apart there. The weights
     come with the course, as checkpoints/smnist_196.safetensors, with the log of their training beside
     them; --train makes them anew. Validation images chose the epoch that is kept, test images nothing.
 
     The network learnt to answer at the end, from the last 14 steps. What would it say if it were asked
     earlier? In the figure the answer is read at every step, by the same rule: the mean of the ten
-    potentials over the 14 steps up to then. Reading at a step for which nothing was trained is a
-    frequent mistake (exercise 13d), and here one sees what it costs.
+    potentials over the 14 steps up to then. Half way two things are missing: the lower half of the
+    digit, and any training to answer there. Which one costs how much, only a network trained to answer
+    at step 98 would tell. Why the curve falls below chance in between is not explained here either.
+
+    Sequences of different lengths are padded with zeros to share a batch. Then the last step of a short
+    one is such an untrained step too: each has to be read where it ends (exercise 13d).
     """
     run.predict(
         "half_way",
@@ -919,12 +940,6 @@ def fires_while_waiting(net: SequenceNet, delay: int, run: Run) -> float:
     return float(np.mean([spk[waiting].abs().mean().item() for spk in outputs]))
 
 
-def named(shares: np.ndarray) -> str:
-    """The mean of the seeds and their range, as ``78 % (60 to 95)``."""
-    low, high = 100 * shares.min(), 100 * shares.max()
-    return f"{100 * shares.mean():.0f} % ({low:.0f} to {high:.0f})"
-
-
 def one_recall(name: str, lr: float, seed: int, cfg: Config, run: Run) -> dict[str, Any]:
     """One training and its test: the share of symbols named, for each delay, and how many neurons fire."""
     net = train_recall(name, lr, seed, cfg, run)
@@ -970,8 +985,12 @@ def section_recall(cfg: Config, run: Run) -> None:
     spike makes up for what the leak has taken. Such a state has no time constant. It holds one of a few
     values, and noise that is too weak to push it into another one leaves no trace.
 
-    Parameters and updates are equal; each arm has the better of two learning rates, as new sequences
-    say.
+    Equal are parameters and updates. V learns at 10 times the rate of the other weights (section 3: 0.3
+    times), because a symbol is held by a large V only: at 0.3 times one RLeaky, trained beside this run,
+    names 22 % after 320 steps. Each arm has the better of two learning rates, 0.01 and 0.03 (the edge of
+    what was tried), by its mean over all delays, with a seed that is not counted. ALIF's a lasts 50 steps
+    at most here, 200 in section 1; ALIF with a loop, which Bellec et al. use, is not among the arms. Why
+    adLIF gains little from its loop is open: with a reset, one training named 44 % instead of 33 %.
     """
     run.predict(
         "recall_loop",
@@ -1003,13 +1022,14 @@ def section_recall(cfg: Config, run: Run) -> None:
     )
     fig, (ax, bx) = plots.figure(1, 2, (12.5, 4.6), title, width_ratios=(1.7, 1))
     plots.curves(ax, delays, {name: 100 * s for name, s in share.items()})
+    ax.lines[RECALL.index("RLeaky")].set(linestyle="-", linewidth=4)
     ax.axvline(LONGEST, color="0.4", linewidth=1, linestyle=":")
     ax.axhline(100 / SYMBOLS, color="0.4", linewidth=1, linestyle=":")
     ax.set_xscale("log")
     ax.set_xticks(delays, [str(d) for d in delays])
     ax.minorticks_off()
     ax.set_ylim(0, 102)
-    ax.legend(loc="upper right", bbox_to_anchor=(-0.12, 1))
+    ax.legend(loc="lower left", bbox_to_anchor=(0, 0.26))
     said = "dotted below: chance; bands: the seeds"
     plots.label(ax, "delay (steps); trained left of the dotted line", "named correctly (%)", said)
     plots.bars(bx, {name: 100 * r for name, r in rates.items() if name != "LSTM"}, fmt="{:.2g}")
@@ -1077,16 +1097,17 @@ LSTM_DEFAULT = "LSTM, PyTorch's biases"
 LAG_TAU = 50.0  # of all membranes in this section
 
 
-def gradient_by_lag(lag: Lag, T: int, seed: int) -> tuple[np.ndarray, float]:
-    """‖∂L/∂I[T − n]‖ over ‖∂L/∂I[T]‖ for n = 0 … T − 1, and the mean of σ′² (0 for gates).
+def gradient_by_lag(lag: Lag, T: int, seed: int) -> tuple[np.ndarray, list[float]]:
+    """‖∂L/∂I[T − n]‖ over ‖∂L/∂I[T]‖ for n = 0 … T − 1, and the radius of the disc of equation (5).
 
+    The radius is given with the σ′ of single steps, and with their mean over the steps (0 for gates).
     L = Σ w·S[T], with random w; the layer is not trained, and its input current is noise.
     """
     H, B = 64, 16
     torch.manual_seed(seed)
     layer = SequenceNet(lag.kind, H, T, num_inputs=H).layers[0]
     cur = (0.05 + 0.25 * torch.randn(T, B, H)).requires_grad_()
-    power = 0.0
+    radii = [0.0, 0.0]
     if lag.kind.gates:
         if lag.default:
             layer.lstm.reset_parameters()
@@ -1100,10 +1121,11 @@ def gradient_by_lag(lag: Lag, T: int, seed: int) -> tuple[np.ndarray, float]:
         if lag.kind.loop:
             V = nn.Linear(H, H).weight if lag.default else (1 - beta) * layer.V
         out, x = unroll_adaptive(cur, a, V, surrogate=lag.surrogate)
-        power = lag.surrogate(x.detach()).square().mean().item()
+        slope = lag.surrogate(x.detach())  # σ′: (T, B, H)
+        radii = [math.sqrt(s.square().mean().item() / 3) for s in (slope, slope.mean(0))]
     (out[-1] * torch.randn(B, H)).sum().backward()
     norms = cur.grad.norm(dim=(1, 2)).flip(0).numpy()  # lag 0 first
-    return norms / max(norms[0], 1e-30), power
+    return norms / max(norms[0], 1e-30), radii
 
 
 @section
@@ -1116,17 +1138,22 @@ def section_lags(cfg: Config, run: Run) -> None:
 
         J = β·1 + diag(σ′)·V,  transposed
 
-    which is the identity's share β and a random matrix. The entries of snn.RLeaky's V have variance
-    1/(3H), and the eigenvalues of diag(σ′)·V then fill a disc of radius √(mean of σ′² / 3) around 0
-    (the circular law; the σ′ are taken as independent). So J's largest eigenvalue is about
+    which is the identity's share β and a random matrix (the reset counts as a constant, as in snnTorch,
+    so it is not in J). The entries of snn.RLeaky's V have variance 1/(3H), and the eigenvalues of
+    diag(σ′)·V then fill a disc of radius √(mean of σ′² / 3) around 0 (the circular law; the σ′ are taken
+    as independent). So J's largest eigenvalue is about
 
         β + √(mean of σ′² / 3)                                                                    (5)
 
-    With β = 0.98 there is room for 0.02 only. What decides is the surrogate. Is it its height near θ, or
-    its *tail*, which is what it lets through further away? arctan is 1 at θ, and 0.09 one θ away from
-    it. Here it is compared with itself without the tail (0 beyond one θ), and with the triangle, which
-    has no tail and half the height. The other way to a smaller disc is a smaller V. We scale each row
-    by 1 − β, so that a spike's effect on U, summed over time, is about 1.
+    That is one step. Over many steps V stays and σ′ changes. What σ′ is on average pushes along the same
+    direction every time; what changes turns to a new one at each step, and nearly averages out. So for
+    the growth over many steps (5) should be used with each neuron's σ′ averaged over the steps first.
+
+    With β = 0.98 there is room for 0.02 only. What decides is the surrogate. Is it its height and shape
+    near θ, or its *tail*, which is what it lets through further away? arctan is 1 at θ, and 0.09 one θ
+    away from it. Here it is compared with itself without the tail (0 beyond one θ), and with the
+    triangle, which has no tail, half the height and another shape. The other way to a smaller disc is a
+    smaller V. We scale each row by 1 − β, so that a spike's effect on U, summed over time, is about 1.
 
     An LSTM's cell hands on the share f a step, its forget gate. PyTorch's biases make f about ½, so half
     of the error is gone after a step. Biases b_f = ln u, with u spread from 1 to T, make f = u/(1 + u):
@@ -1138,11 +1165,11 @@ def section_lags(cfg: Config, run: Run) -> None:
         "shrink (−) on its way 150 steps back?",
     )
     T = 20 if cfg.smoke else 151
-    norms, powers = {}, {}
+    norms, discs = {}, {}
     for name, lag in LAGS.items():
         found = [gradient_by_lag(lag, T, cfg.seed + i) for i in range(cfg.seeds)]
         norms[name] = np.stack([np.maximum(curve, 1e-30) for curve, _ in found])  # (seeds, T)
-        powers[name] = float(np.mean([power for _, power in found]))
+        discs[name] = np.mean([radii for _, radii in found], axis=0)  # of a step, of the mean
     tens = {name: float(np.log10(curve[:, -1]).mean()) for name, curve in norms.items()}
 
     title = (
@@ -1151,19 +1178,23 @@ def section_lags(cfg: Config, run: Run) -> None:
     )
     fig, ax = plots.figure(1, 1, (10, 4.8), title)
     shown = {name: np.maximum(curve, 1e-12) for name, curve in norms.items()}
-    plots.curves(ax, range(T), shown, markers=False)
-    ax.lines[-1].set(
-        color="0.4", linestyle=(0, (1, 1))
-    )  # an eighth look, where the cycle has seven
+    plots.curves(ax, range(T), shown)
+    ax.lines[-1].set(color="0.4", linestyle="-", marker="*")  # an eighth look: the cycle has seven
+    plots.plt.setp(ax.lines, markevery=16)
+    ax.lines[0].set(linewidth=6, alpha=0.35)  # LIF, which others follow
+    beta = math.exp(-1 / LAG_TAU)
+    one_step, predicted = beta + discs[ARCTAN]
+    ax.plot(
+        range(T), predicted ** np.arange(T), color="black", linewidth=0.8, label="arctan by (5)"
+    )
     ax.set_yscale("log")
     ax.set_ylim(1e-9, 1e9)
-    ax.legend(loc="upper left", bbox_to_anchor=(1, 1))
+    ax.legend(loc="lower right", ncols=2)
     said = "before training; bands: the seeds"
     plots.label(ax, "steps back n", "error at step T − n (1: at T)", said)
     run.figure(fig, "6_lags", look="which lines rise, and which fall within a few steps")
 
     growth = 10 ** (tens[ARCTAN] / (T - 1))
-    predicted = math.exp(-1 / LAG_TAU) + math.sqrt(powers[ARCTAN] / 3)
     constant = -(T - 1) / (math.log(10) * tens["LIF"])
     for id, text, name in (
         ("lag_default", "RLeaky, arctan: the error grows by", ARCTAN),
@@ -1179,27 +1210,25 @@ def section_lags(cfg: Config, run: Run) -> None:
     )
     run.claim(
         "lag_predicted",
-        "the same by equation (5)",
+        "by (5), σ′ averaged over the steps",
         predicted,
         "times",
         seeds=cfg.seeds,
     )
-    run.claim(
-        "lag_constant",
-        f"LIF, τ = {LAG_TAU:g}: the error fades with",
-        constant,
-        "steps",
-        f"{0.98 * LAG_TAU:g}..{1.02 * LAG_TAU:g}",
-    )
+    target = f"{0.98 * LAG_TAU:g}..{1.02 * LAG_TAU:g}"
+    text = f"LIF, τ = {LAG_TAU:g}: the error fades with"
+    run.claim("lag_constant", text, constant, "steps", target)
     saved = tens[ARCTAN] - tens[TRIANGLE]
-    tail = 100 * (tens[ARCTAN] - tens[CUT]) / saved
+    soon = min(20, T - 1)
+    left = float(np.log10(norms[LSTM_DEFAULT][:, soon]).mean())
     run.finding(
         f"On its way {T - 1} steps back an error of RLeaky, as snnTorch starts it, is multiplied by "
         f"10^{tens[ARCTAN]:.1f}; with the triangle it is 10^{tens[TRIANGLE]:.1f}, and with V scaled as well "
         f"10^{tens[SCALED]:.1f}. Of the {saved:.1f} powers of ten between the two surrogates arctan's tail "
-        f"makes {tail:.0f} %, its height the rest. LIF has 10^{tens['LIF']:.1f}, an LSTM "
-        f"10^{tens['LSTM, b_f = ln u']:.1f} with b_f = ln u; with PyTorch's biases 10^{tens[LSTM_DEFAULT]:.0f} "
-        "or less is left."
+        f"makes {tens[ARCTAN] - tens[CUT]:.1f}, height and shape near θ the rest. Arctan's growth is "
+        f"{growth:.2f} a step; by (5) it is {predicted:.2f} with σ′ averaged over the steps, {one_step:.2f} "
+        f"with σ′ of single steps. LIF has 10^{tens['LIF']:.1f}, an LSTM 10^{tens['LSTM, b_f = ln u']:.1f} "
+        f"with b_f = ln u; with PyTorch's biases 10^{left:.1f} is left after {soon} steps already."
     )
 
 

@@ -1,6 +1,6 @@
 """13c  Broken on purpose: the network that remembers too much
 
-Lesson 13, section 5. The function below shows a recurrent layer one batch of sequences after the other
+Lesson 13, section 2. The function below shows a recurrent layer one batch of sequences after the other
 and returns its read-out for each batch. It runs, and the numbers look sensible. But the same batch gives
 another answer each time it is shown, and the answers depend on the order of the batches: a network that
 is scored in this way gets another accuracy when the test set is shuffled. Find out why, and mend it.

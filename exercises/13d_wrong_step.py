@@ -1,6 +1,6 @@
 """13d  Broken on purpose: read at the wrong step
 
-Lesson 13, sections 4 and 5. Sequences of different lengths stand in one batch. To make them equally long,
+Lesson 13, section 4. Sequences of different lengths stand in one batch. To make them equally long,
 zeros are put behind the short ones, and ``lengths`` keeps where each of them ends. The network's answer to
 a sequence is the mean of its potentials over the last ``last`` steps of that sequence. The function below
 was written for sequences of one length. With different ones it still runs, and short sequences get answers
