@@ -1528,7 +1528,7 @@ def test_claims_of_the_benchmark(bench: Any, monkeypatch: pytest.MonkeyPatch) ->
 
     def played(run: Run, agent: str, path: Path) -> Any:
         if agent in games:
-            return REWARD | {"sticky": games[agent], "sticky_points": [games[agent]] * 30}
+            return REWARD | {"sticky": games[agent], "games": 30}
         return None
 
     monkeypatch.setattr(m, "cost", cost)

@@ -197,6 +197,8 @@ def test_the_lesson_and_its_result_name_the_same_claims(name: str) -> None:
     if not path.is_file():
         pytest.skip("no committed result")
     source = (ROOT / f"{name}.py").read_text(encoding="utf-8")
+    if "carry_out_asked(" in source:
+        pytest.skip("its sections are commands: a result holds those that were run")
     ids = {c["id"] for c in json.loads(path.read_text(encoding="utf-8"))["claims"]}
     written = set(re.findall(r"\.claim\(\s*\"([^\"{]+)\"\s*,", source))
     assert written <= ids, f"claims of the script that its result lacks: {sorted(written - ids)}"

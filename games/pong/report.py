@@ -29,6 +29,12 @@ def table_agreement(
     )
 
 
+def reward_of(g: dict[str, Any]) -> str:
+    """Points a game with their standard error, where the points of each game were kept."""
+    error = f" ± {g['error']:.1f}" if "error" in g else ""
+    return f"{g['sticky']:+.1f}{error}"
+
+
 def table_rewards(run: Run, games: dict[str, Any], costs: dict[str, dict[str, Any]]) -> None:
     if not games:
         run.print("          no agent has played yet with these weights: play --agent NAME")
@@ -36,9 +42,8 @@ def table_rewards(run: Run, games: dict[str, Any], costs: dict[str, dict[str, An
     rows = []
     for name, g in games.items():
         synops = f"{costs[name]['synops']:,.0f}" if name in costs else ""
-        reward = f"{g['sticky']:+.2f} ± {g['error']:.2f}"
         plain = f"{g['plain']:+.2f} ({g['different']})" if "plain" in g else "not played"
-        rows.append((name, reward, len(g["sticky_points"]), plain, synops))
+        rows.append((name, reward_of(g), g["games"], plain, synops))
     columns = ("agent", "reward", "games", "not sticky (different games)", "operations a decision")
     run.table("Points a game in ALE/Pong-v5 (± standard error)", columns, rows)
 
@@ -352,7 +357,7 @@ def plot_benchmark(games: dict[str, Any], costs: dict[str, dict[str, Any]]) -> F
         title = f"In ALE/Pong-v5 {best} plays best: {games[best]['sticky']:+.1f} points a game"
     fig, (a, b) = plots.figure(1, 2, size=(11.5, 4.2), title=title)
     for i, g in enumerate(games.values()):
-        points = np.sort(g["sticky_points"])
+        points = np.sort(g.get("sticky_points", [g["sticky"]]))
         x = i + np.linspace(-0.25, 0.25, len(points)) if len(points) > 1 else [i]
         a.plot(x, points, ".", color=plots.COLOURS[i % len(plots.COLOURS)])
         a.hlines(g["sticky"], i - 0.35, i + 0.35, color=plots.BLACK)
@@ -376,8 +381,8 @@ def sentence_of_benchmark(games: dict[str, Any], costs: dict[str, dict[str, Any]
     sparse, teacher = games["sparse"], games["teacher"]
     return (
         f"In ALE/Pong-v5 as registered, with random action repeats, the sparse spiking agent wins by "
-        f"{sparse['sticky']:+.1f} ± {sparse['error']:.1f} points a game at {costs['sparse']['synops']:,.0f} "
-        f"operations a decision; its teacher, not spiking, by {teacher['sticky']:+.1f} ± {teacher['error']:.1f}."
+        f"{reward_of(sparse)} points a game at {costs['sparse']['synops']:,.0f} "
+        f"operations a decision; its teacher, not spiking, by {reward_of(teacher)}."
     )
 
 
