@@ -104,7 +104,7 @@ def test_shares_of_a_memory(tmp_path: Path) -> None:
     k, v = keys[:100].float(), values[:100].float()
     made = sum(lesson.additions(a, a, b)["(QKᵀ)V"] for a, b in zip(k, v, strict=True)) / 100
     assert run.value("made") == pytest.approx(made)
-    assert "A factor does not help them" in run.findings[0]["text"]
+    assert "22 % of the attention, whatever the factor" in run.findings[0]["text"]
 
 
 # -------------------------------------------------------------------- 2  order and scale
@@ -200,9 +200,12 @@ def test_arms_start_alike_and_are_as_large() -> None:
     nets = {arm: lesson.photo_net(cfg, arm, 4) for arm in lesson.PHOTOS}
     size = {arm: sum(p.numel() for p in net.parameters()) for arm, net in nets.items()}
     mine = dict(nets["SSA"].named_parameters())
+    unread = {k for k in mine if ".query." in k or ".key." in k}
     for arm in ("softmax", "no attention", "ANN"):
         other = dict(nets[arm].named_parameters())
-        assert other.keys() == mine.keys() and all(torch.equal(other[k], mine[k]) for k in mine)
+        assert mine.keys() - other.keys() == (unread if arm == "no attention" else set())
+        assert all(torch.equal(other[k], mine[k]) for k in other)
+    assert size.pop("no attention") == size["SSA"] - 2 * (64 * 64 + 2 * 64)
     assert max(size.values()) < 1.02 * min(size.values())
     with torch.no_grad():
         for arm in ("SSA", "SSA, patches"):
@@ -277,6 +280,17 @@ def test_the_best_guess_against_drawing() -> None:
     assert lesson.most_frequent(20_000, torch.Generator()) == pytest.approx(most, abs=0.01)
 
 
+def test_random_keys_by_counts() -> None:
+    """Keys all alike can only guess; few channels of 32 are nearly always enough; a channel each is."""
+    draw = torch.Generator().manual_seed(3)
+    assert lesson.by_random_keys(20_000, draw, on=32) == pytest.approx(
+        lesson.most_frequent(20_000, draw), abs=0.02
+    )
+    shares = [lesson.by_random_keys(1000, draw) for _ in range(10)]
+    assert 0.9 < np.mean(shares) < 0.99
+    assert lesson.by_random_keys(1000, draw, on=3, dim=4096) > 0.99
+
+
 class Finder(nn.Module):
     """Knows how to look up; ``wrong`` of 100 questions are answered with the next value."""
 
@@ -321,16 +335,18 @@ def test_what_section_3_publishes(monkeypatch: pytest.MonkeyPatch, tmp_path: Pat
         lesson, "train_memory", lambda cfg, run, arm, seed: {"right": shares[arm][seed]}
     )
     monkeypatch.setattr(lesson, "most_frequent", lambda n, draw: 0.224)
+    monkeypatch.setattr(lesson, "by_random_keys", lambda n, draw: 0.95)
     run = run_section(lesson.section_memory, tmp_path, seeds=3)
     names = {"ssa": "SSA", "softmax": "softmax", "real": "softmax, real q, k"}
     names |= {"sdsa": "SDSA", "mean": "mean of all"}
     for claim, arm in names.items():
         assert run.value(claim) == pytest.approx(np.mean(shares[arm]))
-    assert run.value("guess") == 0.224
+    assert run.value("guess") == 0.224 and run.value("random_keys") == pytest.approx(0.95)
     text = run.findings[0]["text"]
-    assert "answers 72 % of the questions" in text and "-30 ± 2 points against SSA (fewer)" in text
+    assert "SSA answers 70, 72, 74 % of the questions" in text
+    assert "40, 41, 45 %, -30 ± 2 points against SSA (fewer)" in text
     assert "+43 ± 13 against that" in text and "+27 ± 7 against SSA" in text
-    assert "99 %" in text  # with 16 keys
+    assert "four times as often: 98, 99, 100 %" in text and "are right in 95 %" in text
     (table,) = run.extra["tables"]
     assert table["rows"][2][2] == "-30.0 ± 2.5" and table["rows"][0][2] == ""
 
@@ -602,6 +618,39 @@ def test_operations_of_a_core() -> None:
     assert spiking == {"core_adds": min(counted.values())}
 
 
+def test_without_attention_nothing_unread_is_counted() -> None:
+    """Its additions are those of SSA's layers but Q and K; a network without them runs and steps."""
+    x = lesson.encode(torch.rand(2, 3, 32, 32), 2)
+    net = alive("no attention")
+    names = {name for name, *_ in lesson.calls(net, x)}
+    assert any(".attention.value." in name for name in names)
+    assert not any(".query." in name or ".key." in name for name in names)
+    found = lesson.operations(net, x)
+    assert found["core_adds"] == 0 and found["adds"] > 0
+
+
+def test_another_core_is_another_sweep(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    """`--resume` takes over nothing that an edited core, task or arm would have made otherwise."""
+    seen = []
+    monkeypatch.setattr(
+        lesson, "sweep", lambda run, work, tasks, marks, resume: seen.append(marks) or []
+    )
+    cfg = lesson.Config(out_dir=tmp_path, seeds=2)
+
+    def marks(arms: dict = lesson.MEMORIES, *code: object) -> dict[str, str]:
+        with pytest.raises(KeyError):  # no training took place
+            lesson.all_trainings(cfg, None, lesson.train_memory, arms, [1], *code)
+        return seen[-1]
+
+    usual = marks()
+    assert usual == marks()
+    other = marks(lesson.MEMORIES | {"SSA": {"core": lesson.sharp_attention}})
+    assert {k for k in usual if usual[k] != other[k]} == {f"train_memory SSA {s}" for s in (0, 1)}
+    assert not set(usual.values()) & set(marks(lesson.MEMORIES, lesson.memory_task).values())
+    monkeypatch.setattr(lesson, "CORES", lesson.CORES[:-1])
+    assert not set(usual.values()) & set(marks().values())
+
+
 def test_what_section_6_publishes(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
     names = ("adds", "macs", "core_adds", "core_macs", "exponentials")
     costs = {
@@ -633,7 +682,11 @@ def test_what_section_6_publishes(monkeypatch: pytest.MonkeyPatch, tmp_path: Pat
     assert (row["accuracy"], row["synops"], row["macs"], row["n"]) == (0.72, 4000, 200, 40)
     assert row["energy_estimated_nj"] == pytest.approx((0.9 * 4000 + 4.6 * 200) / 1000)
     assert row["parameters"] == sum(p.numel() for p in nets["long"].parameters())
-    assert "+4.0 ± 12.7 points (not shown to differ)" in run.findings[0]["text"]
+    text = run.findings[0]["text"]
+    assert "+4.0 ± 12.7 points (not shown to differ)" in text and "and 4 exponentials" in text
+    saved = (4.6 * 300 - 0.9 * 50) / (ann - ssa)
+    assert f"share of the saving is {100 * saved:.0f} %" in text
+    assert f"{100 * 4.6 * 100 / ssa:.0f} % is its first convolution" in text
 
 
 @pytest.mark.parametrize(
