@@ -314,7 +314,7 @@ def test_memory_is_scored_on_fresh_lists(
     asked = []
     real = lesson.memory_task
     monkeypatch.setattr(lesson, "memory_task", lambda n, **how: asked.append(n) or real(n, **how))
-    cfg = lesson.Config(device="cpu", smoke=True, out_dir=tmp_path, updates=2)
+    cfg = lesson.Config(device="cpu", smoke=False, out_dir=tmp_path, updates=2)
     run = lesson.Run("test", cfg, torch.device("cpu"))
     assert lesson.train_memory(cfg, run, "SSA", 0) == {"right": 1 - wrong / 100}
     assert asked == [128] * 2 + [500] * 10
