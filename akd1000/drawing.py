@@ -9,6 +9,7 @@ from common import plots
 
 import numpy as np
 from matplotlib.axes import Axes
+from matplotlib.colors import to_rgb
 from matplotlib.figure import Figure
 from matplotlib.patches import Rectangle
 
@@ -47,7 +48,7 @@ def draw_mesh(ax: Axes, mesh: Places, layers: Mapping[str, Places]) -> None:
         for place in places:
             strip = (users[place].index(name), len(users[place]))
             _draw_processor(ax, place, place in inside, look, strip)
-            _name_processor(ax, place, place in inside, name, strip)
+            _name_processor(ax, place, place in inside, name, strip, look["facecolor"])
         if not places:
             look = {"facecolor": "white", "edgecolor": "0.4", "hatch": "////"}
             where = "software"
@@ -108,7 +109,7 @@ def _draw_processor(
 
 
 def _name_processor(
-    ax: Axes, place: tuple[int, ...], is_inside: bool, name: str, strip: tuple[int, int]
+    ax: Axes, place: tuple[int, ...], is_inside: bool, name: str, strip: tuple[int, int], face: str
 ) -> None:
     """The layer's name in its square, as far as there is room: colour does not stand alone."""
     left, bottom, width, height = _strip_of(place, is_inside, strip)
@@ -118,7 +119,9 @@ def _name_processor(
         size = 5.0
     else:
         size = 5.5
-    look = {"fontsize": size, "ha": "center", "va": "center", "color": "white", "zorder": 3}
+    red, green, blue = to_rgb(face)
+    colour = "black" if 0.3 * red + 0.6 * green + 0.1 * blue > 0.6 else "white"
+    look = {"fontsize": size, "ha": "center", "va": "center", "color": colour, "zorder": 3}
     ax.text(left + width / 2, bottom + height / 2, name[:6], **look)
 
 

@@ -94,10 +94,12 @@ def draw_latencies(known: Sequence[Published], title: str = "") -> Figure:
     ax.set_xscale("log")
     ax.set_xlim(0.4 * min(*chip, *card), 2.5 * max(*chip, *card))
     ax.xaxis.set_major_formatter(StrMethodFormatter("{x:g}"))
-    ax.set_yticks(rows, [f"{p.model}, {p.data}\nenergy saved: {p.energy_saved}" for p in known])
+    ax.set_yticks(rows, [f"{p.model}, {p.data}\nenergy: {p.energy_saved} less" for p in known])
     ax.set_ylim(len(known) - 0.5, -0.6)
     ax.legend(loc="upper left", bbox_to_anchor=(1, 1))
-    plots.label(ax, "published latency of one frame (ms)", "")
+    plots.label(
+        ax, "published latency of one frame (ms); energy on the AKD1000 against the card", ""
+    )
     return fig
 
 

@@ -62,7 +62,13 @@ def check_inside(synops) -> None:
         who = f"one spike, {kernel}×{kernel} window, 4 output channels: got {got:g}, expected {wanted}."
         if got == kernel**2:
             raise Wrong(f"{who} Each output channel has weights of its own.")
-        raise Wrong(f"{who} It lies in {kernel} windows along each side.")
+        if got == 4 * kernel:
+            raise Wrong(f"{who} Rows and columns multiply: {kernel} windows along each side.")
+        if got < wanted:
+            raise Wrong(f"{who} It lies in {kernel} windows along each side, so some are missed.")
+        raise Wrong(
+            f"{who} It lies in {kernel} windows along each side; no other window may count."
+        )
 
 
 def check_border(synops) -> None:

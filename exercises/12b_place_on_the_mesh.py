@@ -1,7 +1,8 @@
 """12b  Place a layer on the mesh
 
-Lesson 12, section 3. A convolution is divided among processors by its filters. Here is the rule, a
-little simpler than Akida's own. A processor has a memory of ``memory`` bytes. It has to hold
+Lesson 12, section 3. A convolution is divided among processors by its filters. Place one by a rule that
+is simpler than Akida's own, and as sparing as its mode Minimal (AllNps, the other picture of the lesson,
+spreads a layer as widely as it can). A processor has a memory of ``memory`` bytes. It has to hold
 
     the whole input of the layer                             input_bytes
     the weights of the filters that it computes              bytes_per_filter each

@@ -7,7 +7,8 @@ two sides or forgets it. Find them and mend them.
 
 The chip reads weights of 8 bits and computes in integers. It skips zeros, whoever makes them. It keeps
 what stays the same: a still picture goes through the first layer once. Each operation reads one weight
-of one byte. A potential has 2 bytes; whenever it is updated it is read and written back.
+of one byte; its sum stays in a register, which costs nothing more. A potential has 2 bytes; whenever it
+is updated it is read and written back. (Once all is mended, num_steps is not needed any more.)
 
 The counts, for one picture:
 
