@@ -26,6 +26,14 @@ ENERGY_COUNTER = Path("/sys/class/powercap/intel-rapl:0/energy_uj")
 """RAPL: microjoules that the processor has taken so far (Linux; often for root only)"""
 
 
+def clock_for(device: torch.device | str, threads: int) -> Callable[[], float]:
+    """Seconds of this process on the CPU for one thread there; else, or if that clock is coarse, by the wall."""
+    fine = time.get_clock_info("process_time").resolution < 1e-6  # not so on Windows
+    if torch.device(device).type == "cpu" and threads == 1 and fine:
+        return time.process_time
+    return time.perf_counter
+
+
 def timed(
     calls: Mapping[Name, Callable[[], object]],
     rounds: int,
@@ -34,23 +42,25 @@ def timed(
 ) -> dict[Name, np.ndarray]:
     """Milliseconds of each call, ``(rounds,)`` by name; each is the fastest of five, after a warm-up.
 
-    Whatever else the machine does can make a call longer, never shorter: so the fastest counts. The five
-    are spread over the whole measurement, and the calls take turns, each time in a new order, so that
-    a busy minute is one for all of them. One thread: with several, each waits for the one whose core is busy.
+    On a CPU with one thread it is the time that the processor spends on this process (``clock_for``), so that
+    other programs' turns do not count. They still take caches and bandwidth, and that can make a call
+    longer, never shorter: so the fastest counts. The five are spread over the whole measurement, and the
+    calls take turns, each time in a new order, so that a busy minute is one for all of them.
     """
     times: dict[Name, list[float]] = {name: [] for name in calls}
     names = list(calls)
     rng = random.Random(0)
     before = torch.get_num_threads()
     torch.set_num_threads(threads)
+    clock = clock_for(device, threads)
     try:
         for i in range(FASTEST_OF * rounds + WARM_UP):
             for name in rng.sample(names, len(names)):
-                begun = time.perf_counter()
+                begun = clock()
                 calls[name]()
                 synchronize(device)
                 if i >= WARM_UP:
-                    times[name].append(1000 * (time.perf_counter() - begun))
+                    times[name].append(1000 * (clock() - begun))
     finally:
         torch.set_num_threads(before)
     return {name: np.reshape(t, (FASTEST_OF, rounds)).min(0) for name, t in times.items()}
