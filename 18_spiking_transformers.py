@@ -825,8 +825,11 @@ def section_memory(cfg: Config, run: Run) -> None:
     run.claim("real", "softmax of real q and k", means[real_name] / 100, **facts)
     run.claim("sdsa", "SDSA, one mask for all tokens", means["SDSA"] / 100, **facts)
     run.claim("mean", "all tokens heard alike", means["mean of all"] / 100, **facts)
-    run.claim("guess", "the best guess without matching", guess, n=50_000)
-    run.claim("random_keys", "counts, 3 random channels a key", by_hand, n=20_000)
+    for id, text, share, n in (
+        ("guess", "the best guess without matching", guess, 50_000),
+        ("random_keys", "counts, 3 random channels a key", by_hand, 20_000),
+    ):
+        run.claim(id, text, share, n=n)
     soft, soft_half = against(right["softmax"], right["SSA"])
     sharp, sharp_half = against(right["softmax × 12"], right["softmax"])
     real, real_half = against(right[real_name], right["SSA"])
