@@ -141,8 +141,9 @@ EXERCISE = Exercise(
         "total += channels * size**2 * (2 * b + (4 * b + 8 if pool else 0)) in a loop over the layers; "
         "then num_steps * batch * total.",
     ),
-    why="Maps decide, not weights: a pooled layer keeps 6·b + 8 bytes a neuron, three times the 2·b of another, "
-    "at b = 4 four times. T and B enter as a product, so twice the steps are half the batch.",
+    why="Maps decide, not weights: a pooled layer keeps 6·b + 8 bytes a neuron, where another keeps 2·b: four "
+    "times as much at b = 4, five times at b = 2. T and B enter as a product, so twice the steps are half "
+    "the batch.",
 )
 
 if __name__ == "__main__":
