@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import os
 import warnings
+from collections.abc import Callable
 from functools import lru_cache
 from typing import TYPE_CHECKING, Any
 
@@ -54,14 +55,17 @@ def works(device: torch.device) -> bool:
 
     Triton also needs a C compiler at run time. What is wrong is said in one warning, and the layer runs without it.
     """
-    if kernels() is None:
-        return False
+    return kernels() is not None and stands(trial, device, "unroll")
+
+
+def stands(trial: Callable[[torch.device], str], device: torch.device, who: str) -> bool:
+    """Whether ``trial`` finds nothing wrong on this device; what it finds is said in one warning."""
     try:
         wrong = trial(device)
     except Exception as e:
         wrong = f"{type(e).__name__}: {e}".splitlines()[0][:200]
     if wrong:
-        warnings.warn(f"unroll goes on without Triton's kernels: {wrong}", stacklevel=2)
+        warnings.warn(f"{who} goes on without Triton's kernels: {wrong}", stacklevel=3)
     return not wrong
 
 
@@ -76,13 +80,32 @@ def trial(device: torch.device | str) -> str:
     forward_flat(cur, {}, {"beta": beta, "theta": theta}, "subtract", spk=spk, mem=mem)
     given = {"spk": g_spk, "mem": g_mem}
     backward_flat(mem, given, {}, {"beta": beta, "theta": theta}, "subtract", surrogate, cur=d_cur)
+    return differs(layer, surrogate, cur, (g_spk, g_mem), (spk, mem, d_cur), 1e-4)
+
+
+def differs(
+    layer: Layer,
+    surrogate: ATan,
+    cur: torch.Tensor,
+    given: tuple[torch.Tensor, torch.Tensor],
+    found: tuple[torch.Tensor, torch.Tensor, torch.Tensor],
+    tolerance: float,
+) -> str:
+    """What differs from the reference, or nothing: spikes and potentials exactly, gradients within ``tolerance``.
+
+    ``given`` are the gradients of spikes and potentials; ``found`` is what the kernels made of them: spikes,
+    potentials, and the current's gradient. All are ``(T, …)``.
+    """
+    spk, mem, d_cur = found
     spk2, mem2 = reference_forward(layer, cur)
-    d_cur2 = reference_backward(
-        layer, mem2, lambda x: surrogate.factor / (x * x + surrogate.shift), g_spk, g_mem
-    )
+
+    def slope(x: torch.Tensor) -> torch.Tensor:
+        return surrogate.factor / (x * x + surrogate.shift)
+
+    d_cur2 = reference_backward(layer, mem2, slope, *given)
     if not (torch.equal(spk, spk2) and torch.equal(mem, mem2)):
         return "spikes or potentials differ from the reference"
-    close = torch.allclose(d_cur, d_cur2, rtol=1e-4, atol=1e-5)
+    close = torch.allclose(d_cur, d_cur2, rtol=tolerance, atol=tolerance / 10)
     return "" if close else "gradients differ from the reference"
 
 

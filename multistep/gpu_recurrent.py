@@ -7,14 +7,11 @@ whose sums are exact, every bit agrees, which is how it is tested.
 
 from __future__ import annotations
 
-import warnings
 from functools import lru_cache
 from typing import TYPE_CHECKING, Any
 
 from multistep import gpu
 from multistep.recursion import Layer
-from multistep.recursion import backward as reference_backward
-from multistep.recursion import forward as reference_forward
 from multistep.surrogates import ATan, Surrogate
 
 import torch
@@ -53,13 +50,7 @@ def kernels() -> Any:
 @lru_cache(maxsize=16)
 def works(device: torch.device) -> bool:
     """Whether the kernels compile on this device and give the numbers of ``recursion.py`` there, by trying them."""
-    try:
-        wrong = trial(device)
-    except Exception as e:
-        wrong = f"{type(e).__name__}: {e}".splitlines()[0][:200]
-    if wrong:
-        warnings.warn(f"RLeaky goes on without Triton's kernels: {wrong}", stacklevel=2)
-    return not wrong
+    return gpu.stands(trial, device, "RLeaky")
 
 
 def trial(device: torch.device | str) -> str:
@@ -76,14 +67,7 @@ def trial(device: torch.device | str) -> str:
     layer = Layer(p["beta"], p["theta"], None, lambda s: s @ weight.t(), lambda d: d @ weight)
     _forward(cur, cur[0].numel(), T, {}, p, "subtract", spk, mem, None)
     _backward(mem, {"spk": g_spk, "mem": g_mem}, {}, p, "subtract", surrogate, {"cur": d_cur})
-    spk2, mem2 = reference_forward(layer, cur)
-    d_cur2 = reference_backward(
-        layer, mem2, lambda x: surrogate.factor / (x * x + surrogate.shift), g_spk, g_mem
-    )
-    if not (torch.equal(spk, spk2) and torch.equal(mem, mem2)):
-        return "spikes or potentials differ from the reference"
-    close = torch.allclose(d_cur, d_cur2, rtol=1e-3, atol=1e-4)
-    return "" if close else "gradients differ from the reference"
+    return gpu.differs(layer, surrogate, cur, (g_spk, g_mem), (spk, mem, d_cur), 1e-3)
 
 
 def forward(
