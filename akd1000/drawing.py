@@ -19,7 +19,7 @@ Places = Sequence[Sequence[int]]
 
 def draw_meshes(panels: Mapping[str, Any], title: str) -> Figure:
     """A mesh a panel: title → what ``Mapping.places`` gives."""
-    fig, axes = plots.figure(1, len(panels), (5.2 * len(panels), 6.6), title)
+    fig, axes = plots.figure(1, len(panels), (5.4 * len(panels), 5.9), title)
     for ax, (name, places) in zip(np.atleast_1d(axes), panels.items(), strict=True):
         draw_mesh(ax, places["mesh"], places["layers"])
         ax.set_title(name)
@@ -67,15 +67,18 @@ def draw_mesh(ax: Axes, mesh: Places, layers: Mapping[str, Places]) -> None:
     if shared:
         text = f"(serve two or more layers: {shared})"
         handles.append(Rectangle((0, 0), 1, 1, label=text, facecolor="none", edgecolor="none"))
-    ax.legend(handles=handles, loc="lower center", ncols=2, fontsize=8.5)
-
     columns, rows = {place[0] for place in inside}, {place[1] for place in inside}
     ax.set_xticks(sorted(columns))
     ax.set_yticks(sorted(rows))
     columns |= {place[0] for place in beside}
     rows |= {place[1] for place in beside}
     lines = (len(handles) + 1) // 2
-    room = 0.34 * lines  # for the legend, below the lowest row
+    spare = 0  # rows beside the mesh in which a narrow legend finds room
+    if lines <= 3 and not shared:
+        spare = min(place[1] for place in inside) - min(rows)
+    loc = "lower right" if spare else "lower center"
+    ax.legend(handles=handles, loc=loc, ncols=2, fontsize=8.5)
+    room = max(0.0, 0.34 * lines - spare)  # for the legend, below the lowest row
     ax.set_xlim(min(columns) - 0.6, max(columns) + 0.6)
     ax.set_ylim(min(rows) - 0.7 - room, max(rows) + 0.6)
     ax.set_aspect("equal")
