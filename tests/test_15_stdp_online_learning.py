@@ -3,10 +3,9 @@
 from __future__ import annotations
 
 import math
+from dataclasses import replace
 from pathlib import Path
-from types import SimpleNamespace
 
-from common.data import mnist
 from common.lesson import begin
 from datafiles.digits import digits
 
@@ -60,18 +59,41 @@ def test_section_window_publishes_the_window_and_the_gaps(tmp_path: Path) -> Non
     assert run.value("before") == pytest.approx(math.exp(-10 / 20), rel=1e-5)
     assert run.value("after") == pytest.approx(-0.8 * math.exp(-10 / 30), rel=1e-5)
     for name, sign in (("gap_hebbian", 1), ("gap_anti", -1)):
-        ends = [lesson.one_neuron(20, sign, 40, 3 + i)[-1] for i in range(2)]
+        neurons = [lesson.one_neuron(20, sign, 40, 3 + i) for i in range(2)]
+        ends = [course[-1] for course, _, _ in neurons]
         assert run.value(name) == pytest.approx(np.mean([a - b for a, b in ends]))
-    text = run.findings[0]["text"]
+    surplus = [first / second - 1 for _, first, second in neurons]
+    assert run.value("surplus") == pytest.approx(np.mean(surplus))
+    text, more = (finding["text"] for finding in run.findings)
     assert "+0.61·A₊ if the presynaptic spike comes 10 ms before" in text and "−0.57·A₊ if" in text
+    assert f"to {np.mean(ends, 0)[1]:.2f}." in more
+
+
+def test_the_first_figure_marks_what_the_rule_reads(tmp_path: Path, monkeypatch) -> None:
+    """The circles stand at e^(−10/20) and e^(−10/30), and the title tells of the same two pairs."""
+    figures = {}
+    monkeypatch.setattr(
+        "common.run.Run.figure", lambda self, fig, name, look="": figures.update({name: fig})
+    )
+    run_section(lesson.section_window, tmp_path)
+    fig = figures["1_traces"]
+    circles = [line for line in fig.axes[1].lines if line.get_marker() == "o"]
+    heights = [line.get_ydata()[0] for line in circles]
+    assert heights == pytest.approx([math.exp(-10 / 20), math.exp(-10 / 30)], abs=1e-4)
+    assert "Δw = +0.61·A₊" in fig.get_suptitle() and "Δw = −0.57·A₊" in fig.get_suptitle()
 
 
 def test_inputs_that_fire_together_win_and_lose() -> None:
-    hebbian, anti, none = (lesson.one_neuron(100, sign, 40, 1) for sign in (1, -1, 0))
+    hebbian, anti, none = (lesson.one_neuron(100, sign, 40, 1)[0] for sign in (1, -1, 0))
     assert hebbian[-1, 0] - hebbian[-1, 1] > 0.1 and anti[-1, 0] - anti[-1, 1] < -0.02
     assert np.allclose(none, 0.5), "without the rule nothing changes"
     assert hebbian[0, 0] == pytest.approx(0.5, abs=0.1), "the first second is noted first"
     assert hebbian.min() >= 0 and hebbian.max() <= 1
+
+
+def test_inputs_without_a_group_come_first_more_often_as_they_cause_spikes() -> None:
+    _, first, second = lesson.one_neuron(100, 0, 0, 1)
+    assert first > 1.02 * second > 0
 
 
 # -------------------------------------------------------------------- 2, 3  the layer
@@ -80,9 +102,8 @@ def test_inputs_that_fire_together_win_and_lose() -> None:
 def show(images, w, threshold, num_steps, learn=True, inhibit=True, rise=0.1, seed=0):
     """``present`` on copies: counts, weights and thresholds after it."""
     w, threshold = w.copy(), threshold.copy()
-    counts = np.zeros((len(images), w.shape[1]), np.int32)
-    rates = np.float32(rise), np.float32(0.01)
-    lesson.present(images, w, threshold, counts, num_steps, learn, inhibit, *rates, seed)
+    rise = np.float32(rise)
+    counts = lesson.present(images, w, threshold, num_steps, learn, inhibit, rise, seed)
     return counts, w, threshold
 
 
@@ -112,6 +133,14 @@ def test_the_winner_moves_towards_the_traces_and_nobody_else_does() -> None:
     assert threshold[1 - best] == pytest.approx(1e-3, rel=1e-3)
 
 
+def test_fixed_thresholds_stay_where_they_are() -> None:
+    image, w = two_neurons()
+    low = np.full(2, 1e-3, np.float32)
+    counts, after, threshold = show(image, w, low, 60, rise=0.0)
+    assert counts.sum() > 0 and not np.array_equal(after, w)
+    assert np.array_equal(threshold, low)
+
+
 def test_without_inhibition_all_neurons_above_threshold_fire() -> None:
     image, w = two_neurons()
     low = np.full(2, 1e-3, np.float32)
@@ -135,54 +164,62 @@ def test_pixels_fire_at_their_rate() -> None:
 def test_a_layer_learns_digits_without_labels(tmp_path: Path) -> None:
     x, y, x_test, y_test = digits()
     layer = lesson.Layer(tiny(tmp_path, neurons=30, num_steps=100), 0)
-    layer(x, learn=True)
-    layer.name_neurons(x, y)
-    assert layer.accuracy(x_test, y_test) > 0.5  # guessing: 0.1
-    assert torch.allclose(layer.w.sum(0), torch.tensor(78.4), rtol=1e-3) and (layer.w >= 0).all()
-    kept = {k: v.clone() for k, v in layer.state_dict().items()}
-    first, again, other = layer(x[:20]), layer(x[:20]), layer(x[:20], noise=1)
-    assert all(torch.equal(v, kept[k]) for k, v in layer.state_dict().items())
-    assert torch.equal(first, again) and not torch.equal(first, other)
+    layer.show(x, learn=True)
+    layer.name_neurons(layer.show(x), y)
+    right = layer.answer(layer.show(x_test)) == y_test.numpy()
+    assert right.mean() > 0.5  # guessing: 0.1
+    assert np.allclose(layer.w.sum(0), 78.4, rtol=1e-3) and (layer.w >= 0).all()
+    kept = layer.w.copy(), layer.threshold.copy()
+    first, other = layer.show(x[:20]), layer.show(x[:20])
+    assert np.array_equal(layer.w, kept[0]) and np.array_equal(layer.threshold, kept[1])
+    assert not np.array_equal(first, other), "each call draws new input spikes"
 
 
-def test_neurons_are_named_and_vote_by_means(tmp_path: Path, monkeypatch) -> None:
+def test_neurons_are_named_and_vote_by_means(tmp_path: Path) -> None:
     layer, y = lesson.Layer(tiny(tmp_path, neurons=10), 0), torch.tensor([4, 4, 4, 7])
-    counts = torch.zeros(4, 10)
+    counts = np.zeros((4, 10))
     counts[:3, 0], counts[3, 0] = 2, 1  # more for a 4 in sum and on average
     counts[:3, 1], counts[3, 1] = 1, 2  # more for 4s in sum, but for a 7 on average
-    monkeypatch.setattr(lesson.Layer, "forward", lambda self, images, noise: counts)
-    layer.name_neurons(torch.zeros(4), y)
+    layer.name_neurons(counts, y)
     assert layer.names[:2].tolist() == [4, 7]
     # One neuron named 3 fires three times, two named 2 fire twice each: 3 is ahead on average.
-    layer.names = torch.tensor([3, 2, 2, *[5] * 7])
-    votes = torch.tensor([[3, 2, 2, *[0] * 7]])
-    monkeypatch.setattr(lesson.Layer, "forward", lambda self, images, noise: votes)
-    assert layer.answer(torch.zeros(1)).tolist() == [3]
-    assert layer.accuracy(torch.zeros(1), torch.tensor([2])) == 0
+    layer.names = np.array([3, 2, 2, *[5] * 7])
+    assert layer.answer(np.array([[3, 2, 2, *[0] * 7]])).tolist() == [3]
 
 
 class FakeLayer(lesson.Layer):
-    """Knows which images it is asked about; ``script(layer, part)`` says how well it answers."""
+    """Knows which images it is asked about; ``script(layer, part)`` says how well it answers them."""
 
     data = marked_splits()
     asked: list[str] = []
     script = staticmethod(lambda layer, part: 0.0)
 
+    def __init__(self, cfg, seed, inhibit=True, rise=0.1, height=10.0) -> None:
+        super().__init__(cfg, seed, inhibit, rise, height)
+        self.seed, self.inhibit, self.rise, self.height = seed, inhibit, rise, height
+        self.threshold[:] = height + 100 * rise
+
     def part(self, images) -> str:
         for part in ("train", "val", "test"):
-            if len(images) and torch.equal(images[:1], getattr(self.data, f"x_{part}")[:1]):
+            x = getattr(self.data, f"x_{part}")
+            if len(images) and (images[0] == x).flatten(1).all(1).any():
                 return part
         return "none"
 
-    def forward(self, images, learn=False, noise=0):
-        self.asked.append("learn" if learn else self.part(images))
-        counts = torch.zeros(len(images), len(self.threshold))
-        counts[:, : 18 if self.rise else 2] = 1
+    def show(self, images, learn=False):
+        self.now = self.part(images)
+        self.asked.append("learn" if learn else self.now)
+        counts = np.zeros((len(images), len(self.threshold)), int)
+        counts[:, 0] = 3
         return counts
 
-    def accuracy(self, images, y) -> float:
-        self.asked.append(self.part(images))
-        return self.script(self, self.part(images))
+    def name_neurons(self, counts, y):
+        self.names = np.arange(len(self.threshold)) % 10
+
+    def answer(self, counts):
+        y = getattr(self.data, f"y_{self.now}").numpy()
+        right = np.arange(len(y)) < self.script(self, self.now) * len(y) - 1e-9
+        return np.where(right, y, 10)
 
 
 @pytest.fixture
@@ -203,52 +240,54 @@ def test_section_competition_asks_validation_images(tmp_path: Path, fake) -> Non
     def script(layer, part):
         assert part == "val"
         if not layer.inhibit:
-            return 0.2
-        return 0.8 + 0.1 * layer.seed if layer.rise else 0.3
+            return 0.25
+        if layer.rise:
+            return 0.75 + 0.25 * layer.seed
+        return 0.5 if layer.height == 10 else 0.0
 
     asked = fake(script)
-    run = run_section(lesson.section_competition, tmp_path, train_images=20, num_steps=2)
-    found = [run.value(name) for name in ("no_inhibition", "fixed", "both")]
-    assert found == pytest.approx([0.2, 0.3, 0.85])
-    # 2 of 20 neurons give all spikes in one arm, 18 in the other: 90 % come from 2 and from 17
-    assert run.value("busy_fixed") == 2 and run.value("busy_both") == 17
-    assert "test" not in asked and "Each seed of it beats" in run.findings[0]["text"]
-    assert next(c.n for c in run.claims if c.id == "both") == 2 * len(FakeLayer.data.y_val)
+    run = run_section(lesson.section_competition, tmp_path, train_images=12, num_steps=2)
+    names = ("no_inhibition", "fixed", "both", "fixed_high")
+    assert [run.value(name) for name in names] == pytest.approx([0.25, 0.5, 0.875, 0])
+    assert "test" not in asked and asked.count("learn") == 8
+    text = run.findings[0]["text"]
+    assert "Each seed of it beats" in text and "thresholds fixed at 20, as high" in text
+    rows = run.extra["tables"][0]["rows"]
+    assert [row[1:] for row in rows] == 4 * [["1.0", "1.0"]], "silent neurons do not count"
+    assert next(c.n for c in run.claims if c.id == "both") == len(FakeLayer.data.y_val)
 
 
 def test_section_images_one_split_and_the_test_set_last(tmp_path: Path, fake) -> None:
-    """Two layers, asked after 10 and after 20 images: 0.5, 0.6 and 0.6, 0.8 on validation; 0.4, 0.6 on test."""
-    told = {0: iter([0.5, 0.6]), 1: iter([0.6, 0.8])}
+    """Two layers, asked after 10 and after 20 images: 0.5, 0.75 and 0.5, 1 on validation."""
+    told = {0: iter([0.5, 0.75]), 1: iter([0.5, 1.0])}
 
     def script(layer, part):
-        return next(told[layer.seed]) if part == "val" else 0.4 + 0.2 * layer.seed
+        return next(told[layer.seed]) if part == "val" else 0.25 + 0.5 * layer.seed
 
     asked = fake(script)
     flags = {"train_images": 10, "epochs": 2, "num_steps": 2}
     run = run_section(lesson.section_images, tmp_path, **flags)
     assert run.value("stdp_accuracy") == pytest.approx(0.5)
-    assert run.value("stdp_few") == pytest.approx(0.55) and run.value("stdp_all") == pytest.approx(
-        0.7
-    )
-    assert run.value("more_images") == pytest.approx(15) and run.value("easier") == pytest.approx(
-        20
-    )
-    half = stats.t.ppf(0.975, 1) * np.std([10, 20], ddof=1) / math.sqrt(2)
-    assert f"+15.0 ± {half:.1f} points" in run.findings[0]["text"]
+    assert run.value("stdp_few") == pytest.approx(0.5)
+    assert run.value("stdp_all") == pytest.approx(0.875)
+    assert run.value("more_images") == pytest.approx(37.5)
+    assert run.value("easier") == pytest.approx(37.5)
+    half = stats.t.ppf(0.975, 1) * np.std([25, 50], ddof=1) / math.sqrt(2)
+    assert f"+37.5 ± {half:.1f} points" in run.findings[0]["text"]
     assert "the seeds do not tell" in run.findings[0]["text"]
-    tests = [i for i, part in enumerate(asked) if part == "test"]
-    first = asked.index("test")
-    assert "learn" not in asked[first:] or asked[first:].count("learn") == 2, (
-        "once a layer, at its end"
-    )
-    assert len([i for i in tests if i <= first]) == 1
+    one_layer = ["learn", "train", "val", "learn", "train", "val", "test"]
+    assert asked == 2 * one_layer, "the test images once a layer, at its end"
     claim = next(c for c in run.claims if c.id == "stdp_accuracy")
-    assert claim.target == ">= 0.83" and claim.n == 2 * len(FakeLayer.data.y_test)
-    assert run.ledger_rows[0]["accuracy"] == 0.4, "the ledger's row is of the first layer"
+    assert claim.target == ">= 0.83" and claim.n == len(FakeLayer.data.y_test)
+    row = run.ledger_rows[0]
+    assert row["accuracy"] == 0.25, "the ledger's row is of the first layer"
+    white = FakeLayer.data.x_test.float().mean(0).sum().item() / 255
+    assert row["synops"] == pytest.approx(white * 0.2 * 2 * 20)  # 200 Hz, 2 ms, 20 neurons
+    assert row["spikes"] == pytest.approx(white * 0.2 * 2 + 3) and row["parameters"] == 785 * 20
 
 
 @pytest.mark.parametrize(
-    ("ends", "said"), [((0.7, 0.72), "more rightly"), ((0.3, 0.31), "fewer rightly")]
+    ("ends", "said"), [((0.75, 0.75), "more rightly"), ((0.25, 0.25), "fewer rightly")]
 )
 def test_section_images_says_which_way_it_went(tmp_path: Path, fake, ends, said) -> None:
     told = {0: iter([0.5, ends[0]]), 1: iter([0.5, ends[1]])}
@@ -258,51 +297,25 @@ def test_section_images_says_which_way_it_went(tmp_path: Path, fake, ends, said)
     assert f"images: {said}" in run.findings[0]["text"]
 
 
-def test_a_layer_that_was_cut_goes_on_as_if_it_had_not_been(tmp_path: Path, monkeypatch) -> None:
-    data = mnist(source="stand-in")
+def test_a_layer_sees_all_images_of_a_pass_once(tmp_path: Path, fake, monkeypatch) -> None:
+    fake(lambda layer, part: 0.5)
+    learnt = []
+    real = FakeLayer.show
 
-    def trained(folder: Path, stop: int = 9, **flags):
-        cfg = tiny(folder, train_images=40, epochs=3, num_steps=30, neurons=10, **flags)
-        run, count, real = begin(cfg, "x"), 0, lesson.save_checkpoint
+    def show(self, images, learn=False):
+        if learn:
+            learnt.append(images)
+        return real(self, images, learn)
 
-        def save(*args) -> None:
-            nonlocal count
-            real(*args)
-            count += 1
-            if count == stop:
-                raise KeyboardInterrupt
-
-        with monkeypatch.context() as patch:
-            patch.setattr(lesson, "save_checkpoint", save)
-            patch.setattr(lesson, "stops", lambda cfg: [25, 40, 80, 120])
-            return lesson.train_layer(cfg, run, data, 1), run
-
-    (whole, curve, test), run = trained(tmp_path / "whole")
-    assert run.resumed == [] and len(curve) == 4
-    with pytest.raises(KeyboardInterrupt):
-        trained(tmp_path / "cut", stop=2)
-    (again, again_curve, again_test), run = trained(tmp_path / "cut", resume=True)
-    assert (
-        len(run.resumed) == 1
-        and torch.equal(whole.w, again.w)
-        and torch.equal(whole.names, again.names)
-    )
-    assert curve == again_curve and test == again_test
-
-
-def test_stops_hold_ten_thousand_and_each_pass() -> None:
-    assert lesson.stops(lesson.Config()) == [2500, 5000, 10_000, 20_000, 40_000, 55_000]
-    assert lesson.stops(lesson.Config(train_images=3000, epochs=2)) == [2500, 3000, 6000]
-
-
-def test_costs_of_a_layer_count_input_spikes(tmp_path: Path) -> None:
-    data, layer = marked_splits(), lesson.Layer(tiny(tmp_path), 0)  # its test images are white
-    row = lesson.layer_costs(layer, data, 0.5, tiny(tmp_path, num_steps=100))
-    white = data.x_test.float().mean().item() / 255
-    assert row["synops"] == pytest.approx(
-        784 * white * 20 * 20, rel=1e-4
-    )  # 200 Hz, 100 ms, 20 neurons
-    assert row["parameters"] == 785 * 20 and row["spikes"] >= row["synops"] / 20
+    monkeypatch.setattr(FakeLayer, "show", show)
+    numbered = torch.arange(24, dtype=torch.uint8)[:, None, None, None].expand(24, 1, 28, 28)
+    data = replace(FakeLayer.data, x_train=numbered)
+    cfg = tiny(tmp_path, train_images=12, epochs=2)
+    found = lesson.train_layer(cfg, data, {}, 1, [4, 12, 24])
+    assert [len(images) for images in learnt] == [4, 8, 12] and len(found["validation"]) == 3
+    passes = [torch.cat(learnt[:2])[:, 0, 0, 0].tolist(), learnt[2][:, 0, 0, 0].tolist()]
+    assert sorted(passes[0]) == sorted(passes[1]) == list(range(12)), "the first 12, each once"
+    assert passes[0] != passes[1], "another order in the next pass"
 
 
 # -------------------------------------------------------------------- 4  e-prop
@@ -311,7 +324,7 @@ def test_costs_of_a_layer_count_input_spikes(tmp_path: Path) -> None:
 def small(seed: int, b: float, gain: float, beta: float = 0.8):
     """A little network in double precision, with an input and its classes."""
     generator = torch.Generator().manual_seed(seed)
-    net = AdaptiveNet((5, 7, 3), generator, b=b, gain=gain, beta=beta).double()
+    net = AdaptiveNet((5, 7, 3), generator, b=b, beta=beta, gain_rec=gain).double()
     x = (torch.rand(30, 4, 5, generator=generator) < 0.4).double()
     return net, x, torch.randint(0, 3, (4,), generator=generator)
 
@@ -323,31 +336,41 @@ def same(ours: Learnt, theirs: Learnt) -> bool:
 
 @settings(max_examples=12, deadline=None)
 @given(
-    seed=st.integers(0, 10**6), b=st.sampled_from([0.0, 0.1, 0.5]), recall=st.integers(1, 30),
+    seed=st.integers(0, 10**6),
+    b=st.sampled_from([0.0, 0.1, 0.5]),
     gain=st.sampled_from([0.0, 1.0, 2.0]),
-)  # fmt: skip
-def test_eprop_drops_the_path_through_other_neurons_and_nothing_else(seed, b, recall, gain) -> None:
+)
+def test_eprop_drops_the_path_through_other_neurons_and_nothing_else(seed, b, gain) -> None:
     net, x, y = small(seed, b, gain)
-    ours = eprop(net, x, y, recall)
-    assert same(ours, bptt(net, x, y, recall, cut=True))
+    ours = eprop(net, x, y)
+    assert same(ours, bptt(net, x, y, cut=True))
     if gain == 0:
-        whole = bptt(net, x, y, recall)
+        whole = bptt(net, x, y)
         assert torch.allclose(ours.grads[0], whole.grads[0]), "nothing passes through other neurons"
 
 
 def test_bptt_is_the_gradient_of_the_mean_cross_entropy_and_both_answer_alike() -> None:
     net, x, y = small(3, 0.2, 1.0)
-    ours, theirs = eprop(net, x, y, 12), bptt(net, x, y, 12)
+    ours, theirs = eprop(net, x, y), bptt(net, x, y)
     state, losses, shares = net.rest(4), [], []
     for x_t in x:
         out, state = net(x_t, state)
         losses.append(F.cross_entropy(out, y))
         shares.append(out.softmax(1))
-    wanted = torch.autograd.grad(torch.stack(losses[-12:]).mean(), [net.w_in, net.w_out])
+    wanted = torch.autograd.grad(torch.stack(losses[-15:]).mean(), [net.w_in, net.w_out])
     assert torch.allclose(theirs.grads[0], wanted[0]) and torch.allclose(theirs.grads[2], wanted[1])
     assert torch.allclose(theirs.grads[2], ours.grads[2]) and not same(ours, theirs)
-    assert torch.allclose(ours.answer, torch.stack(shares[-12:]).mean(0))
-    assert torch.allclose(theirs.answer, ours.answer) and ours.rate == pytest.approx(theirs.rate)
+    assert torch.allclose(ours.answer, torch.stack(shares[-15:]).mean(0))
+    assert torch.allclose(theirs.answer, ours.answer)
+
+
+def test_cosines_and_difference_are_by_layer() -> None:
+    vectors = torch.eye(2, dtype=torch.float64)
+    a = Learnt((vectors[:1], vectors[:1], vectors[:1]), torch.zeros(()))
+    turned = torch.tensor([[0.6, 0.8]], dtype=torch.float64)
+    b = Learnt((vectors[:1], turned, -vectors[:1]), torch.zeros(()))
+    assert lesson.cosines(a, b) == pytest.approx([1, 0.6, -1])
+    assert lesson.difference(a, b) == pytest.approx(2)
 
 
 def test_surrogate_is_the_derivative_that_autograd_sees() -> None:
@@ -364,56 +387,59 @@ def test_surrogate_is_the_derivative_that_autograd_sees() -> None:
 
 def test_no_synapse_onto_itself_and_random_feedback_changes_hidden_gradients_only() -> None:
     net, x, y = small(2, 0.2, 1.0)
-    symmetric, random = eprop(net, x, y, 12), lesson.eprop_random(net, x, y, 12)
-    for learnt in (symmetric, random, bptt(net, x, y, 12)):
+    symmetric, random = eprop(net, x, y), lesson.eprop_random(net, x, y)
+    for learnt in (symmetric, random, bptt(net, x, y)):
         assert (learnt.grads[1].diagonal() == 0).all()
     assert (net.w_rec.diagonal() == 0).all()
     assert torch.equal(symmetric.grads[2], random.grads[2])
     assert not torch.allclose(symmetric.grads[0], random.grads[0])
     with torch.no_grad():
         net.random_feedback.copy_(net.w_out)
-    assert same(lesson.eprop_random(net, x, y, 12), symmetric)
+    assert same(lesson.eprop_random(net, x, y), symmetric)
 
 
 def test_the_watched_synapse_follows_equation_8() -> None:
     x = (torch.rand(60, 2, generator=torch.Generator().manual_seed(1)) < 0.4).float()
     for b in (0.0, 0.1):
-        spk, mem, threshold, pre, slow, trace = lesson.watch_one_synapse(x, b)
-        psi = 0.5 * (1 - ((mem - threshold) / 0.6).abs()).clamp(min=0)
-        x_bar = eps = e = a = 0.0
+        seen = lesson.watch_one_synapse(x, b)
+        mem = a = spk = x_bar = eps = e = 0.0
         for t in range(60):
+            mem = lesson.FAST * mem + 0.3 * x[t, 0].item() + 0.45 * x[t, 1].item() - 0.6 * spk
+            a = lesson.SLOW * a + spk
+            above = mem - 0.6 - b * a
+            spk = float(above > 0)
+            psi = 0.5 * max(0.0, 1 - abs(above) / 0.6)
             eps = lesson.SLOW * eps + e if b else 0.0
             x_bar = lesson.FAST * x_bar + x[t, 0].item()
-            e = psi[t].item() * (x_bar - b * eps)
-            assert (pre[t].item(), slow[t].item(), trace[t].item()) == pytest.approx(
-                (x_bar, eps, e), abs=1e-5
-            )
-            assert threshold[t].item() == pytest.approx(0.6 + b * a, abs=1e-5)
-            a = lesson.SLOW * a + spk[t].item() if t + 1 < 60 else a
-        assert spk.sum() > 0
+            e = psi * (x_bar - b * eps)
+            found = [seen[name][t] for name in ("S", "x̄", "ε", "e")]
+            assert found == pytest.approx([spk, x_bar, eps, e], abs=1e-5)
+        assert seen["S"].sum() > 0
 
 
 def test_section_eprop_compares_layer_by_layer(tmp_path: Path, monkeypatch) -> None:
-    """Gradients in the plane: e-prop at angles with cosine 0.6, 0.8 and 1 to BPTT's, random feedback at −1."""
+    """Gradients in the plane: e-prop at angles with cosine 0.6, 0.8 and 1 to BPTT's; 0 if they are strong."""
     one = torch.tensor([[1.0, 0.0]], dtype=torch.float64)
-    turned = [
-        torch.tensor([[c, math.sqrt(1 - c * c)]], dtype=torch.float64) for c in (0.6, 0.8, 1.0)
-    ]
-    answer = torch.zeros(1)
-    monkeypatch.setattr(lesson, "eprop", lambda *_: Learnt(tuple(turned), answer, 0.1))
-    monkeypatch.setattr(lesson, "eprop_random", lambda *_: Learnt((-one, -one, one), answer, 0.1))
 
-    def fake_bptt(net, x, y, recall, cut=False):
-        return Learnt(tuple(turned) if cut else (one, one, one), answer, 0.1)
+    def turned(c: float) -> torch.Tensor:
+        return torch.tensor([[c, math.sqrt(1 - c * c)]], dtype=torch.float64)
 
+    usual = Learnt((turned(0.6), turned(0.8), one), torch.zeros(1))
+    strong = Learnt((turned(0.0), turned(0.0), one), torch.zeros(1))
+
+    def fake_eprop(net, x, y):
+        return strong if net.w_rec.std() > 3 / len(net.w_rec) ** 0.5 else usual
+
+    def fake_bptt(net, x, y, cut=False):
+        return usual if cut else Learnt((one, one, one), torch.zeros(1))
+
+    monkeypatch.setattr(lesson, "eprop", fake_eprop)
     monkeypatch.setattr(lesson, "bptt", fake_bptt)
-    run = run_section(lesson.section_eprop, tmp_path)
+    run = run_section(lesson.section_eprop, tmp_path, num_hidden=20)
     assert [run.value(f"cosine_{k}") for k in ("in", "rec", "out")] == pytest.approx([0.6, 0.8, 1])
-    assert run.value("cut") == 0 and run.value("cosine_random") == pytest.approx(-1)
-    assert run.value("cosine_strong") == pytest.approx(0.6)
-    table = run.extra["tables"][0]["rows"]
-    assert table[0] == ["W_in", "0.60", f"{math.hypot(0.4, 0.8):.2f}", "-1.00"]
-    assert "change the first of these by +0.00 ± 0.00" in run.findings[0]["text"]
+    assert run.value("cut") == 0 and run.value("cosine_strong") == pytest.approx(0, abs=1e-9)
+    text = run.findings[0]["text"]
+    assert "the cosine is 0.60 for the input weights, 0.80 for the recurrent" in text
 
 
 # -------------------------------------------------------------------- 5  the cue task
@@ -432,58 +458,131 @@ def test_cue_trials() -> None:
 
 def test_eprop_learns_a_short_cue_task(tmp_path: Path) -> None:
     cfg = tiny(tmp_path, wait=15, num_hidden=20, iterations=20)
-    found = lesson.train_cues(cfg, "e-prop, adaptive", 4e-2, 0)
+    found = lesson.train_cues(cfg, None, *lesson.ARMS["e-prop, adaptive"], 4e-2, 0)
     assert np.mean(found["curve"][-5:]) > 0.75 > np.mean(found["curve"][:3])
-    assert -1 <= found["before"] <= 1 and 0 < found["rate"] < 1
+    assert all(-1 <= cosine <= 1 for cosine in found["cosines"])
+
+
+def test_the_slow_membrane_starts_with_about_as_many_spikes() -> None:
+    """As section 5 says: four times as many with full weights, alike with halved ones."""
+    rates = {}
+    for name, gain in (("20 ms", 1.0), ("2 s", 0.5), ("2 s, full", 1.0)):
+        beta = lesson.FAST if name == "20 ms" else lesson.SLOW
+        generator = torch.Generator().manual_seed(0)
+        net = AdaptiveNet((40, 50, 2), generator, 0.0, beta, gain, gain)
+        x, _ = lesson.cue_trials(16, 120, generator)
+        state, spikes = net.rest(16), 0.0
+        with torch.no_grad():
+            for x_t in x:
+                _, state = net(x_t, state)
+                spikes += state.spk.mean().item()
+        rates[name] = spikes
+    assert 0.5 < rates["2 s"] / rates["20 ms"] < 2
+    assert 3 < rates["2 s, full"] / rates["20 ms"] < 6
 
 
 def test_section_cues_reports_new_networks_at_the_best_rates(tmp_path: Path, monkeypatch) -> None:
     """Each arm is best at another rate with the network that chooses; two others are reported."""
-    best = dict(zip(lesson.ARMS, (5e-3, 1e-2, 2e-2, 4e-2, 1e-2), strict=True))
+    best = dict(zip(lesson.ARMS, lesson.RATES, strict=False))
     base = dict(zip(lesson.ARMS, (0.5, 0.6, 0.7, 0.8, 0.9), strict=True))
     calls = []
 
-    def train_all(cfg, run, todo):
+    def train_arms(cfg, run, todo):
         calls.append(todo)
         found = {}
         for name, lr, seed in todo:
-            right = base[name] + 0.1 * seed if seed < 1000 else float(lr == best[name])
+            right = base[name] + 0.1 * seed
+            if seed >= 1000:  # at a third rate one network alone is best of all
+                lucky = lr == lesson.RATES[5] and seed == 1000
+                right = 0.8 if lr == best[name] else float(lucky)
             found[name, lr, seed] = {
-                "right": right, "curve": [0.5], "before": 0.1, "after": 0.3, "rate": 0.1,
+                "right": right, "curve": [0.5], "cosines": (base[name] - 0.6, base[name] - 0.4),
             }  # fmt: skip
         return found
 
-    monkeypatch.setattr(lesson, "train_all", train_all)
+    def reach(net, x, y, cut=False):
+        if cut:
+            return 0.7
+        return 0.03 if net.b else 2e-31 if net.beta == lesson.FAST else 42_345.0
+
+    monkeypatch.setattr(lesson, "train_arms", train_arms)
+    monkeypatch.setattr(lesson, "reach", reach)
     run = run_section(lesson.section_cues, tmp_path, smoke=False, seeds=2, iterations=1)
     tuning, final = calls
     assert {seed for _, _, seed in tuning}.isdisjoint({seed for _, _, seed in final})
     assert {(name, lr) for name, lr, _ in final} == set(best.items())
-    assert {seed for _, _, seed in final} == {0, 1} and len(tuning) == 20
+    assert {seed for _, _, seed in final} == {0, 1} and len(tuning) == 60
     keys = ("cue_lif", "cue_lif_slow", "cue_eprop", "cue_random", "cue_bptt")
     assert [run.value(k) for k in keys] == pytest.approx([0.55, 0.65, 0.75, 0.85, 0.95])
     assert next(c for c in run.claims if c.id == "cue_eprop").target == ">= 0.95"
     assert run.results[5] == pytest.approx((75, 95))
-    text = run.findings[0]["text"]
-    assert "BPTT gets 95.0 % (+20.0 ± 0.0 points" in text and "+0.10 at the start and +0.30" in text
-    assert run.extra["tables"][0]["rows"][0][3] == "10", "0.1 spikes in a step of 10 ms are 10 Hz"
+    first, second = (finding["text"] for finding in run.findings)
+    assert "BPTT gets 95.0 % (+20.0 ± 0.0 points" in first and "of 20 ms 55.0 %" in first
+    assert "LIF of 20 ms ends at +0.10" in second and "LIF of 2 s ends at +0.20" in second
+    assert "error fades to 2.0·10⁻³¹ on its way" in second and "a factor of 42,000, and" in second
+    assert "by 0.7 without the path" in second
+    assert "with random feedback at +0.40, from +0.20" in second
+    tuned, table = run.extra["tables"]
+    assert tuned["rows"][1] == ["e-prop, LIF of 2 s", "0.0", "80.0", "0.0", "0.0", "0.0", "50.0"]
+    assert table["rows"][1][1:3] == ["0.00125", f"65.0 ± {lesson.interval([60, 70])[1]:.1f}"]
 
 
-def test_train_all_hands_out_every_task_once_and_resumes(
+def test_reach_sets_the_first_cue_beside_the_last_steps(monkeypatch) -> None:
+    """A loss whose error is 3 at each input of the first cue, 0.5 in the last 15 steps, 9 elsewhere."""
+    weight = torch.full((120, 1, 1), 9.0)
+    weight[5:15], weight[-15:] = 3, 0.5
+    monkeypatch.setattr(lesson, "forward_all", lambda net, x, y, cut: ((weight * x).sum(), None))
+    net = AdaptiveNet((40, 4, 2), torch.Generator())
+    x, y = lesson.cue_trials(6, 15, torch.Generator())
+    assert lesson.reach(net, x, y) == pytest.approx(6)
+
+
+def test_cue_networks_answer_fresh_trials(tmp_path: Path, monkeypatch) -> None:
+    """Whatever is learnt, the network says 1: the share of trials with more cues on the right."""
+    drawn = []
+    real = lesson.cue_trials
+
+    def cue_trials(batch, wait, generator):
+        x, y = real(batch, wait, generator)
+        drawn.append(y)
+        return x, y
+
+    def always_one(net, x, y, cut=False):
+        return torch.zeros(()), torch.tensor([[0.0, 1.0]]).expand(len(y), 2)
+
+    nothing = Learnt((None, None, None), torch.tensor([[1.0, 0.0]]))
+    monkeypatch.setattr(lesson, "cue_trials", cue_trials)
+    monkeypatch.setattr(lesson, "forward_all", always_one)
+    monkeypatch.setattr(lesson, "bptt", lambda *_: nothing)
+    monkeypatch.setattr(lesson, "cosines", lambda *_: [0.5, 0, 0])
+    monkeypatch.setitem(lesson.RULES, "e-prop", lambda *_: nothing)
+    found = lesson.train_cues(tiny(tmp_path, iterations=2), None, "e-prop", {}, 1e-2, 0)
+    probe, *batches, last = drawn
+    assert found["right"] == pytest.approx(last.float().mean().item())
+    assert found["curve"] == pytest.approx([(y == 0).float().mean().item() for y in batches])
+    assert len(probe) == 32 and len(last) == 20
+
+
+def test_train_arms_hands_out_every_task_once_and_resumes(
     tmp_path: Path, monkeypatch, capsys
 ) -> None:
     cfg = tiny(tmp_path, iterations=1, num_hidden=4)
     todo = [("e-prop, LIF of 20 ms", 1e-2, 0), ("BPTT, adaptive", 2e-2, 1)]
-    found = lesson.train_all(cfg, begin(cfg, "x"), todo)
-    assert set(found) == set(todo) and all(len(r["curve"]) == 1 for r in found.values())
+    found = lesson.train_arms(cfg, begin(cfg, "x"), todo)
+    assert list(found) == todo and all(len(r["curve"]) == 1 for r in found.values())
     cfg = tiny(tmp_path, iterations=1, num_hidden=4, resume=True)
     run = begin(cfg, "x")
-    assert lesson.train_all(cfg, run, todo) == found and run.resumed == [
-        "2 of 2 points of the sweep"
-    ]
+    assert lesson.train_arms(cfg, run, todo) == found
+    assert run.resumed == ["2 of 2 points of the sweep"]
     cfg = tiny(tmp_path, iterations=2, num_hidden=4, resume=True)
     run = begin(cfg, "x")
-    lesson.train_all(cfg, run, todo[:1])
+    lesson.train_arms(cfg, run, todo[:1])
     assert run.resumed == [], "other settings, another training"
+    monkeypatch.setitem(lesson.ARMS, "BPTT, adaptive", ("BPTT", {"b": 0.2}))
+    cfg = tiny(tmp_path, iterations=1, num_hidden=4, resume=True)
+    run = begin(cfg, "x")
+    lesson.train_arms(cfg, run, todo[1:])
+    assert run.resumed == [], "other options of the network, another training"
     capsys.readouterr()
 
 
@@ -494,53 +593,28 @@ def test_memory_of_both_rules() -> None:
     net = AdaptiveNet((40, 10, 2), torch.Generator().manual_seed(0))
     trials = {T: (torch.rand(T, 1, 40) < 0.1).float() for T in (20, 40, 80)}
     kept = [lesson.bptt_bytes(net, x) for x in trials.values()]
-    assert kept[1] > kept[0] and (kept[2] - kept[1]) / 40 == pytest.approx((kept[1] - kept[0]) / 20)
+    # as section 6 says: inputs, spikes and ψ of each step
+    assert (kept[2] - kept[1]) / 40 == pytest.approx(4 * (40 + 2 * 10), rel=0.02)
     # x̄ for 50 presynaptic neurons, ε for 10 × 50 synapses, and U, a, S, ψ of 10 neurons
     assert {lesson.eprop_bytes(net, x) for x in trials.values()} == {4 * (50 + 500 + 40)}
 
 
 def test_section_rules(tmp_path: Path, monkeypatch) -> None:
-    right = iter([0.9, 0.92])
-    monkeypatch.setattr(lesson, "supervised", lambda *_: next(right))
-    monkeypatch.setattr(lesson, "seconds_of", lambda rule, *_: 0.3 if rule is eprop else 0.2)
-    monkeypatch.setattr(lesson, "bptt_bytes", lambda net, x: 1000 + 50 * len(x))
-    monkeypatch.setattr(lesson, "eprop_bytes", lambda net, x: 3000)
+    monkeypatch.setattr(lesson, "bptt_bytes", lambda net, x: 1000 + 80 * len(x))
+    monkeypatch.setattr(lesson, "eprop_bytes", lambda net, x: 4200)
     run = run_section(lesson.section_rules, tmp_path)
-    assert run.value("memory_slope") == pytest.approx(50) and run.value(
-        "crossing"
-    ) == pytest.approx(40)
-    assert run.value("memory_growth") == 1 and run.value("slower") == pytest.approx(1.5)
-    assert run.value("labels") == pytest.approx(0.91)
+    assert run.value("memory_slope") == pytest.approx(80)
+    assert run.value("crossing") == pytest.approx(40)
+    assert run.value("memory_growth") == 1
+    assert "c = 2.5 numbers" in run.findings[0]["text"], "80 bytes, 8 neurons"
     assert [f["main"] for f in run.findings] == [False], "no headline without sections 3 and 5"
-    run.results |= {3: 0.84, 5: (97.0, 98.0)}
-    right = iter([0.9, 0.92])
+    run.results |= {3: 84.0, 5: (97.0, 98.0)}
     run.claims.clear()
     lesson.section_rules.run(run.cfg, run)
     headline = run.findings[-1]
     assert headline["main"] and headline["claim"] == "stdp_accuracy"
-    assert (
-        "84.0 % of MNIST's test images" in headline["text"]
-        and "97.0 % of a task" in headline["text"]
-    )
-
-
-def test_the_taught_network_is_scored_on_test_images(tmp_path: Path, monkeypatch) -> None:
-    """Whatever is learnt, the read-out says 2: three quarters of the marked test labels."""
-    nothing = (torch.zeros(10, 784), None, torch.zeros(10, 10))
-    monkeypatch.setattr(lesson, "eprop", lambda *_: Learnt(nothing, None, 0.0))
-    two = torch.eye(10)[2]
-    monkeypatch.setattr(
-        lesson, "forward_all", lambda net, x, y, r: (0.0, two.expand(len(y), 10), 0.0)
-    )
-    cfg = tiny(tmp_path, neurons=10, train_images=20, num_steps=2)
-    assert lesson.supervised(cfg, marked_splits(), 0) == 0.75
-
-
-def test_the_taught_network_learns(tmp_path: Path) -> None:
-    x, y, x_test, y_test = digits()
-    data = SimpleNamespace(x_train=x, y_train=y, x_test=x_test, y_test=y_test)
-    cfg = tiny(tmp_path, neurons=40, train_images=len(x), num_steps=10)
-    assert lesson.supervised(cfg, data, 0) > 0.4
+    assert "84.0 % of MNIST's test images" in headline["text"]
+    assert "97.0 % right in a task whose cues are a second old; BPTT 98.0 %" in headline["text"]
 
 
 def test_interval_is_students() -> None:

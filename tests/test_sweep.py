@@ -12,7 +12,7 @@ from types import SimpleNamespace
 
 from common.cost import pareto_front
 from common.io import UserError
-from training.sweep import fingerprint, finished, sweep
+from training.sweep import fingerprint, finished, sweep, train_all
 
 import pytest
 import torch
@@ -47,6 +47,30 @@ def test_sweep_resumes_and_notices_changed_settings(tmp_path: Path) -> None:
     assert (points / "a.json").stat().st_mtime_ns == before, "a finished point is not made again"
     again = {name: r["y"] for name, r in sweep(run, square, {"a": (9,)}, marks)}
     assert again == {"a": 81} and len(run.resumed) == 1, "without --resume it is"
+
+
+def times(cfg: SimpleNamespace, data: SimpleNamespace | None, x: int) -> dict[str, int]:
+    return {"y": cfg.factor * x + (data.more if data else 0)}
+
+
+def test_train_all_notices_settings_data_task_and_code(tmp_path: Path) -> None:
+    cfg = SimpleNamespace(factor=3, jobs=1, resume=True, seed=0, out_dir=tmp_path)
+    run = SimpleNamespace(dir=tmp_path, resumed=[], cfg=cfg)
+
+    def taken_over(x: int = 2, code=(times,), data=None) -> tuple[int, bool]:
+        run.resumed.clear()
+        found = train_all(run, times, {"a": (x,)}, code, data)
+        return found["a"]["y"], bool(run.resumed)
+
+    assert taken_over() == (6, False) and taken_over() == (6, True)
+    cfg.seed = 1  # a task has a seed of its own, if it has any
+    assert taken_over() == (6, True)
+    cfg.factor = 4
+    assert taken_over() == (8, False) and taken_over() == (8, True)
+    assert taken_over(5) == (20, False) and taken_over(5) == (20, True)
+    assert taken_over(5, (times, square)) == (20, False)
+    data = SimpleNamespace(more=1, facts=lambda: {"name": "digits"})
+    assert taken_over(5, data=data) == (21, False) and taken_over(5, data=data) == (21, True)
 
 
 def test_sweep_in_two_processes(tmp_path: Path) -> None:

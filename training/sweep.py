@@ -16,7 +16,7 @@ from pathlib import Path
 from threading import Thread
 from typing import Any
 
-from common.io import UserError, as_read, write_json
+from common.io import UserError, as_read, live, write_json
 
 import psutil
 import torch
@@ -100,3 +100,33 @@ def sweep(
             "a worker process was lost, perhaps for want of memory; use fewer --jobs, and --resume"
         )
         raise UserError(text) from e
+
+
+IDLE = {"data_dir", "out_dir", "device", "stand_in", "only", "predict", "show", "quiz", "journal"}
+IDLE |= {"jobs", "resume", "seed", "seeds", "repeats"}
+"""Flags that change no single training: each task names its own seed."""
+
+
+def train_all(
+    run: Any,
+    work: Callable[..., dict[str, Any]],
+    tasks: Mapping[str, tuple[Any, ...]],
+    code: Sequence[Any],
+    data: Any = None,
+) -> dict[str, dict[str, Any]]:
+    """``sweep`` for a lesson: what ``work(cfg, data, *task)`` returns for each named task.
+
+    ``--jobs`` at a time. With ``--resume``, what is finished is taken over if the lesson's settings,
+    the task, ``data`` and the ``code`` are the same.
+    """
+    cfg = run.cfg
+    facts = {name: value for name, value in vars(cfg).items() if name not in IDLE}
+    if data:
+        facts["data"] = data.facts()
+    args = {}
+    marks = {}
+    for name, task in tasks.items():
+        args[name] = (cfg, data, *task)
+        marks[name] = fingerprint(facts, *task, code=code)
+    results = sweep(run, work, args, marks, cfg.jobs, cfg.resume)
+    return dict(live(results, "   trainings", len(tasks)))
