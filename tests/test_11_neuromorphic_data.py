@@ -204,6 +204,7 @@ def test_difference_of_pairs_by_counts() -> None:
     assert mean == pytest.approx(100 * (b - c) / n)
     assert (low, high) == pytest.approx((mean - 195.9964 * error, mean + 195.9964 * error))
     assert lesson.points((mean, low, high)) == "+4.4 (2.8 to 5.9)"
+    assert lesson.points((-1.04, -2.5, 0.4)) == "−1.0 (−2.5 to 0.4)"
     assert lesson.difference(np.ones(1), np.zeros(1)) == (100, -100, 100)
 
 
@@ -620,7 +621,10 @@ def test_section_pipeline(tmp_path: Path) -> None:
     assert claim.n == 12
     own, added = lesson.dropped_by_denoise(data, 4, 1)
     assert run.value("dropped_own") == own and run.value("dropped_noise") == added
-    assert f"drops {100 * added:.0f} % of the noise" in run.findings[0]["text"]
+    text = run.findings[0]["text"]
+    assert (
+        f"drops {100 * added:.0f} % of the noise that we add, and {100 * own:.0f} % of the" in text
+    )
     cells = sum(frames.numel() for frames in piped.frames)
     filled = sum(int(frames.count_nonzero()) for frames in piped.frames)
     assert run.value("empty_cells") == pytest.approx(1 - filled / cells) and filled > 0
@@ -699,8 +703,8 @@ def test_section_binning(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Non
     text = run.findings[0]["text"]
     assert "the three rules read 70.0 % to 99.0 % of 12 recordings; they are not all equal" in text
     error = 195.9964 * math.sqrt((17 - 17**2 / 100) / 99 / 100)
-    assert f"time window -17.0 ({-17 - error:.1f} to {error - 17:.1f}), half speed; " in text
-    assert "; time bins -4.0 (-7.9 to -0.1), pause; event count +0.0 (0.0 to 0.0), half" in text
+    assert f"time window, half speed, −17.0 (−{17 + error:.1f} to −{17 - error:.1f}); " in text
+    assert "; time bins, pause, −4.0 (−7.9 to −0.1); event count, none: the frames are the" in text
     p = 2 / 2**29  # 29 recordings are read by time bins alone, none by event count alone
     assert run.value("p_binning") == pytest.approx(p)
     found |= dict(zip(found, shares(97, 99, 93), strict=True))  # 6 : 0 is p = 0.03, above 5 % / 3
@@ -742,11 +746,15 @@ def test_section_time(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     error = 195.9964 * math.sqrt(
         (3 - 9 / 100) / 99 / 100
     )  # three recordings won by the order, none lost
-    assert run.value("order") == pytest.approx(3)
-    assert run.value("order_low") == pytest.approx(3 - error)
-    assert run.value("order_high") == pytest.approx(3 + error)
-    assert f"the order is worth +3.0 ({3 - error:.1f} to {3 + error:.1f}) points" in text
-    assert "views kept apart +8.0 (" in text
+    assert run.value("order") == pytest.approx(3) and run.value("views") == pytest.approx(8)
+    interval = f"({3 - error:.1f} to {3 + error:.1f})".replace("-", "−")
+    claim = {c.id: c.text for c in run.claims}
+    assert claim["order"] == f"in order − shuffled {interval}"
+    assert f"In order − shuffled: +3.0 {interval} points" in text
+    p_views = 2 * sum(math.comb(22, k) for k in range(8)) / 2**22  # 15 : 7
+    assert run.value("p_views") == pytest.approx(p_views) and p_views > 0.05
+    assert "Shuffled − one frame: +8.0 (" in text and "p = 0.13: that views kept apart" in text
+    assert text.endswith("make a difference is not shown.")
     found["one frame"] = ordered.copy()
     found["one frame"][[0, 1, 85, 86, 87]] ^= True  # two lost, three won
     text = run_section(lesson.section_time, tmp_path).findings[0]["text"]
@@ -757,6 +765,7 @@ def test_section_time(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     found["one frame"][80:95] = True
     text = run_section(lesson.section_time, tmp_path).findings[0]["text"]
     assert "one frame read more" in text
+    assert text.endswith(": views kept apart make a difference.")
 
 
 def test_section_pretraining(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -797,20 +806,25 @@ def test_section_pretraining(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) ->
     assert len(split.y_train) == 10 and split.y_train.tolist() == digits.y_train[9:].tolist()
     assert split.y_val.tolist() == digits.y_val.tolist() and options["lr"] == run.cfg.lr
     assert run.value("accuracy") == pytest.approx(11 / 12)
-    for end in ("low", "high"):
-        p = run.value(f"accuracy_{end}")
-        assert (11 / 12 - p) ** 2 == pytest.approx(1.959964**2 * p * (1 - p) / 12, abs=1e-7)
-    assert run.value("accuracy_low") < 11 / 12 < run.value("accuracy_high")
-    assert run.value("accuracy_drawn") == 0.75
-    assert run.value("accuracy_scratch") == pytest.approx(7 / 12)
     claim = next(c for c in run.claims if c.id == "accuracy")
     assert claim.n == 12 and claim.target == ">= 0.95"
+    low, high = np.array(claim.text.removesuffix(" %)").split("(")[1].split(" to "), float) / 100
+    for p in (low, high):  # Wilson's definition, to the digits that are printed
+        squared = 1.959964**2 * p * (1 - p) / 12
+        assert (11 / 12 - p) ** 2 == pytest.approx(squared, abs=1e-3)
+    assert low < 11 / 12 < high
+    assert run.value("accuracy_drawn") == 0.75
+    assert run.value("accuracy_scratch") == pytest.approx(7 / 12)
+    assert run.value("gain_drawn") == pytest.approx(100 * 2 / 12)
     (finding,) = run.findings
     assert finding["main"] and finding["claim"] == "accuracy"
-    assert "10 drawings alone, a spiking network reads 75.0 % of 12 real" in finding["text"]
-    assert "91.7 % in five-fold cross-validation" in finding["text"]
-    assert "real ones alone, 58.3 %. The difference is +16.7" in finding["text"]
-    assert "; 75.0 % of the 4 to which no drawing was fitted." in finding["text"]
+    text = finding["text"]
+    assert "10 drawings alone reads 75.0 % of 12 real" in text
+    assert "that learnt from real ones, 58.3 %: +16.7 (" in text
+    assert "91.7 % in five-fold cross-validation (64.6 to 98.5 %;" in text
+    assert "Of the 4 to which nothing but the polarity was fitted: 25.0 % and 75.0 %." in text
+    drawn = next(c for c in run.claims if c.id == "drawn_unfitted")
+    assert drawn.value == 0.25 and drawn.n == 4, "nine of twelve, the first"
     unfitted = next(c for c in run.claims if c.id == "accuracy_unfitted")
     assert unfitted.value == 0.75 and unfitted.n == 4, "the last of 12 is wrong"
     assert run.ledger_rows[0]["accuracy"] == pytest.approx(11 / 12)
@@ -824,6 +838,7 @@ def test_sense_of_turning_by_clip() -> None:
     arm = lesson.Gestures(answers, y)
     assert arm.sense()[:4].tolist() == [0.5, 1, 0, 1] and np.isnan(arm.sense()[4])
     assert arm.right().tolist() == [0.5, 1, 0, 0.5, 0.5]
+    assert arm.circles().tolist() == [0.5, 1, 0, 0.5], "the last clip is no circle"
     matrix = arm.confusion(11)
     assert matrix.sum() == 10 and matrix[3, 3] == matrix[3, 4] == 1 and matrix[4, 4] == 2
     assert matrix[5, 6] == 2 and matrix[6, 3] == 1
@@ -844,7 +859,7 @@ def test_section_gestures(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> No
     coin, sure = gestures(11, 11), gestures(22, 2)
     found = {
         "gestures in order": sure,
-        "gestures shuffled": gestures(20, 0),
+        "gestures shuffled": gestures(22, 0),
         "gestures one frame": coin,
         "gestures in order, no polarity": coin,
         "gestures shuffled, no polarity": coin,
@@ -853,14 +868,20 @@ def test_section_gestures(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> No
     run = run_section(lesson.section_gestures, tmp_path, seeds=2)
     assert run.value("rendered_ordered") == pytest.approx(42 / 44)
     assert run.value("rendered_one") == run.value("sense_one") == 0.5
-    assert run.value("sense_ordered") == run.value("sense_shuffled") == pytest.approx(42 / 44)
+    assert run.value("rendered_shuffled") == run.value("sense_shuffled") == 1
+    assert run.value("sense_ordered") == pytest.approx(42 / 44)
     assert run.value("sense_plain_ordered") == run.value("sense_plain_shuffled") == 0.5
     count = {c.id: c.n for c in run.claims}
     assert count["rendered_ordered"] == count["sense_ordered"] == 22, "clips, not answers"
     assert all(c.target is None for c in run.claims)
     low, high = lesson.wilson(np.arange(44) < 42)  # of 44 answers; of 22 clips it is wider
     text = run.findings[0]["text"]
-    assert "told from a coin (95 % interval): in order 95 % (78 to 99 %); shuffled 95 % (" in text
+    assert "one frame reads 50 % of all clips, and of the circles 50 %, where" in text
+    # in order 20 clips count 1 and 2 count 1/2; shuffled, all of them count 1
+    error = 195.9964 * math.sqrt((2 / 4 - 1 / 22) / 21 / 22)
+    difference = f"+4.5 ({1 / 0.22 - error:.1f} to {1 / 0.22 + error:.1f})".replace("(-", "(−")
+    assert f"3 frames read 95 % in order and 100 % shuffled: {difference} points" in text
+    assert "told from a coin: in order 95 % (78 to 99 %); shuffled 100 % (" in text
     assert low > 0.84
     assert (
         "Order without polarity: 50 % (31 to 69 %). Polarity inside a frame suffices; that" in text
