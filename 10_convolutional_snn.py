@@ -202,6 +202,7 @@ def section_shapes(cfg: Config, run: Run) -> None:
         ax.set_title(f"step {t}: {int(fires.sum())} neurons fire, {int(new.sum())} new")
     for ax in axes.flat:
         ax.set(xticks=[], yticks=[])
+        ax.spines[:].set_visible(True)
     run.figure(fig, "1_edges", look="which edges are there at step 1, and which come later")
 
     at_once = (first == 1).float().mean().item()
@@ -405,11 +406,12 @@ def gradient_by_layer(net: SpikingCNN, x: Tensor, y: Tensor) -> np.ndarray:
 
 @torch.no_grad()
 def likeness_by_layer(net: SpikingCNN, x: Tensor) -> np.ndarray:
-    """Do images that look alike to the first layer look alike to layer l? ``(depth + 1,)``, 1 to 0.
+    """Do images that look alike to the first layer look alike to layer l? ``(depth + 1,)``, at most 1.
 
     How alike two images are in a layer is the cosine between their spike counts there, less the mean
     over all images. That gives one number for each pair. Returned is, for each layer, the correlation
-    of its numbers with those of the first layer.
+    of its numbers with those of the first layer: 1 if they say the same, near 0 if they have nothing to
+    do with each other.
     """
     found = []
     for spk in net.outputs(x):
@@ -447,12 +449,15 @@ def best_rate(validate: Callable[[float], float]) -> tuple[float, list[float]]:
     return RATES[best], [RATES[i] for i in sorted(found)]
 
 
+def even_adamw(net: nn.Module, lr: float) -> torch.optim.Optimizer:
+    """AdamW that makes up for a gradient of 10⁻¹⁵, too: its ε is 10⁻¹⁸, where PyTorch takes 10⁻⁸."""
+    return torch.optim.AdamW(net.parameters(), lr=lr, weight_decay=0.0, eps=1e-18)
+
+
 def train_arm(build: Callable[[int], SpikingCNN], data: ImageData, cfg: Config, run: Run) -> Arm:
     """Search a learning rate on validation with one seed, train anew with other seeds, test.
 
-    What is later said of the seeds holds for that rate: its choice is not in their intervals. The
-    optimiser is AdamW. It divides each weight's gradient by its own usual size plus 10⁻⁸. So it makes up
-    for a gradient that is short or long throughout, unless it is far below 10⁻⁸.
+    What is later said of the seeds holds for that rate: its choice is not in their intervals.
     """
     few = replace(
         data,
@@ -473,7 +478,7 @@ def train_arm(build: Callable[[int], SpikingCNN], data: ImageData, cfg: Config, 
             show,
             run=run,
             epochs=cfg.short_epochs,
-            lr=lr,
+            optimizer=partial(even_adamw, lr=lr),
             batch_size=SHORT_BATCH,
             loss_fn=mean_current_loss,
             predict=highest_mean_current,
@@ -537,8 +542,8 @@ def draw_depth(
     fig, (left, right) = plots.figure(1, 2, (11, 4), width_ratios=(1, 1.15))
     plots.curves(left, np.arange(likeness["SEW"].shape[1]), likeness)
     left.xaxis.get_major_locator().set_params(integer=True)
-    what = "likeness left of the first layer's (1: all)"
-    plots.label(left, "layer l", what, "before training (bands: seeds)")
+    what = "correlation with the first layer's likeness"
+    plots.label(left, "layer l", what, "before training (bands: range of the seeds)")
     for place, test in enumerate(rows.values()):
         right.plot(np.mean(test), place, "|", color=plots.BLACK, ms=18)
         right.plot(test, [place] * len(test), "o", color=plots.BLUE, ms=5, alpha=0.7)
@@ -554,17 +559,18 @@ def draw_depth(
     )
 
 
-def is_length(gradient: dict[float, float], plain: dict[float, Sequence[float]], sew: Any) -> str:
-    """What the length of the gradient has to do with it; ``gradient`` and ``plain`` by slope.
+def is_length(gradient: dict[float, float], read: dict[float, Sequence[float]], sew: Any) -> str:
+    """What the length of the gradient has to do with it.
 
-    Taken is the slope at which the gradient of a plain stack is most nearly the same in all layers. If
-    such a stack still reads less than ``sew``, the length is not what it lacks.
+    ``gradient`` and ``read``, per cent a seed, are those of plain stacks, by slope. Taken is the slope at
+    which the gradient of a plain stack is most nearly the same in all layers. If such a stack still reads
+    less than ``sew``, the length is not what it lacks.
     """
     slope = min(gradient, key=lambda a: abs(math.log(max(gradient[a], 1e-30))))
-    gain, half = interval(np.subtract(sew, plain[slope]))
+    gain, half = interval(np.subtract(sew, read[slope]))
     text = (
         f"At α = {slope:g} the gradient is {two_digits(gradient[slope])} times as long at the first layer "
-        f"as at the last, and the plain stack reads {np.mean(plain[slope]):.0f} % of the test images, "
+        f"as at the last, and the plain stack reads {np.mean(read[slope]):.0f} % of the test images, "
         f"where SEW reads {np.mean(sew):.0f} %"
     )
     if gain > half:
@@ -597,21 +603,25 @@ def section_depth(cfg: Config, run: Run) -> None:
 
         (a)  ∂L/∂S_in = convᵀ(a·σ′(U − θ)·∂L/∂S)     a: BatchNorm's factor, σ′: the surrogate
         (b)  BatchNorm makes currents of variance 1. For the n inputs of a neuron this says
-             a²·n·Var(w)·Var(S_in) = 1. On the way back, a and convᵀ make an error a·√(n·Var(w))
-             times as long. By the equation above that is 1/√Var(S_in).
+             a²·n·Var(w)·Var(S_in) = 1. On the way back, a and convᵀ multiply the length of the
+             error by a·√(n·Var(w)), which by this equation is 1/√Var(S_in).
         (c)  σ′ lets √E[σ′²] of it pass, so each layer multiplies the length of the error by
              ρ = √(K·E[σ′(U − θ)²] / Var(S_in))           and D layers by ρ^D
 
     K counts time: the error of a step also reaches earlier steps, weakened by β, β², … (lesson 09).
     Squares of independent parts add up. So for T = 2 and β = 0.5 the first step gets 1 + 0.5² and the
-    last 1, and K is their mean, 1.125. Assumed are as many channels in as out; errors and inputs that
-    are independent of the weights and of each other; and, for (d) below, spikes of different layers
-    that do not correlate. What BatchNorm's mean and variance send back is left out.
+    last 1, and K is their mean, 1.125. This is a rough law. It takes one K for all layers and steps, as
+    many channels in as out, errors and inputs that are independent of the weights and of each other,
+    currents that are standard normal and new at each step, and, for (d) below, spikes of different
+    layers that do not correlate. What BatchNorm's mean and variance send back is left out. If the
+    currents stood still instead, ρ would be 1 to 6 % larger, depending on α. That is not much for one
+    layer, but over 16 layers it is a factor of 1.3 to 2.3.
 
-    For ReLU with He's weights and no BatchNorm ρ is 1, behind BatchNorm it is 1.21. Here somebody chose
-    it, with the slope α of the surrogate (lesson 07), ATan with σ′(x) = (α/2)/(1 + (π·α·x/2)²). Below 1
-    the gradient vanishes, above 1 it explodes, and depth is the exponent. A shortcut (2) changes that
-    twice. The error may go around the layer: ∂S_out/∂S_in = ∂A/∂S_in + 1. And it is weakened inside:
+    For ReLU with He's weights and no BatchNorm ρ is 1, behind BatchNorm it is 1.21. In a spiking network
+    ρ is a choice: the slope α of the surrogate (lesson 07), ATan with σ′(x) = (α/2)/(1 + (π·α·x/2)²),
+    decides it. Below 1 the gradient vanishes, above 1 it explodes, and depth is the exponent. A shortcut
+    (2) changes that twice. The error may go around the layer: ∂S_out/∂S_in = ∂A/∂S_in + 1. And it is
+    weakened inside:
 
         (d)  the input of layer l is a sum of l spikes, of variance l·Var(A), and BatchNorm divides
              by it. So the layer multiplies by ρ/√l, not ρ, and the way around by 1: together
@@ -624,7 +634,8 @@ def section_depth(cfg: Config, run: Run) -> None:
 
     Then the image, on its way up. Do two photographs that look alike to the first layer still look alike
     to the last? If not, what is learned of one says little about the other. `likeness_by_layer` measures
-    it, before any training.
+    it, before any training. (The sum that a SEW stack hands on still contains the first layer's spikes, so
+    some of the likeness has to stay. The question is how much.)
 
     So a shortcut gives a way around to the image and to the error. Which of them matters? With detach(),
     which keeps a value and stops the error, each can have it alone:
@@ -636,7 +647,9 @@ def section_depth(cfg: Config, run: Run) -> None:
 
     The two in the middle are experiments, not methods: neither follows the true gradient of its loss. In
     image around the error shrinks by ρ/√l a layer. At 16 layers the gradients of the lowest weights are
-    then far below 10⁻⁸, where AdamW no longer makes up for it: these layers hardly learn.
+    near 10⁻¹¹ or less. AdamW divides each weight's gradient by its own usual size plus ε, and so makes up for one
+    that is short throughout, unless it is far below ε. PyTorch's ε is 10⁻⁸: the lowest layers would stay
+    as they are. Therefore all arms are trained with an ε of 10⁻¹⁸ (`even_adamw`), and all layers learn.
 
     All four are trained with D layers at α = 2, plain stacks at the other slopes as well, plain and SEW
     with two layers, and, as "depth 0", the first layer with the read-out alone. At equal depth they have
@@ -672,7 +685,8 @@ def section_depth(cfg: Config, run: Run) -> None:
 
     measured = ", ".join(two_digits(first("plain", slope)) for slope in SLOPES)
     around = ", ".join(two_digits(first("SEW", slope)) for slope in SLOPES)
-    title = f"Gradient at the first layer, {D} below the last: plain ×{measured}; SEW ×{around}"
+    slopes = ", ".join(f"{slope:g}" for slope in SLOPES)
+    title = f"Gradient, first / last layer, at α = {slopes}: plain {measured}; SEW {around}"
     draw_gradients(run, gradient, rho, title)
 
     settings = [("plain", 2.0, 0), ("plain", 2.0, min(2, D)), ("SEW", 2.0, min(2, D))]
@@ -742,7 +756,7 @@ def section_depth(cfg: Config, run: Run) -> None:
         f"as well: after {D} plain layers {at_end['plain']:.2f} of the likeness is left, after {D} SEW "
         f"layers {at_end['SEW']:.2f}. Against plain, a way around for the image alone gains {image[0]:+.1f} "
         f"± {image[1]:.1f} points, for the error alone {error[0]:+.1f} ± {error[1]:.1f}, for both "
-        f"{gain:+.1f} ± {half:.1f}. {way_around(image, error, (gain, half))} {use} "
+        f"{gain:+.1f} ± {half:.1f} (95 % of {cfg.seeds} seeds). {way_around(image, error, (gain, half))} {use} "
         f"({deeper:+.1f} ± {spread:.1f} points)."
     )
 
@@ -928,7 +942,7 @@ def section_training(cfg: Config, run: Run) -> Trained:
     n = len(data.y_test)
     fig, (left, right) = plots.figure(1, 2, (11, 4))
     curves = {
-        "training images, moved": [100 * row["train"] for row in history],
+        "training (during the epoch, images moved)": [100 * row["train"] for row in history],
         "validation": [100 * row["val"] for row in history],
     }
     plots.curves(left, [row["epoch"] for row in history], curves)
@@ -936,7 +950,9 @@ def section_training(cfg: Config, run: Run) -> Trained:
     left.xaxis.get_major_locator().set_params(integer=True)
     plots.label(left, "epoch", "images read correctly (%)", "training")
     plots.bars(right, {name: 100 * rate for name, rate in rates.items()}, fmt="{:.1f}")
-    plots.label(right, "neurons that spike at a step (%)", "", "after training")
+    plots.label(
+        right, "neurons that spike at a step (%; shortcuts not counted)", "", "after training"
+    )
     title = f"{100 * accuracy:.1f} % of {n:,} test images after {len(history)} epochs, T = {cfg.num_steps}"
     fig.suptitle(title, x=0.01, ha="left")
     run.figure(fig, "3_training", look="in which layer the most neurons spike at a step")
@@ -1021,16 +1037,22 @@ def as_on_a_gpu(net: SpikingCNN) -> SpikingCNN:
     return other
 
 
+def batch_in(net: SpikingCNN, num_steps: int, room: int, b: int, fused: bool) -> int:
+    """The most images in a batch for which backward needs at most ``room`` bytes, by the formula."""
+    count = partial(bytes_by_formula, net, num_steps, b=b, fused=fused)
+    fixed = count(batch=0)
+    each = count(batch=1) - fixed
+    return max(0, (room - fixed) // each)
+
+
 def largest_batch(net: SpikingCNN, num_steps: int, card: int) -> int:
     """Images in a batch for which a GPU of ``card`` bytes can keep what backward needs, by the formula.
 
     On a GPU with bfloat16, without the compiled loops. Weights, gradients and the two numbers a weight
     that an optimiser keeps take 16 bytes a weight.
     """
-    count = partial(bytes_by_formula, net, num_steps, b=2, fused=False)
-    fixed = count(batch=0) + 16 * sum(p.numel() for p in net.parameters())
-    each = count(batch=1) - count(batch=0)
-    return max(0, (card - fixed) // each)
+    always = 16 * sum(p.numel() for p in net.parameters())
+    return batch_in(net, num_steps, card - always, b=2, fused=False)
 
 
 @section
@@ -1097,17 +1119,17 @@ def section_memory(cfg: Config, run: Run) -> None:
         "B",
         "formula",
         "run",
-        "formula (GPU)",
-        "run (GPU)",
-        "run, 32 bits",
-        "steps, 32",
+        "GPU formula",
+        "GPU run",
+        "32-bit run",
+        "32-bit loop",
     )
     table = []
     for T, B, *kept in rows:
         cells = [f"{value / 2**20:.1f}" for value in kept]
         table.append((T, B, *cells))
     name = str(number).removeprefix("torch.")
-    title = f"MiB kept for backward, {name}; (GPU): as on one, without compiled loops"
+    title = f"MiB kept for backward, {name}; GPU: as on one, without compiled loops"
     run.table(title, columns, table)
 
     steps, card = (1, 2, 4, 8, 16, 32, 64), 24 * 2**30
@@ -1125,7 +1147,8 @@ def section_memory(cfg: Config, run: Run) -> None:
     plots.curves(right, steps, {"largest batch": fits})
     for T, most in zip(steps, fits, strict=True):
         right.annotate(f"{most:,.0f}", (T, most), (6, 5), textcoords="offset points", fontsize=9)
-    right.set_xlim(0.8, 180)
+    right.set_xlim(0.8, 120)
+    right.set_ylim(0.6 * fits[-1], 2 * fits[0])
     right.set_xscale("log", base=2)
     right.set_yscale("log")
     right.set_xticks(steps, [str(T) for T in steps])
@@ -1208,24 +1231,27 @@ def section_steps(cfg: Config, run: Run) -> None:
     T costs twice. Each step of each image has to be computed, and in training kept (section 4). What does
     it buy?
 
-    First, accuracy. The network of section 3 is asked again with other T, without new training. Its
-    cost is counted as additions (accumulates): a spike adds a weight to each neuron that it reaches,
-    nothing is multiplied. (The first layer multiplies colour values, once, since the image stays.) Lesson 12 counts
-    an ordinary network in the same way and says what that means in energy.
+    First, accuracy. The network of section 3 is asked again with other T, without new training. All T read
+    the same images, so a gain is judged image by image. (The bars in the figure are for each T by itself.)
+    The cost is counted as additions (`accumulates`): a spike adds a weight to each neuron that it reaches,
+    nothing is multiplied. (The first layer multiplies colour values, once, since the image stays.) Lesson
+    12 counts an ordinary network in the same way and says what that means in energy.
 
     Second, batches. A gradient is an average over B images, and the fewer they are, the more of it is
-    chance. Memory for T·B pairs of step and image can go into steps or into images. The measure: how
-    alike are the gradients of two batches that have no image in common? 1 is the same direction, 0
-    nothing in common. A batch's gradient is the true one, of length g, and chance, whose variance, summed
-    over all weights, is σ²/B if the images are independent of each other. So
+    chance. The same memory can go into steps or into images: `batch_in` solves the formula of section 4
+    for B. (An eighth of the steps makes room for less than eight times the images: the first layer's
+    convolution and pooling are kept once an image, whatever T.) The measure: how alike are the gradients
+    of two batches that have no image in common? 1 is the same direction, 0 nothing in common. A batch's
+    gradient is the true one, of length g, and chance, whose variance, summed over all weights, is σ²/B if
+    the images are independent of each other. So
 
         cosine of two batches = g²/(g² + σ²/B) = 1/(1 + σ²/(B·g²))                                 (3)
 
     The cosine of one B gives σ²/g², and with it that of any other B. (BatchNorm makes the images of a batch
-    depend on each other a little, so (3) need not hold exactly.) The cosine is measured for the fresh
-    network of section 4, six pairs of batches each, along two lines: with T·B fixed, and with B fixed.
-    (Who needs more images behind an update than the memory holds adds up the gradients of several batches
-    before the optimiser's step. That costs time and no memory.)
+    depend on each other a little, so (3) need not hold exactly.) The cosine is measured in an untrained
+    network, built like that of section 4, for sixteen pairs of batches each. One line has the memory
+    fixed, the other B. (Who needs more images behind an update than the memory holds adds up the gradients
+    of several batches before the optimiser's step. That costs time and no memory.)
     """
     run.predict(
         "gain_4",
@@ -1246,12 +1272,16 @@ def section_steps(cfg: Config, run: Run) -> None:
         cost[T] = accumulates(net, show(some))
     torch.manual_seed(cfg.seed)
     fresh = photo_net(cfg.beta, cfg.channels).to(run.device)
-    budget = 32 if cfg.smoke else 256
-    few = budget // 8  # images that fit at T = 8
-    pairs = 2 if cfg.smoke else 6
-    same_memory, same_images = {}, {}
-    for T in live((1, 2, 4, 8), "   batches", 4):
-        same_memory[T] = agreement(fresh, data, T, budget // T, pairs, run.generator())
+    layer, few = fresh.layers[0], 4 if cfg.smoke else 32  # images at T = 8
+    fused = is_fused(layer.norm, layer.lif, encode(some[:8], 2, number))
+    kept = partial(bytes_by_formula, fresh, b=number.itemsize, fused=fused)
+    room = kept(8, few)
+    pairs = 2 if cfg.smoke else 16
+    times = (1, 2, 4, 8)
+    batch, same_memory, same_images = {}, {}, {}
+    for T in live(times, "   batches", len(times)):
+        batch[T] = batch_in(fresh, T, room, number.itemsize, fused)
+        same_memory[T] = agreement(fresh, data, T, batch[T], pairs, run.generator())
         same_images[T] = agreement(fresh, data, T, few, pairs, run.generator())
 
     fig, (left, middle, third) = plots.figure(1, 3, (11.5, 3.9))
@@ -1271,21 +1301,16 @@ def section_steps(cfg: Config, run: Run) -> None:
         "additions an image (millions)",
         "cost",
     )
-    lines = {f"T·B = {budget}": same_memory, f"B = {few}": same_images}
-    curves = {name: np.array(list(found.values())).T for name, found in lines.items()}  # (pairs, 4)
-    plots.curves(third, (1, 2, 4, 8), curves)
-    for i, found in enumerate(lines.values()):
-        for T, values in found.items():
-            third.plot([T] * len(values), values, ".", color=plots.COLOURS[i], ms=5, alpha=0.7)
+    shown = ", ".join(str(batch[T]) for T in times)
+    lines = {f"{room / 2**20:.0f} MiB: B = {shown}": same_memory, f"B = {few}": same_images}
+    for i, (name, found) in enumerate(lines.items()):
+        means, halves = np.array([interval(found[T]) for T in times]).T  # (4,) each
+        look = {"color": plots.COLOURS[i], "marker": plots.MARKERS[i], "ls": plots.DASHES[i]}
+        third.errorbar(times, means, halves, label=name, capsize=4, **look)
     third.axhline(0, color="0.5", lw=1)
     third.legend()
-    plots.label(
-        third,
-        "T",
-        "cosine of two batches' gradients",
-        "batches (dots: pairs; bands: range)",
-    )
-    for ax, at in ((left, steps), (middle, steps), (third, (1, 2, 4, 8))):
+    plots.label(third, "T", "cosine of two batches' gradients", "batches (bars: 95 %)")
+    for ax, at in ((left, steps), (middle, steps), (third, times)):
         ax.set_xscale("log", base=2)
         ax.set_xticks(at, [str(T) for T in at])
     fig.suptitle(
@@ -1305,26 +1330,34 @@ def section_steps(cfg: Config, run: Run) -> None:
     change = 100 * (right[4] - right[cfg.num_steps])  # image by image, in points
     gain = change.mean().item()
     half = 1.96 * change.std().item() / math.sqrt(len(change))
-    small, images = (float(np.mean(found[1])) for found in (same_images, same_memory))
-    both = float(np.mean(same_images[8]))
-    _, width = interval(same_images[1])
-    by_law = more_images(small, budget / few)
-    low, high = (more_images(small + side * width, budget / few) for side in (-1, 1))
+    small, width = interval(same_images[1])
+    images, width_images = interval(same_memory[1])
+    both, width_both = interval(same_images[8])
+    factor = batch[1] / few
+    by_law = more_images(small, factor)
+    low, high = (more_images(small + side * width, factor) for side in (-1, 1))
     run.claim("accuracy_1", "asked with T = 1", accuracy[1], **facts)
     run.claim("accuracy_4", "asked with T = 4", accuracy[4], **facts)
     run.claim("gain_4", f"T = 4 against T = {cfg.num_steps}", gain, "points", **facts)
     run.claim("accumulates", "additions an image, T = 2", cost[2] / 1e6, "million", real=True)
-    run.claim("alike_images", f"gradients alike: T = 1, B = {budget}", images, "")
+    run.claim("alike_images", f"gradients alike: T = 1, B = {batch[1]}", images, "")
     run.claim("alike_steps", f"gradients alike: T = 8, B = {few}", both, "")
-    more = "images bring more than steps" if images > both else "steps bring more than images"
+    # half the interval of the difference, or a little more: two means of different batches
+    apart = math.hypot(width_images, width_both)
+    more = "which of the two brings more is not shown"
+    if images - both > apart:
+        more = "here images bring more than steps"
+    if both - images > apart:
+        more = "here steps bring more than images"
     run.finding(
         f"The same weights read {100 * accuracy[1]:.1f} % of the test images with T = 1, "
         f"{100 * accuracy[2]:.1f} % with T = 2 and {100 * accuracy[8]:.1f} % with T = 8, for "
         f"{cost[1] / 1e6:.0f}, {cost[2] / 1e6:.0f} and {cost[8] / 1e6:.0f} million additions an image. Image by "
-        f"image, T = 4 gains {gain:+.2f} ± {half:.2f} points on T = {cfg.num_steps}. In a fresh network the "
-        f"gradients of two batches of {few} agree by {small:.2f} at T = 1. With eight times the memory it is "
-        f"{both:.2f} by T = 8 and {images:.2f} by B = {budget}: here {more}. Equation (3) expects "
-        f"{by_law:.2f} (95 %: {low:.2f} to {high:.2f}) of the {budget} images."
+        f"image, T = 4 gains {gain:+.2f} ± {half:.2f} points on T = {cfg.num_steps}. In one untrained network "
+        f"the gradients of two batches of {few} agree by {small:.2f} at T = 1. With "
+        f"{room / kept(1, few):.1f} times the memory it is {both:.2f} ± {width_both:.2f} by T = 8 or "
+        f"{images:.2f} ± {width_images:.2f} by B = {batch[1]}: {more}. Equation (3) expects {by_law:.2f} "
+        f"(95 %: {low:.2f} to {high:.2f}) of the {batch[1]} images."
     )
 
 

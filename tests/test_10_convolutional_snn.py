@@ -272,7 +272,9 @@ def test_validation_chooses_the_rate_and_new_seeds_are_tested(
     cfg = tiny(tmp_path, seed=10, seeds=3)
     tried = []
 
-    def fit(net, data, show, *, lr, seed, **_):
+    def fit(net, data, show, *, optimizer, seed, **_):
+        assert optimizer.func is lesson.even_adamw
+        lr = optimizer.keywords["lr"]
         tried.append((lr, seed, net))
         assert len(data.x_train) == 20
         return [{"val": 0.5 + (lr == lesson.RATES[1])}, {"val": 0.1}]  # the best is the first
@@ -284,6 +286,20 @@ def test_validation_chooses_the_rate_and_new_seeds_are_tested(
     assert arm.tried == list(lesson.RATES[:4])
     assert sorted(tried[:4]) == [(rate, 10, 10) for rate in lesson.RATES[:4]]
     assert tried[4:] == [(lesson.RATES[1], seed, seed) for seed in (11, 12, 13)]
+
+
+def test_the_lowest_layers_move_as_far_as_the_uppermost(tmp_path: Path) -> None:
+    """In image around the lowest gradients are far below AdamW's usual ε, and it makes up for it."""
+    net = lesson.deep_stack(tiny(tmp_path), "image around", 2.0, 16, 0)
+    x, y = lesson.encode_small(torch.rand(8, 3, 32, 32), 2), torch.arange(8)
+    optimizer = lesson.even_adamw(net, 0.01)
+    start = [layer.conv.weight.detach().clone() for layer in net.layers]
+    lesson.mean_current_loss(net.run(x), y).backward()
+    assert net.layers[0].conv.weight.grad.abs().median() < 1e-9
+    optimizer.step()
+    for layer, before in zip(net.layers, start, strict=True):
+        moved = (layer.conv.weight.detach() - before).abs().median().item()
+        assert moved == pytest.approx(0.01, rel=0.01), "the first step of Adam: lr for each weight"
 
 
 def test_interval_against_a_table() -> None:
@@ -514,6 +530,9 @@ def test_the_largest_batch_fits_and_one_more_does_not(T: int, card: int) -> None
 
     assert B == 0 or needed(B) <= card
     assert needed(B + 1) > card
+    room = lesson.bytes_by_formula(net, T, 7, b=2, fused=True)
+    assert lesson.batch_in(net, T, room, b=2, fused=True) == 7
+    assert lesson.batch_in(net, T, room - 1, b=2, fused=True) == 6
 
 
 @pytest.mark.parametrize(("number", "b"), [(torch.float32, 4), (torch.bfloat16, 2)])
@@ -605,9 +624,14 @@ def test_what_section_5_publishes(monkeypatch: pytest.MonkeyPatch, tmp_path: Pat
 
     monkeypatch.setattr(lesson, "right_answers", right_answers)
     monkeypatch.setattr(lesson, "accumulates", lambda net, x: 1e6 * len(x) ** 2)
-    monkeypatch.setattr(
-        lesson, "agreement", lambda net, data, T, B, pairs, draw: [B / 100, B * T / 100]
-    )
+    asked = []
+
+    def agreement(net, data, T, B, pairs, draw):
+        asked.append((T, B))
+        return [(B + T) / 100, (B + T) / 100 + (B == 4) / 50]
+
+    monkeypatch.setattr(lesson, "agreement", agreement)
+    monkeypatch.setattr(lesson, "is_fused", lambda *_: True)
     data = marked_splits((3, 32, 32))
     given = lesson.Trained(lesson.photo_net(channels=2), data)
     monkeypatch.setattr("common.run.Run.result_of", lambda self, section: given)
@@ -615,18 +639,54 @@ def test_what_section_5_publishes(monkeypatch: pytest.MonkeyPatch, tmp_path: Pat
     assert (run.value("accuracy_1"), run.value("accuracy_4")) == (0.5, 0.75)
     assert run.value("gain_4") == pytest.approx(15)
     assert run.value("accumulates") == 4
-    assert run.value("alike_images") == pytest.approx(0.32)  # T = 1, B = 32
-    assert run.value("alike_steps") == pytest.approx(0.18)  # T = 8, B = 4
+    net = lesson.photo_net(channels=8)
+    b = lesson.fast_number(torch.device("cpu")).itemsize
+    kept = {
+        (T, B): lesson.bytes_by_formula(net, T, B, b=b) for T in (1, 2, 4, 8) for B in range(40)
+    }
+    most = {T: max(B for B in range(40) if kept[T, B] <= kept[8, 4]) for T in (1, 2, 4, 8)}
+    assert most[8] == 4 and set(asked) == set(most.items()) | {(T, 4) for T in most}
+    many = most[1]
+    assert run.value("alike_images") == pytest.approx((many + 1) / 100)
+    assert run.value("alike_steps") == pytest.approx(0.13)  # T = 8, B = 4: 0.12 and 0.14
     text = run.findings[0]["text"]
     assert "50.0 % of the test images with T = 1, 60.0 % with T = 2 and 70.0 % with T = 8" in text
     assert "for 1, 4 and 64 million additions" in text
     half = 196 * math.sqrt(0.15 * 0.85 * 40 / 39 / 40)  # six of forty images more
     assert f"+15.00 ± {half:.2f} points on T = 2" in text
-    assert "agree by 0.04 at T = 1" in text and "images bring more than steps" in text
-    # σ²/(B·g²) is 24 at B = 4, so 3 at eight times as many; the two pairs are equal
-    assert "Equation (3) expects 0.25 (95 %: 0.25 to 0.25) of the 32 images" in text
+    more = kept[8, 4] / kept[1, 4]
+    assert (
+        f"two batches of 4 agree by 0.06 at T = 1. With {more:.1f} times the memory it is" in text
+    )
+    half = 12.706 * 0.01  # t for one degree of freedom, times the deviation of the mean
+    assert f"0.13 ± {half:.2f} by T = 8 or {(many + 1) / 100:.2f} ± 0.00 by B = {many}" in text
+    assert "which of the two brings more is not shown. Equation (3) expects" in text
+    by_law = 1 / (1 + (1 / 0.06 - 1) * 4 / many)
+    assert f"expects {by_law:.2f} (95 %: 0.00 to " in text and f"of the {many} images" in text
     assert lesson.more_images(0.04, 8) == pytest.approx(0.25)
     assert lesson.more_images(-0.1, 8) < 1e-4 and lesson.more_images(1.2, 8) == 1
+
+
+@pytest.mark.parametrize(
+    ("images", "steps", "said"),
+    [
+        ([0.3, 0.31], [0.1, 0.11], "here images bring more than steps"),
+        ([0.1, 0.11], [0.3, 0.31], "here steps bring more than images"),
+        ([0.1, 0.3], [0.1, 0.1], "which of the two brings more is not shown"),
+    ],
+)
+def test_images_or_steps_is_judged_by_their_intervals(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path, images: list, steps: list, said: str
+) -> None:
+    one = torch.ones(40)
+    monkeypatch.setattr(lesson, "right_answers", lambda *_: one)
+    monkeypatch.setattr(lesson, "accumulates", lambda net, x: 1e6)
+    monkeypatch.setattr(
+        lesson, "agreement", lambda net, data, T, B, *_: steps if B == 4 else images
+    )
+    given = lesson.Trained(lesson.photo_net(channels=2), marked_splits((3, 32, 32)))
+    monkeypatch.setattr("common.run.Run.result_of", lambda self, section: given)
+    assert said in run_section(lesson.section_steps, tmp_path).findings[0]["text"]
 
 
 # -------------------------------------------------------------------- flags and weights
