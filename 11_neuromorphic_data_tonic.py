@@ -286,8 +286,9 @@ def section_pipeline(cfg: Config, run: Run) -> Piped:
 
     A camera with frames sends a picture at each tick of its clock, whether something moves or not. An
     event camera has no clock and no pictures: a still scene sends nothing but noise, a quick hand a
-    burst. That saves most of the data, until we make frames: these are dense tensors, and where no
-    event was, a zero is stored and multiplied. The run counts how many zeros there are.
+    burst. A still scene so costs hardly any data, and a moving one may cost more bytes than a slow
+    video; but every time is exact to microseconds. Frames give that up. They are dense tensors, and
+    where no event was, a zero is stored and multiplied. The run counts how many zeros there are.
 
     A recording is an array (N,), N is another one for each, and arrays of unlike length cannot be
     stacked into a batch. Six lines of Tonic and PyTorch make batches of them, and the loop of lesson
@@ -493,9 +494,10 @@ def section_lengths(cfg: Config, run: Run) -> None:
     behind them; their mean over all T steps is then (2). A recording ends, for the mask, with its last
     frame that holds an event. The network of section 1, which was trained with the mask, now reads each
     test recording alone, and then padded to the length of the longest recording of all: without the
-    mask, and with it. That is the worst case; in a batch, the longest is often shorter. With the mask
-    no answer may change, since nothing behind the end can reach back in time: there the run only checks
-    the code.
+    mask, and with it. That is the worst case; in a batch, the longest is often shorter. And its loss
+    never saw the padding: a network that was trained without the mask may lose less without it (not
+    tried here). With the mask no answer may change, since nothing behind the end can reach back in time:
+    there the run only checks the code.
 
     Two things the mask does not mend. In training, batch norm takes mean and variance over all frames
     of a batch, padding included. And each padded frame is computed. For both, it helps to put
@@ -1175,7 +1177,7 @@ def section_pretraining(cfg: Config, run: Run) -> None:
     Of those, the fit used no frame; but their numbers of events were looked at, and which polarity is
     right was seen on all 1,100 (25 % with the wrong one, 96 % with this one, in two first versions).
     The drawings were fitted to this camera, not to a digit; another camera would need a fit of its own.
-    And they are not like in all: the figure's drawings have a quarter more events, most of the surplus
+    They differ in one respect that can be seen: the figure's drawings have a quarter more events, most of the surplus
     while the camera hardly moves.
 
     The network learns from drawings first, and then from recordings with a small learning rate. In both,
