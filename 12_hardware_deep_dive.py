@@ -25,7 +25,7 @@ Read first
 
 Run
     uv run 12_hardware_deep_dive.py --predict    asks what you expect, then measures: start here
-    uv run 12_hardware_deep_dive.py              one to three minutes on a CPU
+    uv run 12_hardware_deep_dive.py              about a minute of a CPU that has nothing else to do
     uv run 12_hardware_deep_dive.py --epochs 6   trains both networks of section 4 anew: ten minutes more
 
 Builds on / leads to
@@ -348,7 +348,7 @@ def section_two_ways(cfg: Config, run: Run) -> None:
     by_clock = np.median(found[many].clock) / np.median(found[1].clock)
     by_event = np.median(found[many].event[TENTH]) / np.median(found[1].event[TENTH])
     by_3 = f"{against_equation(found[1])}, and {against_equation(found[many])}"
-    bend = ". Outside them, the time of (2) is no straight line" if "outside" in by_3 else ""
+    bend = "; where outside, the time of (2) is no straight line" if "outside" in by_3 else ""
     run.finding(
         f"With one input in ten spiking, the event-driven way does a tenth of the operations. On this "
         f"{weight.device.type} it is {spread(faster[1])} times as fast for one sample and "
@@ -558,8 +558,8 @@ def section_devices(cfg: Config, run: Run) -> None:
 
     The first two need the weights alone. The others need pictures, but no labels; accuracy needs labels.
     NeuroBench counts the MACs of conv1 at every step. As the picture stays the same, once is enough, and
-    the table says so. The weights of both networks are rounded to 8 bits, for section 4, but PyTorch
-    stores and computes them in 32.
+    the table says so. The weights of the opponent were rounded to 8 bits in training, so some are zero;
+    those of the SNN are not rounded before section 4. PyTorch stores both in 32 bits.
     """
     T = cfg.num_steps
     run.predict(
@@ -569,7 +569,7 @@ def section_devices(cfg: Config, run: Run) -> None:
         unit="times",
     )
     data = run.data(cifar10)
-    net = keep_rounded(with_eight_bits(load_weights(SmallCNN(), SPIKING))).eval()
+    net = load_weights(SmallCNN(), SPIKING).eval()
     opponent = load_weights(FiveLevels(), QUANTISED).eval()
     rows = time_networks(cfg, net, opponent, data.x_test[: cfg.batch])
     here = device_names()[0]
@@ -721,7 +721,7 @@ def section_mesh(cfg: Config, run: Run) -> None:
         most = max((n.filters for n in a.nps), default=0) or ""
         row = (a.name, kind, most, a.input_bytes / 1024, (a.bytes - a.input_bytes) / 1024)
         rows.append((*row, len(b.nps), b.input_bytes / 1024, (b.bytes - b.input_bytes) / 1024))
-    columns = ("layer", "spread over", "filters", "input", "weights")
+    columns = ("layer", "spread", "filters", "input", "weights")
     columns += ("fewest", "its input", "its weights")
     run.table("Where each layer sits, and its memory there in KiB", columns, rows)
     for variant, mapping in (("with max pooling", pooled), ("with 128 filters", large)):
@@ -1076,8 +1076,8 @@ def unless_equal(ratios: np.ndarray) -> str:
 def below_share(at: float) -> str:
     """The break-even ``at``, in words."""
     if at <= 0:
-        return "at no share would it take less, as its potentials alone cost more"
-    return f"below {percent(at)} it would take less"
+        return "at no share would the SNN take less, as its potentials alone cost more"
+    return f"below {percent(at)} the SNN would take less"
 
 
 @section
@@ -1209,10 +1209,10 @@ def section_energy(cfg: Config, run: Run) -> None:
         f"{in_words(found[ONE_BY_ONE])} times one by one{brackets}. It causes "
         f"{spiking.operations / five.operations:.2f} times as many operations, and the bytes of an "
         f"operation cost more than its arithmetic. If sums stay in registers and all steps are taken at "
-        f"once, the ratio is {in_words(found[REGISTERS])}{unless_equal(found[REGISTERS])}. Behind conv1, "
-        f"which costs both the same, the ratios are {behind[USUAL]:.2f}, {behind[AT_ONCE]:.2f} and "
-        f"{behind[ONE_BY_ONE]:.2f}. One by one, spikes cause {percent(share)} of a step's operations "
-        f"there; {below_share(at)} ({percent(free)} if bytes were free).",
+        f"once, the ratio is {in_words(found[REGISTERS])}{unless_equal(found[REGISTERS])}. Without conv1, "
+        f"which costs both the same, the three ratios would be {behind[USUAL]:.2f}, {behind[AT_ONCE]:.2f} "
+        f"and {behind[ONE_BY_ONE]:.2f}. Spikes cause {percent(share)} of a step's operations behind conv1; "
+        f"one by one, {below_share(at)} ({percent(free)} if bytes were free).",
         main=True,
         claim="ratio_one_by_one",
     )
