@@ -99,6 +99,11 @@ def check_very_short(read_answer) -> None:
         raise Wrong(
             "a sequence of 3 potentials of 1 gets the answer 0.6: three steps are divided by a window of five."
         )
+    if isinstance(got, Tensor) and got.shape == (2, 1) and bool(got[0].isnan()):
+        raise Wrong(
+            "a sequence of 3 steps gets the answer nan, the mean of nothing: a window of five would begin at step "
+            "3 − 5 = −2, and a slice counts that from the end. Begin at 0 at the earliest."
+        )
     expect(got, torch.ones(2, 1), "answer (B, K)", "The mean of ones is one.")
 
 
