@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import json
 import os
+import pickle
 import time
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import contextmanager
@@ -33,6 +34,7 @@ from games.runner.twin import (
 )
 
 import numpy as np
+import torch
 
 Player = Callable[[np.ndarray, np.ndarray], np.ndarray]
 """frames ``(B, 24, 80)`` uint8 and ticks since the life began ``(B,)`` → keys down, ``(B,)`` bool"""
@@ -169,7 +171,7 @@ def play_in_browser(
             if info["crashed"]:
                 began = game.now()  # a new life, and the player is told so by the time
         points.append(min(COMPLETE, first or 0))
-    return game.score() | {"lives": points, "load": load()}
+    return game.score() | {"lives": points, "load": load(), "nice": priority()}
 
 
 def load() -> float:
@@ -177,6 +179,14 @@ def load() -> float:
     if not hasattr(os, "getloadavg"):
         return 0.0
     return os.getloadavg()[0] / (os.cpu_count() or 1)
+
+
+def priority() -> int:
+    """How nice this process is to others: 0 unless told otherwise, below 0 if it goes before them."""
+    group = Path("/proc/self/autogroup")  # Linux: "/autogroup-25 nice 0"
+    if group.is_file():
+        return int(group.read_text(encoding="ascii").split()[-1])
+    return os.nice(0) if hasattr(os, "nice") else 0
 
 
 def browser_or_reason(path: Path | None) -> str:
@@ -244,6 +254,31 @@ def read_log(path: Path) -> list[dict[str, float]]:
         return [dict(zip(names, map(float, row.split(",")), strict=True)) for row in rows]
     except (OSError, ValueError) as e:
         raise UserError(f"cannot read the log {path} ({type(e).__name__}); make it anew") from e
+
+
+_DECIDES = ("neuron", "rounds", "passes", "frames", "num_steps", "lr", "seed", "ages")
+
+
+def keep_training(path: Path, state: dict[str, Any], cfg: Any) -> None:
+    """A training's state after a round, its rollouts included (30 MB a round), for ``training_kept``."""
+    settings = {name: getattr(cfg, name) for name in _DECIDES}
+    write_atomic(path, lambda tmp: torch.save(state | {"settings": settings}, tmp))
+
+
+def training_kept(path: Path, cfg: Any) -> dict[str, Any] | None:
+    """What ``keep_training`` kept of a training with the same settings; None if there is none.
+
+    Raises:
+        UserError: the file is damaged.
+    """
+    if not path.is_file():
+        return None
+    try:
+        state = dict(torch.load(path, weights_only=True))
+    except (RuntimeError, ValueError, TypeError, EOFError, OSError, pickle.UnpicklingError) as e:
+        raise UserError(f"{path} is damaged ({type(e).__name__}); remove it") from e
+    same = all(state["settings"][name] == getattr(cfg, name) for name in _DECIDES)
+    return state if same else None
 
 
 def match_kept(path: Path, key: str, settings: dict[str, Any]) -> dict[str, Any] | None:
