@@ -30,7 +30,7 @@ Read first
 
 Run
     uv run 13_recurrent_snn.py --predict   asks what you expect, then measures it: start here
-    uv run 13_recurrent_snn.py             ten minutes on one CPU core; --resume goes on; also --only 1
+    uv run 13_recurrent_snn.py             a quarter of an hour on one CPU core; also --resume, --only 1
     uv run 13_recurrent_snn.py --train     trains the network of section 4 anew: ten minutes more
     uv run 13_recurrent_snn.py --full      784 steps, trained anew: hours; wants a GPU
 
@@ -54,7 +54,7 @@ from common.io import ROOT, UserError, live, write_atomic
 from common.lesson import LessonConfig, bounded, section, start
 from common.run import Run
 from multistep import triangle, unroll_adaptive
-from multistep.sequence import Kind, Out, SequenceNet, operations
+from multistep.sequence import Kind, Out, SequenceNet, SpikingLayer, operations
 from training import evaluate, fit
 from training.arms import (
     WIDE,
@@ -175,7 +175,8 @@ def record(neuron: ALIF | AdLIF, cur: Tensor) -> tuple[Tensor, Tensor, Tensor]:
     """U, the second variable and the spikes at each step, ``(T, 2)`` each."""
     mem_rec, second_rec, spk_rec = [], [], []
     for cur_t in cur:  # (2,)
-        spk_rec.append(neuron(cur_t))
+        spk = neuron(cur_t)
+        spk_rec.append(spk)
         mem_rec.append(neuron.mem.expand(2))
         second_rec.append(neuron.second.expand(2))
     return torch.stack(mem_rec), torch.stack(second_rec), torch.stack(spk_rec)
@@ -200,8 +201,8 @@ def section_neuron(cfg: Config, run: Run) -> None:
     A neuron remembers a cue if it answers the same question in another way because of it. So we give
     it two pasts: in one it gets a strong current, the cue, for 10 steps, in the other it does not.
     Then come 100 steps of silence, and then a probe, a current that is the same in both. If the
-    spikes during the probe are the same, the spikes do not tell of the cue. Whether a swing answers with
-    more spikes or with fewer depends on its phase: here the probe meets it after two and a half turns.
+    spikes during the probe are the same, they do not tell of the cue. Their number may depend on how
+    long one counts; the time of the first one does not.
 
     Three neurons are asked. Each is a few lines of Python, above. adLIF gets a weaker cue, 0.12 in place
     of 0.4, or its swing alone would go on firing:
@@ -210,17 +211,18 @@ def section_neuron(cfg: Config, run: Run) -> None:
         ALIF     the same membrane; a spike raises the threshold by κ = 0.5, which fades with 200 steps
         adLIF    fades with 200 steps and swings once in 40; a spike takes nothing away
 
-    Is the swing of adLIF stable? One step is a matrix that acts on (U, w). Its determinant is r² and
+    Whether a swing answers with more spikes or with fewer depends on its phase: here the probe meets it
+    after two and a half turns. Is the swing of adLIF stable? One step is a matrix that acts on (U, w). Its determinant is r² and
     its trace is 2r − A. With A = 2r·(1 − cos φ) the trace is 2r·cos φ, so the eigenvalues are
     r·e^(±iφ): every step turns the pair by the angle φ = 2π/period, and shrinks it by r. That rests on
     one detail, in the line with w: it takes the *new* U (this is called symplectic Euler). With the
     old U the determinant is r² + A, and the swing grows wherever that is more than 1.
     """
-    answers = ("more spikes", "as many", "fewer spikes")
+    answers = ("sooner", "at the same step", "later")
     run.predict(
         "alif_answer",
         "An ALIF neuron got a cue and fired. 100 steps later, five times its membrane's τ, it gets a "
-        "probe. Compared with a neuron that had no cue, it answers the probe with …",
+        "probe. Compared with a neuron that had no cue, its first spike of the probe comes …",
         answers,
     )
     cues = {"LIF": 0.4, "ALIF": 0.4, "adLIF": 0.12}
@@ -230,22 +232,28 @@ def section_neuron(cfg: Config, run: Run) -> None:
     axes[0].plot(cur[:, 1], color=plots.BLACK, linestyle="--", label="without")
     axes[0].legend(loc="upper center", ncols=2)
     plots.label(axes[0], "", "current I", "the two pasts: a cue or none; then the same probe")
-    count, between = {}, 0
+    count, first, between = {}, {}, 0
     for ax, (name, neuron) in zip(axes[1:], three_neurons().items(), strict=True):
         mem, second, spk = record(neuron, two_pasts(cues[name], 0.2))  # (T, 2) each
-        count[name] = spk[-PROBE:].sum(0).int().tolist()
+        counted = spk[-PROBE:].cumsum(0).int()  # (PROBE, 2): spikes of the probe so far
+        count[name] = counted[-1].tolist()
+        first[name] = (len(spk) - PROBE + spk[-PROBE:].argmax(0)).tolist()
         between += int(spk[START + CUE : -PROBE].sum())
         two_traces(ax, mem, spk)
         if name == "ALIF":
             ax.plot(1 + 0.5 * second[:, 0], color=plots.RED, linewidth=1, alpha=0.6)
             ax.plot(1 + 0.5 * second[:, 1], color=plots.BLACK, linewidth=1, linestyle=":")
-        who = "ALIF (thin lines: its threshold)" if name == "ALIF" else name
-        with_cue, without = count[name]
-        said = f"{who}: {with_cue} spikes during the probe after a cue, {without} without"
+            equal = (counted[:, 0] == counted[:, 1]).nonzero().max().item() + 1
+        who = "ALIF (thin: its threshold)" if name == "ALIF" else name
+        with_cue, without = first[name]
+        said = f"{who}: the probe's first spike at step {with_cue} after a cue, {without} without"
         plots.label(ax, "", "potential U", said)
     axes[-1].set_xlabel("time step")
-    differ = [name for name, (with_cue, without) in count.items() if with_cue != without]
-    title = f"{GAP} steps after a cue, the number of spikes tells of it in: {', '.join(differ) or 'none'}"
+    later = {name: with_cue - without for name, (with_cue, without) in first.items()}
+    title = (
+        f"{GAP} steps after a cue, the first spike of the probe comes later\nby {later['LIF']} steps in LIF, "
+        f"{later['ALIF']} in ALIF, {later['adLIF']} in adLIF"
+    )
     fig.suptitle(title, x=0.01, ha="left")
     run.figure(
         fig,
@@ -253,15 +261,16 @@ def section_neuron(cfg: Config, run: Run) -> None:
         look="the blue band: do the red ticks differ from the black ones?",
     )
 
-    more = {name: with_cue - without for name, (with_cue, without) in count.items()}
-    for name, spikes in more.items():
-        run.claim(f"{name.lower()}_more", f"{name}: spikes with the cue − without", spikes, "")
-    run.outcome("alif_answer", answers[1 - (more["ALIF"] > 0) + (more["ALIF"] < 0)])
-    said = [f"{name} with {with_cue} and {without}" for name, (with_cue, without) in count.items()]
+    for name, steps in later.items():
+        run.claim(f"{name.lower()}_later", f"{name}: first spike later by", steps, "steps")
+    run.claim("adlif_more", "adLIF: more spikes by", count["adLIF"][0] - count["adLIF"][1], "")
+    run.outcome("alif_answer", answers[1 + (later["ALIF"] > 0) - (later["ALIF"] < 0)])
+    said = [f"{name} {with_cue} and {without}" for name, (with_cue, without) in count.items()]
     run.finding(
-        f"{GAP} steps after the cue the probe gets another number of spikes in: "
-        f"{' and '.join(differ) or 'none'}. With the cue and without, that is {', '.join(said)} spikes. "
-        f"In the silence before it there were {between} spikes: the memory is a state, not activity."
+        f"{GAP} steps after the cue, the first spike of the probe comes {later['ALIF']} steps later in ALIF, "
+        f"{later['LIF']} in LIF and {later['adLIF']} in adLIF. The spikes of the whole probe, with the cue and "
+        f"without, are {', '.join(said)}; ALIF's numbers depend on when one stops: {equal} steps into the "
+        f"probe they are equal. In the silence there were {between} spikes: the memory is a state, not activity."
     )
 
 
@@ -395,8 +404,10 @@ def section_layers(cfg: Config, run: Run) -> None:
     over into the next, and then an answer depends on what was asked before (exercise 13c).
 
     None is trained; β is 0.9 and α 0.8, all else is the libraries' default. adLIF is given τ = 200, so
-    what it keeps is known beforehand. Two pasts of 10 steps are followed by the same input: how long do
-    the states differ? snn.SLSTM is tried twice, with 32 inputs and with one.
+    what it keeps is known beforehand, up to its phase, for U is compared and w is not. Two pasts of 10
+    steps are followed by the same input: how long do the states differ? Each spike that only one of the
+    two fires sets them apart again, and a random V passes it on; whether such a difference could be read
+    out is not asked here. snn.SLSTM is tried twice, with 32 inputs and with one.
     """
     options = list(LAYERS)
     run.predict(
@@ -414,7 +425,8 @@ def section_layers(cfg: Config, run: Run) -> None:
     end = {name: f"{100 * curve[-1]:.2g} %" for name, curve in left.items()}
     title = (
         f"{first} forgets first: {100 * after[first]:.2g} % is left after one step.\n"
-        f"After {SAME}: snn.Leaky {end['snn.Leaky']}, snn.RLeaky {end['snn.RLeaky']}, adLIF {end['adLIF']}"
+        f"After {SAME}: snn.Leaky {end['snn.Leaky']}, snn.RLeaky {end['snn.RLeaky']}, "
+        f"snn.RSynaptic {end['snn.RSynaptic']}, adLIF {end['adLIF']}"
     )
     fig, ax = plots.figure(1, 1, (9.5, 5), title)
     shown = {name: np.maximum(curve, 1e-6) for name, curve in left.items()}
@@ -440,8 +452,9 @@ def section_layers(cfg: Config, run: Run) -> None:
     for x_t in loud:
         spk, syn, mem = slstm(x_t, syn, mem)
         silent += spk.sum().item()
-    run.claim("slstm_silent", "snn.SLSTM, θ = 1: spikes for strong input", silent, "")
-    run.claim("slstm_forgets", "snn.SLSTM(1, 32): left one step later", after["snn.SLSTM(1, 32)"])
+    draws = [100 * distance_of_pasts(run_rsynaptic, WIDTH, run)[-1] for _ in range(8)]
+    run.claim("slstm_silent", "snn.SLSTM, θ = 1: its spikes", silent, "")
+    run.claim("slstm_forgets", "snn.SLSTM(1, 32): after 1 step", after["snn.SLSTM(1, 32)"])
     run.claim("slstm_keeps", "snn.SLSTM(32, 32): the same", after["snn.SLSTM(32, 32)"])
     run.claim("lasts", f"{lasts}: left {SAME} steps later", float(left[lasts][-1]))
     run.outcome("forgets_first", first)
@@ -451,19 +464,21 @@ def section_layers(cfg: Config, run: Run) -> None:
     run.finding(
         f"Of the distance between two pasts snn.SLSTM(1, 32) keeps {100 * after['snn.SLSTM(1, 32)']:.2g} % "
         f"for one step{why}, snn.SLSTM(32, 32) {100 * after['snn.SLSTM(32, 32)']:.0f} %. After {SAME} steps "
-        f"snn.Leaky has {end['snn.Leaky']} left; its leak alone would leave 0.9^{SAME} = "
-        f"{100 * 0.9**SAME:.2g} %, but each spike that only one of the two fires sets them apart again. "
-        f"snn.RLeaky, with a loop, has {end['snn.RLeaky']}: different, but not yet readable. adLIF has {end['adLIF']}, of which the setting τ = 200 explains "
-        f"e^(−{SAME}/200) = {100 * math.exp(-SAME / 200):.0f} %. At its default θ = 1 snn.SLSTM fired "
-        f"{silent:.0f} times for strong input: h = o·tanh(c) lies between −1 and 1."
+        f"adLIF has {end['adLIF']} left, where its setting τ = 200 gives e^(−{SAME}/200) = "
+        f"{100 * math.exp(-SAME / 200):.0f} %; snn.RSynaptic {end['snn.RSynaptic']} ({min(draws):.0f} to "
+        f"{max(draws):.0f} % in eight other draws of its weights), snn.RLeaky {end['snn.RLeaky']}, snn.Leaky "
+        f"{end['snn.Leaky']} (its leak alone: 0.9^{SAME} = {100 * 0.9**SAME:.2g} %). At θ = 1 snn.SLSTM fired "
+        f"{silent:.0f} times for strong input."
     )
 
 
 # ---------------------------------------------------------------- 3  digits, pixel by pixel
 
 
+STRONG, STRONGER = "LIF, stronger input", 4  # times the input of the other networks
 KINDS = {
     "LIF": Kind(),
+    STRONG: Kind(scale=STRONGER * 0.6),
     "LIF, no reset": Kind(reset=0.0),
     "ALIF": Kind("spikes"),
     "adLIF": Kind("membrane"),
@@ -565,6 +580,7 @@ def slug(name: str) -> str:
 
 
 STEPS = {  # one change at a time: the arm with it, the arm without it
+    "stronger input": (STRONG, "LIF"),
     "threshold raised by spikes": ("ALIF", "LIF"),
     "w that follows the membrane": ("adLIF", "LIF"),
     "no reset, without w": ("LIF, no reset", "LIF"),
@@ -581,7 +597,24 @@ def gain(arms: dict[str, Arm], better: str, than: str) -> tuple[float, float]:
     return interval(np.subtract(arms[better].test, arms[than].test))
 
 
-TEST_IMAGES = 2_000  # that each network of the log has read
+@torch.no_grad()
+def step_by_step(layer: SpikingLayer, x: Tensor) -> Tensor:
+    """The plain form of a layer below: ``(T, B, inputs)`` → spikes ``(T, B, H)``, the same as ``layer(x)``."""
+    a = layer.adaptation()  # its constants, each a number or one for every neuron
+    mem = second = syn = spk = torch.zeros(x.shape[1], len(layer.beta))  # (B, H) each
+    spk_rec = []
+    for x_t in x:
+        cur = layer.gain * layer.fc(x_t)
+        if layer.V is not None:
+            cur = cur + spk @ (layer.loop_gain * layer.V).t()  # equation (3)
+        syn = a.alpha * syn + cur
+        mem = a.beta * mem - a.on_mem * second + syn - a.reset * spk
+        spk = (mem > 1 + a.on_threshold * second).float()
+        second = a.decay * second + a.by_spk * spk + a.by_mem * mem  # a of (1) or w of (2)
+        spk_rec.append(spk)
+    return torch.stack(spk_rec)
+
+
 FAMILIES = {  # colour and marker
     "": (plots.BLUE, "o"),
     "spikes": (plots.ORANGE, "s"),
@@ -615,22 +648,21 @@ def section_digits(cfg: Config, run: Run) -> None:
     membranes, which differ from neuron to neuron, from a tenth of the sequence to all of it. Weights
     are trained, the neurons' constants (β, ρ, κ, A) are not. Where there is a reset, its gradient is
     taken along (snnTorch leaves it out). What is not equal is the learning rate: each arm has its own,
-    chosen on validation images by studies/13_arms.py, with a seed that reads no test images. And V has
-    a rate of its own: 0.3 times that of the other weights, because it acts at every step. Section 5
-    takes 10 times. No other factor was tried here: what is said about a loop holds for 0.3 only.
+    chosen on validation images by studies/13_arms.py, with a seed that reads no test images. V learns
+    at 0.3 times that rate, because it acts at every step (section 5: 10 times); no other factor was tried.
 
-    The input is scaled by one rule for all: membranes vary by 0.6·θ as long as none fires. The rule was
-    found with adLIF. LIF fires rarely with it; whether another scale would suit LIF better was not tried.
+    The input is scaled by one rule for all, before training: on 256 images the membranes' standard
+    deviation is 0.6·θ as long as none fires. The rule was found with adLIF, and LIF fires rarely with
+    it. So LIF stands there a second time, with 4 times the input: of 1, 2, 4 and 8 times the best on
+    validation images (one training each). For the other arms no other scale was tried.
 
-    The networks are built in multistep/sequence.py, which computes all steps in one function, forward
-    and backward; a loop over 196 steps in Python is slow. Its tests compare both, spike for spike.
+    step_by_step above is a layer of these networks. In multistep/sequence.py one function computes all
+    steps, forward and backward, for a loop over 196 steps in Python is slow; both give the same spikes.
 
-    An arm that is behind after this short training may catch up in a longer one: each is given 800
-    updates of 16 images; the LSNN of Bellec et al. (2018) took 36,000. An LSTM above all is known to
-    read far more than 90 % when it is trained for long.
-
-    Intervals are 95 % intervals over three trainings, each by itself (Student's t, lesson 09): of six
-    differences one may well seem larger than it is.
+    Each arm is given 800 updates of 16 images (the LSNN of Bellec et al. 2018: 36,000), and may catch up
+    in a longer training: an LSTM is known to read far more than 90 % then. Intervals are 95 % intervals
+    over three trainings (Student's t, lesson 09), each by itself: among eight of them, the chance that
+    at least one misses is about one in three.
 
     The trainings of all arms take half an hour, so their log comes with the course. Two of them are
     made anew here, in view: LIF, and the arm that swings and is not reset.
@@ -649,19 +681,19 @@ def section_digits(cfg: Config, run: Run) -> None:
         some = few(data, cfg)
         net, _ = train_net(kind, H, lr, cfg.seed + 1, some, cfg, run, name=slug(name))
         anew[name] = 100 * evaluate(net, data.x_test, data.y_test, encode, answer)
-        x, y = (
-            data.x_test[:TEST_IMAGES],
-            data.y_test[:TEST_IMAGES],
-        )  # what the log's networks have read
-        first = 100 * evaluate(net, x, y, encode, answer)
-        read = f"{anew[name]:.1f} % of all test images, {first:.1f} % of the first {len(y):,}"
-        run.print(f"   {name}: {read}; by the log, seed 1, {arms[name].test[0]:.1f} % of those")
+        logged = arms[name].test[0]
+        run.print(f"   {name}, seed 1: {anew[name]:.1f} % here, {logged:.1f} % in the log")
 
     gains = {step: gain(arms, *pair) for step, pair in STEPS.items()}
     spiking = [name for name in arms if name != "LSTM"]
     best = max(spiking, key=lambda name: np.mean(arms[name].test))
-    best_mean, lif_mean = np.mean(arms[best].test), np.mean(arms["LIF"].test)
-    title = f"{best} reads {best_mean:.1f} % of the test images, LIF {lif_mean:.1f} %, at equal parameters"
+    best_mean = np.mean(arms[best].test)
+    lif_mean = np.mean(arms["LIF"].test)
+    strong_mean = np.mean(arms[STRONG].test)
+    title = (
+        f"After {UPDATES} updates, at equal parameters: {best} reads {best_mean:.1f} % of the test images,\n"
+        f"LIF {lif_mean:.1f} %, LIF with {STRONGER} times the input {strong_mean:.1f} %"
+    )
     fig, (ax, bx) = plots.figure(1, 2, (12.5, 5.4), title, width_ratios=(1.6, 1))
     looks = {
         name: (*FAMILIES[k.gates or k.second], k.loop or bool(k.gates)) for name, k in KINDS.items()
@@ -691,28 +723,31 @@ def section_digits(cfg: Config, run: Run) -> None:
     run.table("Neurons a layer, weights, the learning rate that validation chose", columns, rows)
 
     facts = {"n": len(data.y_test), "seeds": 1, "real": True}
-    run.claim("lif_anew", "LIF, trained here: test images", anew["LIF"] / 100, **facts)
+    run.claim("lif_anew", "LIF, trained here", anew["LIF"] / 100, **facts)
     run.claim("adlif_anew", "adLIF, no reset, trained here", anew["adLIF, no reset"] / 100, **facts)
     seeds = len(arms["LIF"].test)
-    facts = {"n": seeds * TEST_IMAGES, "seeds": seeds, "real": True}
+    facts |= {"n": seeds * len(data.y_test), "seeds": seeds}
     for id, step in (
         ("gain_swing", "w that follows the membrane"),
         ("gain_reset", "no reset, with w"),
         ("gain_loop", "a loop, with w, no reset"),
     ):
         run.claim(id, f"gain: {step}", gains[step][0], "points", **facts)
+    fair, fair_half = gain(arms, "adLIF", STRONG)
+    run.claim("gain_fair", f"adLIF over {STRONG}", fair, "points", **facts)
     most = max(gains, key=lambda step: gains[step][0])
     run.outcome("worth_most", most)
     told, open_ = told_apart({step: pair for step, pair in gains.items() if step != most})
-    depth = [f"{np.mean(arms[f'adLIF, loop{of}'].test):.1f} %" for of in DEPTHS]
+    depth = []
+    for of in DEPTHS:
+        mean, half = interval(arms[f"adLIF, loop{of}"].test)
+        depth.append(f"{mean:.1f} ± {half:.1f} %")
     mean, half = gains[most]
     run.finding(
-        f"The largest gain of one change is {most}: {mean:+.1f} ± {half:.1f} points, after {UPDATES} "
-        f"updates. Others that are told apart from 0: {told}. Not told apart: "
-        f"{open_}. All at an input scale found with adLIF, where LIF fires in "
-        f"{100 * arms['LIF'].rate:.1f} % of the steps and adLIF in {100 * arms['adLIF'].rate:.1f} %; V "
-        f"learns at 0.3 times the rate of the other weights, and no other was tried. adLIF with a loop in one, two and three layers, at equal "
-        f"parameters: {', '.join(depth)}."
+        f"The largest gain of one change is {most}: {mean:+.1f} ± {half:.1f} points. That is at an input scale "
+        f"found with adLIF; over LIF with {STRONGER} times the input adLIF gains {fair:+.1f} ± "
+        f"{fair_half:.1f}. Told apart from 0 as well: {told}. Not told apart: {open_}. adLIF with a loop in "
+        f"one, two and three layers reads {', '.join(depth)}."
     )
 
 
@@ -781,7 +816,8 @@ def section_best(cfg: Config, run: Run) -> None:
     earlier? In the figure the answer is read at every step, by the same rule: the mean of the ten
     potentials over the 14 steps up to then. Half way two things are missing: the lower half of the
     digit, and any training to answer there. Which one costs how much, only a network trained to answer
-    at step 98 would tell. Why the curve falls below chance in between is not explained here either.
+    at step 98 would tell. Why the curve falls below chance in between is not explained here either. The
+    spikes before the first ink come from the biases: the input is 0 there.
 
     Sequences of different lengths are padded with zeros to share a batch. Then the last step of a short
     one is such an untrained step too: each has to be read where it ends (exercise 13d).
@@ -986,11 +1022,13 @@ def section_recall(cfg: Config, run: Run) -> None:
     values, and noise that is too weak to push it into another one leaves no trace.
 
     Equal are parameters and updates. V learns at 10 times the rate of the other weights (section 3: 0.3
-    times), because a symbol is held by a large V only: at 0.3 times one RLeaky, trained beside this run,
-    names 22 % after 320 steps. Each arm has the better of two learning rates, 0.01 and 0.03 (the edge of
-    what was tried), by its mean over all delays, with a seed that is not counted. ALIF's a lasts 50 steps
-    at most here, 200 in section 1; ALIF with a loop, which Bellec et al. use, is not among the arms. Why
-    adLIF gains little from its loop is open: with a reset, one training named 44 % instead of 33 %.
+    times), so that it can grow large; no other factor is compared here. Each arm has the better of two
+    learning rates, 0.01 and 0.03 (the edge of what was tried), by its mean over all delays, with a seed
+    that is not counted. ALIF's a lasts 50 steps at most here, 200 in section 1; ALIF with a loop, which
+    Bellec et al. use, is not among the arms. Why adLIF gains little from its loop is open.
+
+    Each training is tested with 200 sequences of each delay: one that guesses reads between 19 and 31 %
+    in 19 cases of 20. The price of holding is counted in spikes a step, of all neurons of a network.
     """
     run.predict(
         "recall_loop",
@@ -1006,11 +1044,15 @@ def section_recall(cfg: Config, run: Run) -> None:
     seeds = range(cfg.seed + 1, cfg.seed + 1 + cfg.seeds)
     found = recall_all([(name, best[name], seed) for name in RECALL for seed in seeds], cfg, run)
     share: dict[str, np.ndarray] = {}
-    rates: dict[str, float] = {}
+    neurons: dict[str, int] = {}  # of all layers
+    spikes: dict[str, float] = {}  # of all of them in a step, while they wait
     for name, lr in best.items():
         mine = [found[name, lr, seed] for seed in seeds]
         share[name] = np.array([one["shares"] for one in mine])  # (seeds, delays)
-        rates[name] = float(np.mean([one["fires"] for one in mine]))
+        neurons[name] = KINDS[name].layers * width_for(
+            KINDS[name], cfg.num_hidden, SYMBOLS + 1, SYMBOLS
+        )
+        spikes[name] = neurons[name] * float(np.mean([one["fires"] for one in mine]))
         by_delay = zip(delays, share[name].mean(0), strict=True)
         shown = "  ".join(f"{delay}: {100 * s:.0f}" for delay, s in by_delay)
         run.print(f"   {name:<16} rate {lr:g}   {shown}")
@@ -1032,9 +1074,12 @@ def section_recall(cfg: Config, run: Run) -> None:
     ax.legend(loc="lower left", bbox_to_anchor=(0, 0.26))
     said = "dotted below: chance; bands: the seeds"
     plots.label(ax, "delay (steps); trained left of the dotted line", "named correctly (%)", said)
-    plots.bars(bx, {name: 100 * r for name, r in rates.items() if name != "LSTM"}, fmt="{:.2g}")
+    shown = {
+        f"{name}\n({neurons[name]} neurons)": n for name, n in spikes.items() if name != "LSTM"
+    }
+    plots.bars(bx, shown, fmt="{:.2g}")
     said = f"while waiting, delay of {delays[-1]} steps"
-    plots.label(bx, "neurons that fire in a step (%)", "", said)
+    plots.label(bx, "spikes of the network in a step", "", said)
     look = "which curves bend at the time constants, and what the others pay"
     run.figure(fig, "5_recall", look=look)
 
@@ -1045,15 +1090,15 @@ def section_recall(cfg: Config, run: Run) -> None:
         ("recall_adlif", "adLIF, no reset"),
         ("recall_loop", "RLeaky"),
     ):
-        run.claim(id, f"{name}: named after {delays[-1]} steps", mean[name], **facts)
-    run.claim("waiting_loop", "RLeaky: neurons that fire in a step", rates["RLeaky"], **facts)
+        run.claim(id, f"{name}: after {delays[-1]} steps", mean[name], **facts)
+    run.claim("waiting_loop", "RLeaky: spikes a step, waiting", spikes["RLeaky"], "", **facts)
     said = {name: named(s) for name, s in last.items()}
     run.finding(
         f"After {delays[-1]} steps RLeaky names {said['RLeaky']} of the symbols, adLIF with a loop "
         f"{said['adLIF, loop']}, the LSTM {said['LSTM']}; without a loop ALIF names {said['ALIF']}, adLIF "
-        f"{said['adLIF, no reset']}, LIF {said['LIF']} (chance {100 / SYMBOLS:.0f} %). While they wait, "
-        f"{100 * rates['RLeaky']:.1f} % of RLeaky's neurons fire in a step, and {100 * rates['ALIF']:.1f} % of "
-        "ALIF's."
+        f"{said['adLIF, no reset']}, LIF {said['LIF']} (chance {100 / SYMBOLS:.0f} %). While it waits, "
+        f"RLeaky sends {spikes['RLeaky']:.0f} spikes a step from {neurons['RLeaky']} neurons, ALIF "
+        f"{spikes['ALIF']:.0f} from {neurons['ALIF']}."
     )
 
 
@@ -1100,14 +1145,14 @@ LAG_TAU = 50.0  # of all membranes in this section
 def gradient_by_lag(lag: Lag, T: int, seed: int) -> tuple[np.ndarray, list[float]]:
     """‖∂L/∂I[T − n]‖ over ‖∂L/∂I[T]‖ for n = 0 … T − 1, and the radius of the disc of equation (5).
 
-    The radius is given with the σ′ of single steps, and with their mean over the steps (0 for gates).
+    The radius is given with the σ′ of single steps, and with their mean over the steps (0 without a loop).
     L = Σ w·S[T], with random w; the layer is not trained, and its input current is noise.
     """
     H, B = 64, 16
     torch.manual_seed(seed)
     layer = SequenceNet(lag.kind, H, T, num_inputs=H).layers[0]
     cur = (0.05 + 0.25 * torch.randn(T, B, H)).requires_grad_()
-    radii = [0.0, 0.0]
+    variance, radii = 0.0, [0.0, 0.0]  # of H entries of V
     if lag.kind.gates:
         if lag.default:
             layer.lstm.reset_parameters()
@@ -1120,9 +1165,10 @@ def gradient_by_lag(lag: Lag, T: int, seed: int) -> tuple[np.ndarray, list[float
         V = None
         if lag.kind.loop:
             V = nn.Linear(H, H).weight if lag.default else (1 - beta) * layer.V
+            variance = 1 / 3 if lag.default else (1 - beta) ** 2
         out, x = unroll_adaptive(cur, a, V, surrogate=lag.surrogate)
         slope = lag.surrogate(x.detach())  # σ′: (T, B, H)
-        radii = [math.sqrt(s.square().mean().item() / 3) for s in (slope, slope.mean(0))]
+        radii = [math.sqrt(variance * s.square().mean()) for s in (slope, slope.mean(0))]
     (out[-1] * torch.randn(B, H)).sum().backward()
     norms = cur.grad.norm(dim=(1, 2)).flip(0).numpy()  # lag 0 first
     return norms / max(norms[0], 1e-30), radii
@@ -1145,15 +1191,15 @@ def section_lags(cfg: Config, run: Run) -> None:
 
         β + √(mean of σ′² / 3)                                                                    (5)
 
-    That is one step. Over many steps V stays and σ′ changes. What σ′ is on average pushes along the same
-    direction every time; what changes turns to a new one at each step, and nearly averages out. So for
-    the growth over many steps (5) should be used with each neuron's σ′ averaged over the steps first.
+    That is one step. Over many steps V stays and σ′ changes. The mean of σ′ pushes an error along the
+    same directions at every step; its fluctuations push along others each time, and nearly cancel. So
+    for the growth over many steps (5) should be used with each neuron's σ′ averaged over the steps first.
 
     With β = 0.98 there is room for 0.02 only. What decides is the surrogate. Is it its height and shape
     near θ, or its *tail*, which is what it lets through further away? arctan is 1 at θ, and 0.09 one θ
     away from it. Here it is compared with itself without the tail (0 beyond one θ), and with the
     triangle, which has no tail, half the height and another shape. The other way to a smaller disc is a
-    smaller V. We scale each row by 1 − β, so that a spike's effect on U, summed over time, is about 1.
+    smaller V: an orthogonal one times 1 − β, so that a spike's effect on U, summed over time, is about 1.
 
     An LSTM's cell hands on the share f a step, its forget gate. PyTorch's biases make f about ½, so half
     of the error is gone after a step. Biases b_f = ln u, with u spread from 1 to T, make f = u/(1 + u):
@@ -1185,7 +1231,11 @@ def section_lags(cfg: Config, run: Run) -> None:
     beta = math.exp(-1 / LAG_TAU)
     one_step, predicted = beta + discs[ARCTAN]
     ax.plot(
-        range(T), predicted ** np.arange(T), color="black", linewidth=0.8, label="arctan by (5)"
+        range(T),
+        predicted ** np.arange(T),
+        color="black",
+        linewidth=0.8,
+        label="arctan by (5), mean σ′",
     )
     ax.set_yscale("log")
     ax.set_ylim(1e-9, 1e9)
@@ -1197,10 +1247,10 @@ def section_lags(cfg: Config, run: Run) -> None:
     growth = 10 ** (tens[ARCTAN] / (T - 1))
     constant = -(T - 1) / (math.log(10) * tens["LIF"])
     for id, text, name in (
-        ("lag_default", "RLeaky, arctan: the error grows by", ARCTAN),
-        ("lag_cut", "RLeaky, arctan without its tail", CUT),
+        ("lag_default", "RLeaky, arctan: error grows by", ARCTAN),
+        ("lag_cut", "the same, arctan without its tail", CUT),
     ):
-        run.claim(id, text, tens[name], "powers of ten", seeds=cfg.seeds)
+        run.claim(id, text, round(tens[name], 2), "powers of ten", seeds=cfg.seeds)
     run.claim(
         "lag_growth",
         "RLeaky, arctan: growth a step",
@@ -1210,13 +1260,13 @@ def section_lags(cfg: Config, run: Run) -> None:
     )
     run.claim(
         "lag_predicted",
-        "by (5), σ′ averaged over the steps",
+        "by (5) with mean σ′",
         predicted,
         "times",
         seeds=cfg.seeds,
     )
     target = f"{0.98 * LAG_TAU:g}..{1.02 * LAG_TAU:g}"
-    text = f"LIF, τ = {LAG_TAU:g}: the error fades with"
+    text = f"LIF, τ = {LAG_TAU:g}: fades with"
     run.claim("lag_constant", text, constant, "steps", target)
     saved = tens[ARCTAN] - tens[TRIANGLE]
     soon = min(20, T - 1)

@@ -42,6 +42,8 @@ class Kind:
     gates: str = ""
     """"LSTM", or "SLSTM": the same with spikes for outputs"""
     layers: int = 2
+    scale: float = 0.6
+    """standard deviation of the membranes, in units of θ, to which calibrate scales the input"""
 
 
 class Fire(torch.autograd.Function):
@@ -106,9 +108,9 @@ class SpikingLayer(nn.Module):
 
     @torch.no_grad()
     def calibrate(self, x: Tensor) -> None:
-        """Set the gain of the input so that the membranes vary by 0.6·θ (standard deviation) if none fires."""
+        """Set the gain of the input so that the membranes' standard deviation is ``kind.scale`` if none fires."""
         std = quiet_std(over_time(self.fc, x), self.adaptation())
-        self.gain.fill_(0.6 / std.clamp(min=1e-6))
+        self.gain.fill_(self.kind.scale / std.clamp(min=1e-6))
 
     def forward(self, x: Tensor) -> Tensor:
         cur = F.linear(x, self.gain * self.fc.weight, self.gain * self.fc.bias)  # (T, B, H)

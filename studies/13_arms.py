@@ -11,12 +11,14 @@ Idea
     images choose, with seed 0. At the rate chosen, three other seeds are trained and read test images.
     Everything else is equal: 800 updates of 16 images; at most as many parameters as two LIF layers
     of 64 neurons have; the same spread of membrane time constants; and an input that is scaled once,
-    so that membranes vary by 0.6·θ (standard deviation) as long as none fires. The weights V of a loop
-    learn at 0.3 times the rate of the others.
+    so that membranes vary by 0.6·θ (standard deviation) as long as none fires; only one arm has four
+    times that input. The weights V of a loop learn at 0.3 times the rate of the others. Four times was
+    chosen before, at rate 0.01 with seed 0: LIF read 39.6, 47.3, 51.8 and 50.4 % of the validation
+    images with 1, 2, 4 and 8 times the input.
 
     What was not tried: another factor than 0.3 for V (section 5 of the lesson takes 10), other spreads
-    of time constants, other input scales, other surrogates, and a longer training, in which the order
-    may be another.
+    of time constants, another input scale for any other arm, other surrogates, and a longer training,
+    in which the order may be another.
 
 Read first
     Lesson 13, section 3; studies/09_learning_rate.py.
@@ -69,7 +71,7 @@ class Config(LessonConfig):
     """training images, each seen once"""
     batch_size: int = bounded(16, 1, 60_000)
     """images in one update of the weights (B)"""
-    test_images: int = bounded(2_000, 10, 10_000)
+    test_images: int = bounded(10_000, 10, 10_000)
     """test images that each network reads"""
     seeds: int = bounded(3, 2, 20)
     """trainings of each network at its learning rate"""
@@ -78,7 +80,7 @@ class Config(LessonConfig):
 
 
 SMOKE = {"num_steps": 16, "num_hidden": 8, "images": 64, "seeds": 2}
-FULL = {"images": 55_000, "test_images": 10_000}
+FULL = {"images": 55_000}
 
 
 def one_training(
