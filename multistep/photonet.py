@@ -57,6 +57,20 @@ class PhotoNet(nn.Module):
             found.append(x)
         return found
 
+    def unasked(self, x: Tensor) -> list[Tensor]:
+        """Of ``outputs``, what those channels send that fire on an empty map as well: their shift alone does it."""
+        suspects: list[Tensor] = []
+        before = x
+        for layer, spk in zip(self.layers, self.outputs(x), strict=True):
+            nothing = torch.zeros(len(x), 1, spk.shape[2], 1, 1, device=x.device)
+            alone = unroll_normalised(layer.norm, layer.lif, nothing).sum(0) > 0  # (1, C, 1, 1)
+            if layer.shortcut:
+                suspects.append((spk - before) * alone + suspects[-1])
+            else:
+                suspects.append(spk * alone)
+            before = spk
+        return suspects
+
     def read(self, spk: Tensor) -> Tensor:
         """The last layer's ``(T, B, C, H, W)`` → output current ``(T, B, 10)``."""
         return self.fc(spk.float().mean((3, 4)))

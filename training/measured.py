@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from typing import Any
+
+from common.data import batches
 
 import numpy as np
 import torch
@@ -40,10 +42,33 @@ class Measured:
         return (self.rates == 0).double().mean().item()
 
     @property
+    def rare(self) -> float:
+        """The share of hidden neurons that send less than one spike per 100 images, the dead among them."""
+        return (self.rates < 0.01).double().mean().item()
+
+    @property
     def burst(self) -> float:
         """How many spikes a neuron sends for an image for which it fires at all."""
         sizes = torch.arange(len(self.counts), dtype=torch.float64)
         return ((sizes * self.counts).sum() / self.counts[1:].sum().clamp(min=1)).item()
+
+
+@torch.no_grad()
+def measure(net: Any, x: Tensor, y: Tensor, encode: Callable[[Tensor], Tensor]) -> Measured:
+    """Answers and hidden spikes for all images ``x``.
+
+    Args:
+        net: its ``run`` gives hidden spikes ``(T, B, N)`` and output membranes ``(T, B, K)``.
+        encode: images ``(B, …)`` in 0..1 → what ``run`` takes, ``(T, B, …)``.
+    """
+    right, found = [], []
+    for x_b, y_b in batches(x, y, 500):
+        spk, mem = net.run(encode(x_b))
+        right.append(mem.mean(0).argmax(1).cpu() == y_b.cpu())
+        found.append(spk.sum(0).cpu())
+    n = torch.cat(found)  # (images, N)
+    counts = torch.bincount(n.long().flatten(), minlength=len(spk) + 1)
+    return Measured(torch.cat(right).double(), counts.double(), n.double().mean(0))
 
 
 @dataclass
@@ -63,6 +88,14 @@ class Arm:
         """Its mean over the networks."""
         return float(self.each(what).mean())
 
+    def percent(self, what: str) -> float:
+        """The mean of a share, in per cent."""
+        return 100 * self.mean(what)
+
+    def against(self, other: Arm, what: str) -> tuple[float, float]:
+        """A share here minus the same there, network by network, in points: mean, and ± over the seeds."""
+        return interval(100 * (self.each(what) - other.each(what)))
+
     def validation(self, what: str) -> float:
         """The mean of a property on the validation images."""
         return float(np.mean([getattr(m, what) for m in self.val]))
@@ -78,3 +111,9 @@ def interval(values: Sequence[float]) -> tuple[float, float]:
 def lost(before: Sequence[Measured], after: Sequence[Measured]) -> tuple[float, float]:
     """Points of accuracy that ``after`` lies below ``before``, network by network: mean, and ± over the seeds."""
     return interval([100 * (b.accuracy - a.accuracy) for b, a in zip(before, after, strict=True)])
+
+
+def points_lost(before: Tensor, after: Tensor) -> tuple[float, float]:
+    """Points lost by one network against another, from which images each reads, 1 or 0: mean, and ± over the images."""
+    change = 100 * (before - after)
+    return change.mean().item(), 1.96 * change.std().item() / math.sqrt(len(change))
