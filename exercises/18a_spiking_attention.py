@@ -119,20 +119,25 @@ def check_no_competition(spiking_attention) -> None:
 def check_heads(spiking_attention) -> None:
     """keeps the heads apart: what head 0 asks, head 1 does not answer"""
     q, k, v = torch.zeros(3, N, D)
-    q[0, 0] = 1  # head 0 of two: channels 0 to 3
-    k[1, 0] = 1
-    v[1, 1] = 1  # a value in head 0
-    v[1, 6] = 1  # and one in head 1, where nobody asks
+    q[2, 0] = 1  # head 0 of two: channels 0 to 3
+    k[3, 0] = 1
+    v[3, 1] = 1  # a value in head 0
+    v[3, 6] = 1  # and one in head 1, where nobody asks
     args = (torch.ones(T, B, N, D), channels_of(q), channels_of(k), channels_of(v))
     out = spiking_attention(*args, bits, 2, 2.0)
     shape_of(out)
-    if out[0, 0, 0, 6]:
+    if out[0, 0, 2, 6]:
         raise Wrong(
             "with 2 heads, channel 6 (head 1) fires for a query in channel 0 (head 0). Each head compares its "
             "own channels and mixes its own values."
         )
+    if not out[0, 0].any():
+        raise Wrong(
+            "with 2 heads, token 2 asks in channel 0 (head 0), key 3 has it, and nothing fires. Has a reshape put "
+            "whole tokens into a head? Split the channels, (N, heads, d), and then exchange N and heads."
+        )
     wanted = torch.zeros(N, D)
-    wanted[0, 1] = 1
+    wanted[2, 1] = 1
     smell = "Head 0 has the channels 0 to 3. Are heads and tokens exchanged before the products, and back?"
     expect(out[0, 0], wanted, "spikes of step 0, image 0 (tokens, C)", smell)
 
@@ -156,7 +161,10 @@ def check_loops(spiking_attention) -> None:
                     count = (q[:, :, i, own] * k[:, :, j, own]).sum(-1, keepdim=True)
                     cur[:, :, i, own] += scale * count * v[:, :, j, own]
         wanted = lif(cur)
-    smell = "Q, K and V have to be spikes before they are multiplied, and what comes out too."
+    smell = (
+        "Q, K and V have to be spikes before they are multiplied, what comes out too, and a head has the "
+        "channels h·d to (h+1)·d − 1 of every token."
+    )
     expect(out, wanted, "spikes (T, B, tokens, C)", smell)
 
 

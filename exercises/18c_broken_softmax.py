@@ -2,8 +2,8 @@
 
 Lesson 18, sections 1 and 2. This attention was to run on a chip whose neurons can add whole numbers and
 compare the sum with a threshold, and that is all it can do. Somebody took softmax attention and made Q, K
-and V spikes. It runs, and is of no use: it takes exponentials, divides, multiplies, and its neurons are
-silent. Find out why they are silent, and mend the function. The spikes have to be those of
+and V spikes. It runs, and is of no use: it takes exponentials, divides, multiplies, and its neurons hardly
+fire. Find out why they hardly fire, and mend the function. The spikes have to be those of
 
     SN(s·Q·Kᵀ·V)    with SN: LIF neurons with the leak β and the threshold θ = 1
 
@@ -79,8 +79,8 @@ def check_not_silent(attention) -> None:
     if not out.any():
         raise Wrong(
             f"a query with 4 channels in common with a key: the largest current is {cur.max().item():.3g}, and no "
-            "neuron fires. The weights of a softmax sum to 1, so its output is a mean of bits and never above "
-            "θ = 1."
+            "neuron fires. The weights of a softmax sum to 1, so its output is a mean of bits, at most 1: from rest "
+            "no single step takes U above θ = 1. Only what leaky neurons keep of earlier steps can."
         )
 
 
@@ -130,7 +130,7 @@ EXERCISE = Exercise(
     solve=attention,
     checks=(check_not_silent, check_whole, check_counts, check_spikes),
     hints=(
-        "How large can a mean of zeros and ones be? And what does a neuron with θ = 1 do with it?",
+        "How large can a mean of zeros and ones be? And how far does it bring a neuron with θ = 1 from rest?",
         "Q·Kᵀ·V without a softmax is whole. Leak, input and reset by subtraction are all linear: if the current "
         "is 1/s times as large, so is the potential, if the reset takes away 1/s times as much.",
         "return neurons(q @ k.transpose(-1, -2) @ v, 1 / s)",

@@ -41,3 +41,16 @@ def heads_joined_wrongly(x, to_q, to_k, to_v, fire, heads, scale):
     q, k, v = (fire(f(x)).unflatten(-1, (-1, heads)).movedim(-1, -3) for f in (to_q, to_k, to_v))
     cur = scale * (q @ k.transpose(-1, -2)) @ v
     return fire(cur.transpose(-2, -3).flatten(-2))
+
+
+def reshaped_at_once(x, to_q, to_k, to_v, fire, heads, scale):
+    """Has a reshape put whole tokens into a head"""
+    T, B, N, D = x.shape
+    q, k, v = (fire(f(x)).reshape(T, B, heads, N, D // heads) for f in (to_q, to_k, to_v))
+    return fire((scale * (q @ k.transpose(-1, -2)) @ v).reshape(x.shape))
+
+
+def reshaped_on_the_way_back(x, to_q, to_k, to_v, fire, heads, scale):
+    """Are heads and tokens exchanged"""
+    q, k, v = (_apart(fire(f(x)), heads) for f in (to_q, to_k, to_v))
+    return fire((scale * (q @ k.transpose(-1, -2)) @ v).reshape(x.shape))

@@ -6,7 +6,7 @@ import torch
 
 
 def as_it_came(q, k, v, s, neurons):
-    """a mean of bits and never above"""
+    """from rest no single step"""
     weights = torch.softmax(s * q @ k.transpose(-1, -2), -1)
     return neurons(weights @ v, 1.0)
 
