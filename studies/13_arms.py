@@ -79,7 +79,7 @@ class Config(LessonConfig):
     """take over the trainings that are finished"""
 
 
-SMOKE = {"num_steps": 16, "num_hidden": 8, "images": 64, "seeds": 2}
+SMOKE = {"num_steps": 16, "num_hidden": 8, "images": 64, "test_images": 500, "seeds": 2}
 FULL = {"images": 55_000}
 
 
