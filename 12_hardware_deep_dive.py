@@ -25,7 +25,7 @@ Read first
 
 Run
     uv run 12_hardware_deep_dive.py --predict    asks what you expect, then measures: start here
-    uv run 12_hardware_deep_dive.py              about a minute of a CPU that has nothing else to do
+    uv run 12_hardware_deep_dive.py              one to two minutes of an idle CPU
     uv run 12_hardware_deep_dive.py --epochs 6   trains both networks of section 4 anew: ten minutes more
 
 Builds on / leads to
@@ -114,6 +114,20 @@ def spread(values: Sequence[float] | np.ndarray) -> str:
     middle, low, high = quartiles(values)
     digits = int(middle < 20) + int(middle < 3)  # three digits in all
     return f"{middle:.{digits}f} ({low:.{digits}f} to {high:.{digits}f})"
+
+
+def as_long(ms: np.ndarray, other: np.ndarray) -> str:
+    """How many times as long one takes as the other, ``(rounds,)`` each: ``2.10 (1.90 to 2.30)``.
+
+    The ratio of the medians, and the quartiles of the ratio round by round.
+    """
+    _, low, high = quartiles(ms / other)
+    return f"{ratio_of(ms, other):.2f} ({low:.2f} to {high:.2f})"
+
+
+def ratio_of(ms: np.ndarray, other: np.ndarray) -> float:
+    """The ratio of two medians."""
+    return float(np.median(ms) / np.median(other))
 
 
 def percent(share: float) -> str:
@@ -296,8 +310,9 @@ def section_two_ways(cfg: Config, run: Run) -> None:
     kind to (2); those of a batch are nearly all of the 4 MB of weights.
 
     The table sets equation (3) beside the crossing that was measured. t_0 and t_e are those of the
-    straight line that fits the ratios at all seven activities best. Where its a* lies outside the
-    quartiles of the crossing, the time of (2) is no straight line, and (3) is a rough guide only.
+    straight line that fits the ratios at all seven activities best. The measured crossing lies on a straight
+    line between two of them, for a single sample often 50 and 100 %. All quartiles are those of one run:
+    another one, beside other programs, may well lie outside them.
     """
     run.predict(
         "speed_one",
@@ -344,7 +359,9 @@ def section_two_ways(cfg: Config, run: Run) -> None:
     by_activity = np.median(found[1].clock, 1)  # (activities,)
     flat = float(by_activity.max() / by_activity.min())
     facts, batch = {"n": cfg.rounds}, f"{many} samples"
-    run.claim("clock_flat", "(1): longest / shortest time", flat, "times", "<= 1.5", **facts)
+    run.claim(
+        "clock_flat", "(1), all activities: longest / shortest", flat, "times", "<= 1.5", **facts
+    )
     run.claim("speed_one", "(2), one sample, 10 % spike", speed[1], "times as fast", **facts)
     run.claim("speed_batch", f"(2), {batch}, 10 % spike", speed[many], "times as fast", **facts)
     run.claim("crossing_one", "crossing a*, one sample", star[1], **facts)
@@ -358,7 +375,6 @@ def section_two_ways(cfg: Config, run: Run) -> None:
         finding_them = (
             f"To find the spikes of one sample first would add {extra:.1f} times that time. "
         )
-    bend = "; where outside, the time of (2) is no straight line" if "outside" in by_3 else ""
     run.finding(
         f"With one input in ten spiking, the event-driven way does a tenth of the operations. On this "
         f"{weight.device.type} it is {spread(faster[1])} times as fast for one sample and "
@@ -367,7 +383,7 @@ def section_two_ways(cfg: Config, run: Run) -> None:
         f"The batch of "
         f"{many} takes {by_clock:.1f} times as long as one sample if it is clock-driven, and "
         f"{by_event:.1f} times if event-driven. Event-driven is faster {below(star[1])} for one sample, "
-        f"and {below(star[many])} for {many}; (3) says {by_3}{bend}."
+        f"and {below(star[many])} for {many}; (3) says {by_3}."
     )
 
 
@@ -541,8 +557,8 @@ def section_devices(cfg: Config, run: Run) -> None:
     once. We time it once more with all thresholds out of reach: the same layers, and not one spike.
     Besides T products a layer, the neurons of the SNN need some small operations at each step, and each
     call from Python has a price of its own, which weighs most for a single picture. So we set the two
-    networks side by side for a batch as well. A ratio is taken in each round, and given is the median of
-    all rounds; the table has medians of the times, whose ratio may differ in the second digit.
+    networks side by side for a batch as well. Each ratio is that of the medians over all rounds; in
+    brackets stand the quartiles of the ratio round by round.
 
     Three quantities belong to a machine. Latency is the time from one picture to its answer. Throughput
     is pictures a second, many at once. Working memory is the most that is in use at one time, besides
@@ -578,16 +594,16 @@ def section_devices(cfg: Config, run: Run) -> None:
     here = device_names()[0]
     one = {r.name: r.ms for r in rows if (r.device, r.batch) == (here, 1)}
     many = {r.name: r.ms for r in rows if (r.device, r.batch) == (here, cfg.batch)}
-    steps_cost = one[LAYERS] / one[ONE_PASS]  # (rounds,)
-    in_batch = many[LAYERS] / many[ONE_PASS]
-    stepping = one[STEPS] / one[LAYERS]
-    silence = one[SILENT] / one[LAYERS]
+    steps_cost = ratio_of(one[LAYERS], one[ONE_PASS])
+    silence = ratio_of(one[SILENT], one[LAYERS])
     title = (
-        f"One picture on this {here}: the SNN takes {np.median(steps_cost):.1f} times its opponent's time; "
-        f"without a single spike, {np.median(silence):.2f} times its own with all of them"
+        f"One picture on this {here}: the SNN takes {steps_cost:.1f} times its opponent's time; "
+        f"without a single spike, {silence:.2f} times its own with all of them"
     )
     fig = draw_devices(rows, title, ONE_PASS)
-    run.figure(fig, "2_devices", look="whether the silenced SNN (▲) is any faster")
+    run.figure(
+        fig, "2_devices", look="is the silenced SNN (▲) faster by more than its bar is long?"
+    )
     columns = ("device: network", "ms, one", f"pictures/s, {cfg.batch}", "KiB, one")
     run.table("Latency, throughput, working memory", columns, in_a_table(rows))
     for device in device_names():
@@ -618,17 +634,19 @@ def section_devices(cfg: Config, run: Run) -> None:
 
     timings, counted = {"n": cfg.rounds}, {"n": len(pictures), "real": True}
     text = f"SNN by layer / opponent, {here}"
-    run.claim("steps_cost", text, float(np.median(steps_cost)), "times", **timings)
-    run.claim(
-        "silent", "silenced / with spikes, time", float(np.median(silence)), "times", **timings
-    )
+    run.claim("steps_cost", text, steps_cost, "times", **timings)
+    run.claim("silent", "silenced / with spikes, time", silence, "times", **timings)
     run.claim("operations", "operations, SNN / opponent", effective / five, "times", **counted)
     run.claim("updates", "membrane updates a picture", round(bench["updates"]), "", **counted)
+    by_layer = as_long(one[LAYERS], one[ONE_PASS])
+    in_batch = as_long(many[LAYERS], many[ONE_PASS])
+    stepping = as_long(one[STEPS], one[LAYERS])
+    without = as_long(one[SILENT], one[LAYERS])
     run.finding(
-        f"For one picture on this {here}, the SNN takes {spread(steps_cost)} times as long as its opponent "
-        f"if it is computed layer by layer. For {cfg.batch} pictures at once it takes {spread(in_batch)} "
-        f"times as long as its opponent for as many. Step by step, one picture takes {spread(stepping)} "
-        f"times as long as layer by layer. Without a single spike it takes {spread(silence)} times as long "
+        f"For one picture on this {here}, the SNN takes {by_layer} times as long as its opponent if it is "
+        f"computed layer by layer. For {cfg.batch} pictures at once it takes {in_batch} times as long as its "
+        f"opponent for as many. Step by step, one picture takes {stepping} times as long as layer by layer. "
+        f"Without a single spike it takes {without} times as long "
         f"as with all of them. Counted in operations on inputs that are not zero, the SNN needs "
         f"{effective / 1e6:.2f} million for a picture and its opponent {five / 1e6:.2f} million; besides, "
         f"it updates every potential at every step, silent or not."
@@ -1113,8 +1131,8 @@ def section_energy(cfg: Config, run: Run) -> None:
                  either network. (A chip that finishes one output before it begins the next can hold its
                  sum in a register. That spares these bytes; the accounts before this one show it.)
 
-    The table gives each ratio for the whole network, and beside it that of the layers behind conv1. On a
-    chip that computes conv1 alone more cheaply, with its sums in registers, the ratio lies between the two.
+    The table gives each ratio for the whole network, and beside it that of the layers behind conv1. If only
+    conv1 kept its sums in registers, the ratio would lie between the two.
 
     Behind conv1, let D be the operations of one step if nothing were skipped. Spikes cause the share s of
     them, and the activations of the opponent the share γ. (s is near to the spike rate of section 2, but
@@ -1142,11 +1160,11 @@ def section_energy(cfg: Config, run: Run) -> None:
     with them. That is no interval for the saved SNN. The γ of the opponent is that of one training.
 
     This is an estimate from counts. It leaves out the packets that carry events, control, leakage and
-    the clock. To the SNN's favour it leaves out that conv1's result is kept from step to step, and prices
-    a product of the opponent as one of 8 bits, although five levels need 3. We call two networks equal
-    if their energies differ by less than a quarter, and say that one takes less if it does so clearly, in
-    all trainings, on one of the two kinds of chip and the other on neither. All this is about a still
-    picture, at which an SNN looks several times and an ordinary network once.
+    the clock. To the SNN's favour it leaves out that conv1's result is kept from step to step, and
+    prices a product of the opponent as one of 8 bits, although five levels need 3. Ratios from 0.8 to
+    1.25 count as equal. One network takes less if, with all four SNNs, it lies beyond that range on at
+    least one kind of chip, and the other one does so on none. All this is about a still picture, at
+    which an SNN looks several times and an ordinary network once.
     """
     run.predict(
         "winner",

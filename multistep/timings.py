@@ -50,7 +50,9 @@ def draw_devices(rows: Sequence[Timing], title: str, opponent: str) -> Figure:
         line = [r for r in rows if (r.device, r.name) == (device, name)]
         names.append(f"{device}: {name}" if len(opponents) > 1 else name)
         look = {"color": plots.COLOURS[i % 7], "marker": plots.MARKERS[i % 7]}
-        low, middle, high = np.percentile(line[0].ms / opponents[device].ms, (25, 50, 75))
+        own, other = line[0].ms, opponents[device].ms
+        low, high = np.percentile(own / other, (25, 75))
+        middle = np.median(own) / np.median(other)
         a.plot([low, high], [i, i], color=plots.COLOURS[i % 7], linewidth=4, alpha=0.4)
         a.plot(middle, i, **look)
         a.annotate(f"{middle:.2g}", (middle, i - 0.22), fontsize=9, ha="center")
