@@ -170,14 +170,17 @@ def section_clocks(cfg: Config, run: Run) -> None:
     tick n₂, so it gets over a thing of height h and width w if it leaves the ground between n₂ − (w + 40)/v
     and n₁ ticks before they would touch: W ticks, equation (1). A delay only means that the decision has to
     come L ticks earlier. Who knows L can do so as long as the thing is already in the picture, 1,080 px
-    ahead. No knowledge helps against the interval: if I > W, the window may fall between two looks.
+    ahead. It does not help against the interval, as long as a key goes down at the moment when the answer
+    arrives: if I > W, the window may fall between two looks. All agents of this script are of that kind.
+    (One that may answer "press in 0.4 seconds" plans its keys from one look, and escapes (1). GameWorld
+    lets an agent wait before it presses. We have not built such a player.)
 
     That is also why the game is a runner. Nothing seen a minute ago matters, no plan is needed, and all
     depends on acting in time: what a small network with a short memory can do. In a puzzle or a maze
     the language model would win, since the game waits for it and the network has nothing to plan with.
 
     The planner of this section reads positions from the game itself and knows L. What stops it stops
-    everybody.
+    every agent whose keys act when they arrive.
     """
     run.predict(
         "interval_1s",
@@ -756,7 +759,7 @@ def section_delays(cfg: Config, run: Run) -> None:
     Section 1 asked the planner. Now the network is slowed down: first only its answers (each key comes L
     ticks later, frames as before), then only its looks (a frame every I ticks, keys as before). It was trained
     with L up to 7 ticks and I up to 6. Beyond that it meets what it has not seen, and nobody trains it
-    anew for each pace; the planner, which is told L and I, is the limit of what could be learnt.
+    anew for each pace; the planner, which is told L and I, is the limit for an agent of this kind.
 
     The grey lines are four published agents, language models with 2.4 to 6.4 s for each executed step under
     GameWorld's real-time rules. They did *not* play this game. Their pace is what is drawn: an
