@@ -29,7 +29,7 @@ Read first
 
 Run
     uv run 20_spiking_mamba_ssm.py --predict   asks what you expect, then measures it: start here
-    uv run 20_spiking_mamba_ssm.py             about a quarter of an hour on an idle CPU core; also --only 1
+    uv run 20_spiking_mamba_ssm.py             about seven minutes of an idle CPU core; also --only 1
     uv run 20_spiking_mamba_ssm.py --train     trains the network of section 5 anew: about six minutes more; also --resume
     uv run 20_spiking_mamba_ssm.py --full      784 steps; wants a GPU
 
@@ -851,6 +851,15 @@ def train_arm(kind: Kind, data: ImageData, cfg: Config, run: Run) -> Arm:
     return Arm(lr, test, float(np.mean(rates)))
 
 
+def bounds(chosen: dict[str, float], rates: tuple[float, ...]) -> str:
+    """A sentence that names the arms whose rate is the lowest or the highest tried, or nothing."""
+    ends = (min(rates), max(rates))
+    edge = [f"{arm} ({lr:g})" for arm, lr in chosen.items() if lr in ends]
+    if not edge:
+        return ""
+    return f" With the lowest or highest rate tried, so at least what is shown: {', '.join(edge)}."
+
+
 def verdict(mean: float, half: float) -> str:
     """``+8.1 ± 2.0``, or with the words that it may be nothing."""
     said = f"{mean:+.1f} ± {half:.1f}"
@@ -936,21 +945,29 @@ def section_arms(cfg: Config, run: Run) -> None:
     told, open_ = told_apart(gains)
 
     asked = ("let the state ring", "drop the reset", f"{cfg.num_states} states instead of 1")
-    title = "; ".join(
-        f"{step} {gains[step][0]:+.0f} ± {gains[step][1]:.0f} points" for step in asked
-    )
+    told_in_title = []
+    for step in asked:
+        mean, half = gains[step]
+        told_in_title.append(f"{step}: {mean:+.0f} ± {half:.0f}")
+    title = f"Points gained: {'; '.join(told_in_title)}"
+    fires = {name: 100 * arm.rate for name, arm in found.items()}  # per cent of neurons in a step
+    chosen = {name: arm.lr for name, arm in found.items()}
+    bound = bounds(chosen, RATES)
     fig, (ax, bx) = plots.figure(1, 2, (12.5, 4.6), title)
     for i, arm in enumerate(found.values()):
         mean, half = interval(arm.test)
         ax.errorbar(mean, i, xerr=half, fmt="o", color=plots.BLUE, capsize=4)
         ax.plot(arm.test, [i + 0.25] * len(arm.test), "|", color="0.4")
-    ax.set_yticks(range(len(found)), list(found))
+    ax.set_yticks(range(len(found)), [f"{name}\nfires {fires[name]:.1f} %" for name in found])
     ax.set_ylim(len(found) - 0.5, -0.7)
     plots.label(ax, "test images read correctly (%)", "", "mean, 95 % interval; ticks: trainings")
     for i, (mean, half) in enumerate(gains.values()):
         bx.errorbar(mean, i, xerr=half, fmt="s", color=plots.RED, capsize=4)
     bx.axvline(0, color="grey", linewidth=0.8)
-    bx.set_yticks(range(len(gains)), list(gains))
+    ticks = []
+    for step, (better, than) in pairs.items():
+        ticks.append(f"{step}\nfiring {fires[than]:.1f} → {fires[better]:.1f} %")
+    bx.set_yticks(range(len(gains)), ticks)
     bx.set_ylim(len(gains) - 0.5, -0.7)
     plots.label(bx, "gain (points)", "", "differences; all six intervals hold with 95 %")
     run.figure(fig, "4_arms", look="right: which intervals keep clear of the line at 0")
@@ -958,7 +975,13 @@ def section_arms(cfg: Config, run: Run) -> None:
     rows = []
     for name, arm in found.items():
         mean, half = interval(arm.test)
-        rows.append((name, f"{arm.lr:g}", f"{mean:.1f} ± {half:.1f}", f"{100 * arm.rate:.1f}"))
+        row = (
+            name,
+            f"{arm.lr:g}",
+            f"{mean:.1f} ± {half:.1f}",
+            f"{fires[name]:.1f}",
+        )
+        rows.append(row)
     heads = ("arm", "rate", "test %", "firing %")
     run.table("Learning rates by validation images; then the test images", heads, rows)
     facts = {"n": len(few.y_test) * cfg.seeds, "seeds": cfg.seeds, "real": True}
@@ -969,7 +992,9 @@ def section_arms(cfg: Config, run: Run) -> None:
     run.claim("arm_ringing", f"{ringing}: test images", np.mean(found[ringing].test) / 100, **facts)
     run.outcome("best_step", max(asked, key=lambda step: gains[step][0]))
     run.finding(
-        f"After {n:,} images, in points, told apart from 0: {told}. Not told apart from 0: {open_}."
+        f"After {n:,} images, in points, told apart from 0: {told}. Not told apart from 0: {open_}. "
+        f"Dropping the reset takes the share of neurons that fire in a step from {fires[reset]:.1f} to "
+        f"{fires[ringing]:.1f} % if the state rings, from {fires[lif]:.1f} to {fires[real]:.1f} % if it fades.{bound}"
     )
 
 
@@ -1322,6 +1347,7 @@ def section_select(cfg: Config, run: Run) -> None:
     lengths = [LENGTH, 2 * LENGTH, 4 * LENGTH]
     number = 20 if cfg.smoke else 300  # new sequences to be asked about
     longer: dict[str, np.ndarray] = {}
+    chosen: dict[str, float] = {}
     for arm in live(ARMS, "   selectivity", len(ARMS)):
         by_delta, by_gains = ARMS[arm]
         make = partial(
@@ -1333,6 +1359,7 @@ def section_select(cfg: Config, run: Run) -> None:
             net = train_selective(arm, H, lr, cfg.seed, cfg.updates, cfg, run)
             tried.append(named(net, LENGTH, 5, number))
         lr = SELECTIVE_RATES[int(np.argmax(tried))]
+        chosen[arm] = lr
         rows = []
         for seed in range(cfg.seed + 1, cfg.seed + 1 + cfg.seeds):
             net = train_selective(arm, H, lr, seed, cfg.updates, cfg, run)
@@ -1384,7 +1411,7 @@ def section_select(cfg: Config, run: Run) -> None:
         f"With a fixed Δ the network names {means['fixed'][0]:.0f} % of the symbols, with a Δ that the token "
         f"chooses {means['Δ by input'][0]:.0f} %: {verdict(gained, half)} points. B and C by input add "
         f"{verdict(more, more_half)}. From {LENGTH} to {lengths[-1]} steps it goes to {fixed_then:.0f} % with a "
-        f"fixed Δ and to {delta_then:.0f} % with Δ by input."
+        f"fixed Δ and to {delta_then:.0f} % with Δ by input.{bounds(chosen, SELECTIVE_RATES)}"
     )
 
 

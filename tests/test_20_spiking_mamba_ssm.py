@@ -386,11 +386,13 @@ def test_section_arms(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
     sizes = []
     kinds = lesson.arms(tiny(tmp_path))
     scores = dict(zip(kinds.values(), [50.0, 60.0, 75.0, 73.0, 90.0, 69.0, 75.0], strict=True))
+    firing = dict(zip(kinds.values(), [0.031, 0.1, 0.123, 0.024, 0.14, 0.2, 0.13], strict=True))
+    rate_of = dict(zip(kinds.values(), [0.3, 0.03, 0.03, 0.1, 0.01, 0.03, 0.1], strict=True))
 
     def train_arm(kind, data, cfg, run):
         sizes.append((len(data.x_train), len(data.x_val), len(data.x_test)))
         mean = scores[kind]
-        return lesson.Arm(0.01, [mean - 1, mean, mean + 1], 0.1)
+        return lesson.Arm(rate_of[kind], [mean - 1, mean, mean + 1], firing[kind])
 
     monkeypatch.setattr(lesson, "train_arm", train_arm)
     run = run_section(lesson.section_arms, tmp_path, seeds=3, images=64)
@@ -401,7 +403,9 @@ def test_section_arms(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
     told, open_ = run.findings[0]["text"].split("Not told apart from 0: ")
     assert "by chance, not threshold (-6.0 ± 0.0)" in told
     assert "drop the reset, ringing (+2.0 ± 0.0)" in told
-    assert open_ == "graded, not threshold (+0.0 ± 0.0)."
+    assert open_.startswith("graded, not threshold (+0.0 ± 0.0).")
+    assert "from 2.4 to 12.3 % if the state rings, from 3.1 to 10.0 % if it fades" in open_
+    assert open_.endswith("at least what is shown: LIF: real, reset (0.3), 4 ringing (0.01).")
 
 
 def test_the_intervals_of_gains_hold_together(
@@ -416,6 +420,12 @@ def test_the_intervals_of_gains_hold_together(
     level = 1 - 0.05 / 6
     _, high = stats.t.interval(level, 2, loc=13, scale=stats.sem([10, 12, 17]))
     assert f"let the state ring (+13.0 ± {high - 13:.1f})" in run.findings[0]["text"]
+
+
+def test_a_rate_inside_the_grid_is_no_bound() -> None:
+    assert lesson.bounds({"a": 0.03, "b": 0.1}, lesson.RATES) == ""
+    said = lesson.bounds({"a": 0.01, "b": 0.1}, lesson.SELECTIVE_RATES)
+    assert said.endswith(": a (0.01), b (0.1).")
 
 
 def test_interval_and_verdict() -> None:
@@ -593,8 +603,25 @@ def test_section_select(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None
     assert (
         "B and C by input add +1.0 ± 0.0" in text and "to 160 steps it goes to 40 % with a" in text
     )
-    assert "and to 85 % with Δ by input" in text
+    assert text.endswith("and to 85 % with Δ by input."), "3e-2 is inside the grid: no bound"
     assert set(asked) == {5, 101, 102, 103}, "new sequences, the same at each length for all arms"
+
+
+def test_section_select_says_which_rates_are_at_the_edge(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    def train_selective(arm, H, lr, seed, updates, cfg, run):
+        net = lesson.SelectiveNet(4, 2, *lesson.ARMS[arm])
+        net.lr = lr
+        return net
+
+    def named(net, length, seed, number=300):
+        return 50 + 100 * net.lr
+
+    monkeypatch.setattr(lesson, "train_selective", train_selective)
+    monkeypatch.setattr(lesson, "named", named)
+    text = run_section(lesson.section_select, tmp_path, seeds=2).findings[0]["text"]
+    assert text.endswith("fixed (0.1), Δ by input (0.1), Δ, B, C by input (0.1).")
 
 
 def test_named_is_the_share_of_right_answers(monkeypatch: pytest.MonkeyPatch) -> None:
