@@ -409,24 +409,49 @@ def test_what_section_4_publishes(monkeypatch: pytest.MonkeyPatch, tmp_path: Pat
     )
     data = marked_splits((3, 32, 32))
     monkeypatch.setattr("common.run.Run.data", lambda self, loader, **_: data)
+    longer = {
+        "SSA": [0.64, 0.65, 0.66],
+        "no attention": [0.61, 0.61, 0.61],
+        "softmax": [0.66, 0.66, 0.66],
+    }
+    monkeypatch.setattr(lesson, "long_trainings", lambda: (7, longer))
     run = run_section(lesson.section_photographs, tmp_path, seeds=2, short_images=20)
     assert {row[0] for row in seen} == set(read) and {row[2:4] for row in seen} == {(1, 20)}
     assert len(seen) == 12
     assert run.value("gap_patches") == pytest.approx(-10.5)
     assert run.value("gap_membrane") == pytest.approx(0.5)
-    assert run.value("short_ssa") == pytest.approx(0.51)
-    assert run.value("gap_softmax") == pytest.approx(1)
-    assert run.value("gap_none") == pytest.approx(-4.5)
+    assert run.value("long_ssa") == pytest.approx(0.65)
+    assert run.value("long_none") == pytest.approx(-4)
+    assert run.value("long_softmax") == pytest.approx(1)
     text = run.findings[0]["text"]
-    assert "no attention: -4.5 ± 6.4 points (not shown to differ)" in text
+    assert "45,000 photographs, each seen 7 times, SSA reads 65.0 %" in text
+    assert "no attention: -4.0 ± 2.5 points (fewer)" in text
+    assert "softmax of the same spikes: +1.0 ± 2.5 points (not shown to differ)" in text
     assert "patches in the place of pooled convolutions: -10.5 ± 6.4 points (fewer)" in text
-    assert "With SEW 25 % of" in text
-    (table,) = run.extra["tables"]
-    assert table["rows"][2][3:] == ["-4.5 ± 6.4", "25.0"] and table["rows"][5][4] == ""
+    assert "the ANN: +5.0 ± 0.0 points (more)" in text and "With SEW 25 % of" in text
+    short, long = run.extra["tables"]
+    assert short["rows"][2][3] == "-4.5 ± 6.4" and long["rows"][1][2] == "-4.0 ± 2.5"
     assert run.results[4]["ANN"].test == read["ANN"]
     kept = load_weights(lesson.photo_net(run.cfg, "SSA", 0), lesson.weights_of(run, "SSA", 0))
     ours = run.results[4]["SSA"].net.state_dict()
     assert all(torch.equal(ours[name], value) for name, value in kept.state_dict().items())
+
+
+def test_the_log_of_the_longer_trainings(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    """Test images stand beside the last pass alone; three cores with three seeds each are shipped."""
+    passes, shipped = lesson.long_trainings()
+    rows = [row.split(",") for row in lesson.LOG.read_text(encoding="utf-8").splitlines()]
+    assert rows[0] == ["core", "lr", "seed", "epoch", "loss", "train", "val", "test"]
+    assert set(shipped) == {"SSA", "no attention", "softmax"}
+    assert all(len(shares) == 3 for shares in shipped.values()) and len(rows) == 1 + 9 * passes
+    made = tmp_path / "log.csv"
+    made.write_text(
+        "core,lr,seed,epoch,loss,train,val,test\nSSA,0.1,0,1,1.5,0.5,0.6,\n"
+        "SSA,0.1,0,2,1.4,0.6,0.7,0.65\nnone,0.1,0,1,1.5,0.5,0.6,\nnone,0.1,0,2,1.4,0.6,0.7,0.62\n",
+        encoding="utf-8",
+    )
+    monkeypatch.setattr(lesson, "LOG", made)
+    assert lesson.long_trainings() == (2, {"SSA": [0.65], "none": [0.62]})
 
 
 def test_a_training_is_the_one_described(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
