@@ -13,11 +13,11 @@ Idea
 
         x_i[t] = e^(−1/τ)·x_i[t−1] + S_i[t]                 y_j: the same of neuron j         (1)
 
-    Spike-timing-dependent plasticity, STDP, changes the weight when one of the two neurons fires,
-    by the trace of the other one; A₊ and A₋ are the sizes of a gain and of a loss. e-prop keeps a
-    trace e_ji in the synapse, its *eligibility*: how much the weight has helped neuron j to fire
-    just now. A signal L_j tells neuron j to fire more (L_j < 0) or less (L_j > 0); η is the
-    learning rate:
+    Spike-timing-dependent plasticity, STDP, changes the weight when one of the two neurons fires, by
+    the trace of the other one; A₊ and A₋ are the sizes of a gain and of a loss. e-prop keeps a trace
+    e_ji in the synapse, its *eligibility*: how much the weight has helped neuron j to fire just now or,
+    if below 0, held it back. A signal L_j tells neuron j to fire more (L_j < 0) or less (L_j > 0); η is
+    the learning rate:
 
         STDP, no goal      Δw_ji = A₊·x_i[t]·S_j[t] − A₋·y_j[t]·S_i[t]                        (2)
         e-prop, a goal     Δw_ji = −η·Σ_t L_j[t]·e_ji[t]                                      (3)
@@ -524,7 +524,8 @@ def section_competition(cfg: Config, run: Run) -> None:
     Four layers see 5,000 training images once: one without inhibition, one whose thresholds stay at
     10, where all of them start, and one with both. Do thresholds have to adapt, or only to be high?
     The fourth layer has inhibition, and its thresholds stay at the mean height that those of the
-    third have reached in the end. The answers to the 5,000 validation images are counted.
+    third have reached in the end. (That is one height of many, and a fresh neuron may be driven too
+    weakly to start there.) The answers to the 5,000 validation images are counted.
     """
     run.predict(
         "fixed",
@@ -1000,9 +1001,12 @@ def section_eprop(cfg: Config, run: Run) -> None:
     (Insert e[t−1] into ε[t]: ε[t] = (ρ − b·ψ[t−1])·ε[t−1] + ψ[t−1]·x̄[t−1]. While ψ is 0, ε fades
     by ρ alone; when the neuron is near its threshold, it fades faster.)
 
+    So e may be negative: an input that made the neuron fire has raised its threshold, and holds it back
+    now. Long after the input x̄ is gone, and only this part, −b·ε, is left.
+
     All that (8) needs is at hand in neuron j and its synapse. The factor ∂E/∂S_j[t] of (7) is not.
     A spike acts on the loss through the read-out at once, and through *later spikes of other
-    neurons*. The second part lies in the future. e-prop drops it, and nothing else, and sends
+    neurons*. (What it does to the neuron's own threshold is in e.) The second part lies in the future. e-prop drops it, and nothing else, and sends
     neuron j what is known now:
 
         L_j[t] = Σ_k W_out,kj·(π_k[t] − π*_k[t])     π: softmax of the read-outs, π*: the target (9)
@@ -1228,7 +1232,8 @@ def section_cues(cfg: Config, run: Run) -> tuple[float, float]:
 
         LIF, membrane of 20 ms        e^(−1200/20) of x̄: nothing
         LIF, membrane of 2 s          e^(−1200/2000) = 55 % of x̄
-        adaptive, 20 ms and 2 s       nothing of x̄, and up to 55 % of ε
+        adaptive, 20 ms and 2 s       nothing of x̄, and 55 % of ε at most: less
+                                      where the neuron often comes near its threshold
 
     Five arms get the same number of updates and trials, and each its own learning rate: six are
     tried with two networks each, and the best goes on to new networks, which answer 1,000 new
@@ -1391,8 +1396,8 @@ def section_rules(cfg: Config, run: Run) -> None:
     PyTorch stores each number in 4 bytes. But n_in + n of BPTT's numbers are spikes, and one bit
     would do for each; the figure has a line for that, which is worked out and not measured. BPTT
     can also keep every k-th step and compute the others again (checkpointing): less memory still,
-    for one more forward pass. So where the lines cross depends on how BPTT is written. That one of
-    them rises and the other does not, does not.
+    for one more forward pass. So how BPTT is written moves the crossing. It does not change that the
+    memory of BPTT grows with T, and that of e-prop does not.
 
     In work there is no gain. The last row of the table counts multiplications, for each step and
     sample, in units of the n·(n_in + n) that a forward pass takes. e-prop needs three (ρ·ε, b·ε,
