@@ -28,11 +28,11 @@ elsewhere, and without numba or with ``SNN_COMPILED=0``, PyTorch's operations do
 from __future__ import annotations
 
 import math
-import os
 from collections.abc import Callable
 from dataclasses import dataclass, fields, replace
-from functools import lru_cache
 from typing import Any
+
+from multistep.compiled import loops_for
 
 import torch
 from torch import Tensor
@@ -143,7 +143,7 @@ class _Adaptive(torch.autograd.Function):
     ) -> tuple[Tensor, Tensor]:
         cur = cur.contiguous()
         x, spk = torch.empty_like(cur), torch.empty_like(cur)
-        if loops := _loops(cur):
+        if loops := loops_for("adaptive_loops", cur):
             matrix = cur.new_empty(0, 0) if V is None else V.detach().t().contiguous()
             arrays = [v.detach().numpy() for v in (cur, matrix, rows, x, spk)]
             loops.forward(*arrays, threshold)
@@ -165,7 +165,7 @@ class _Adaptive(torch.autograd.Function):
             rows = rows.clone()
             rows[6] = 0  # backward, a detached reset is none
         d_cur = torch.empty_like(x)
-        if loops := _loops(x):
+        if loops := loops_for("adaptive_loops", x):
             matrix = x.new_empty(0, 0) if V is None else V.detach().contiguous()
             loops.backward(*[v.detach().numpy() for v in (g_spk, g_x, sigma, matrix, rows, d_cur)])
         else:
@@ -211,20 +211,3 @@ def _backward(
         d_u = e + beta * d_u + by_mem * d_w
         d_syn = d_u + alpha * d_syn
         d_cur[t] = d_syn
-
-
-def _loops(x: Tensor) -> Any:
-    """The compiled loops, where they are to be had and fit."""
-    if x.device.type != "cpu" or x.dtype != torch.float32 or not len(x):
-        return None
-    return None if os.environ.get("SNN_COMPILED") == "0" else _compiled()
-
-
-@lru_cache(maxsize=1)
-def _compiled() -> Any:
-    """``multistep.adaptive_loops``, or None without numba."""
-    try:
-        from multistep import adaptive_loops
-    except Exception:  # not installed, or not for this NumPy
-        return None
-    return adaptive_loops

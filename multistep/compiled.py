@@ -6,6 +6,7 @@ same at every step. β, θ and the membrane at the start are one value a neuron,
 
 from __future__ import annotations
 
+import importlib
 import os
 from collections.abc import Callable
 from functools import lru_cache
@@ -41,13 +42,23 @@ def takes(cur: torch.Tensor, surrogate: Surrogate) -> bool:
 @lru_cache(maxsize=1)
 def loops() -> Any:
     """``multistep.compiled_loops``, or None without numba or with ``SNN_COMPILED=0``."""
-    if os.environ.get("SNN_COMPILED") == "0":
+    return None if os.environ.get("SNN_COMPILED") == "0" else loaded("compiled_loops")
+
+
+def loops_for(module: str, x: torch.Tensor) -> Any:
+    """The compiled loops in ``multistep.<module>`` for steps ``x (T, …)``, or None where they do not take them."""
+    if x.device.type != "cpu" or x.dtype != torch.float32 or not len(x):
         return None
+    return None if os.environ.get("SNN_COMPILED") == "0" else loaded(module)
+
+
+@lru_cache
+def loaded(module: str) -> Any:
+    """``multistep.<module>``, whose loops numba compiles, or None without numba."""
     try:
-        from multistep import compiled_loops
+        return importlib.import_module(f"multistep.{module}")
     except Exception:  # not installed, or not for this NumPy
         return None
-    return compiled_loops
 
 
 def forward(

@@ -11,9 +11,9 @@ convolution is done by Fourier transform. Backward, the error of h runs down in 
 
 from __future__ import annotations
 
-import os
-from functools import lru_cache
 from typing import Any
+
+from multistep.compiled import loaded, loops_for
 
 import torch
 from torch import Tensor
@@ -37,7 +37,7 @@ def unroll_linear(x: Tensor, a: Tensor, c: Tensor) -> Tensor:
     if x.dim() != 3 or a.dim() != 2 or a.shape != c.shape or len(a) != x.shape[-1]:
         got = f"x {tuple(x.shape)}, a {tuple(a.shape)}, c {tuple(c.shape)}"
         raise ValueError(f"unroll_linear: got {got}; expected (T, B, H) and twice (H, N)")
-    if _loops(x):
+    if loops_for("linear_loops", x):
         parts = [torch.view_as_real(v).permute(2, 1, 0) for v in (a, c)]  # (2, N, H) each
         return _Linear.apply(x, *parts)
     return convolve(x, kernel(a, c, len(x)))
@@ -65,7 +65,7 @@ class _Linear(torch.autograd.Function):
     def forward(ctx: Any, x: Tensor, a: Tensor, c: Tensor) -> Tensor:
         x, a, c = x.contiguous(), a.contiguous(), c.contiguous()
         y = torch.empty_like(x)
-        _compiled().forward(*[v.detach().numpy() for v in (x, a, c, y)])
+        loaded("linear_loops").forward(*[v.detach().numpy() for v in (x, a, c, y)])
         ctx.save_for_backward(x, a, c)
         return y
 
@@ -75,22 +75,5 @@ class _Linear(torch.autograd.Function):
         x, a, c = ctx.saved_tensors
         d_x, d_a, d_c = torch.empty_like(x), torch.zeros_like(a), torch.zeros_like(c)
         arrays = (g_y.contiguous(), x, a, c, d_x, d_a, d_c)
-        _compiled().backward(*[v.detach().numpy() for v in arrays])
+        loaded("linear_loops").backward(*[v.detach().numpy() for v in arrays])
         return d_x, d_a, d_c
-
-
-def _loops(x: Tensor) -> Any:
-    """The compiled loops, where they are to be had and fit."""
-    if x.device.type != "cpu" or x.dtype != torch.float32 or not len(x):
-        return None
-    return None if os.environ.get("SNN_COMPILED") == "0" else _compiled()
-
-
-@lru_cache(maxsize=1)
-def _compiled() -> Any:
-    """``multistep.linear_loops``, or None without numba."""
-    try:
-        from multistep import linear_loops
-    except Exception:  # not installed, or not for this NumPy
-        return None
-    return linear_loops

@@ -547,6 +547,7 @@ def test_compiled_loops_can_be_turned_off_or_absent_and_change_no_spike(monkeypa
     cur, found = torch.randn(9, 4, 33, generator=torch.Generator().manual_seed(1)), []
     for how in ("compiled", "off", "absent"):
         loops.loops.cache_clear()
+        loops.loaded.cache_clear()
         with monkeypatch.context() as m:
             m.setenv("SNN_COMPILED", "0" if how == "off" else "1")
             if how == "absent":
@@ -559,6 +560,7 @@ def test_compiled_loops_can_be_turned_off_or_absent_and_change_no_spike(monkeypa
             spk.sum().backward()
             found.append((spk.detach(), x.grad, neuron.beta.grad))
     loops.loops.cache_clear()
+    loops.loaded.cache_clear()
     for other in found[1:]:
         assert torch.equal(found[0][0], other[0])
         assert torch.allclose(found[0][1], other[1], atol=1e-6) and torch.allclose(
