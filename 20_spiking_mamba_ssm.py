@@ -749,9 +749,8 @@ def one_pixel_a_step(x: Tensor, num_steps: int) -> Tensor:
     return ((pixels - 0.13) / 0.3).t().unsqueeze(-1).contiguous()
 
 
-# same as lesson 13
 def last_steps(mem_rec: Tensor) -> Tensor:
-    """The potentials of the read-out over the last fourteenth of the steps, averaged: ``(B, 10)``."""
+    """As in lesson 13, the potentials of the read-out over the last fourteenth of the steps, averaged: ``(B, 10)``."""
     last = max(1, len(mem_rec) // 14)
     return mem_rec[-last:].mean(0)
 
