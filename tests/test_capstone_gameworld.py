@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
@@ -663,6 +664,15 @@ def test_a_match_is_taken_over_only_with_resume_and_the_same_settings(
     (tmp_path / "browser.json").write_text("{", encoding="utf-8")
     with pytest.raises(UserError, match="browser.json is damaged"):
         once(resume=True)
+
+
+def test_priority_is_the_groups_where_the_kernel_tells_it(tmp_path: Path) -> None:
+    group = tmp_path / "autogroup"
+    own = match.priority(group)  # no such file
+    group.write_text("", encoding="ascii")
+    assert match.priority(group) == own == (os.nice(0) if hasattr(os, "nice") else 0)
+    group.write_text("/autogroup-25 nice -5\n", encoding="ascii")
+    assert match.priority(group) == -5
 
 
 def test_a_match_tells_the_points_of_the_first_life() -> None:

@@ -181,11 +181,15 @@ def load() -> float:
     return os.getloadavg()[0] / (os.cpu_count() or 1)
 
 
-def priority() -> int:
-    """How nice this process is to others: 0 unless told otherwise, below 0 if it goes before them."""
-    group = Path("/proc/self/autogroup")  # Linux: "/autogroup-25 nice 0"
-    if group.is_file():
-        return int(group.read_text(encoding="ascii").split()[-1])
+def priority(group: Path = Path("/proc/self/autogroup")) -> int:
+    """How nice this process is to others: 0 unless told otherwise, below 0 if it goes before them.
+
+    Linux shares its cores among groups of processes first, and ``group`` says "/autogroup-25 nice 0"; not every
+    kernel has that file, and some leave it empty.
+    """
+    words = group.read_text(encoding="ascii").split() if group.is_file() else []
+    if words:
+        return int(words[-1])
     return os.nice(0) if hasattr(os, "nice") else 0
 
 
