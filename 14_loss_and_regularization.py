@@ -42,14 +42,15 @@ from __future__ import annotations
 import copy
 import math
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from functools import partial
 from typing import Any
 
 from common import plots
 from common.cost import estimated_energy_nj, ledger_row, pareto_front
 from common.data import ImageData, batches, cifar10, mnist
-from common.io import ROOT, live, load_weights, write_atomic
+from common.device import describe
+from common.io import ROOT, live, load_weights, write_atomic, write_json
 from common.lesson import LessonConfig, bounded, section, start
 from common.run import Run
 from common.spiking import constant_current, over_time
@@ -91,9 +92,15 @@ class Config(LessonConfig):
     train: bool = False
     """train the network of section 6 anew instead of reading it from checkpoints/"""
     budget: float = bounded(6.4, 1e-3, 1e6)
-    """million SynOps per image that this training may spend; what is never reached costs nothing"""
+    """million SynOps per image that this training may spend; 1e6 is as good as no budget"""
+    photo_steps: int = bounded(1, 1, 100)
+    """time steps for which a photograph is shown in this training (T)"""
     cifar_epochs: int = bounded(14, 1, 1000)
     """passes over all photographs in this training"""
+    photo_lr: float = bounded(0.05, 1e-7, 10.0)
+    """its highest learning rate for convolutions; a twentieth of it for all else"""
+    taught: float = bounded(0.7, 0.0, 1.0)
+    """what the teacher's answer counts in its loss; the label counts for the rest"""
     resume: bool = False
     """with --train: go on after the last finished epoch of a run that was stopped"""
 
@@ -979,25 +986,51 @@ def section_dead(cfg: Config, run: Run) -> None:
 # ---------------------------------------------------------------- 6  photographs
 
 FILE = "cifar10_budget"  # .safetensors and .csv in checkpoints/: the weights, and the log of their training
-TAUGHT = 0.7  # what the teacher's answer counts in the loss; the label counts for the rest
+
+
+@dataclass
+class Training:
+    """One training of a pupil, and what came of it: a row of ``cifar10_budget_arms.csv``."""
+
+    seed: int
+    steps: int
+    """T"""
+    budget: float
+    """million SynOps per image"""
+    epochs: int
+    lr: float
+    taught: float
+    val: float
+    """share of the validation images read correctly after the last epoch"""
+    test: float
+    """the same of the test images"""
+    synops: float
+    """million SynOps per test image"""
+    device: str
 
 
 class Pupil(nn.Module):
-    """Lesson 10's network in one step, with a teacher and a budget of SynOps per image, for ``fit``.
+    """Lesson 10's network with a teacher and a budget of SynOps per image, for ``fit``.
 
-    ``teacher``: from photographs ``(2, B, 3, H, W)`` to the output current ``(2, B, 10)``.
+    ``teacher``: from photographs ``(2, B, 3, H, W)`` to the output current ``(2, B, 10)``. ``taught``:
+    what its answer counts in the loss.
     """
 
     def __init__(
-        self, net: PhotoNet, teacher: Callable[[Tensor], Tensor], budget: float, updates: int
+        self,
+        net: PhotoNet,
+        teacher: Callable[[Tensor], Tensor],
+        taught: float,
+        dual: DualAscent,
     ) -> None:
         super().__init__()
         self.net = net
         self.teacher = teacher
-        self.dual = DualAscent(budget, updates)
+        self.taught = taught
+        self.dual = dual
 
     def run(self, x: Tensor) -> tuple[Tensor, Tensor, Tensor]:
-        """``(1, B, 3, H, W)`` → output current ``(1, B, 10)``, SynOps per image, the teacher's shares ``(B, 10)``.
+        """``(T, B, 3, H, W)`` → output current ``(T, B, 10)``, SynOps per image, the teacher's shares ``(B, 10)``.
 
         The teacher is asked in training only.
         """
@@ -1014,56 +1047,13 @@ class Pupil(nn.Module):
         """The loss of the task, from the teacher and the labels, and the price of what was spent."""
         current, spent, said = out
         from_teacher = F.cross_entropy(current.mean(0), said)
-        task = TAUGHT * from_teacher + (1 - TAUGHT) * smoothed_loss(current, y)
+        task = self.taught * from_teacher + (1 - self.taught) * smoothed_loss(current, y)
         return task + self.dual.per_unit(spent.item()) * spent
 
 
 def class_of(out: tuple[Tensor, Tensor, Tensor]) -> Tensor:
     """The class that ``Pupil.run`` gives."""
     return highest_mean_current(out[0])
-
-
-def train_pupil(data: ImageData, cfg: Config, run: Run) -> None:
-    """From lesson 10's weights on; saves the new weights and the log of the training."""
-    number = fast_number(run.device)
-    net = load_photo_net(run)
-    updates = math.ceil(len(data.x_train) / 256)  # of an epoch
-    pupil = Pupil(net, load_photo_net(run).run, 1e6 * cfg.budget, cfg.cifar_epochs * updates)
-    torch.manual_seed(cfg.seed)
-    history = fit(  # the training loop of lesson 09
-        pupil,
-        data,
-        partial(show_photo, number=number, num_steps=1),
-        run=run,
-        epochs=cfg.cifar_epochs,
-        batch_size=256,
-        loss_fn=pupil.loss,
-        predict=class_of,
-        augment=flip_and_shift,
-        optimizer=partial(muon_for_convolutions, lr=0.05, rest=2.5e-3, number=number),
-        schedule=up_and_down,
-        name=FILE,
-        resume=cfg.resume,
-        last=True,
-    )
-    run.checkpoint(net, FILE)
-    steered = pupil.dual.trace.view(cfg.cifar_epochs, updates, 3).mean(1)
-    rows = [",".join((*history[0], "budget", "spent", "price"))]
-    for row, means in zip(history, steered.tolist(), strict=True):
-        numbers = [*row.values(), *means]
-        rows.append(",".join(f"{value:.6g}" for value in numbers))
-    write_atomic(run.dir / f"{FILE}.csv", "\n".join(rows) + "\n")
-
-
-def sparse_net(data: ImageData, cfg: Config, run: Run) -> tuple[PhotoNet, np.ndarray]:
-    """From checkpoints/, or trained anew with --train: the network, and its log, a row per epoch."""
-    folder = ROOT / "checkpoints"
-    if cfg.train or cfg.smoke:
-        train_pupil(data, cfg, run)
-        folder = run.dir
-    net = load_weights(PhotoNet(), folder / f"{FILE}.safetensors").to(run.device)
-    log = np.genfromtxt(folder / f"{FILE}.csv", delimiter=",", names=True)
-    return net.eval(), np.atleast_1d(log)
 
 
 @torch.no_grad()
@@ -1078,6 +1068,65 @@ def look(net: PhotoNet, data: ImageData, T: int, run: Run) -> tuple[Tensor, np.n
         right.append((answer == y_b).float().cpu())
         total += synops_by_layer(net, outputs).double().cpu() * len(y_b)
     return torch.cat(right), (total / len(data.y_test)).numpy()
+
+
+def train_pupil(data: ImageData, cfg: Config, run: Run) -> None:
+    """From lesson 10's weights on; saves the new weights, the log of the training, and its row."""
+    number = fast_number(run.device)
+    net = load_photo_net(run)
+    updates = math.ceil(len(data.x_train) / 256)  # of an epoch
+    dual = DualAscent(1e6 * cfg.budget, cfg.cifar_epochs * updates)
+    pupil = Pupil(net, load_photo_net(run).run, cfg.taught, dual)
+    rate = cfg.photo_lr
+    torch.manual_seed(cfg.seed)
+    history = fit(  # the training loop of lesson 09
+        pupil,
+        data,
+        partial(show_photo, number=number, num_steps=cfg.photo_steps),
+        run=run,
+        epochs=cfg.cifar_epochs,
+        batch_size=256,
+        loss_fn=pupil.loss,
+        predict=class_of,
+        augment=flip_and_shift,
+        optimizer=partial(muon_for_convolutions, lr=rate, rest=rate / 20, number=number),
+        schedule=up_and_down,
+        name=FILE,
+        resume=cfg.resume,
+        last=True,
+    )
+    run.checkpoint(net, FILE)
+    steered = pupil.dual.trace.view(cfg.cifar_epochs, updates, 3).mean(1)
+    rows = [",".join((*history[0], "budget", "spent", "price"))]
+    for row, means in zip(history, steered.tolist(), strict=True):
+        numbers = [*row.values(), *means]
+        rows.append(",".join(f"{value:.6g}" for value in numbers))
+    write_atomic(run.dir / f"{FILE}.csv", "\n".join(rows) + "\n")
+    right, spent = look(net.eval(), data, cfg.photo_steps, run)
+    training = Training(
+        seed=cfg.seed,
+        steps=cfg.photo_steps,
+        budget=cfg.budget,
+        epochs=cfg.cifar_epochs,
+        lr=cfg.photo_lr,
+        taught=cfg.taught,
+        val=history[-1]["val"],
+        test=right.mean().item(),
+        synops=spent.sum() / 1e6,
+        device=describe(run.device),
+    )
+    write_json(run.dir / f"{FILE}.json", asdict(training))
+
+
+def sparse_net(data: ImageData, cfg: Config, run: Run) -> tuple[PhotoNet, np.ndarray]:
+    """From checkpoints/, or trained anew with --train: the network, and its log, a row per epoch."""
+    folder = ROOT / "checkpoints"
+    if cfg.train or cfg.smoke:
+        train_pupil(data, cfg, run)
+        folder = run.dir
+    net = load_weights(PhotoNet(), folder / f"{FILE}.safetensors").to(run.device)
+    log = np.genfromtxt(folder / f"{FILE}.csv", delimiter=",", names=True)
+    return net.eval(), np.atleast_1d(log)
 
 
 @section
@@ -1123,13 +1172,14 @@ def section_photographs(cfg: Config, run: Run) -> None:
         "accuracy does the network lose against the shipped one?",
         unit="points",
     )
-    data = run.data(cifar10, **photos_of(cfg))
+    data = run.data(cifar10, **photos_of(cfg)).to(run.device)
     shipped = load_photo_net(run)
     sparse, log = sparse_net(data, cfg, run)
+    T = cfg.photo_steps
     ways = {
         "as shipped, T = 2": (shipped, 2),
         "as shipped, T = 1": (shipped, 1),
-        "budget, T = 1": (sparse, 1),
+        f"budget, T = {T}": (sparse, T),
     }
     right, spent, percent, total = {}, {}, {}, {}
     for name, (net, T) in ways.items():

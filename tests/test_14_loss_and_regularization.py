@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import copy
+import json
 import math
 from functools import partial
 from pathlib import Path
@@ -512,7 +513,7 @@ def pupil(budget: float, updates: int = 8, teacher=None) -> lesson.Pupil:
     net = nn.Module()
     net.outputs = lambda x: [x]
     net.read = lambda spk: spk[..., 0, 0]
-    return lesson.Pupil(net, teacher, budget, updates)
+    return lesson.Pupil(net, teacher, 0.7, lesson.DualAscent(budget, updates))
 
 
 def test_the_budget_of_operations_falls_over_half_of_the_training() -> None:
@@ -621,9 +622,11 @@ def test_a_pupil_is_trained_saved_and_logged(
 
     def fit(net, data, show, **how):
         seen.append(how)
-        assert show.keywords["num_steps"] == 1
+        assert show.keywords["num_steps"] == 2
         assert torch.equal(net.net.fc.weight, shipped.fc.weight), "it starts from lesson 10's"
         assert net.dual.budget == pytest.approx(2.5e6) and len(net.dual.trace) == 3
+        assert net.taught == 0.4 and how["optimizer"].keywords["lr"] == 0.2
+        assert how["optimizer"].keywords["rest"] == pytest.approx(0.01)
         net.dual.trace[:] = torch.tensor([[9e6, 8e6, 0.0], [5e6, 6e6, 0.25], [2.5e6, 3e6, 1.0]])
         with torch.no_grad():
             net.net.fc.weight.add_(1)
@@ -631,14 +634,29 @@ def test_a_pupil_is_trained_saved_and_logged(
         return [dict(zip(keys, (k, 0.5, 0.6, 0.7, 8.0), strict=True)) for k in (1, 2, 3)]
 
     shipped = load_weights(lesson.PhotoNet(), lesson.CHECKPOINT)
+
+    def look(net, data, T, run):
+        assert not net.training and T == 2
+        return torch.tensor([1.0, 0, 1, 1]), np.full(5, 3e5)
+
     monkeypatch.setattr(lesson, "fit", fit)
-    cfg = tiny(tmp_path, cifar_epochs=3, budget=2.5)
+    monkeypatch.setattr(lesson, "look", look)
+    recipe = {"photo_steps": 2, "photo_lr": 0.2, "taught": 0.4}
+    cfg = tiny(tmp_path, cifar_epochs=3, budget=2.5, seed=4, **recipe)
     run = begin(cfg, "test")
     net, log = lesson.sparse_net(marked_splits((3, 32, 32)), cfg, run)
     assert seen[0]["last"] and seen[0]["epochs"] == 3 and seen[0]["batch_size"] == 256
     assert not net.training and torch.equal(net.fc.weight, shipped.fc.weight + 1)
     assert log["spent"].tolist() == [8e6, 6e6, 3e6] and log["price"].tolist() == [0, 0.25, 1]
     assert log["budget"].tolist() == [9e6, 5e6, 2.5e6] and log["val"].tolist() == [0.7] * 3
+    row = json.loads((run.dir / "cifar10_budget.json").read_text())
+    what = {"seed": 4, "steps": 2, "budget": 2.5, "epochs": 3, "lr": 0.2, "taught": 0.4}
+    assert row["device"].startswith("CPU") and row == what | {
+        "val": 0.7,
+        "test": 0.75,
+        "synops": pytest.approx(1.5),
+        "device": row["device"],
+    }
 
 
 def test_what_section_6_publishes(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
