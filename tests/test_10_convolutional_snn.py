@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import math
+import sys
 from pathlib import Path
 
 from common.io import load_weights
@@ -22,7 +23,9 @@ from hypothesis import strategies as st
 from nets import marked_splits
 from torch import Tensor, nn
 
+sys.path.insert(0, str(ROOT / "studies"))  # for _root
 lesson = load_script("10_convolutional_snn")
+shortcuts = load_script("studies/10_shortcuts")
 WEIGHTS = ROOT / "checkpoints" / "cifar10_sew.safetensors"
 
 
@@ -687,6 +690,60 @@ def test_images_or_steps_is_judged_by_their_intervals(
     given = lesson.Trained(lesson.photo_net(channels=2), marked_splits((3, 32, 32)))
     monkeypatch.setattr("common.run.Run.result_of", lambda self, section: given)
     assert said in run_section(lesson.section_steps, tmp_path).findings[0]["text"]
+
+
+# -------------------------------------------------------------------- study: shortcuts
+
+
+def test_the_two_networks_differ_in_their_shortcuts_alone(tmp_path: Path) -> None:
+    cfg = shortcuts.Config(channels=2)
+    bare, net = (shortcuts.network(cfg, arm, 3) for arm in (False, True))
+    assert [layer.shortcut for layer in bare.layers] == [False] * 5
+    assert [layer.shortcut for layer in net.layers] == [False, False, True, False, True]
+    pairs = zip(bare.state_dict().values(), net.state_dict().values(), strict=True)
+    assert all(torch.equal(one, other) for one, other in pairs)
+
+
+@pytest.mark.parametrize(
+    ("with_", "said"),
+    [([0.9, 0.7], "not shown"), ([0.9, 0.911], "they help"), ([0.7, 0.711], "they do harm")],
+)
+def test_what_the_study_of_shortcuts_publishes(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path, with_: list[float], said: str
+) -> None:
+    trained, without = [], [0.8, 0.81]
+
+    def fit(net, data, show, *, optimizer, seed, epochs, **_):
+        arm = any(layer.shortcut for layer in net.layers)
+        lr = optimizer.keywords["lr"]
+        trained.append((arm, seed, lr, epochs))
+        best = 0.05 if arm else 0.2
+        net.answer = (with_ if arm else without)[seed % 2]
+        return [{"val": 0.5 + (lr == best)}, {"val": 0.3}]
+
+    def evaluate(net, x, y, show, read):
+        assert x.min() == 255 and read is shortcuts.lesson.highest_mean_current
+        return net.answer
+
+    monkeypatch.setattr(shortcuts, "fit", fit)
+    monkeypatch.setattr(shortcuts, "evaluate", evaluate)
+    data = marked_splits((3, 32, 32))
+    monkeypatch.setattr("common.run.Run.data", lambda self, loader, **_: data)
+    run = run_section(shortcuts.section_pairs, tmp_path, seed=4, epochs=2, search_epochs=1)
+    assert sorted(trained[:6]) == [
+        (arm, 1004, lr, 1) for arm in (False, True) for lr in shortcuts.RATES
+    ]
+    pairs = [(False, seed, 0.2, 2) for seed in (4, 5)] + [(True, seed, 0.05, 2) for seed in (4, 5)]
+    assert sorted(trained[6:]) == sorted(pairs)
+    assert run.value("without") == pytest.approx(0.805)
+    assert run.value("with") == pytest.approx(np.mean(with_))
+    gains = 100 * np.subtract(with_, without)
+    assert run.value("gain") == pytest.approx(gains.mean())
+    half = 12.7062 * gains.std(ddof=1) / math.sqrt(2)
+    text = run.findings[0]["text"]
+    assert f"{gains.mean():+.2f} ± {half:.2f} points" in text and said in text
+    (table,) = run.extra["tables"]
+    assert [row[1] for row in table["rows"]] == ["0.2", "0.05"]
 
 
 # -------------------------------------------------------------------- flags and weights
