@@ -43,6 +43,7 @@ from functools import partial
 
 from common import plots
 from common.data import ImageData, cifar10
+from common.device import describe
 from common.lesson import LessonConfig, bounded, section, start
 from common.run import Run
 from multistep import fast_number
@@ -68,7 +69,7 @@ class Config(LessonConfig):
     epochs: int = bounded(17, 1, 1000)
     """passes over the training images"""
     float_epochs: int = bounded(7, 1, 1000)
-    """the same for the training in float32: what a processor without bfloat16 does in that time"""
+    """the same for the training in float32: what a CPU without bfloat16 does in that time"""
     batch_size: int = bounded(256, 2, 45_000)
     """images in one update of the weights (B)"""
     lr: float = bounded(0.1, 1e-7, 10.0)
@@ -147,7 +148,7 @@ def section_seeds(cfg: Config, run: Run) -> None:
         "best and the worst?",
         unit="points",
     )
-    data = run.data(cifar10, n_train=512 if cfg.smoke else None)
+    data = run.data(cifar10, n_train=512 if cfg.smoke else None).to(run.device)
     number = fast_number(run.device)
     trainings = []
     for seed in range(cfg.seed, cfg.seed + cfg.seeds):
@@ -191,7 +192,7 @@ def section_seeds(cfg: Config, run: Run) -> None:
         f"{cfg.seeds} trainings read {mean:.2f} ± {half:.2f} % of the test images, from {min(test):.2f} to "
         f"{max(test):.2f} %: {spread:.2f} points apart, where the chance in {n:,} images alone is "
         f"± {sample:.2f} points. Accuracy on the validation images differs from that by {gap:+.2f} points: "
-        "they are other images, and the epoch was chosen on them.",
+        f"they are other images, and the epoch was chosen on them. Trained on: {describe(run.device)}.",
         main=True,
         claim="accuracy",
     )
@@ -201,11 +202,15 @@ def section_seeds(cfg: Config, run: Run) -> None:
 def section_number(cfg: Config, run: Run) -> None:
     """2  What is left without bfloat16?
 
-    A processor without fast 16-bit multiplication trains in float32 and does less than half as many
-    images in a second, so lesson 10 plans seven epochs there and not seventeen. Here that training is
-    run wherever you are. Numbers in 32 bits are finer: what is lost is lost by the shorter training.
+    A CPU without fast 16-bit multiplication trains in float32 and does less than half as many images in
+    a second, so lesson 10 plans seven epochs there and not seventeen. Here that training is run wherever
+    you are. Numbers in 32 bits are finer: what is lost is lost by the shorter training.
+
+    On a GPU the clock is another one, but the epochs and the numbers are the same: TF32, which would cut
+    the factors of each product to 10 of 23 bits there, is switched off.
     """
-    data = run.data(cifar10, n_train=512 if cfg.smoke else None)
+    torch.backends.cudnn.allow_tf32 = False
+    data = run.data(cifar10, n_train=512 if cfg.smoke else None).to(run.device)
     short = train(cfg, run, data, cfg.seed, cfg.float_epochs, torch.float32)
     n = len(data.y_test)
     facts = {"n": n, "seeds": 1, "real": True}
