@@ -6,6 +6,7 @@
 from multistep.adaptive import Adaptation, triangle, unroll_adaptive
 from multistep.bits import spikes_as_bits
 from multistep.engine import unroll
+from multistep.gpu_normalised import norm_and_fire
 from multistep.memory import keep_freed_memory, saved_for_backward
 from multistep.normalised import fast_number, is_fused, unroll_normalised
 from multistep.plan import which_path
@@ -17,6 +18,7 @@ __all__ = [
     "fast_number",
     "is_fused",
     "keep_freed_memory",
+    "norm_and_fire",
     "over_segments",
     "saved_for_backward",
     "spikes_as_bits",

@@ -16,6 +16,7 @@ from torch import Tensor, nn
 ROOT = Path(__file__).resolve().parent.parent
 sys.path.insert(0, str(ROOT / "benchmarks"))
 import speedrun  # noqa: E402
+from entries import cifar10_92  # noqa: E402
 from entries.small_cnn import SmallCNN, fit  # noqa: E402
 
 
@@ -75,6 +76,73 @@ def test_the_entries_network_sends_spikes() -> None:
     image, *others = inputs
     assert len(others) == 3 and not torch.equal(image, image.round())
     assert all(torch.equal(given, given.round()) for given in others)
+
+
+SMALL = cifar10_92.Recipe(
+    channels=(3, 4, 5),
+    shortcuts=2,
+    stages=((0.5, 1), (0.5, 2)),
+    judged_steps=3,
+    epochs=4,
+    batch_size=4,
+    hole=3,
+)
+
+
+def photos(count: int, seed: int = 0) -> Tensor:
+    g = torch.Generator().manual_seed(seed)
+    return torch.randint(0, 256, (count, 3, 8, 8), dtype=torch.uint8, generator=g)
+
+
+def test_the_gpu_entrys_network_sends_sums_of_spikes() -> None:
+    """Rule 3: whole numbers into every filter but the first; up to 3 where two shortcuts add."""
+    assert cifar10_92.RECIPE.judged_steps >= 2 and cifar10_92.RECIPE.stages[-1][1] >= 2
+    x, y = photos(12), torch.arange(12) % 10
+    net = cifar10_92.fit(SMALL, x, y, seed=0)
+    net.eval()
+    inputs = []
+    for layer in net.layers:
+        layer.conv.register_forward_hook(lambda _, given, __: inputs.append(given[0].float()))
+    net.classify(x)
+    image, *others = inputs
+    assert len(image) == 12 and {len(given) for given in others} == {36}  # T = 3 behind the first
+    assert all(torch.equal(given, given.round()) for given in others)
+    assert max(given.max().item() for given in others) in (2, 3)
+    acs, macs = speedrun.operations(net, x)
+    assert 0 < macs < 12 * 8 * 8 * 3 * 9 * 3 and acs > 0
+
+
+def test_the_gpu_entrys_seeds_and_stages() -> None:
+    """A seed is a training; T changes when the share of a stage is over."""
+    x, y = photos(9), torch.arange(9)
+    nets = [cifar10_92.fit(SMALL, x, y, seed) for seed in (0, 0, 1)]
+    a, b, c = (net.layers[1].conv.weight for net in nets)
+    assert torch.equal(a, b) and not torch.equal(a, c)
+    stages = ((0.5, 1), (0.3, 2), (0.2, 4))
+    steps = [cifar10_92.steps_at(stages, i / 10) for i in range(11)]
+    assert steps == [1] * 5 + [2] * 3 + [4] * 3
+
+
+def test_the_gpu_entrys_images() -> None:
+    """Moved by up to two pixels; mirrored in every other epoch; a square of 3 × 3 is blank."""
+    x = photos(40)
+    recipe = cifar10_92.Recipe(channels=(2, 2))
+    net = cifar10_92.Net(recipe)
+    cifar10_92.look_at(net, x, whitened=False)
+    pixels = net.prepared(x)
+    assert pixels.mean((0, 2, 3)).abs().max() < 1e-5
+    still = cifar10_92.Photos(net, x, cifar10_92.Recipe(shift=0), seed=0)
+    order = still.order(40)
+    assert sorted(order.tolist()) == list(range(40))
+    odd, even = still.shown(order, 0), still.shown(order, 1)
+    assert torch.equal(odd, even.flip(3))
+    mirrored = [not torch.equal(a, b) for a, b in zip(odd, pixels[order], strict=True)]
+    assert 5 < sum(mirrored) < 35
+    moved = cifar10_92.Photos(net, x, recipe, seed=0).shown(order, 0)
+    inner = {shown[:, 2:-2, 2:-2].sum().item() for shown in moved}
+    assert moved.shape == (40, 3, 8, 8) and len(inner) == 40
+    holes = cifar10_92.Photos(net, x, cifar10_92.Recipe(shift=0, hole=3), seed=0).shown(order, 0)
+    assert ((holes == 0).all(1).sum((1, 2)) == 9).all()
 
 
 @pytest.mark.parametrize(

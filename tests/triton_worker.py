@@ -19,15 +19,17 @@ ABSENT = (
     "mem0 alpha syn0 spk0 syn_end g_mem g_mem_end g_syn_end d_beta d_theta d_mem0 d_syn0 d_spk0"
 )
 NUMBERS = "M T B H end cur_stride beta_stride alpha_stride theta_stride"
+NUMBERS += " rows C chunk size x_step programs"
+REALS = "shift factor count eps momentum"
 FIXED = {"RESET": "subtract", "KIND": 0, "HELD": False, "BLOCK": 128, "AHEAD": 4}
-FIXED |= {"ROWS": 16, "WIDTH": 16}
+FIXED |= {"ROWS": 16, "WIDTH": 16, "STEPS": 2, "PARTS": 16}
 
 
 def code_of(kernel: Any, language: str) -> str:
     """Machine code of the most common case: ``Leaky`` with ATan and reset by subtraction, from rest."""
     types = dict.fromkeys(kernel.arg_names, "*fp32")
     types |= {n: "i32" for n in NUMBERS.split() if n in types}
-    types |= {n: "fp32" for n in ("shift", "factor") if n in types}
+    types |= {n: "fp32" for n in REALS.split() if n in types}
     values = {n: None for n in ABSENT.split() if n in types}
     values |= {n: v for n, v in FIXED.items() if n in types}
     types |= dict.fromkeys(values, "constexpr")
@@ -44,6 +46,7 @@ def main() -> None:
     sys.modules["multistep"] = package
     flat = import_module("multistep.gpu_kernels")
     recurrent = import_module("multistep.gpu_recurrent_kernels")
+    normalised = import_module("multistep.gpu_normalised_kernels")
     for language in TARGETS:
         forward = code_of(flat.forward_kernel, language)
         code_of(flat.backward_kernel, language)
@@ -51,6 +54,8 @@ def main() -> None:
         print(language, "fused multiply-adds:", fused)
     for kernel in (recurrent.forward_kernel, recurrent.backward_kernel):
         code_of(kernel, "ptx")
+    for name in ("moments", "line", "fire", "pull", "slope_line", "centre"):
+        code_of(getattr(normalised, f"{name}_kernel"), "ptx")
 
 
 if __name__ == "__main__":
