@@ -21,8 +21,6 @@ class Measured:
 
     right: Tensor
     """which images it reads correctly, 1 or 0, ``(images,)``"""
-    counts: Tensor
-    """how many neurons, over all images, fire 0, 1, … T times for an image: ``(T + 1,)``"""
     rates: Tensor
     """the mean count of each hidden neuron: ``(N,)``"""
 
@@ -46,12 +44,6 @@ class Measured:
         """The share of hidden neurons that send less than one spike per 100 images, the dead among them."""
         return (self.rates < 0.01).double().mean().item()
 
-    @property
-    def burst(self) -> float:
-        """How many spikes a neuron sends for an image for which it fires at all."""
-        sizes = torch.arange(len(self.counts), dtype=torch.float64)
-        return ((sizes * self.counts).sum() / self.counts[1:].sum().clamp(min=1)).item()
-
 
 @torch.no_grad()
 def measure(net: Any, x: Tensor, y: Tensor, encode: Callable[[Tensor], Tensor]) -> Measured:
@@ -67,8 +59,7 @@ def measure(net: Any, x: Tensor, y: Tensor, encode: Callable[[Tensor], Tensor]) 
         right.append(mem.mean(0).argmax(1).cpu() == y_b.cpu())
         found.append(spk.sum(0).cpu())
     n = torch.cat(found)  # (images, N)
-    counts = torch.bincount(n.long().flatten(), minlength=len(spk) + 1)
-    return Measured(torch.cat(right).double(), counts.double(), n.double().mean(0))
+    return Measured(torch.cat(right).double(), n.double().mean(0))
 
 
 @dataclass
