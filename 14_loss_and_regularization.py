@@ -89,8 +89,6 @@ class Config(LessonConfig):
     """training images of each fine-tuning in sections 2 to 5, once each"""
     seeds: int = bounded(3, 2, 20)
     """networks trained in section 1, each with fine-tunings of its own"""
-    tolerance: float = bounded(0.5, 0.0, 100.0)
-    """points of validation accuracy that the knee of section 3 may lose"""
     train: bool = False
     """train the network of section 6 anew instead of reading it from checkpoints/"""
     budget: float = bounded(6.4, 1e-3, 1e6)
@@ -555,6 +553,7 @@ def section_penalties(cfg: Config, run: Run) -> Arm:
 
 # ---------------------------------------------------------------- 3  the front
 
+TOLERANCE = 0.5  # points of validation accuracy that the knee may lose
 STRENGTHS = {  # λ, from hardly any to too much
     "L1": (0.1, 0.3, 0.6, 2.0),
     "L2": (0.01, 0.03, 0.06, 0.2),
@@ -579,7 +578,7 @@ def section_front(cfg: Config, run: Run) -> None:
     a rule, stated before anything is measured:
 
         knee    the cheapest point whose validation accuracy, mean over the seeds, is at most
-                `tolerance` (half a point) below that of the same networks without any penalty
+                half a point below that of the same networks without any penalty
 
     There are two kinds of networks without a penalty: those of section 1 as they were, and the same after
     the fine-tuning without a price. The better of the two sets the bar. The rule reads all 5,000
@@ -606,7 +605,7 @@ def section_front(cfg: Config, run: Run) -> None:
         make_price = partial(FixedPrice, PENALTIES[name], strength)
         arms[name, strength] = tune(given.nets, make_price, given.data, cfg)
     bar = max(trained.validation("accuracy"), free.validation("accuracy"))
-    good = keeping(arms, bar - cfg.tolerance / 100)
+    good = keeping(arms, bar - TOLERANCE / 100)
     best = good[0]
     chosen = arms[best]
     saved = synops(trained) / max(synops(chosen), 1e-9)
@@ -646,7 +645,7 @@ def section_front(cfg: Config, run: Run) -> None:
     x = [cost[keys[i]] for i in front]
     y = [value[keys[i]] for i in front]
     ax.plot(x, y, color="0.4", zorder=1, label="Pareto front")
-    least = bar - cfg.tolerance / 100 - trained.validation("accuracy")
+    least = bar - TOLERANCE / 100 - trained.validation("accuracy")
     ax.axhline(100 * least, color="0.5", ls=":", lw=1, label="the rule's bar")
     ax.set_xscale("log")
     ax.minorticks_off()

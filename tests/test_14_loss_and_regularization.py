@@ -716,5 +716,5 @@ def test_the_shipped_log_is_of_the_training_that_the_page_tells() -> None:
 
 
 def test_bad_flags_are_one_line(capsys: pytest.CaptureFixture[str], tmp_path: Path) -> None:
-    check_refused(lesson, ("--tolerance", "-1"), capsys, tmp_path)
+    check_refused(lesson, ("--taught", "1.1"), capsys, tmp_path)
     check_refused(lesson, ("--seeds", "1"), capsys, tmp_path)
