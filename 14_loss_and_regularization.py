@@ -213,17 +213,9 @@ class Start:
 def train_digits(data: ImageData, seed: int, cfg: Config, run: Run) -> Net:
     """784–256–10 on all training images; the epoch that is best on validation images is kept."""
     net = make_net(cfg, seed)
-    history = fit(  # the loop of lesson 09
-        net,
-        data,
-        partial(encode, num_steps=cfg.num_steps),
-        run=run,
-        epochs=cfg.epochs,
-        lr=cfg.lr,
-        augment=partial(jitter, shift=1),
-        seed=seed,
-        quiet=True,
-    )
+    show = partial(encode, num_steps=cfg.num_steps)
+    how = {"epochs": cfg.epochs, "lr": cfg.lr, "augment": partial(jitter, shift=1), "seed": seed}
+    history = fit(net, data, show, run=run, quiet=True, **how)  # the loop of lesson 09
     best = max(row["val"] for row in history)
     run.print(f"   trained  MNIST, seed {seed}: {100 * best:.2f} % of the validation images")
     return net
@@ -907,14 +899,8 @@ def section_dead(cfg: Config, run: Run) -> None:
     for name in live(ways, "   trainings", len(ways)):
         nets, make_price, sgd = ways[name]
         arms[name] = tune(nets, make_price, given.data, cfg, sgd)
-    order = (
-        "fresh, λ = 0",
-        "fresh, λ = 0, SGD",
-        "at once",
-        *list(ways)[1:4:2],
-        "afterwards",
-        "with floor",
-    )
+    order = ["fresh, λ = 0", "fresh, λ = 0, SGD", "at once", "killed, then λ = 0"]
+    order += ["killed, then λ = 0, SGD", "afterwards", "with floor"]
     dead = {name: arms[name].percent("dead") for name in order}
     read = {name: arm.percent("accuracy") for name, arm in arms.items()}
     x = encode(given.data.x_train[:500].float() / 255, cfg.num_steps)
@@ -937,7 +923,9 @@ def section_dead(cfg: Config, run: Run) -> None:
     right.set_yscale("log")
     right.legend()
     heading = f"what still reaches a neuron (seed {cfg.seed})"
-    plots.label(right, "distance below threshold, θ − max U", "‖∂r_i/∂w_i‖", heading)
+    plots.label(
+        right, "distance below threshold, θ − max U", r"$\|\partial r_i/\partial w_i\|$", heading
+    )
     run.figure(fig, "5_dead", look="on the right, how the gradient falls with the distance")
 
     with_floor, late = arms["with floor"], arms["afterwards"]
