@@ -30,6 +30,7 @@ Run
     uv run capstone_pong.py                            `benchmark` of the course's agents: a minute
     uv run capstone_pong.py play --agent sparse --record pong.gif      one of them, 60 games in some minutes
     uv run capstone_pong.py train --warm --resume      hours on one thread, from the course's teacher; may be cut
+    uv run capstone_pong.py train --warm --minutes 5 --envs 256 --batch-size 512 --replay 1000000 --n-step 5    a GPU
     uv run capstone_pong.py convert                    then clone, spiking-dqn, sparsify, remember, quantize
     uv run capstone_pong.py report --journal           the write-up of all that was measured
 
@@ -79,7 +80,9 @@ from games.pong.env import (
     Policy,
     Pong,
     Seen,
+    device_of,
     events,
+    learning_device,
     play,
     rollouts,
     see_deltas,
@@ -88,7 +91,7 @@ from games.pong.env import (
     see_places,
     stages,
 )
-from games.pong.files import keep
+from games.pong.files import keep, note_games
 from games.pong.replay import Replay, read_csv
 from games.pong.training import Diary
 from multistep import unroll
@@ -109,18 +112,20 @@ GAMMA = 0.99  # γ of equation (1)
 SLOW = 0.002  # share of the network that its slow copy takes over after each gradient step
 VAL_GAMES = 30  # games with sticky actions that each choice here goes by
 TEST_SEED, VAL_SEED, STUDENT_SEED = 10_000, 20_000, 30_000  # first games of each use; training: 0
+NEXT = 100  # so far apart are the first games of two rounds of distillation
 
 
 @dataclass
 class Config(LessonConfig):
     """One command at a time; `all` runs them in order. `--num-steps` is T of the spiking policies, not of `convert`,
-    which tries several. `--device`: only `benchmark` times a GPU, all else runs on the CPU as the emulator does."""
+    which tries several. `--device`: with a GPU of CUDA or ROCm networks learn and decide there; the emulator has the
+    CPU's threads. Everything else is the CPU's."""
 
     command: tyro.conf.Positional[Literal[COMMANDS]] = "benchmark"  # type: ignore[valid-type]
     """what to do"""
     num_steps: int = bounded(4, 1, 100_000)
     """time steps a decision of the spiking policies (T)"""
-    seed: int = bounded(0, 0, TEST_SEED - 1000)
+    seed: int = bounded(0, 0, TEST_SEED - 4096)
     """seed of every random number in the script; its games start with seeds below the test games'"""
     agent: Literal[AGENTS] = "sparse"  # type: ignore[valid-type]
     """who plays, for `play`"""
@@ -136,7 +141,9 @@ class Config(LessonConfig):
     """channels of the first layer of a network that begins with random weights; the dense layer has 16 times as many"""
     steps: int = bounded(1_500_000, 100, 1e8)
     """decisions of the teacher's training, over all environments; of the spiking DQN's: a twenty-fifth"""
-    envs: int = bounded(32, 2, 256)
+    minutes: float = bounded(0.0, 0.0, 1e5)
+    """a training ends after so many, `--steps` or not: its learning rate falls by the clock then (0: no clock)"""
+    envs: int = bounded(32, 2, 4096)
     """environments at once, all with sticky actions"""
     replay: int = bounded(200_000, 1000, 1e7)
     """transitions that the replay holds, 7 kB each"""
@@ -152,8 +159,14 @@ class Config(LessonConfig):
     """temperature of the teacher's Q-values in distillation (τ)"""
     states: int = bounded(30_000, 16, 1e7)
     """states of a round of distillation"""
+    players: int = bounded(16, 2, NEXT)
+    """games side by side that they come from"""
     epochs: int = bounded(3, 1, 1000)
     """passes over them"""
+    distil_batch: int = bounded(64, 1, 4096)
+    """states a gradient step of a distillation; the learning rate grows with the root of it"""
+    rounds: int = bounded(3, 1, 5)
+    """rounds of DAgger that make the clone"""
     resume: bool = False
     """go on where the last call of the command was cut: a training from its checkpoint (the replay is filled anew by
     the policy as it stands), all else from the parts that were finished, if the settings are the same"""
@@ -271,12 +284,13 @@ class PongNet(nn.Module):
 
 
 def greedy(net: nn.Module) -> Policy:
-    """The policy that takes the best action of ``net`` for maps ``(B, 3, 84, 84)`` of uint8."""
+    """The policy that takes the best action of ``net`` for maps ``(B, 3, 84, 84)`` of uint8, on its device."""
 
     def act(maps: torch.Tensor) -> np.ndarray:
         with torch.no_grad():
-            return net(maps.float() / 255).argmax(1).numpy()
+            return net(maps.float() / 255).argmax(1).cpu().numpy()
 
+    act.device = device_of(net)  # type: ignore[attr-defined]
     return act
 
 
@@ -284,7 +298,7 @@ def fetch(run: Run, name: str) -> PongNet:
     """The weights ``name`` of this results folder, or else those that the course ships."""
     path = files.find(run, name)
     net = load_weights(PongNet(*files.width_of(path)), path)
-    return net.eval().to(memory_format=torch.channels_last)
+    return net.eval().to(learning_device(run), memory_format=torch.channels_last)
 
 
 def td_loss(
@@ -301,7 +315,11 @@ def td_loss(
 
 
 def exploration(done: int, steps: int, warm: bool) -> float:
-    """ε, the share of actions left to chance: falls from 1 to 0.01; a trained network starts there."""
+    """ε, the share of actions left to chance: falls from 1 to 0.01; a trained network starts there.
+
+    It is the middle one: the environments have ε^0.5 to ε^1.5, at last 0.1 to 0.001. So some see what becomes of an
+    action that the network would not take, and others how far it gets with its own.
+    """
     return 0.01 if warm else max(0.01, 1 - 0.99 * done / min(80_000, 0.2 * steps))
 
 
@@ -313,7 +331,7 @@ def q_learning(
     A run that was cut goes on with ``--resume``: weights, optimiser, log and the count of decisions come from the
     checkpoint; the replay is filled anew by the policy as it stands before learning goes on.
     """
-    slow = copy.deepcopy(net)
+    slow, device = copy.deepcopy(net), device_of(net)
     net, slow = (m.to(memory_format=torch.channels_last) for m in (net, slow))
     optimizer = torch.optim.Adam(net.parameters(), lr=cfg.lr, eps=1e-5, fused=True)
     decides = ("seed", "envs", "replay", "batch_size", "every", "n_step", "lr", "warm")
@@ -321,34 +339,26 @@ def q_learning(
     if isinstance(net, SpikingPong):
         mark["num_steps"] = str(net.num_steps)
     parts = {"net": net, "target": slow, "optimizer": optimizer}
-    diary = Diary(run, name, mark, steps, cfg.resume, **parts)
-    learn_from = diary.done + min(12_000, steps // 2)
+    diary = Diary(run, name, mark, steps, cfg.resume, cfg.minutes, **parts)
+    learn_from = diary.done + min(cfg.replay // 10, steps // 2)
     world, rng = Pong(cfg.envs, cfg.seed, STICKY), np.random.default_rng(cfg.seed)
-    replay = Replay(cfg.replay, cfg.envs, cfg.seed)
+    replay = Replay(cfg.replay, cfg.envs, cfg.seed, device)
     run.print(f"replay    {cfg.replay:,} transitions, {replay.bytes / 2**20:,.0f} MiB")
-    level = before = world.level
+    level = before = world.level_on(device)
     first, current, owed = np.ones(cfg.envs, bool), np.zeros(cfg.envs), 0.0
+    power = np.linspace(0.5, 1.5, cfg.envs)
     while not diary.over:
         epsilon = exploration(diary.done, steps, cfg.warm)
-        action = greedy(net)(events(torch.from_numpy(before), torch.from_numpy(level)))
-        chance = rng.random(cfg.envs) < epsilon
+        action = greedy(net)(events(before, level))
+        chance = rng.random(cfg.envs) < epsilon**power
         action = np.where(chance, rng.integers(0, len(ACTIONS), cfg.envs), action)
-        reward, ended, restarted = world.step(action)
-        replay.add(level, first, action, reward, restarted)
-        current += reward
-        diary.returns.extend(current[ended].tolist())
-        current[ended] = 0
-        first, before, level = restarted, level, world.level
-        before = np.where(
-            first[:, None, None], level, before
-        )  # a game's first picture has none before it
-        diary.done += cfg.envs
+        world.send(action)  # the games go on in threads of their own, and meanwhile:
         owed += cfg.envs / cfg.every if diary.done >= learn_from else 0
         while owed >= 1 and replay.count > cfg.n_step + 2:
             owed -= 1
             loss, y = td_loss(net, slow, replay.draw(cfg.batch_size, cfg.n_step, GAMMA))
             for group in optimizer.param_groups:
-                group["lr"] = cfg.lr * max(0.1, 1 - 0.9 * diary.done / steps)
+                group["lr"] = cfg.lr * (1 - 0.9 * diary.share)
             optimizer.zero_grad(set_to_none=True)
             loss.backward()
             nn.utils.clip_grad_norm_(net.parameters(), 10.0)
@@ -356,8 +366,17 @@ def q_learning(
             with torch.no_grad():
                 for w_slow, w in zip(slow.parameters(), net.parameters(), strict=True):
                     w_slow.lerp_(w, SLOW)
-            diary.losses.append(loss.item())
-            diary.values.append(y.mean().item())
+            diary.losses.append(loss.detach())
+            diary.values.append(y.mean())
+        reward, ended, restarted = world.receive()
+        replay.add(level, first, action, reward, restarted)
+        current += reward
+        diary.returns.extend(current[ended].tolist())
+        current[ended] = 0
+        first, before, level = restarted, level, world.level_on(device)
+        begins = torch.from_numpy(first).to(device)[:, None, None]
+        before = torch.where(begins, level, before)  # a game's first picture has none before it
+        diary.made(cfg.envs)
         if diary.log_due:
             diary.write(epsilon, validate(greedy(slow), cfg) if diary.test_due else None)
     return diary.log
@@ -377,6 +396,7 @@ def section_train(cfg: Config, run: Run) -> None:
     """
     run.predict("inputs_saved", "How many times fewer non-zero inputs than pixels?", unit="×")
     net = fetch(run, "teacher") if cfg.warm else PongNet(cfg.width, 16 * cfg.width)
+    net = net.to(learning_device(run))
     log = q_learning(net, cfg, run, "teacher", cfg.steps)
     teacher = fetch(run, "teacher")
     test = test_states(teacher, cfg)
@@ -392,6 +412,7 @@ def section_train(cfg: Config, run: Run) -> None:
         look="the ball and the paddles, and what is left of everything else",
     )
     found = evaluate(greedy(teacher), cfg, run, "teacher")
+    note_games(run, "teacher", found)
     n = cfg.games
     run.claim("teacher", "teacher in ALE/Pong-v5: reward", found["sticky"], "points", ">= 18", n=n)
     n = found["different"]
@@ -421,6 +442,7 @@ class SpikingPong(nn.Module):
         super().__init__()
         self.net, self.num_steps, self.charge = copy.deepcopy(net), num_steps, charge
         self.lifs = nn.ModuleDict({name: snn.Leaky(beta=beta, init_hidden=True) for name in HIDDEN})
+        self.lifs.to(device_of(net))
 
     def step(self, x_t: torch.Tensor) -> tuple[list[torch.Tensor], torch.Tensor]:
         """One time step by snnTorch, ``(B, 3, 84, 84)`` → spikes of each hidden layer, output current ``(B, 3)``.
@@ -498,14 +520,16 @@ def distil(
     penalty: float = 0.0,
     silent: bool = False,
 ) -> nn.Module:
-    """Train ``net`` by equation (3) on ``maps (n, 3, 84, 84)`` and the teacher's ``q (n, 3)``; Adam, batches of 64.
+    """Train ``net`` by equation (3) on ``maps (n, 3, 84, 84)`` and the teacher's ``q (n, 3)``, by Adam.
 
     Args:
+        lr: for batches of 64.
         penalty: μ, for each thousand operations of a decision; spiking networks only.
         silent: keep the biases of the hidden layers at or below 0, so that no neuron fires without input.
     """
     net.to(memory_format=torch.channels_last).train()
-    epochs, batch = epochs or cfg.epochs, 64
+    epochs, batch = epochs or cfg.epochs, cfg.distil_batch
+    lr *= (batch / 64) ** 0.5
     inner = net.net if isinstance(net, SpikingPong) else net
     optimizer = torch.optim.Adam(net.parameters(), lr=lr, fused=True)
     schedule = torch.optim.lr_scheduler.LinearLR(optimizer, 1.0, 0.05, epochs * -(-len(q) // batch))
@@ -514,8 +538,8 @@ def distil(
     def passes() -> None:
         began = time.perf_counter()
         for epoch in range(epochs):
-            total = right = 0.0
-            for i in torch.randperm(len(q), generator=generator).split(batch):
+            total = right = torch.zeros((), device=q.device)
+            for i in torch.randperm(len(q), generator=generator).to(q.device).split(batch):
                 x = maps[i].to(memory_format=torch.channels_last).float().div_(255)
                 if isinstance(net, SpikingPong):
                     hidden, out = net.run(constant_current(x, net.num_steps))
@@ -523,8 +547,8 @@ def distil(
                 else:
                     z = net(x)
                 loss = -(target[i] * F.log_softmax(z, 1)).sum(1).mean()
-                total += loss.item() * len(i)
-                right += (z.argmax(1) == q[i].argmax(1)).sum().item()
+                total = total + loss.detach() * len(i)
+                right = right + (z.argmax(1) == q[i].argmax(1)).sum()
                 if penalty:
                     loss = loss + penalty * sum(operations(inner, [x, *hidden])[1:]) / len(i) / 1000
                 optimizer.zero_grad(set_to_none=True)
@@ -585,7 +609,8 @@ def section_convert(cfg: Config, run: Run) -> None:
         "converted_steps", "From which T on does the converted network play as the teacher?"
     )
     teacher = fetch(run, "teacher")
-    seen, test = rollouts(teacher, cfg.states, STUDENT_SEED), test_states(teacher, cfg)
+    seen = rollouts(teacher, cfg.states, STUDENT_SEED, games=cfg.players)
+    test = test_states(teacher, cfg)
     clipped, times = clipped_twin(cfg, run, teacher, seen), TIMES if not cfg.smoke else TIMES[:2]
     found: dict[str, list[tuple[float, float]]] = {}
     for name, (percentile, charge) in ARMS.items():
@@ -639,7 +664,7 @@ def rounds(
     run: Run,
     *,
     name: str,
-    count: int = 3,
+    count: int,
     **how: Any,
 ) -> None:
     """DAgger: distil on what others have ``seen``, then ``count − 1`` times on that and on what the agent comes into
@@ -652,7 +677,8 @@ def rounds(
         distil(agent, maps, seen.q, cfg, run, name=text, lr=lr, epochs=epochs, **how)
         epochs = max(1, cfg.epochs // 2)
         if k + 1 < count:
-            seen = seen + rollouts(teacher, cfg.states, seed + 20 * k, greedy(agent))
+            its_own = greedy(agent)
+            seen = seen + rollouts(teacher, cfg.states, seed + NEXT * k, its_own, games=cfg.players)
 
 
 @section
@@ -665,16 +691,18 @@ def section_clone(cfg: Config, run: Run) -> None:
     """
     run.predict("clone_after", "How many points does the policy win by after that?", unit="points")
     teacher = fetch(run, "teacher")
-    seen = rollouts(teacher, cfg.states, STUDENT_SEED)
+    seen = rollouts(teacher, cfg.states, STUDENT_SEED, games=cfg.players)
     agent = SpikingPong(fetch(run, "clipped"), cfg.num_steps)
     before = once(run, "clone, validation before", partial(validate, greedy(agent), cfg))
     text = f"the converted network at T = {cfg.num_steps}, validation games"
     run.claim("clone_before", text, before, "points")
-    rounds(agent, teacher, seen, STUDENT_SEED + 100, cfg, run, name="clone")
+    how = {"name": "clone", "count": cfg.rounds}
+    rounds(agent, teacher, seen, STUDENT_SEED + 500, cfg, run, **how)
     keep(agent, run, "clone")
     after = once(run, "clone, validation after", partial(validate, greedy(agent), cfg))
     run.claim("clone_after", "the same after training", after, "points")
     found = evaluate(greedy(agent), cfg, run, f"cloned, T = {cfg.num_steps}")
+    note_games(run, "clone", found)
     text, n = f"cloned, T = {cfg.num_steps}: reward", cfg.games
     run.claim("clone", text, found["sticky"], "points", ">= 17", n=n)
     n = found["different"]
@@ -707,7 +735,7 @@ def section_spiking_dqn(cfg: Config, run: Run) -> None:
     """
     options = ("less than a point", "one to five points", "more than five points")
     run.predict("spiking_dqn_gain_text", "How much better does it get in this short run?", options)
-    net = PongNet(cfg.width, 16 * cfg.width)
+    net = PongNet(cfg.width, 16 * cfg.width).to(learning_device(run))
     some = see_events(rollouts(net, 256, STUDENT_SEED, noise=1.0).grey)
     agent = SpikingPong(balance(net, some), cfg.num_steps)
     log = q_learning(agent, cfg, run, "spiking_dqn", max(cfg.envs, cfg.steps // 25))
@@ -754,7 +782,7 @@ def section_sparsify(cfg: Config, run: Run) -> None:
     run.predict("clone_empty", "Which share of the clone's SynOps comes on an empty board as well?")
     teacher, start_from = fetch(run, "teacher"), fetch(run, "clone")
     policy = greedy(SpikingPong(start_from, cfg.num_steps))
-    seen = rollouts(teacher, cfg.states, STUDENT_SEED + 200, policy)
+    seen = rollouts(teacher, cfg.states, STUDENT_SEED + 1000, policy, games=cfg.players)
     maps = see_events(test_states(teacher, cfg).grey)
     points: list[dict[str, Any]] = []
     for name, (mu, silent) in list(SPARSE.items())[-1 if cfg.smoke else None :]:
@@ -762,7 +790,7 @@ def section_sparsify(cfg: Config, run: Run) -> None:
         agent = SpikingPong(points[-1]["net"] if go_on else start_from, cfg.num_steps)
         if mu is not None:
             how = {"name": name, "count": 2, "penalty": mu, "silent": silent}
-            rounds(agent, teacher, seen, STUDENT_SEED + 300, cfg, run, **how)
+            rounds(agent, teacher, seen, STUDENT_SEED + 1500, cfg, run, **how)
             keep(agent, run, f"sparse_{mu:g}{'_silent' if silent else ''}")
         val = once(run, f"{name}: validation", partial(validate, greedy(agent), cfg))
         empty = cost(agent, torch.zeros_like(maps[:1]))["synops"]
@@ -773,6 +801,7 @@ def section_sparsify(cfg: Config, run: Run) -> None:
     chosen = min(near, key=lambda p: p["synops"])
     agent = SpikingPong(keep(chosen["net"], run, "sparse"), cfg.num_steps)
     found = evaluate(greedy(agent), cfg, run, f"sparse ({chosen['name']})")
+    note_games(run, "sparse", found)
     show.table_sparsity(run, points)
     text = f"sparse policy ({chosen['name']}): reward"
     run.claim("sparse", text, found["sticky"], "points", ">= 16", n=cfg.games)
@@ -801,19 +830,18 @@ class Remembering:
     """The policy of a spiking network that takes one step a decision and keeps its membranes for the next one."""
 
     def __init__(self, agent: SpikingPong) -> None:
-        self.agent, self.memory = agent, True
+        self.agent, self.memory, self.device = agent, True, device_of(agent)
         agent.forget()
 
     def __call__(self, maps: torch.Tensor) -> np.ndarray:
         with torch.no_grad():
-            return self.agent.step(maps.float() / 255)[1].argmax(1).numpy()
+            return self.agent.step(maps.float() / 255)[1].argmax(1).cpu().numpy()
 
 
-def in_order(maps: torch.Tensor, q: torch.Tensor) -> Iterator[tuple[torch.Tensor, torch.Tensor]]:
-    """What 16 games side by side showed, decision by decision: ``rollouts`` leaves them in this order."""
-    num = 16 if len(q) >= 256 else 2
-    for i in range(0, len(q) - num + 1, num):
-        yield maps[i : i + num].float() / 255, q[i : i + num]
+def in_order(seen: Seen, maps: torch.Tensor) -> Iterator[tuple[torch.Tensor, torch.Tensor]]:
+    """What the games side by side showed, decision by decision: ``rollouts`` leaves them in this order."""
+    for i in range(0, len(maps) - seen.games + 1, seen.games):
+        yield maps[i : i + seen.games].float() / 255, seen.q[i : i + seen.games]
 
 
 def distil_in_time(
@@ -835,7 +863,7 @@ def distil_in_time(
     """
     maps = eyes(seen.grey)
     optimizer = torch.optim.Adam(agent.parameters(), lr=lr, fused=True)
-    updates = cfg.epochs * -(-len(list(in_order(maps, seen.q))) // window)
+    updates = cfg.epochs * -(-len(list(in_order(seen, maps))) // window)
     schedule = torch.optim.lr_scheduler.LinearLR(optimizer, 1.0, 0.05, max(1, updates))
 
     def learn(losses: list[torch.Tensor]) -> None:
@@ -850,19 +878,19 @@ def distil_in_time(
         for epoch in range(cfg.epochs):
             agent.forget()
             losses: list[torch.Tensor] = []
-            right = count = 0
-            for x, q in in_order(maps, seen.q):
+            right, count = torch.zeros((), device=maps.device), 0
+            for x, q in in_order(seen, maps):
                 if not keeps:
                     agent.forget()
                 z = agent.step(x)[1]
                 p = F.softmax(q / cfg.tau, 1)
                 losses.append(-(p * F.log_softmax(z, 1)).sum(1).mean())
-                right += int((z.argmax(1) == q.argmax(1)).sum())
+                right = right + (z.argmax(1) == q.argmax(1)).sum()
                 count += len(q)
                 if len(losses) == window:
                     learn(losses)
                     losses = []
-            share = 100 * right / max(1, count)
+            share = 100 * right.item() / max(1, count)
             run.print(
                 f"          {name}: pass {epoch + 1}/{cfg.epochs}, teacher's action {share:.1f} %"
             )
@@ -876,7 +904,7 @@ def choices(agent: SpikingPong, seen: Seen, eyes: Eyes, keeps: bool, cut: int = 
     """Actions ``(decisions, games)`` that the agent takes on games in their order; at ``cut`` it forgets everything."""
     agent.forget()
     found = []
-    for k, (x, _) in enumerate(in_order(eyes(seen.grey), seen.q)):
+    for k, (x, _) in enumerate(in_order(seen, eyes(seen.grey))):
         if k == cut or not keeps:
             agent.forget()
         found.append(agent.step(x)[1].argmax(1))
@@ -888,7 +916,7 @@ def temporal_synops(agent: SpikingPong, seen: Seen) -> float:
     """Operations a decision after the first layer, with membranes that stay, on games in their order."""
     agent.forget()
     total, count = 0.0, 0
-    for x, q in in_order(see_events(seen.grey), seen.q):
+    for x, q in in_order(seen, see_events(seen.grey)):
         spks, _ = agent.step(x)
         total += summed(agent.net, [x, *spks], 1)["synops"]
         count += len(q)
@@ -920,24 +948,26 @@ def section_remember(cfg: Config, run: Run) -> None:
     run.predict("place_gain", "Seeing place only: by how much does memory raise the agreement?")
     teacher, begin_with = fetch(run, "teacher"), fetch(run, "clone")
     begin_with.clipped, begin_with.levels = False, 0
-    seen = rollouts(teacher, cfg.states, STUDENT_SEED + 400)
+    seen = rollouts(teacher, cfg.states, STUDENT_SEED + 2000, games=cfg.players)
     test = rollouts(teacher, max(32, cfg.states // 5), VAL_SEED)
-    wanted = torch.stack([q.argmax(1) for _, q in in_order(see_places(test.grey), test.q)])
+    wanted = torch.stack([q.argmax(1) for _, q in in_order(test, see_places(test.grey))])
     share, rewards, agents = {}, {}, {}
     for name, (eyes, keeps) in KINDS.items():
         agent = agents[name] = SpikingPong(begin_with, 1, beta=BETA)
         distil_in_time(agent, seen, eyes, cfg, run, name=name, lr=1e-3, keeps=keeps)
         if eyes is see_events:
             actor = Remembering(agent) if keeps else greedy(agent)
-            more = seen + rollouts(teacher, len(seen.q), STUDENT_SEED + 420 + 20 * keeps, actor)
+            seed = STUDENT_SEED + 2100 + NEXT * keeps
+            more = seen + rollouts(teacher, cfg.states, seed, actor, games=cfg.players)
             text = f"{name}, round 2"
             distil_in_time(agent, more, eyes, cfg, run, name=text, lr=5e-4, keeps=keeps)
         share[name] = float((choices(agent, test, eyes, keeps) == wanted).float().mean())
+    keep(agents["events, kept"], run, "temporal")
     for name, keeps in (("events, anew", False), ("events, kept", True)):
         agent = agents[name]
         policy = Remembering(agent) if keeps else greedy(agent)
         rewards[name] = evaluate(policy, cfg, run, name)
-    keep(agents["events, kept"], run, "temporal")
+    note_games(run, "temporal", rewards["events, kept"])
     whole = choices(agents["events, kept"], test, see_events, True)
     cut = len(whole) // 2
     after = choices(agents["events, kept"], test, see_events, True, cut)
@@ -1067,9 +1097,9 @@ def section_quantize(cfg: Config, run: Run) -> None:
         return
     options = ("less than a point", "one to three points", "more than three points")
     run.predict("bits_cost", "What do two-bit weights cost against four bits?", options)
-    teacher = fetch(run, "teacher")
-    seen, test = rollouts(teacher, cfg.states, STUDENT_SEED), test_states(teacher, cfg)
-    net = fetch(run, "clipped")
+    teacher, net = fetch(run, "teacher").cpu(), fetch(run, "clipped").cpu()  # as TensorFlow is
+    seen = rollouts(teacher, cfg.states, STUDENT_SEED, games=cfg.players)
+    test = test_states(teacher, cfg)
     net.clipped = True
     rows, models = {}, {}
     for bits in ((8, 4, 4), (8, 2, 4))[: 1 if cfg.smoke else None]:
@@ -1079,6 +1109,7 @@ def section_quantize(cfg: Config, run: Run) -> None:
     model = models["8/4/4"]
     path = save_fbz(model, run.dir / "akida.fbz")
     run.print(f"   saved   {path}")
+    note_games(run, "akida", rows["8/4/4"])
     mapping, where = map_on_akd1000(model), akida_status()
     show.tables_akida(run, rows, mapping, where.state)
     for name, r in rows.items():
@@ -1194,7 +1225,7 @@ def section_benchmark(cfg: Config, run: Run) -> None:
             times[f"{name}, T = {getattr(agent, 'num_steps', 1)}, {device}"] = stages(
                 on(agent, device), repeats, VAL_SEED
             )
-    times |= akida_times(run, maps, repeats)
+    times |= akida_times(run, maps.cpu(), repeats)
     show.table_rewards(run, games, costs)
     show.table_costs(run, costs)
     whole = {k: sum(v.values()) for k, v in times.items()}
@@ -1245,8 +1276,8 @@ def play_games(cfg: Config, run: Run) -> None:
             if isinstance(agent, SpikingPong) and cfg.agent != "temporal":
                 with torch.no_grad():
                     spks = agent.run(constant_current(maps[:1].float() / 255, agent.num_steps))[0]
-                fired = spks[-1][:, 0].numpy()  # (T, 256): the dense hidden layer
-            film.append((env.stack[0, -1].copy(), maps[0].numpy(), fired))
+                fired = spks[-1][:, 0].cpu().numpy()  # (T, 256): the dense hidden layer
+            film.append((env.stack[0, -1].copy(), maps[0].cpu().numpy(), fired))
 
     found = evaluate(policy, cfg, run, f"{cfg.agent} at play", hear=show.scoreboard(run))
     weights = files.find(run, files.WEIGHTS.get(cfg.agent, cfg.agent))

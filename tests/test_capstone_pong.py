@@ -23,7 +23,7 @@ from eventcam.events import DVS, Pixel
 from games import commands
 from games.pong import cost as costs
 from games.pong import env as pong
-from games.pong import files, replay
+from games.pong import files, replay, training
 from games.pong import report as pong_report
 
 import numpy as np
@@ -201,6 +201,157 @@ def test_a_game_restarts_without_a_flash_and_the_restart_is_told() -> None:
     assert not env.step(np.array([1]))[2].any()
 
 
+# ------------------------------------------------------------------------------------ on a GPU, and in threads
+
+
+def as_on_a_gpu(patch: pytest.MonkeyPatch) -> None:
+    """Pictures become tensors, as for a GPU; here they stay in the host's memory."""
+    patch.setattr(pong, "sent", lambda grey, device: torch.from_numpy(grey.copy()))
+
+
+def test_tensors_are_seen_as_arrays_are(game: np.ndarray) -> None:
+    there = torch.from_numpy(game)
+    for see in (pong.see_events, pong.see_places, pong.see_frames, pong.see_deltas):
+        assert torch.equal(see(there), see(game))
+    assert torch.equal(pong.to_level(there), torch.from_numpy(pong.to_level(game)))
+    assert torch.equal(there, torch.from_numpy(game)), "the pictures themselves were changed"
+
+
+def test_states_and_games_of_a_gpu_are_those_of_the_host(monkeypatch: pytest.MonkeyPatch) -> None:
+    teacher = made()
+
+    def twice() -> tuple[Any, list[float], list[bool]]:
+        seen, kinds = m.rollouts(teacher, 45, 5), []
+
+        def eyes(grey: Any) -> torch.Tensor:
+            kinds.append(isinstance(grey, torch.Tensor))
+            return pong.see_events(grey)
+
+        films: list[int] = []
+
+        def watch(env: Any, maps: torch.Tensor, action: np.ndarray) -> None:
+            films.extend(action.tolist())
+
+        pong.play(m.greedy(teacher), 2, 7, 0.25, eyes, watch, limit=20)
+        return seen, films, kinds
+
+    host, acted, kinds = twice()
+    as_on_a_gpu(monkeypatch)
+    there, acted_there, kinds_there = twice()
+    assert isinstance(host.grey, np.ndarray) and isinstance(there.grey, torch.Tensor)
+    assert not any(kinds) and all(kinds_there), "maps are made where the policy is"
+    np.testing.assert_array_equal(host.grey, there.grey.numpy())
+    assert torch.equal(host.q, there.q) and acted == acted_there
+    assert host.games == there.games == 2 and len(host.grey) == 45
+    both = there + there
+    assert isinstance(both.grey, torch.Tensor) and len(both.grey) == len(both.q) == 90
+
+
+def test_threads_change_nothing_and_an_emulator_is_used_again() -> None:
+    """Three games, alone in a thread or side by side; the last film comes from an emulator that has played before."""
+    threads = torch.get_num_threads()
+
+    def film(n_threads: int) -> np.ndarray:
+        torch.set_num_threads(n_threads)
+        world, rng = pong.Pong(3, 11, 0.25), np.random.default_rng(0)
+        for _ in range(30):
+            world.step(rng.integers(0, 3, 3))
+        return world.stack
+
+    pong.IDLE.clear()
+    try:
+        alone, together = film(1), film(3)
+        assert sorted(pong.IDLE) == [(3, 0.25, 1), (3, 0.25, 3)]
+        again = film(3)
+    finally:
+        torch.set_num_threads(threads)
+    np.testing.assert_array_equal(alone, together)
+    np.testing.assert_array_equal(alone, again)
+    assert [len(envs) for envs in pong.IDLE.values()] == [1, 1]
+    world = pong.Pong(3, 11, 0.25)
+    world.send(np.zeros(3, int))
+    del world
+    assert sum(map(len, pong.IDLE.values())) == 1 + (threads > 1), "it was still at work"
+
+
+@pytest.mark.skipif(not torch.cuda.is_available(), reason="needs a GPU")
+def test_a_gpu_draws_what_the_host_draws(game: np.ndarray, tmp_path: Path) -> None:
+    drawn = []
+    level = torch.from_numpy(pong.to_level(game[:, -1]))
+    for device in ("cpu", "cuda"):
+        memory, no = replay.Replay(60, 2, 3, device), np.zeros(2, bool)
+        for i in range(30):
+            memory.add(level[2 * i : 2 * i + 2].to(device), no, no + i % 3, no + (i == 9), no)
+        b = memory.draw(32, 3, 0.9)
+        maps = [pong.events(*b[k]) for k in ("s", "s2")]
+        drawn.append([x.cpu() for x in (*maps, b["a"], b["r"], b["go"])])
+    assert all(torch.equal(x, y) for x, y in zip(*drawn, strict=True))
+
+
+def test_a_training_by_the_clock(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    """Two minutes, 100 s in one call and the rest in the next; decisions come at different speeds."""
+    now = [0.0]
+    monkeypatch.setattr(training.time, "perf_counter", lambda: now[0])
+    monkeypatch.setattr(training, "keep", lambda *_: None)
+    _, run = start(tmp_path)
+    net = torch.nn.Linear(1, 1)
+    parts = {"net": net, "target": net, "optimizer": torch.optim.Adam(net.parameters())}
+
+    def diary(resume: bool) -> Any:
+        return training.Diary(run, "teacher", {}, 10_000_000, resume, 2.0, **parts)
+
+    d, logs, tests = diary(False), [], []
+    for second in range(1, 101):
+        now[0] = float(second)
+        d.made(50_000)
+        assert d.share == pytest.approx(max(second / 120, d.done / 1e7)) and not d.over
+        if d.log_due:
+            logs.append(second)
+            if d.test_due:
+                tests.append(second)
+            d.write(0.0, 1.0 if d.test_due else None)
+    assert len(logs) == 100, "one a second: every 150th of two minutes, but not before the next"
+    assert tests == [12, 24, 36, 48, 60, 72, 84, 96], "each tenth"
+    now[0] = 1000.0
+    d = diary(True)
+    assert d.share == pytest.approx(100 / 120)
+    now[0] = 1019.0
+    d.made(32)
+    assert not d.over and not d.log_due, "too few decisions for a line"
+    now[0] = 1020.0
+    d.made(32)
+    assert d.over and d.share == 1 and d.log_due and d.test_due
+
+
+def test_environments_differ_in_how_much_they_leave_to_chance(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    """A trained network: its own action all but always, from 0.1 to 0.001 of chance; an untrained one: chance alone."""
+    acted: list[np.ndarray] = []
+
+    class Spy:
+        def __init__(self, num: int, seed: int, sticky: float) -> None:
+            self.num = num
+
+        def level_on(self, device: Any) -> torch.Tensor:
+            return torch.zeros(self.num, 84, 84, dtype=torch.uint8)
+
+        def send(self, action: np.ndarray) -> None:
+            acted.append(action)
+
+        def receive(self) -> tuple[np.ndarray, ...]:
+            no = np.zeros(self.num, bool)
+            return no.astype(np.float32), no, no
+
+    monkeypatch.setattr(m, "Pong", Spy)
+    monkeypatch.setattr(m, "play", lambda *_, **__: np.zeros(1))
+    cfg, run = start(tmp_path, envs=20, replay=1000, every=1000, warm=True, batch_size=2)
+    m.q_learning(Table(0.0, 0.0, 1.0), cfg, run, "teacher", 60_000)
+    by_chance = 1.5 * (np.array(acted) != 2).mean(0)  # two of three chances are another action
+    assert by_chance[:3].mean() == pytest.approx(0.08, abs=0.02) and by_chance[-5:].max() < 0.006
+    assert 0.007 < by_chance[9:11].mean() < 0.014
+
+
 # ------------------------------------------------------------------------------------ the replay
 
 
@@ -235,7 +386,7 @@ def test_replay_against_a_second_one(
         ended = (rng.random(envs) < 0.15) & (reward != 0)
         ended |= rng.random(envs) < 0.05  # cut by a time limit, without a point
         action = rng.integers(0, 3, envs)
-        memory.add(level, first, action, reward, restarted)
+        memory.add(torch.from_numpy(level), first, action, reward, restarted)
         history.append((level, first, action, reward, restarted))
         first, restarted = restarted, ended
     now = len(history)
@@ -610,20 +761,23 @@ def test_seeds_of_training_validation_test_and_students_do_not_overlap(
     assert taken() == {0, 1}
     monkeypatch.undo()
 
-    offsets = {"TEST": {0}, "VAL": {0}, "STUDENT": {0, 120, 420, 440}}  # those that are worked out
+    # those that are worked out: rounds of the clone, and of the policies that keep their membranes or not
+    clones = {500 + 100 * k for k in range(int(m.Config.limits()["rounds"][1]) - 1)}
+    offsets = {"TEST": {0}, "VAL": {0}, "STUDENT": {0, *clones, 2100, 2200}}
     source = Path(m.__file__).read_text(encoding="utf-8")
     for name, more in re.findall(r"(TEST|VAL|STUDENT)_SEED(?: \+ (\d+))?(?= *[,)])", source):
         offsets[name].add(int(more or 0))
     assert offsets["TEST"] == offsets["VAL"] == {0}
-    assert offsets["STUDENT"] == {0, 100, 120, 200, 300, 400, 420, 440}
+    assert offsets["STUDENT"] == {0, *clones, 1000, 1500, 2000, 2100, 2200}
+    at_once = int(m.Config.limits()["players"][1])
     games = {
         "training": set(range(m.Config.limits()["envs"][1])),
         "TEST": set(range(m.TEST_SEED, m.TEST_SEED + int(m.Config.limits()["games"][1]))),
         "VAL": {m.VAL_SEED + i for i in range(max(16, m.VAL_GAMES))},
-        "STUDENT": {m.STUDENT_SEED + o + i for o in offsets["STUDENT"] for i in range(16)},
+        "STUDENT": {m.STUDENT_SEED + o + i for o in offsets["STUDENT"] for i in range(at_once)},
     }
     assert sum(map(len, games.values())) == len(set.union(*games.values()))
-    assert len(games["STUDENT"]) == 16 * len(offsets["STUDENT"]), "two rounds share games"
+    assert len(games["STUDENT"]) == at_once * len(offsets["STUDENT"]), "two rounds share games"
 
     for first in (
         m.TEST_SEED,
@@ -875,6 +1029,8 @@ def test_games_count_for_the_weights_that_played_them(tmp_path: Path) -> None:
     files.keep_games(run, "teacher", path, {"sticky": 3.0})
     files.keep_games(run, "sparse", path, {"sticky": 1.0})
     assert files.played(run, "teacher", path)["sticky"] == 3
+    files.note_games(run, "teacher", {"sticky": 4.0})
+    assert files.played(run, "teacher", path)["sticky"] == 4
     save_weights(m.PongNet(), path)
     assert files.played(run, "teacher", path) is None, "other weights, and the old games"
     (run.dir / files.GAMES).write_text("{", encoding="utf-8")
@@ -1281,9 +1437,10 @@ def bench(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Any:
     q = torch.tensor([[3.0, 1, 0], [0, 2, 1], [0, 1, 5], [4, 0, 0]])  # the teacher's: 0, 1, 2, 0
     stubs = {
         "fetch": lambda run, name, net=None: made(),
-        "rollouts": lambda *_, **__: m.Seen(maps.numpy(), q),
+        "rollouts": lambda *_, **__: m.Seen(maps.numpy(), q, 2),
         "see_events": lambda grey: maps[: len(grey)],
         "keep": lambda net, run, name: net,
+        "note_games": lambda *_: None,
         "rounds": lambda *_, **__: None,
         "row": lambda model, agent, maps, reward, n: {
             "model": model,
@@ -1423,14 +1580,14 @@ def test_games_come_back_in_their_order() -> None:
     """Sixteen games side by side: game 3 shows the numbers 3, 19, 35 …"""
     q = torch.arange(320.0)[:, None].repeat(1, 3)
     maps = torch.arange(320).remainder(256).to(torch.uint8).view(-1, 1, 1, 1)
-    seen = list(m.in_order(maps, q))
+    seen = list(m.in_order(m.Seen(maps.numpy(), q), maps))
     assert len(seen) == 20 and [int(q[3, 0]) for _, q in seen][:3] == [3, 19, 35]
     assert seen[1][0][3].item() == pytest.approx(19 / 255)
 
 
 def test_what_is_kept_is_the_past_and_nothing_else() -> None:
     maps = uint8_maps(40)
-    seen = SimpleNamespace(grey=maps, q=torch.zeros(40, 3))
+    seen = m.Seen(maps, torch.zeros(40, 3), 2)
     agent = m.SpikingPong(m.balance(made(), maps), 1, beta=0.8)
     with torch.no_grad():  # no action is preferred whatever comes
         spks, _ = agent.run(m.constant_current(maps.float() / 255, 1))
@@ -1450,12 +1607,12 @@ def test_what_is_kept_is_the_past_and_nothing_else() -> None:
 def test_operations_of_one_step_a_decision() -> None:
     maps = uint8_maps(8)
     agent = m.SpikingPong(m.balance(made(), maps), 1, beta=0.8)
-    one = SimpleNamespace(grey=maps[:2], q=torch.zeros(2, 3))
+    one = m.Seen(maps[:2], torch.zeros(2, 3), 2)
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(m, "see_events", lambda grey: grey)
         first = m.temporal_synops(agent, one)
         assert first == pytest.approx(m.cost(agent, maps[:2])["synops"]), "nothing is kept yet"
-        whole = m.temporal_synops(agent, SimpleNamespace(grey=maps, q=torch.zeros(8, 3)))
+        whole = m.temporal_synops(agent, m.Seen(maps, torch.zeros(8, 3), 2))
     assert whole > 0 and whole != pytest.approx(m.cost(agent, maps)["synops"])
 
 
@@ -1463,14 +1620,14 @@ def test_learning_in_time_learns(tmp_path: Path) -> None:
     cfg, run = start(tmp_path, tau=0.1, epochs=8)
     maps = uint8_maps(32)
     q = torch.tensor([[0.0, 0.2, 0.0]]).repeat(32, 1)
-    seen = SimpleNamespace(grey=maps, q=q)
+    seen = m.Seen(maps, q, 2)
     agent = m.SpikingPong(m.balance(made(), maps), 1, beta=0.8)
 
     def loss() -> float:
         agent.forget()
         total = 0.0
         with torch.no_grad():
-            for x, want in m.in_order(maps, q):
+            for x, want in m.in_order(seen, maps):
                 z = agent.step(x)[1]
                 total -= (F.softmax(want / 0.1, 1) * F.log_softmax(z, 1)).sum().item()
         return total

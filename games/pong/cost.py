@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import copy
 from collections.abc import Sequence
 from functools import cache
 from typing import Any
@@ -85,8 +86,9 @@ def cost(agent: nn.Module, maps: torch.Tensor) -> dict[str, Any]:
 def row(model: str, agent: nn.Module, maps: torch.Tensor, reward: float, n: int) -> dict[str, Any]:
     """A row of the ledger; ``accuracy`` is the mean reward in points."""
     c, net = cost(agent, maps), getattr(agent, "net", agent)
+    here, x = copy.deepcopy(agent).cpu(), maps[:1].cpu().float() / 255  # times are the host's
     with torch.no_grad():
-        p50, p95 = latency(lambda: agent(maps[:1].float() / 255), "cpu")
+        p50, p95 = latency(lambda: here(x), "cpu")
     count = sum(p.numel() for p in net.parameters())
     return {
         "model": f"{model} (reward in points)",

@@ -6,6 +6,7 @@ Levels of a DVS pixel and the three event maps are equation (2) of ``capstone_po
 from __future__ import annotations
 
 import time
+import weakref
 import zlib
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -13,6 +14,7 @@ from functools import cache
 from typing import Any
 
 from common.io import UserError
+from common.run import Run
 from eventcam.events import lin_log
 
 import numpy as np
@@ -34,6 +36,10 @@ LEVEL = np.floor(lin_log(np.arange(256)) / THETA).astype(np.uint8)
 """ℓ of equation (2) for each grey level: how often an ideal DVS pixel has fired on its way there from black."""
 
 
+IDLE: dict[tuple[int, float, int], list[Any]] = {}
+"""Emulators that no ``Pong`` holds any more, by games, stickiness and threads: to make one takes 0.1 s a game."""
+
+
 class Pong:
     """``num`` games of ALE/Pong-v5 side by side.
 
@@ -43,6 +49,8 @@ class Pong:
     Args:
         seed: of the first game; the others count on from there.
         sticky: probability with which a frame repeats the action before it: 0.25 in ALE/Pong-v5.
+
+    The emulator takes as many threads as PyTorch may (``OMP_NUM_THREADS``); the games are the same with any number.
 
     Raises:
         UserError: the Atari packages are missing.
@@ -57,9 +65,14 @@ class Pong:
                 f"the Atari games are missing ({e}); install them with 'uv sync', or with "
                 "'uv pip install ale-py==0.12.1 gymnasium==1.4.0'"
             ) from e
-        self.env = AtariVectorEnv(
-            "pong", num, stack_num=4, repeat_action_probability=sticky, num_threads=1
-        )
+        threads = min(num, torch.get_num_threads())
+        self.idle = IDLE.setdefault((num, sticky, threads), [])
+        if self.idle:
+            self.env = self.idle.pop()
+        else:
+            chance = {"repeat_action_probability": sticky}
+            self.env = AtariVectorEnv("pong", num, stack_num=4, num_threads=threads, **chance)
+        self.free = weakref.finalize(self, self.idle.append, self.env)
         self.stack = stand_still(
             self.env.reset(seed=seed)[0]
         )  # (N, 4, 84, 84) grey, the newest last
@@ -70,13 +83,30 @@ class Pong:
         """The newest picture as thresholds below each pixel, ``(N, 84, 84)`` uint8."""
         return to_level(self.stack[:, -1])
 
+    def level_on(self, device: torch.device) -> torch.Tensor:
+        """The same on ``device``."""
+        if device.type == "cpu":
+            return torch.from_numpy(self.level)
+        return to_level(sent(self.stack[:, -1], device))
+
     def step(self, action: np.ndarray) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
         """Play ``action (N,)``, 0 to 2: points won or lost ``(N,)``, games that ended now, games that only restarted.
 
         A game that has ended ignores its next action and starts again: that step is no transition.
         """
+        self.send(action)
+        return self.receive()
+
+    def send(self, action: np.ndarray) -> None:
+        """The first half of ``step``: the games go on in threads of their own, and the caller need not wait."""
+        self.free.detach()  # an emulator that is not waited for is of no use to others
+        self.env.send(np.asarray(ACTIONS)[action])
+
+    def receive(self) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+        """The second half: wait until all games are there, and tell what ``step`` tells."""
         restarted = self.ended
-        stack, reward, over, cut, _ = self.env.step(np.asarray(ACTIONS)[action])
+        stack, reward, over, cut, _ = self.env.recv()
+        self.free = weakref.finalize(self, self.idle.append, self.env)
         self.stack, self.ended = stand_still(stack), over | cut
         return reward.astype(np.float32), self.ended, restarted
 
@@ -84,16 +114,49 @@ class Pong:
 def stand_still(stack: np.ndarray) -> np.ndarray:
     """ALE leaves the pictures before a game's first one black, which would look like a flash: repeat the first one."""
     for k in range(stack.shape[1] - 2, -1, -1):
-        black = ~stack[:, k].any((1, 2))
+        black = np.flatnonzero(stack[:, k, SIZE // 2, SIZE // 2] == 0)  # a look at one pixel first
+        black = black[~stack[black, k].any((1, 2))]
         stack[black, k] = stack[black, k + 1]
     return stack
 
 
-def to_level(grey: np.ndarray) -> np.ndarray:
-    """ℓ of equation (2), without the score at the top: ``(…, 84, 84)`` uint8."""
-    level = LEVEL[grey]
+def device_of(net: nn.Module) -> torch.device:
+    """Where its weights are, and so where it decides."""
+    return next(net.parameters()).device
+
+
+def learning_device(run: Run) -> torch.device:
+    """Where the networks of ``run`` learn and decide: on a GPU of CUDA or ROCm, else on the CPU."""
+    return run.device if run.device.type == "cuda" else torch.device("cpu")
+
+
+Grey = np.ndarray | torch.Tensor
+"""Pictures in bytes: an array on the host, or a tensor on the device that is to look at them."""
+
+
+def sent(grey: np.ndarray, device: torch.device) -> Grey:
+    """``grey`` as a tensor on a GPU; on the host an array stays what it is."""
+    if device.type == "cpu":
+        return grey
+    return torch.from_numpy(np.ascontiguousarray(grey)).to(device)
+
+
+def to_level(grey: Any) -> Any:
+    """ℓ of equation (2), without the score at the top: ``(…, 84, 84)`` uint8, where ``grey`` is."""
+    if isinstance(grey, torch.Tensor):
+        level = _to_device(LEVEL_THERE, grey.device)[grey.int()]
+    else:
+        level = LEVEL[grey]
     level[..., :TOP, :] = 0
     return level
+
+
+LEVEL_THERE = torch.from_numpy(LEVEL)
+
+
+@cache
+def _to_device(table: torch.Tensor, device: torch.device) -> torch.Tensor:
+    return table.to(device)
 
 
 @cache
@@ -113,41 +176,40 @@ def events(before: torch.Tensor, now: torch.Tensor) -> torch.Tensor:
     convolutions on a CPU like it.
     """
     b, n = before.view(torch.int8), now.view(torch.int8)
-    place = (n - board().view(torch.int8)).abs()
+    place = (n - _to_device(board(), n.device).view(torch.int8)).abs()
     maps = torch.stack((place, n - b, b - n), -1).clamp_(0, 5)
     return maps.view(torch.uint8).mul_(STEP).permute(0, 3, 1, 2)
 
 
-def see_events(grey: np.ndarray) -> torch.Tensor:
+def see_events(grey: Grey) -> torch.Tensor:
     """Pictures ``(B, n, 84, 84)``, the newest last → place, ON and OFF, ``(B, 3, 84, 84)`` uint8: equation (2)."""
-    parts = (
-        torch.from_numpy(to_level(part))
-        for part in np.array_split(grey[:, -2:], -(-len(grey) // 1000))
-    )
-    return torch.cat(
-        [events(level[:, 0], level[:, 1]) for level in parts]
-    )  # in parts, to save memory
+    step = 1000 if isinstance(grey, np.ndarray) else 10_000
+    parts = [
+        torch.as_tensor(to_level(grey[i : i + step, -2:])) for i in range(0, len(grey), step)
+    ]  # in parts, to save memory
+    maps = [events(level[:, 0], level[:, 1]) for level in parts]
+    return torch.cat(maps) if len(maps) > 1 else maps[0]
 
 
-def see_places(grey: np.ndarray) -> torch.Tensor:
+def see_places(grey: Grey) -> torch.Tensor:
     """Only where things are; ON and OFF, that is motion, left out."""
     maps = see_events(grey)
     maps[:, 1:] = 0
     return maps
 
 
-def see_frames(grey: np.ndarray) -> torch.Tensor:
+def see_frames(grey: Grey) -> torch.Tensor:
     """The last three pictures as they are."""
-    return torch.from_numpy(np.ascontiguousarray(grey[:, -3:]))
+    return torch.as_tensor(grey[:, -3:]).contiguous()
 
 
-def see_deltas(grey: np.ndarray) -> torch.Tensor:
+def see_deltas(grey: Grey) -> torch.Tensor:
     """The picture, and by how much each pixel became brighter and darker since the last one, in grey levels."""
-    before, now = (torch.from_numpy(grey[:, k].astype(np.int16)) for k in (-2, -1))
+    before, now = (torch.as_tensor(grey[:, k]).short() for k in (-2, -1))
     return torch.stack((now, now - before, before - now), 1).clamp_(0, 255).to(torch.uint8)
 
 
-Eyes = Callable[[np.ndarray], torch.Tensor]
+Eyes = Callable[[Any], torch.Tensor]
 Policy = Callable[[torch.Tensor], np.ndarray]
 
 
@@ -163,8 +225,9 @@ def play(
 ) -> np.ndarray:
     """One full game for each seed from ``seed`` on: the points ``(games,)``, −21 to 21.
 
-    A policy with an attribute ``memory`` keeps something for each game from decision to decision. It is asked about
-    all games every time, those that are over included, so that its memories stay in their places.
+    A policy with an attribute ``device`` is shown maps that were made there. One with an attribute ``memory`` keeps
+    something for each game from decision to decision: it is asked about all games every time, those that are over
+    included, so that its memories stay in their places.
 
     Args:
         watch: is shown every decision: the games, the maps of those still going on, their actions.
@@ -173,12 +236,13 @@ def play(
     """
     env = Pong(games, seed, sticky)
     points, running, decisions = np.zeros(games), np.ones(games, bool), 0
+    device = getattr(policy, "device", torch.device("cpu"))
     while running.any() and not 0 < limit <= decisions:
         decisions += 1
         remembers = hasattr(policy, "memory")
         which = np.arange(games) if remembers else np.flatnonzero(running)
         action = np.zeros(games, np.int64)
-        maps = eyes(env.stack[which])
+        maps = eyes(sent(env.stack[which], device))
         action[which] = policy(maps)
         if watch:
             watch(env, maps, action[which])
@@ -220,13 +284,15 @@ class Different:
 @dataclass
 class Seen:
     """States that an actor came through: pictures ``grey (n, 3, 84, 84)`` uint8, the newest last, and the teacher's
-    Q-values ``q (n, 3)``."""
+    Q-values ``q (n, 3)``, both where the teacher is; of so many ``games`` side by side."""
 
-    grey: np.ndarray
+    grey: Grey
     q: torch.Tensor
+    games: int = 16
 
     def __add__(self, other: Seen) -> Seen:
-        return Seen(np.concatenate((self.grey, other.grey)), torch.cat((self.q, other.q)))
+        join: Any = np.concatenate if isinstance(self.grey, np.ndarray) else torch.cat
+        return Seen(join((self.grey, other.grey)), torch.cat((self.q, other.q)), self.games)
 
 
 def rollouts(
@@ -236,21 +302,24 @@ def rollouts(
     actor: Policy | None = None,
     eyes: Eyes = see_events,
     noise: float = 0.05,
+    games: int = 16,
 ) -> Seen:
-    """``n`` states of 16 games (2 for fewer than 256 states: a game takes 0.2 s to begin) with sticky actions;
+    """``n`` states of ``games`` (2 for fewer than 256 states: a game takes 0.2 s to begin) with sticky actions;
     ``actor`` plays, or the teacher, with some noise. State i is of game i modulo their number, in order of time."""
-    num = 16 if n >= 256 else 2
-    world, rng = Pong(num, seed, STICKY), np.random.default_rng(seed)
-    grey, q = np.empty((n, 3, SIZE, SIZE), np.uint8), torch.empty(n, len(ACTIONS))
-    for i in range(0, n, num):
-        stack = world.stack[:, 1:]
+    games = games if n >= 16 * games else 2
+    world, rng = Pong(games, seed, STICKY), np.random.default_rng(seed)
+    device = device_of(teacher)
+    grey: Any = sent(np.empty((n, 3, SIZE, SIZE), np.uint8), device)
+    q = torch.empty(n, len(ACTIONS), device=device)
+    for i in range(0, n, games):
+        stack = sent(world.stack[:, 1:], device)
         with torch.no_grad():
             values = teacher(see_events(stack).float() / 255)
-        grey[i : i + num], q[i : i + num] = stack[: n - i], values[: n - i]
-        action = values.argmax(1).numpy() if actor is None else actor(eyes(stack))
-        chance = rng.random(num) < noise
-        world.step(np.where(chance, rng.integers(0, len(ACTIONS), num), action))
-    return Seen(grey, q)
+        grey[i : i + games], q[i : i + games] = stack[: n - i], values[: n - i]
+        action = values.argmax(1).cpu().numpy() if actor is None else actor(eyes(stack))
+        chance = rng.random(games) < noise
+        world.step(np.where(chance, rng.integers(0, len(ACTIONS), games), action))
+    return Seen(grey, q, games)
 
 
 def stages(policy: Callable[[torch.Tensor], Any], repeats: int, seed: int) -> dict[str, np.ndarray]:

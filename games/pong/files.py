@@ -91,6 +91,12 @@ def keep_games(run: Run, agent: str, weights: Path, found: dict[str, Any]) -> No
     write_json(path, games | {agent: {"weights": digest(weights), **found}})
 
 
+def note_games(run: Run, agent: str, found: dict[str, Any]) -> None:
+    """Note them for the weights that this results folder holds: a command has just made them and let them play."""
+    kind = "fbz" if agent == "akida" else "safetensors"
+    keep_games(run, agent, run.dir / f"{agent}.{kind}", found)
+
+
 def played(run: Run, agent: str, weights: Path) -> dict[str, Any] | None:
     """The games of ``agent`` with just these ``weights``: of this results folder, or noted by the course; or None."""
     for path in (run.dir / GAMES, CHECKPOINTS / GAMES):

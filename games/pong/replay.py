@@ -17,11 +17,15 @@ from torch import nn
 
 
 class Replay:
-    """The last transitions of every environment: single pictures, one byte a pixel, joined when they are drawn."""
+    """The last transitions of every environment: single pictures, one byte a pixel, joined when they are drawn.
 
-    def __init__(self, size: int, envs: int, seed: int) -> None:
+    The pictures, and what is drawn, lie on ``device``; all else is small and stays on the host, where it is decided
+    what to draw: a seed draws the same transitions on every device.
+    """
+
+    def __init__(self, size: int, envs: int, seed: int, device: torch.device | str = "cpu") -> None:
         self.rows = size // envs
-        self.level = np.zeros((self.rows, envs, SIZE, SIZE), np.uint8)
+        self.level = torch.zeros(self.rows, envs, SIZE, SIZE, dtype=torch.uint8, device=device)
         self.action = np.zeros((self.rows, envs), np.int64)
         self.reward = np.zeros((self.rows, envs), np.float32)
         self.valid = np.zeros((self.rows, envs), bool)  # False: a restart, no transition
@@ -30,7 +34,7 @@ class Replay:
 
     def add(
         self,
-        level: np.ndarray,
+        level: torch.Tensor,
         first: np.ndarray,
         action: np.ndarray,
         reward: np.ndarray,
@@ -38,7 +42,8 @@ class Replay:
     ) -> None:
         """What was seen, whether a game had just begun, what was done, what it brought, whether it was a restart."""
         i = self.count % self.rows
-        self.level[i], self.first[i], self.action[i] = level, first, action
+        self.level[i] = level
+        self.first[i], self.action[i] = first, action
         self.reward[i], self.valid[i] = reward, ~restarted
         self.count += 1
 
@@ -57,35 +62,33 @@ class Replay:
             max(1, self.count - self.rows + 1),
             self.count - 1 - n,
         )  # those that are still whole
-        t, e = np.empty(0, np.int64), np.empty(0, np.int64)
-        while len(t) < batch:
-            t_, e_ = (
+        found: list[tuple[np.ndarray, ...]] = []
+        while sum(len(t) for t, *_ in found) < batch:
+            t, e = (
                 self.rng.integers(oldest, newest + 1, batch),
                 self.rng.integers(0, self.level.shape[1], batch),
             )
-            ok, open_ = self.valid[t_ % self.rows, e_], np.ones(batch, bool)
-            for k in range(n):
-                open_ &= self.reward[(t_ + k) % self.rows, e_] == 0
-                ok &= self.valid[(t_ + k + 1) % self.rows, e_] | ~open_
-            t, e = np.concatenate((t, t_[ok])), np.concatenate((e, e_[ok]))
-        t, e = t[:batch], e[:batch]
-        total, alive, discount = np.zeros(batch, np.float32), np.ones(batch, np.float32), 1.0
-        for k in range(n):
-            r = self.reward[(t + k) % self.rows, e]
-            total += discount * alive * r
-            alive *= r == 0
-            discount *= gamma
+            at = (t[:, None] + np.arange(n + 1)) % self.rows, e[:, None]  # (batch, n + 1)
+            reward, valid = self.reward[at][:, :-1], self.valid[at]
+            no_point = np.cumprod(reward == 0, 1)  # up to and with step k
+            ok = valid[:, 0] & (valid[:, 1:] | (no_point == 0)).all(1)
+            alive = np.pad(no_point[:, :-1], ((0, 0), (1, 0)), constant_values=1)
+            total = (gamma ** np.arange(n) * alive * reward).sum(1)
+            found.append(tuple(x[ok] for x in (t, e, total, no_point[:, -1] * gamma**n)))
+        t, e, total, go = (np.concatenate(x)[:batch] for x in zip(*found, strict=True))
+        before = [np.where(self.first[s % self.rows, e], s, s - 1) for s in (t, t + n)]
+        which = np.stack((before[0], t, before[1], t + n)) % self.rows * self.level.shape[1] + e
 
-        def seen(s: np.ndarray) -> tuple[torch.Tensor, torch.Tensor]:
-            before = np.where(self.first[s % self.rows, e], s, s - 1)
-            return tuple(torch.from_numpy(self.level[i % self.rows, e]) for i in (before, s))  # type: ignore[return-value]
+        def there(x: np.ndarray) -> torch.Tensor:
+            return torch.from_numpy(x).to(self.level.device)
 
+        pictures = self.level.flatten(0, 1)[there(which.ravel())].unflatten(0, (4, batch))
         return {
-            "s": seen(t),
-            "s2": seen(t + n),
-            "a": torch.from_numpy(self.action[t % self.rows, e]),
-            "r": torch.from_numpy(total),
-            "go": torch.from_numpy(alive * discount),
+            "s": (pictures[0], pictures[1]),
+            "s2": (pictures[2], pictures[3]),
+            "a": there(self.action[t % self.rows, e]),
+            "r": there(total.astype(np.float32)),
+            "go": there(go.astype(np.float32)),
         }
 
 
@@ -105,7 +108,7 @@ def read_state(
         content = path.read_bytes()
         if hashlib.sha256(content[:-32]).digest() != content[-32:]:
             raise ValueError("the digest at its end is another")
-        state = torch.load(io.BytesIO(content), weights_only=True)
+        state = torch.load(io.BytesIO(content), "cpu", weights_only=True)
         there = state["mark"]
         done, best, log = (state[k] for k in ("done", "best", "log"))
         if not (isinstance(done, int) and isinstance(best, float) and log[-1]["seconds"] >= 0):

@@ -14,6 +14,7 @@ from common.run import Run
 from games.pong.env import SIZE, see_events
 
 import numpy as np
+import torch
 from matplotlib.figure import Figure
 
 BAR_MS = 50.0  # from frame to action, at most
@@ -193,7 +194,7 @@ def plot_learning(logs: dict[str, list[dict[str, float]]], found: dict[str, Any]
     return fig
 
 
-def plot_eyes(inputs: dict[str, float], grey: np.ndarray) -> Figure:
+def plot_eyes(inputs: dict[str, float], grey: Any) -> Figure:
     """A moment with something moving as a picture, as the three maps, and how many inputs each way leaves."""
     fig, axes = plots.figure(
         1,
@@ -205,7 +206,8 @@ def plot_eyes(inputs: dict[str, float], grey: np.ndarray) -> Figure:
             f"{inputs['frames']:,.0f}"
         ),
     )
-    change = np.array([(see_events(g[None])[0, 1:] > 0).sum().item() for g in grey[:200]])
+    grey = np.asarray(torch.as_tensor(grey[:200]).cpu())
+    change = np.array([(see_events(g[None])[0, 1:] > 0).sum().item() for g in grey])
     moving = int(
         np.argmax(np.where(change < 300, change, 0))
     )  # a game that begins flashes as a whole
@@ -264,7 +266,7 @@ def plot_conversion(
 def plot_inside(spks: dict[str, Any]) -> Figure:
     """Rates by layer, and the raster of the dense layer over some decisions; spikes ``(T, B, …)`` by layer."""
     rates = {name: 100 * s.mean().item() for name, s in spks.items()}
-    last = spks["fc1"]
+    last = spks["fc1"].cpu()
     fig, (a, b) = plots.figure(
         1,
         2,
