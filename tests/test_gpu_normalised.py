@@ -9,6 +9,7 @@ from types import ModuleType
 from common.io import ROOT
 from common.spiking import hold
 from multistep import gpu, gpu_normalised, norm_and_fire
+from multistep import gpu_normalised_function as function
 
 import pytest
 import snntorch as snn
@@ -45,7 +46,7 @@ def kernels(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> 
     if PLACE == "cpu":
         modules = request.getfixturevalue("interpreted")
         monkeypatch.setenv("TRITON_INTERPRET", "1")
-        monkeypatch.setattr(gpu_normalised, "kernels", lambda: modules["gpu_normalised_kernels"])
+        monkeypatch.setattr(function, "kernels", lambda: modules["gpu_normalised_kernels"])
 
 
 def all_numbers(way, T: int, held: bool, training: bool, number: torch.dtype) -> list[Tensor]:
@@ -88,8 +89,8 @@ def test_the_numbers_of_the_two_apart(
     kernels: None,
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    monkeypatch.setattr(gpu_normalised, "TILE", 64)  # several tiles a program, several programs
-    monkeypatch.setattr(gpu_normalised, "PROGRAMS", 3)
+    monkeypatch.setattr(function, "TILE", 64)  # several tiles a program, several programs
+    monkeypatch.setattr(function, "PROGRAMS", 3)
     fused = all_numbers(gpu_normalised.by_kernels, T, held, training, number)
     plain = all_numbers(gpu_normalised.apart, T, held, training, number)
     for i, (a, b) in enumerate(zip(fused, plain, strict=True)):
@@ -100,17 +101,17 @@ def test_the_numbers_of_the_two_apart(
 
 def test_the_trial_finds_a_fault(kernels: None, monkeypatch: pytest.MonkeyPatch) -> None:
     assert gpu_normalised.trial(PLACE) == ""
-    fire = gpu_normalised._line_of_batch
-    monkeypatch.setattr(gpu_normalised, "_line_of_batch", lambda *a: 1.05 * fire(*a))
+    right = function._line_of_batch
+    monkeypatch.setattr(function, "_line_of_batch", lambda *a: 1.05 * right(*a))
     assert "differ" in gpu_normalised.trial(PLACE)
 
 
 def test_where_there_are_no_kernels(monkeypatch: pytest.MonkeyPatch) -> None:
     """Then the two run one after the other, and a surrogate that no kernel knows does not matter."""
     monkeypatch.setattr(gpu, "kernels", lambda: None)
-    gpu_normalised.kernels.cache_clear()
-    assert gpu_normalised.kernels() is None
-    gpu_normalised.kernels.cache_clear()
+    function.kernels.cache_clear()
+    assert function.kernels() is None
+    function.kernels.cache_clear()
     x = torch.randn(2, 3, 4, 5, 5)
     neuron = snn.Leaky(beta=0.5, spike_grad=surrogate.triangular())
     assert norm_and_fire(nn.BatchNorm2d(4), neuron, x).shape == x.shape
