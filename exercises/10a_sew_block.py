@@ -83,6 +83,26 @@ def check_silence(sew_block) -> None:
     expect(out, 0 * spk_in, "AND, silent neurons (T, B, C, H, W)", "Only where both fire: nowhere.")
 
 
+def check_currents(sew_block) -> None:
+    """gives its neurons what currents makes, and nothing else"""
+    cur, given = 3 * torch.randn(SHAPE), []
+
+    def fire(got: Tensor) -> Tensor:
+        given.append(got)
+        return lif(got)
+
+    sew_block(some_spikes(), lambda _: cur, fire, "ADD")
+    if not given:
+        raise Wrong(
+            "fire() was not called: the block's own spikes A are what it makes of the currents."
+        )
+    if not isinstance(given[0], Tensor) or not torch.equal(given[0], cur):
+        raise Wrong(
+            "fire() got something else than what currents() gave. Does S_in enter the current as well? It goes "
+            "around the neurons, once: A + S_in, with A = fire(currents(S_in))."
+        )
+
+
 def check_gradient(sew_block) -> None:
     """lets the gradient through ten silent blocks, unchanged"""
     spk_in = some_spikes().requires_grad_()
@@ -142,7 +162,7 @@ def check_order(sew_block) -> None:
 
 EXERCISE = Exercise(
     solve=sew_block,
-    checks=(check_silence, check_gradient, check_joined, check_order),
+    checks=(check_silence, check_currents, check_gradient, check_joined, check_order),
     hints=(
         "Two steps: what the block's own neurons say, and how it is joined with what came in.",
         "A = fire(currents(spk_in)). The shortcut is spk_in itself and goes around both.",

@@ -29,6 +29,7 @@ from tutor.record import MARK
 
 __all__ = ["MARK", "Exercise", "Outcome", "Wrong", "expect"]
 AXES = {"T": "step", "B": "sample", "N": "neuron", "K": "class", "C": "channel"}
+AXES |= {"H": "row", "W": "column"}
 
 Work = Callable[..., Any]
 
@@ -176,7 +177,7 @@ def expect(got: Any, wanted: Any, what: str, smell: str = "", tolerance: float =
 
     Args:
         what: name of the thing with its axes, such as ``"U (T, B)"``. The message counts along
-            them from 0, as *step* for T, *sample* for B, *neuron* for N, else *index*.
+            them from 0, as *step* for T, *sample* for B, *row* for H and so on (``AXES``), else *index*.
         smell: what such a difference usually means, a sentence.
         tolerance: absolute, and relative to the right value.
 

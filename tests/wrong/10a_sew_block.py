@@ -8,6 +8,19 @@ def shortcut_into_the_current(spk_in, currents, fire, connect):
     return fire(currents(spk_in) + spk_in)
 
 
+def shortcut_twice(spk_in, currents, fire, connect):
+    """Does S_in enter the current as well"""
+    made = fire(currents(spk_in) + spk_in)
+    if connect == "ADD":
+        return made + spk_in
+    return made * spk_in if connect == "AND" else (1 - made) * spk_in
+
+
+def without_neurons(spk_in, currents, fire, connect):
+    """fire() was not called"""
+    return spk_in if connect in ("ADD", "IAND") else 0 * spk_in
+
+
 def shortcut_detached(spk_in, currents, fire, connect):
     """The derivative of A + S_in by S_in is 1"""
     made = fire(currents(spk_in))
