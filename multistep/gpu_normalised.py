@@ -100,6 +100,7 @@ def recognised(neuron: snn.Leaky) -> Surrogate:
     return found[1]
 
 
+@torch.enable_grad()
 def trial(device: torch.device | str) -> str:
     """Run a small layer by the kernels and apart; what differs, or nothing.
 
