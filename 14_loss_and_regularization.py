@@ -44,7 +44,7 @@ from __future__ import annotations
 import copy
 import math
 from collections.abc import Callable, Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass
 from functools import partial
 from typing import Any
 
@@ -52,7 +52,7 @@ from common import plots
 from common.cost import estimated_energy_nj, ledger_row, pareto_front
 from common.data import ImageData, batches, cifar10, mnist
 from common.device import describe
-from common.io import ROOT, live, load_weights, write_atomic, write_json
+from common.io import ROOT, live, load_weights, write_json
 from common.lesson import LessonConfig, bounded, section, start
 from common.run import Run
 from common.spiking import constant_current, over_time
@@ -60,7 +60,7 @@ from multistep import fast_number, unroll
 from multistep.photonet import PhotoNet, highest_mean_current, show_photo, smoothed_loss
 from training import fit
 from training.augment import flip_and_shift, jitter
-from training.measured import Arm, Measured, lost, measure, points_lost
+from training.measured import Arm, Measured, lost, measure, points_lost, write_log
 from training.muon import muon_for_convolutions, up_and_down
 
 import numpy as np
@@ -214,7 +214,12 @@ def train_digits(data: ImageData, seed: int, cfg: Config, run: Run) -> Net:
     """784–256–10 on all training images; the epoch that is best on validation images is kept."""
     net = make_net(cfg, seed)
     show = partial(encode, num_steps=cfg.num_steps)
-    how = {"epochs": cfg.epochs, "lr": cfg.lr, "augment": partial(jitter, shift=1), "seed": seed}
+    how = {
+        "epochs": cfg.epochs,
+        "lr": cfg.lr,
+        "augment": partial(jitter, shift=1),
+        "seed": seed,
+    }
     history = fit(net, data, show, run=run, quiet=True, **how)  # the loop of lesson 09
     best = max(row["val"] for row in history)
     run.print(f"   trained  MNIST, seed {seed}: {100 * best:.2f} % of the validation images")
@@ -301,7 +306,11 @@ def section_cost(cfg: Config, run: Run) -> Start:
     plots.label(right, "million SynOps per image", "", "… and what they cost")
     run.figure(fig, "1_cost", look="how the order of the bars changes from spikes to SynOps")
 
-    facts = {"n": len(data.y_test) * cfg.seeds, "seeds": cfg.seeds, "real": True}
+    facts = {
+        "n": len(data.y_test) * cfg.seeds,
+        "seeds": cfg.seeds,
+        "real": True,
+    }
     few_facts = {"n": len(few), "real": True}
     run.claim("spikes", "MNIST: hidden spikes per image", spikes, "", **facts)
     run.claim("spike_share", "MNIST: share of spikes in energy", share, **facts)
@@ -506,7 +515,10 @@ def section_penalties(cfg: Config, run: Run) -> Arm:
     fig, ax = plots.figure(1, 1, (7.5, 4), title)
     for i, (name, arm) in enumerate(arms.items()):
         rates = [m.rates.sort(descending=True).values.numpy() for m in arm.test]
-        style = {"color": plots.COLOURS[i], "ls": plots.DASHES[i]}
+        style = {
+            "color": plots.COLOURS[i],
+            "ls": plots.DASHES[i],
+        }
         ax.semilogy(range(1, cfg.num_hidden + 1), np.mean(rates, 0), label=name, **style)
     ax.axhline(0.01, color="0.5", ls=":", lw=1, label="below: rare")
     ax.legend(loc="lower left")
@@ -626,11 +638,24 @@ def section_front(cfg: Config, run: Run) -> None:
         keys = [key for key in arms if key[0] == family]
         x = [cost[key] for key in keys]
         y = [value[key] for key in keys]
-        style = {"color": plots.COLOURS[i], "marker": plots.MARKERS[i], "ls": "", "capsize": 3}
+        style = {
+            "color": plots.COLOURS[i],
+            "marker": plots.MARKERS[i],
+            "ls": "",
+            "capsize": 3,
+        }
         if family == "as trained":
-            style |= {"ms": 11, "mfc": "none"}  # around "no penalty", which is nearly at its place
+            style |= {
+                "ms": 11,
+                "mfc": "none",
+            }  # around "no penalty", which is nearly at its place
         ax.errorbar(x, y, [bars[key] for key in keys], label=family, lw=1, **style)
-    style = {"ms": 20, "mfc": "none", "mec": "0", "ls": ""}
+    style = {
+        "ms": 20,
+        "mfc": "none",
+        "mec": "0",
+        "ls": "",
+    }
     ax.plot(cost[best], value[best], "o", label="knee", **style)
     keys = list(arms)
     front = pareto_front(list(cost.values()), list(value.values()))
@@ -658,7 +683,11 @@ def section_front(cfg: Config, run: Run) -> None:
     sample = encode(given.data.x_test[:50].float() / 255, cfg.num_steps)
     for name, arm in (("as trained", trained), ("knee", chosen)):
         model = f"SNN 784–{cfg.num_hidden}–10, {name}"
-        row = {"model": model, "data": given.data.name, "n": len(given.data.y_test)}
+        row = {
+            "model": model,
+            "data": given.data.name,
+            "n": len(given.data.y_test),
+        }
         accuracy = arm.test[0].accuracy
         run.ledger(**ledger_row(arm.nets[0], sample, accuracy=accuracy, **row))
     reach = "" if down + half <= 1 else ", which may be above 1 point"
@@ -761,7 +790,11 @@ def section_budget(cfg: Config, run: Run) -> None:
     before = budget_of(1.0, given, cfg)
     for i, share in enumerate(SHARES):
         b, spent, charge = arms["dual ascent", share].prices[0].trace.numpy().T  # (updates,) each
-        style = {"color": ("0.0", "0.4", "0.65")[i], "ls": plots.DASHES[i], "lw": 1}
+        style = {
+            "color": ("0.0", "0.4", "0.65")[i],
+            "ls": plots.DASHES[i],
+            "lw": 1,
+        }
         left.plot(100 * spent / before, **style)
         left.plot(100 * b / before, color=plots.RED, lw=0.8, ls=":")
         left.annotate(f" {100 * share:g} %", (len(b), 100 * share), va="center")
@@ -805,8 +838,8 @@ def section_budget(cfg: Config, run: Run) -> None:
     run.finding(
         f"On all test images dual ascent is off by at most {100 * error:.1f} % of the budget, for three "
         f"budgets and {cfg.seeds} seeds. A hinge keeps those budgets that its λ suits: with λ = 1 it is "
-        f"{over[0]:+.1f} % off for a half, {over[1]:+.1f} % for a quarter and {over[2]:+.1f} % for a "
-        f"sixteenth; with λ = 10 it is {strong[0]:+.1f} %, {strong[1]:+.1f} % and {strong[2]:+.1f} %. For a "
+        f"{over[1]:+.1f} % off for a quarter and {over[2]:+.1f} % for a sixteenth, with λ = 10 "
+        f"{strong[0]:+.1f} % for a half and {strong[2]:+.1f} % for a sixteenth. For a "
         f"sixteenth dual ascent reads {gain:+.2f} ± {half:.2f} points more than the hinge with λ = 10"
         f"{told}. To keep the budget, one more spike per neuron must cost "
         f"{prices[0]:.2f} (half) and {prices[-1]:.2f} (a sixteenth) of the task's loss."
@@ -914,7 +947,10 @@ def section_dead(cfg: Config, run: Run) -> None:
     fig, (left, right) = plots.figure(1, 2, (12.5, 4), title, width_ratios=(1, 1.3))
     plots.bars(left, dead, fmt="{:.1f}")
     plots.label(left, "dead hidden neurons (%)", "", "who dies, and who comes back")
-    style = {"markersize": 4, "alpha": 0.6}
+    style = {
+        "markersize": 4,
+        "alpha": 0.6,
+    }
     right.plot(alive_at, alive, plots.MARKERS[0], label="fresh, λ = 0", **style)
     right.plot(killed_at, killed + 1e-12, plots.MARKERS[1], label="killed at once", **style)
     scale = np.median(killed / tail(killed_at))
@@ -958,27 +994,6 @@ def section_dead(cfg: Config, run: Run) -> None:
 FILE = "cifar10_budget"  # .safetensors and .csv in checkpoints/: the weights, and the log of their training
 
 
-@dataclass
-class Training:
-    """One training of a pupil, and what came of it: a row of ``cifar10_budget_arms.csv``."""
-
-    seed: int
-    steps: int
-    """T"""
-    budget: float
-    """million SynOps per image"""
-    epochs: int
-    lr: float
-    taught: float
-    val: float
-    """share of the validation images read correctly after the last epoch"""
-    test: float
-    """the same of the test images"""
-    synops: float
-    """million SynOps per test image"""
-    device: str
-
-
 class Pupil(nn.Module):
     """Lesson 10's network with a teacher and a budget of SynOps per image, for ``fit``.
 
@@ -986,13 +1001,7 @@ class Pupil(nn.Module):
     what its answer counts in the loss.
     """
 
-    def __init__(
-        self,
-        net: PhotoNet,
-        teacher: Callable[[Tensor], Tensor],
-        taught: float,
-        dual: DualAscent,
-    ) -> None:
+    def __init__(self, net: PhotoNet, teacher: Any, taught: float, dual: DualAscent) -> None:
         super().__init__()
         self.net = net
         self.teacher = teacher
@@ -1066,26 +1075,25 @@ def train_pupil(data: ImageData, cfg: Config, run: Run) -> None:
         last=True,
     )
     run.checkpoint(net, FILE)
-    steered = pupil.dual.trace.view(cfg.cifar_epochs, updates, 3).mean(1)
-    rows = [",".join((*history[0], "budget", "spent", "charge"))]
-    for row, means in zip(history, steered.tolist(), strict=True):
-        numbers = [*row.values(), *means]
-        rows.append(",".join(f"{value:.6g}" for value in numbers))
-    write_atomic(run.dir / f"{FILE}.csv", "\n".join(rows) + "\n")
+    steered = dual.trace.view(cfg.cifar_epochs, updates, 3).mean(1)
+    write_log(run.dir / f"{FILE}.csv", history, ("budget", "spent", "charge"), steered.tolist())
     right, spent = look(net.eval(), data, cfg.photo_steps, run)
-    training = Training(
-        seed=cfg.seed,
-        steps=cfg.photo_steps,
-        budget=cfg.budget,
-        epochs=cfg.cifar_epochs,
-        lr=cfg.photo_lr,
-        taught=cfg.taught,
-        val=history[-1]["val"],
-        test=right.mean().item(),
-        synops=spent.sum() / 1e6,
-        device=describe(run.device),
-    )
-    write_json(run.dir / f"{FILE}.json", asdict(training))
+    row = {
+        "seed": cfg.seed,
+        "steps": cfg.photo_steps,
+        "budget": cfg.budget,
+    }
+    row |= {
+        "epochs": cfg.cifar_epochs,
+        "lr": rate,
+        "taught": cfg.taught,
+    }
+    row |= {
+        "val": history[-1]["val"],
+        "test": right.mean().item(),
+        "synops": spent.sum() / 1e6,
+    }
+    write_json(run.dir / f"{FILE}.json", row | {"device": describe(run.device)})
 
 
 def sparse_net(data: ImageData, cfg: Config, run: Run) -> tuple[PhotoNet, np.ndarray]:
@@ -1203,7 +1211,11 @@ def section_photographs(cfg: Config, run: Run) -> None:
     run.figure(fig, "6_photographs", look="middle, which layer gave most; right, the step down")
 
     n = len(data.y_test)
-    facts = {"n": n, "seeds": 1, "real": True}
+    facts = {
+        "n": n,
+        "seeds": 1,
+        "real": True,
+    }
     text = f"lost against as shipped, ± {half:.2f}"
     run.claim("photo_saving", "SynOps: as shipped / budget", saved, "times", ">= 3", **facts)
     run.claim("photo_lost", text, down, "points", "<= 1", **facts)

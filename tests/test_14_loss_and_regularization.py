@@ -405,8 +405,8 @@ def test_what_section_4_publishes(
     assert run.value("price_half") == pytest.approx(3 / 75)  # λ/b, with b a neuron
     assert run.value("price_last") == pytest.approx(3 / (150 / 16))
     text = run.findings[0]["text"]
-    assert "λ = 1 it is +70.0 % off for a half, +70.0 % for a quarter and +70.0 % for a" in text
-    assert "λ = 10 it is -15.0 %, -15.0 % and -15.0 %" in text
+    assert "with λ = 1 it is +70.0 % off for a quarter and +70.0 % for a sixteenth" in text
+    assert "with λ = 10 -15.0 % for a half and -15.0 % for a sixteenth" in text
     (table,) = run.extra["tables"]
     assert table["rows"][0] == ["hinge, λ = 1", *["+70.0"] * 3, "90.0"]
     assert table["rows"][2] == ["dual ascent", *["+0.5"] * 3, "3.0"]

@@ -5,9 +5,11 @@ from __future__ import annotations
 import math
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
+from pathlib import Path
 from typing import Any
 
 from common.data import batches
+from common.io import write_atomic
 
 import numpy as np
 import torch
@@ -108,3 +110,16 @@ def points_lost(before: Tensor, after: Tensor) -> tuple[float, float]:
     """Points lost by one network against another, from which images each reads, 1 or 0: mean, and ± over the images."""
     change = 100 * (before - after)
     return change.mean().item(), 1.96 * change.std().item() / math.sqrt(len(change))
+
+
+def write_log(
+    path: Path,
+    history: Sequence[dict[str, float]],
+    more: Sequence[str],
+    columns: Sequence[Sequence[float]],
+) -> None:
+    """A CSV with a row per epoch: what ``fit`` noted, and ``columns`` of the names ``more``."""
+    rows = [",".join((*history[0], *more))]
+    for row, also in zip(history, columns, strict=True):
+        rows.append(",".join(f"{value:.6g}" for value in (*row.values(), *also)))
+    write_atomic(path, "\n".join(rows) + "\n")
