@@ -301,16 +301,16 @@ def test_a_training_by_the_clock(monkeypatch: pytest.MonkeyPatch, tmp_path: Path
         return training.Diary(run, "teacher", {}, 10_000_000, resume, 2.0, **parts)
 
     d, logs, tests = diary(False), [], []
-    for second in range(1, 101):
+    for second in range(4, 101, 4):
         now[0] = float(second)
-        d.made(50_000)
+        d.made(200_000)
         assert d.share == pytest.approx(max(second / 120, d.done / 1e7)) and not d.over
         if d.log_due:
             logs.append(second)
             if d.test_due:
                 tests.append(second)
             d.write(0.0, 1.0 if d.test_due else None)
-    assert len(logs) == 100, "one a second: every 150th of two minutes, but not before the next"
+    assert len(logs) == 25, "every 150th of two minutes has passed each time"
     assert tests == [12, 24, 36, 48, 60, 72, 84, 96], "each tenth"
     now[0] = 1000.0
     d = diary(True)
@@ -346,10 +346,10 @@ def test_environments_differ_in_how_much_they_leave_to_chance(
     monkeypatch.setattr(m, "Pong", Spy)
     monkeypatch.setattr(m, "play", lambda *_, **__: np.zeros(1))
     cfg, run = start(tmp_path, envs=20, replay=1000, every=1000, warm=True, batch_size=2)
-    m.q_learning(Table(0.0, 0.0, 1.0), cfg, run, "teacher", 60_000)
+    m.q_learning(Table(0.0, 0.0, 1.0), cfg, run, "teacher", 20_000)
     by_chance = 1.5 * (np.array(acted) != 2).mean(0)  # two of three chances are another action
-    assert by_chance[:3].mean() == pytest.approx(0.08, abs=0.02) and by_chance[-5:].max() < 0.006
-    assert 0.007 < by_chance[9:11].mean() < 0.014
+    assert by_chance[:3].mean() == pytest.approx(0.08, abs=0.02) and by_chance[-5:].max() < 0.01
+    assert 0.004 < by_chance[9:11].mean() < 0.018
 
 
 # ------------------------------------------------------------------------------------ the replay
