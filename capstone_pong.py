@@ -144,11 +144,11 @@ class Config(LessonConfig):
     minutes: float = bounded(0.0, 0.0, 1e5)
     """a training ends after so many, `--steps` or not: its learning rate falls by the clock then (0: no clock)"""
     envs: int = bounded(32, 2, 4096)
-    """environments at once, all with sticky actions"""
+    """environments at once, all with sticky actions; in the games for a distillation half as many, 100 at most"""
     replay: int = bounded(200_000, 1000, 1e7)
     """transitions that the replay holds, 7 kB each"""
     batch_size: int = bounded(128, 1, 4096)
-    """transitions a gradient step of the DQN"""
+    """transitions a gradient step of the DQN; states a gradient step of a distillation: half as many"""
     every: int = bounded(32, 1, 1000)
     """decisions a gradient step of the DQN"""
     n_step: int = bounded(8, 1, 50)
@@ -159,14 +159,8 @@ class Config(LessonConfig):
     """temperature of the teacher's Q-values in distillation (τ)"""
     states: int = bounded(30_000, 16, 1e7)
     """states of a round of distillation"""
-    players: int = bounded(16, 2, NEXT)
-    """games side by side that they come from"""
     epochs: int = bounded(3, 1, 1000)
     """passes over them"""
-    distil_batch: int = bounded(64, 1, 4096)
-    """states a gradient step of a distillation; the learning rate grows with the root of it"""
-    rounds: int = bounded(3, 1, 5)
-    """rounds of DAgger that make the clone"""
     resume: bool = False
     """go on where the last call of the command was cut: a training from its checkpoint (the replay is filled anew by
     the policy as it stands), all else from the parts that were finished, if the settings are the same"""
@@ -180,6 +174,11 @@ class Config(LessonConfig):
             )
 
     @property
+    def players(self) -> int:
+        """Games side by side that the states of a distillation come from."""
+        return min(NEXT, max(2, self.envs // 2))
+
+    @property
     def limit(self) -> int:
         """Decisions after which a game is broken off: smoke runs only."""
         return 10 if self.smoke else 0
@@ -189,7 +188,7 @@ SMOKE = {
     "steps": 400,
     "replay": 1000,
     "envs": 2,
-    "batch_size": 4,
+    "batch_size": 32,
     "games": 1,
     "states": 32,
     "epochs": 1,
@@ -522,13 +521,15 @@ def distil(
 ) -> nn.Module:
     """Train ``net`` by equation (3) on ``maps (n, 3, 84, 84)`` and the teacher's ``q (n, 3)``, by Adam.
 
+    The learning rate grows with the root of the batch.
+
     Args:
         lr: for batches of 64.
         penalty: μ, for each thousand operations of a decision; spiking networks only.
         silent: keep the biases of the hidden layers at or below 0, so that no neuron fires without input.
     """
     net.to(memory_format=torch.channels_last).train()
-    epochs, batch = epochs or cfg.epochs, cfg.distil_batch
+    epochs, batch = epochs or cfg.epochs, max(2, cfg.batch_size // 2)
     lr *= (batch / 64) ** 0.5
     inner = net.net if isinstance(net, SpikingPong) else net
     optimizer = torch.optim.Adam(net.parameters(), lr=lr, fused=True)
@@ -664,7 +665,7 @@ def rounds(
     run: Run,
     *,
     name: str,
-    count: int,
+    count: int = 3,
     **how: Any,
 ) -> None:
     """DAgger: distil on what others have ``seen``, then ``count − 1`` times on that and on what the agent comes into
@@ -696,8 +697,7 @@ def section_clone(cfg: Config, run: Run) -> None:
     before = once(run, "clone, validation before", partial(validate, greedy(agent), cfg))
     text = f"the converted network at T = {cfg.num_steps}, validation games"
     run.claim("clone_before", text, before, "points")
-    how = {"name": "clone", "count": cfg.rounds}
-    rounds(agent, teacher, seen, STUDENT_SEED + 500, cfg, run, **how)
+    rounds(agent, teacher, seen, STUDENT_SEED + 500, cfg, run, name="clone")
     keep(agent, run, "clone")
     after = once(run, "clone, validation after", partial(validate, greedy(agent), cfg))
     run.claim("clone_after", "the same after training", after, "points")

@@ -762,14 +762,14 @@ def test_seeds_of_training_validation_test_and_students_do_not_overlap(
     monkeypatch.undo()
 
     # those that are worked out: rounds of the clone, and of the policies that keep their membranes or not
-    clones = {500 + 100 * k for k in range(int(m.Config.limits()["rounds"][1]) - 1)}
-    offsets = {"TEST": {0}, "VAL": {0}, "STUDENT": {0, *clones, 2100, 2200}}
+    offsets = {"TEST": {0}, "VAL": {0}, "STUDENT": {0, 600, 2100, 2200}}
     source = Path(m.__file__).read_text(encoding="utf-8")
     for name, more in re.findall(r"(TEST|VAL|STUDENT)_SEED(?: \+ (\d+))?(?= *[,)])", source):
         offsets[name].add(int(more or 0))
     assert offsets["TEST"] == offsets["VAL"] == {0}
-    assert offsets["STUDENT"] == {0, *clones, 1000, 1500, 2000, 2100, 2200}
-    at_once = int(m.Config.limits()["players"][1])
+    assert offsets["STUDENT"] == {0, 500, 600, 1000, 1500, 2000, 2100, 2200}
+    at_once = replace(cfg, envs=int(m.Config.limits()["envs"][1])).players
+    assert at_once == 100 and m.Config().players == 16
     games = {
         "training": set(range(m.Config.limits()["envs"][1])),
         "TEST": set(range(m.TEST_SEED, m.TEST_SEED + int(m.Config.limits()["games"][1]))),
