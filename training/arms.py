@@ -7,12 +7,16 @@ at the rate chosen, other seeds have read test images.
 from __future__ import annotations
 
 import csv
+import io
 import math
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 from common import plots
+from common.io import live, write_atomic
+from training.sweep import IDLE, fingerprint, sweep
 
 import numpy as np
 from matplotlib.axes import Axes
@@ -60,6 +64,59 @@ def read_arms(path: Path) -> dict[str, Arm]:
     return arms
 
 
+def write_rows(path: Path, rows: Sequence[dict[str, Any]]) -> None:
+    """A log as a CSV file: a row a dict, all with the same keys."""
+    text = io.StringIO()
+    writer = csv.DictWriter(text, list(rows[0]), lineterminator="\n")
+    writer.writeheader()
+    writer.writerows(rows)
+    write_atomic(path, text.getvalue())
+
+
+LADDER = (1e-3, 3e-3, 1e-2, 3e-2, 1e-1, 3e-1, 1.0, 3.0)
+"""Learning rates that ``best_rate`` chooses from."""
+
+
+def best_rate(score: Callable[[float], float]) -> float:
+    """Climb the ladder of learning rates, from 0.03, to a rate that neither of its neighbours beats."""
+    tried: dict[int, float] = {}
+    best = 3
+    while True:
+        for i in (best, best - 1, best + 1):
+            if i not in tried and 0 <= i < len(LADDER):
+                tried[i] = score(LADDER[i])
+        top = max(tried, key=tried.__getitem__)
+        if top == best:
+            return LADDER[best]
+        best = top
+
+
+def each_arm(
+    run: Any,
+    work: Callable[..., dict[str, Any]],
+    names: Iterable[str],
+    code: tuple[Any, ...],
+    data: Any = None,
+) -> Iterator[tuple[str, dict[str, Any]]]:
+    """``work(arm, data, run.cfg, run)`` for each arm, as it gets ready; ``--jobs`` at a time.
+
+    With ``--resume``, an arm that a stopped run has finished is taken over if the lesson's settings,
+    ``data`` and ``code`` are the same.
+    """
+    idle = IDLE - {"seed", "seeds", "repeats"}  # an arm's trainings have several seeds
+    decides = {flag: value for flag, value in vars(run.cfg).items() if flag not in idle}
+    decides["data"] = data.facts() if data else None
+    tasks, marks, arm_of = {}, {}, {}
+    for arm in names:
+        task = f"{work.__name__} {arm}"
+        arm_of[task] = arm
+        tasks[task] = (arm, data, run.cfg, run)
+        marks[task] = fingerprint(arm, decides, code=(work, best_rate, *code))
+    done = sweep(run, work, tasks, marks, run.cfg.jobs, run.cfg.resume)
+    for task, result in live(done, "   arms", len(tasks)):
+        yield arm_of[task], result
+
+
 def interval(values: Sequence[float], comparisons: int = 1) -> tuple[float, float]:
     """Mean of a few trainings, and half the width of its 95 % interval (Student's t).
 
@@ -69,6 +126,16 @@ def interval(values: Sequence[float], comparisons: int = 1) -> tuple[float, floa
     quantile = student_t.ppf(1 - 0.025 / comparisons, n - 1)
     half = quantile * np.std(values, ddof=1) / math.sqrt(n)
     return float(np.mean(values)), float(half)
+
+
+def signed(mean: float, half: float, digits: int = 1) -> str:
+    """``+8.1 ± 2.0``, with a proper minus."""
+    return f"{mean:+.{digits}f} ± {half:.{digits}f}".replace("-", "−")
+
+
+def verdict(mean: float, half: float) -> str:
+    """A difference, with the words that it may be nothing."""
+    return signed(mean, half) + ("" if abs(mean) > half else " (not told apart from 0)")
 
 
 def count_parameters(net: nn.Module) -> int:
@@ -126,3 +193,23 @@ def draw_gains(ax: Axes, gains: dict[str, tuple[float, float]]) -> None:
     ax.set_yticks(range(len(gains)), [step.replace(", ", ",\n") for step in gains])
     ax.set_ylim(len(gains) - 0.5, -0.7)
     plots.label(ax, "gain (points)", "", "one change at a time")
+
+
+def draw_trainings(ax: Axes, arms: dict[str, Sequence[float]]) -> None:
+    """A row an arm, from the top: mean and interval of its trainings, and below it a tick for each."""
+    for i, values in enumerate(arms.values()):
+        mean, half = interval(values)
+        ax.errorbar(mean, i, xerr=half, fmt="o", color=plots.BLUE, capsize=4)
+        ax.plot(values, [i + 0.25] * len(values), "|", color="0.4")
+    ax.set_yticks(range(len(arms)), list(arms))
+    ax.set_ylim(len(arms) - 0.5, -0.7)
+
+
+def draw_differences(ax: Axes, gains: dict[str, tuple[float, float]]) -> None:
+    """A row a difference, from the top: mean and interval; the marker is filled if it is told apart from 0."""
+    for i, (mean, half) in enumerate(gains.values()):
+        face = plots.RED if abs(mean) > half else "white"
+        ax.errorbar(mean, i, xerr=half, fmt="s", color=plots.RED, mfc=face, capsize=4)
+    ax.axvline(0, color="grey", linewidth=0.8)
+    ax.set_yticks(range(len(gains)), list(gains))
+    ax.set_ylim(len(gains) - 0.5, -0.7)
