@@ -1038,8 +1038,8 @@ def section_memory(cfg: Config, run: Run) -> None:
     worst = {way: max(found) for way, found in errors.items()}
     saved = 1 - measured["net.run", 8, 8] / measured["unfused", 8, 8]
     title = (
-        f"Formula and measurement: at most {100 * max(worst.values()):.1f} % apart. At T = 8, B = 8 "
-        f"net.run keeps {100 * saved:.0f} % less than unfused"
+        f"Formula and measurement: at most {100 * max(worst.values()):.1f} % apart\n"
+        f"At T = 8, B = 8 net.run keeps {100 * saved:.0f} % less than unfused"
     )
     fig.suptitle(title, x=0.01, ha="left", wrap=True)
     ax.set_xticks(steps)
@@ -1129,9 +1129,10 @@ def section_steps(cfg: Config, run: Run) -> None:
         for x_b, y_b in zip(x.chunk(4), y.chunk(4)):                  # 4 × 32 images, not 128
             (loss_fn(net.run(show(x_b)), y_b) / 4).backward()         # adds to .grad
 
-    That costs no accuracy of the sum, and the memory is that of one part. But BatchNorm takes its mean
-    and variance of one part as well. How much that changes the gradient is measured below: by the cosine
-    between both gradients of the same 128 images, for the trained network, in eight batches.
+    That needs the memory of 32 images. With BatchNorm's statistics held fixed the sum is exactly the
+    gradient of all 128, up to rounding. In training BatchNorm takes its mean and variance of each part,
+    so it is another gradient. How far are the two apart? The cosine between them is measured below, for
+    the trained network: 1 would be the same direction.
     """
     run.predict(
         "gain_4",
