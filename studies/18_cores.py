@@ -40,6 +40,7 @@ from common.io import write_atomic
 from common.lesson import bounded, section, start
 from common.run import Run
 from training import evaluate
+from training.seeds import against, dots, signed, verdict
 
 import numpy as np
 
@@ -145,15 +146,15 @@ def section_cores(cfg: Config, run: Run) -> None:
             run.print(f"   {core:<13} seed {seed}   test {100 * right:.2f} %")
 
     fig, ax = plots.figure(1, 1, (8, 3), "Three cores at one budget")
-    lesson.dots(ax, test, "test images read correctly (%)")
+    dots(ax, test, "test images read correctly (%)")
     run.figure(fig, "2_cores", look="whether the dots of one core stand apart from the others'")
     facts = {"n": len(data.y_test) * cfg.seeds, "seeds": cfg.seeds, "real": True}
     run.claim("ssa", "SSA: test images read", float(np.mean(test["SSA"])), **facts)
     said = []
     for core, id in (("no attention", "gap_none"), ("softmax", "gap_softmax")):
-        gap = lesson.against(test[core], test["SSA"])
+        gap = against(test[core], test["SSA"])
         run.claim(id, f"{core}, against SSA", gap[0], "points", **facts)
-        said.append(f"{core} {lesson.signed(gap)} points ({lesson.verdict(gap)})")
+        said.append(f"{core} {signed(gap)} points ({verdict(gap)})")
     run.finding(
         f"Passes over all images: {cfg.epochs}. SSA reads {100 * np.mean(test['SSA']):.1f} % of the test images; against it, "
         + "; ".join(said)
