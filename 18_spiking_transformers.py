@@ -1405,7 +1405,8 @@ def section_cost(cfg: Config, run: Run) -> None:
     costs more than arithmetic, neurons, BatchNorm, exponentials. So the ratio says what arithmetic saves on
     a chip that can skip zeros. The networks are those of section 4, first seed, and the shipped one.
 
-    **When does spiking attention make sense?** Where three things come together:
+    **When does spiking attention make sense?** Where energy is worth some accuracy (section 4) and three
+    things come together:
 
         zeros are skipped            inputs are sparse, steps are few, and the chip works on events. A GPU or
                                      CPU multiplies every zero, T times over: take softmax attention there

@@ -76,6 +76,8 @@ def compare(expected_additions, *how: float, exact: bool = False) -> None:
             smell += " The second is missing."
         elif fits(number, second):
             smell += " The first is missing."
+        elif exact and number > first + second:
+            smell += " A count that meets a spike makes one addition, however large it is, and none if it is 0."
         elif not exact:
             smell += " How likely is a count, a sum of so many bits, to be not 0? Then it makes one addition, not several."
         raise Wrong(

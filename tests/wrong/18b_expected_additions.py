@@ -10,12 +10,12 @@ def _right(N, d, f_q, f_k, f_v):
 
 
 def no_count_is_zero(N, d, f_q, f_k, f_v):
-    """are made when spikes are drawn"""
+    """and none if it is 0"""
     return N * N * d * (f_q * f_k + f_v), N * d * d * (f_k * f_v + f_q)
 
 
 def counts_added_one_by_one(N, d, f_q, f_k, f_v):
-    """in the first product and"""
+    """one addition, however large it is"""
     return (
         N * N * d * f_q * f_k * (1 + d * f_v),
         N * d * d * f_k * f_v * (1 + N * f_q),
@@ -34,12 +34,12 @@ def orders_swapped(N, d, f_q, f_k, f_v):
 
 
 def a_count_is_a_single_bit(N, d, f_q, f_k, f_v):
-    """d = 8, f_q = 0.5"""
+    """a sum of so many bits"""
     return N * N * d * f_q * f_k * (1 + f_v), N * d * d * f_k * f_v * (1 + f_q)
 
 
 def sums_of_the_wrong_length(N, d, f_q, f_k, f_v):
-    """f_q = 0.5"""
+    """How likely is a count"""
     one, two = f_q * f_k, f_k * f_v
     first = N * N * d * (one + (1 - (1 - one) ** N) * f_v)
     return first, N * d * d * (two + (1 - (1 - two) ** d) * f_q)
