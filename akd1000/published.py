@@ -91,11 +91,6 @@ def draw_latencies(known: Sequence[Published], title: str = "") -> Figure:
     for i in rows:
         for ms in (chip[i], card[i]):
             ax.annotate(f"{ms:.3g}", (ms, i), (0, 9), textcoords="offset points", ha="center")
-        middle = (chip[i] * card[i]) ** 0.5
-        text = f"the chip takes {known[i].energy_saved} less energy"
-        ax.annotate(
-            text, (middle, i), (0, -18), textcoords="offset points", ha="center", fontsize=9
-        )
     ax.set_xscale("log")
     ax.set_xlim(0.4 * min(*chip, *card), 2.5 * max(*chip, *card))
     ax.xaxis.set_major_formatter(StrMethodFormatter("{x:g}"))
