@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import os
 import sys
+from collections.abc import Iterator
 from dataclasses import replace
 from pathlib import Path
 from types import SimpleNamespace
@@ -167,7 +168,7 @@ class FakePage:
             return found if self.ready else {**found, "is_actionable": False}
         raise AssertionError(script)
 
-    def grey(self, clip: Any = None) -> np.ndarray:
+    def grey(self, clip: Any = None, scale: float = 1.0) -> np.ndarray:
         self.t += self.capture_s
         return np.zeros((clip[3], clip[2]), np.uint8)
 
@@ -533,16 +534,29 @@ def test_a_browser_that_is_none(tmp_path: Path, monkeypatch: pytest.MonkeyPatch)
         find_browser()
 
 
-@pytest.fixture(scope="module")
-def browser() -> None:
+def page_or_skip() -> Page:
     try:
-        Page().close()
+        return Page()
     except UserError as e:
         pytest.skip(f"no browser: {e}")
 
 
-def test_our_page_keeps_the_contract(browser: None) -> None:
-    with bridge.own_game() as game:
+@pytest.fixture(scope="class")
+def browser() -> Iterator[BrowserGame]:
+    """Our game in one browser for all tests that need no other: to start one takes seconds."""
+    try:
+        game = bridge.own_game()
+    except UserError as e:
+        pytest.skip(f"no browser: {e}")
+    with game:
+        yield game
+
+
+class TestOneBrowser:
+    """Tests that share one browser."""
+
+    def test_our_page_keeps_the_contract(self, browser: BrowserGame) -> None:
+        game = browser
         host = game.host
         assert bridge.contract_problems(host) == []
         assert host.evaluate("gameAPI.version") == "2.0"
@@ -570,31 +584,8 @@ def test_our_page_keeps_the_contract(browser: None) -> None:
         host.evaluate("gameAPI.reset({})")
         assert [first, host.evaluate("gameAPI.getState().debug.runSeed")] == runner.run_seeds(4, 2)
 
-
-def test_a_page_that_wants_out(browser: None, tmp_path: Path) -> None:
-    """Scripts, pictures, requests, sockets: what is asked of another host or port is refused and counted."""
-    with served(runner.FOLDER) as other, Page() as page:
-        (tmp_path / "index.html").write_text("<p>here</p>", encoding="utf-8")
-        (tmp_path / "secret").symlink_to(Path(__file__))
-        with served(tmp_path, page.refused) as address:
-            page.goto(address)
-            assert page.evaluate("document.body.innerText") == "here"
-            ask = "url => fetch(url, {mode: 'no-cors'}).then(r => r.status, () => 'refused')"
-            assert page.evaluate(ask, address) == 200 and page.refused == []
-            for url in (other, "http://192.0.2.1/", "https://example.org/x"):
-                assert page.evaluate(ask, url) == "refused"
-                assert page.refused[-1].startswith(url)
-            assert page.evaluate(ask, address + "secret") == 403 and page.refused[-1] == "/secret"
-            connect = """url => new Promise(done => { const s = new WebSocket(url);
-                s.onmessage = () => done('heard'); s.onopen = () => s.send('x');
-                setTimeout(() => done('silent'), 300) })"""
-            for url in ("ws://127.0.0.1:9/", "wss://example.org/", address.replace("http", "ws")):
-                assert page.evaluate(connect, url) == "silent"
-                assert page.refused[-1].startswith(url)
-
-
-def test_pause_speed_and_untrusted_keys(browser: None) -> None:
-    with bridge.own_game() as game:
+    def test_pause_speed_and_untrusted_keys(self, browser: BrowserGame) -> None:
+        game = browser
         host = game.host
 
         def ticks(seconds: float) -> int:
@@ -617,12 +608,14 @@ def test_pause_speed_and_untrusted_keys(browser: None) -> None:
         assert host.evaluate("__setGameSpeed(0.25)") and not host.evaluate("__setGameSpeed('fast')")
         host.evaluate("__resumeGame()")
         assert not host.evaluate("__isGamePaused()") and ticks(0.6) < 20
+        assert host.evaluate("__setGameSpeed(1)")
 
-
-@pytest.mark.parametrize("track", bridge.TRACKS)
-def test_a_run_in_the_browser_is_what_the_simulator_says(browser: None, track: str) -> None:
-    """No key is pressed: where the run crashes is known, whatever the browser's pace."""
-    with bridge.own_game(track, limit_s=30.0) as game:
+    @pytest.mark.parametrize("track", bridge.TRACKS)
+    def test_a_run_in_the_browser_is_what_the_simulator_says(
+        self, browser: BrowserGame, track: str
+    ) -> None:
+        """No key is pressed: where the run crashes is known, whatever the browser's pace."""
+        game = BrowserGame(browser.host, browser.tasks, track, limit_s=30.0)
         frame = game.reset("runner_01", 21)
         assert frame.shape == (24, 80) and frame.dtype == np.uint8 and frame.max() > 200
         crashed, steps = False, 0
@@ -638,9 +631,8 @@ def test_a_run_in_the_browser_is_what_the_simulator_says(browser: None, track: s
         )
         assert game.host.refused == []
 
-
-def test_a_frame_in_the_browser_is_the_simulators(browser: None) -> None:
-    with bridge.own_game() as game:
+    def test_a_frame_in_the_browser_is_the_simulators(self, browser: BrowserGame) -> None:
+        game = browser
         game.reset("runner_01", 2)
         game.step(True)
         game.host.evaluate("__pauseGame()")
@@ -653,8 +645,34 @@ def test_a_frame_in_the_browser_is_the_simulators(browser: None) -> None:
         np.testing.assert_array_equal(frame, sim.render()[0])
 
 
-def test_a_game_of_a_clone_in_the_browser(browser: None, clone: Path) -> None:
+def test_a_page_that_wants_out(tmp_path: Path) -> None:
+    """Scripts, pictures, requests, sockets: what is asked of another host or port is refused and counted."""
+    with served(runner.FOLDER) as other, page_or_skip() as page:
+        (tmp_path / "index.html").write_text("<p>here</p>", encoding="utf-8")
+        (tmp_path / "secret").symlink_to(Path(__file__))
+        with served(tmp_path, page.refused) as address:
+            page.goto(address)
+            assert page.evaluate("document.body.innerText") == "here"
+            ask = "url => fetch(url, {mode: 'no-cors'}).then(r => r.status, () => 'refused')"
+            assert page.evaluate(ask, address) == 200 and page.refused == []
+            for url in (other, "http://192.0.2.1/", "https://example.org/x"):
+                assert page.evaluate(ask, url) == "refused"
+                assert page.refused[-1].startswith(url)
+            assert page.evaluate(ask, address + "secret") == 403 and page.refused[-1] == "/secret"
+            connect = """url => new Promise(done => { const s = new WebSocket(url);
+                s.onmessage = () => done('heard'); s.onopen = () => s.send('x');
+                setTimeout(() => done('silent'), 300) })"""
+            for url in ("ws://127.0.0.1:9/", "wss://example.org/", address.replace("http", "ws")):
+                assert page.evaluate(connect, url) == "silent"
+                assert page.refused[-1].startswith(url)
+
+
+def test_a_game_of_a_clone_in_the_browser(clone: Path) -> None:
     """The way through a clone's folders, with our own page in the place of a game."""
+    try:
+        find_browser()
+    except UserError as e:
+        pytest.skip(f"no browser: {e}")
     with bridge.gameworld_game(clone, "99_own", seed=9, limit_s=20.0) as game:
         assert (
             game.host.evaluate("[clockAt, seedAt]") == [1.0, 9] and game.label == "GameWorld 99_own"

@@ -44,9 +44,9 @@ def test_stepping_is_running(spiking: bool) -> None:
     torch.manual_seed(1)
     net, frames = lesson.RunnerNet(spiking), some_frames()
     with torch.no_grad():
-        at_once, _, spikes = net.run(frames)
-        first, mems, _ = net.run(frames[:11])
-        second, _, _ = net.run(frames[11:], mems)
+        at_once, _, spikes = net.sequence(frames)
+        first, mems, _ = net.sequence(frames[:11])
+        second, _, _ = net.sequence(frames[11:], mems)
         steps = torch.stack([net(frame) for frame in frames])
     assert at_once.shape == (30, 3) and spikes["fc1"].shape == (30, 3, 64)
     torch.testing.assert_close(steps, at_once, atol=1e-4, rtol=1e-4)
@@ -63,7 +63,7 @@ def test_layers_are_equation_2() -> None:
     torch.manual_seed(2)
     net, frames = lesson.RunnerNet(), some_frames(20, 2)
     with torch.no_grad():
-        _, _, spikes = net.run(frames)
+        _, _, spikes = net.sequence(frames)
         for name, before in (("conv2", "conv1"), ("fc1", "conv2")):
             beta, pays = net.lifs[name].beta, name != "fc1"
             mem = spk = torch.zeros_like(spikes[name][0])
@@ -115,29 +115,40 @@ def test_what_the_network_sees_is_darkness_near_the_runner() -> None:
     assert x.shape == (1, 24, 40) and x[0, 3, 0] == 1 and x.sum() == 1
 
 
-def test_a_player_keeps_its_membranes_unless_told_not_to() -> None:
+def test_a_player_keeps_its_membranes_for_a_life() -> None:
     torch.manual_seed(1)
     net, frames = lesson.RunnerNet(), some_frames(20, 2)
     with torch.no_grad():
-        kept, emptied = net.run(frames)[1], net.run(frames[-1:])[1]
+        kept, emptied = net.sequence(frames)[1], net.sequence(frames[-1:])[1]
     assert (kept["fc1"] - emptied["fc1"]).abs().max() > 0.01
-    for remembers, expected in ((True, kept), (False, emptied)):
-        start = lesson.player(net, remembers)
-        for _ in range(2):  # each start begins with empty membranes
-            act = start()
-            for t, frame in enumerate(frames):
-                act(frame.numpy(), np.full(2, 3 * t))
-            for name, mem in net.mems.items():
-                torch.testing.assert_close(mem, expected[name], atol=1e-4, rtol=1e-4)
+    start = lesson.player(net)
+    for _ in range(2):  # each start begins with empty membranes
+        act = start()
+        for t, frame in enumerate(frames):
+            act(frame.numpy(), np.full(2, 3 * t))
+        for name, mem in net.mems.items():
+            torch.testing.assert_close(mem, kept[name], atol=1e-4, rtol=1e-4)
+
+
+def test_without_memory_only_the_present_frame_counts() -> None:
+    torch.manual_seed(1)
+    net, frames = lesson.RunnerNet(memory=0.0), some_frames(30, 3)
+    with torch.no_grad():
+        after_others, alone = net.sequence(frames)[0], net.sequence(frames[-1:])[0]
+    torch.testing.assert_close(after_others[-1], alone[0])
+    assert net.sequence(frames)[2]["conv2"].sum() > 0
+    short = lesson.RunnerNet(memory=2.0)
+    for name, lif in short.lifs.items():
+        longest = (-1 / lif.beta.double().log()).max().item()
+        assert longest == pytest.approx(2.0, rel=1e-3), name
 
 
 def test_shipped_weights_are_small_and_play() -> None:
     for path in lesson.CHECKPOINTS.glob("runner_*.safetensors"):
         assert path.stat().st_size < 2e6
-    points = match.simulate(
-        lesson.player(lesson.agent(lesson.Config())), range(lesson.TEST, lesson.TEST + 2)
-    )
-    assert points.mean() >= 600
+    who = lesson.player(lesson.agent(lesson.Config()))
+    points = match.simulate(who, range(lesson.TEST, lesson.TEST + 2), ticks=1200)
+    assert points.min() >= 160, "a third of a minute"
 
 
 # ------------------------------------------------------------------------------------ DAgger
@@ -234,7 +245,7 @@ def test_dagger_keeps_all_rounds_and_the_best_on_validation_tracks(
         no = torch.zeros(cfg.frames, 32, dtype=torch.bool)
         return lesson.Played(shown, no.float(), ~no, no)
 
-    def simulate(start: Any, seeds: Any, seed: int = 0, **delays: Any) -> np.ndarray:
+    def simulate(start: Any, seeds: Any, seed: int, ticks: int) -> np.ndarray:
         used.append(list(seeds))
         return np.array(next(points))
 
@@ -246,13 +257,13 @@ def test_dagger_keeps_all_rounds_and_the_best_on_validation_tracks(
         lesson, "save_weights", lambda net, path: saved.append(1) or real(net, path)
     )
     seen = []
-    run_net = lesson.RunnerNet.run
+    run_net = lesson.RunnerNet.sequence
 
     def run(self: Any, frames: torch.Tensor, state: Any = None) -> Any:
         seen.append(set(frames[0, :, 0, 0].tolist()))
         return run_net(self, frames, state)
 
-    monkeypatch.setattr(lesson.RunnerNet, "run", run)
+    monkeypatch.setattr(lesson.RunnerNet, "sequence", run)
     cfg = lesson.Config(rounds=3, passes=1, frames=25, runs=2, out_dir=tmp_path)
     run_ = SimpleNamespace(dir=tmp_path, print=lambda *a: None)
     _, log = lesson.dagger(cfg, run_)
@@ -264,6 +275,24 @@ def test_dagger_keeps_all_rounds_and_the_best_on_validation_tracks(
     assert seen[0] == {40} and 120 in seen[-1] and len(set.union(*seen)) == 3
     kept = match.read_log(tmp_path / "runner_spiking.csv")
     assert [row["median"] for row in kept] == [15, 600, 35] and kept[2]["round"] == 3
+
+
+@pytest.mark.parametrize(
+    ("teaching", "led"), [("dagger", [True, False, False]), ("cloning", [True, True, True])]
+)
+def test_in_cloning_the_teacher_plays_every_round(
+    teaching: str, led: list[bool], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    by_teacher = []
+
+    def rollout(net: Any, rng: Any, cfg: Any) -> Any:
+        by_teacher.append(net is None)
+        return marked(0, cfg.frames)
+
+    monkeypatch.setattr(lesson, "rollout", rollout)
+    monkeypatch.setattr(lesson.match, "simulate", lambda *a, **k: np.array([1.0]))
+    train(tmp_path, rounds=3, frames=25, teaching=teaching)
+    assert by_teacher == led
 
 
 def marked(runs: int, frames: int) -> Any:
@@ -322,7 +351,7 @@ def test_in_training_too_a_new_life_has_empty_membranes_and_the_dead_count_nothi
     )
     monkeypatch.setattr(lesson.match, "simulate", lambda *a, **k: np.array([1.0]))
     calls, losses = [], []
-    run_net, bce = lesson.RunnerNet.run, lesson.F.binary_cross_entropy_with_logits
+    run_net, bce = lesson.RunnerNet.sequence, lesson.F.binary_cross_entropy_with_logits
 
     def run(self: Any, x: torch.Tensor, state: Any = None) -> Any:
         calls.append((x[0, :, 0, 0].clone(), x[0, :, 0, 1].clone(), state))
@@ -332,7 +361,7 @@ def test_in_training_too_a_new_life_has_empty_membranes_and_the_dead_count_nothi
         losses.append((target, weight))
         return bce(score, target, weight=weight)
 
-    monkeypatch.setattr(lesson.RunnerNet, "run", run)
+    monkeypatch.setattr(lesson.RunnerNet, "sequence", run)
     monkeypatch.setattr(lesson.F, "binary_cross_entropy_with_logits", loss)
     train(tmp_path, passes=2, ages=ages)
     assert calls[0][2] is None and len(calls) == 4
@@ -380,22 +409,39 @@ def test_a_cut_training_goes_on_as_if_it_had_not_been(
 
 
 def test_things_passed_counts_and_follows_equation_1() -> None:
-    assert lesson.things_passed(1, 2, 4) == 1.0
-    rare = lesson.things_passed(60, 2, 30)
-    assert 0.1 < rare < 0.5  # equation (1): 0.30
-    assert lesson.things_passed(3, 60, 4) == 1.0
+    assert lesson.things_passed(1, 2, 4) == (lesson.things_passed_timed(1, 2, 4)[0],) * 2
+    passed, met = lesson.things_passed(60, 2, 30)
+    assert 0.1 < passed / met < 0.5 and met - passed <= 30  # equation (1): 0.30
+    passed, met = lesson.things_passed(3, 60, 4)
+    assert passed == met > 10
+    passed, met = lesson.things_passed_timed(60, 2, 10)
+    assert passed == met > 30, "timed keys are planned from one look a second"
+
+
+def test_timed_keys_see_no_further_than_the_picture() -> None:
+    games = twin.Games(range(40))
+    near, far = np.full(40, 1e9), np.zeros(40)
+    jumped = np.zeros(40, bool)
+    for _ in range(400):
+        assert not lesson.jump_now(games, far).any()
+        keys = lesson.jump_now(games, near)
+        jumped |= keys
+        games.step(keys)
+    assert jumped.all() and not games.dead.any()
 
 
 def test_section_clocks_publishes_both_clocks(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(
-        lesson,
-        "things_passed",
-        lambda interval, latency, runs: 0.9 if latency == 60 else 0.2 if interval == 60 else 1.0,
-    )
+    def passed(interval: int, latency: int, runs: int, ticks: int) -> tuple[int, int]:
+        return (90 if latency == 60 else 20 if interval == 60 else 100), 100
+
+    monkeypatch.setattr(lesson, "things_passed", passed)
+    monkeypatch.setattr(lesson, "things_passed_timed", lambda *a: (160, 200))
     run = run_section(lesson.section_clocks, tmp_path)
     assert (run.value("delay_1s"), run.value("interval_1s")) == (0.9, 0.2)
+    assert run.value("timed_1s") == 0.8
+    assert {c.id: c.n for c in run.claims}["timed_1s"] == 200
     widths = []
     for kind in twin.DEAL:
         thing = twin.KINDS[kind]
@@ -406,10 +452,10 @@ def test_section_clocks_publishes_both_clocks(
             widths.append(above[-1] - (thing.w + 40) / 8 - above[0])
     assert run.value("window") == pytest.approx(np.mean(widths), abs=0.01)
     assert run.value("expected_1s") == pytest.approx(np.mean(widths) / 60, abs=1e-3)
-    assert "interval" in run.findings[0]["text"]
+    assert "loses: it passes 20% of 100" in run.findings[0]["text"]
 
 
-def test_section_learning_tells_memory_from_none(
+def test_section_learning_compares_arms_of_equal_steps(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     log = [
@@ -417,20 +463,48 @@ def test_section_learning_tells_memory_from_none(
         {"round": 2, "loss": 0.2, "median": 650.0, "reached": 0.5},
         {"round": 3, "loss": 0.1, "median": 600.0, "reached": 0.4},
     ]
-    monkeypatch.setattr(lesson, "dagger", lambda cfg, run: (lesson.RunnerNet(), log))
-    monkeypatch.setattr(lesson, "player", lambda net, remembers=True: remembers)
-    tracks = []
+    shares = ((0.9, 0.8), (0.7, 0.5), (0.1, 0.3))  # DAgger, cloning, no memory
+    rows = []
+    for arm, of_arm in enumerate(shares):
+        for seed, reached in enumerate(of_arm):
+            rows.append(
+                {"arm": arm, "seed": seed, "reached": reached, "median": 100.0 * (arm + seed)}
+            )
+    logs = {"runner_arms.csv": rows, "runner_spiking.csv": log}
+    monkeypatch.setattr(lesson.match, "read_log", lambda path: logs[path.name])
+    run = run_section(lesson.section_learning, tmp_path, smoke=False, runs=20)
+    assert run.value("dagger") == pytest.approx(0.85) and run.value("cloned") == pytest.approx(0.6)
+    assert run.value("no_memory") == pytest.approx(0.2) and run.value("shipped") == 0.5
+    text = run.findings[0]["text"]
+    assert "DAgger completes 80% to 90%" in text and "from every seed more than" in text
+    assert "10% to 30%" in text and "200 to 300 points (2 seeds each)" in text
 
-    def simulate(who: bool, seeds: Any, **delays: Any) -> np.ndarray:
-        tracks.append(list(seeds))
-        return np.full(len(seeds), 640.0 if who else 55.0)
 
-    monkeypatch.setattr(lesson.match, "simulate", simulate)
-    run = run_section(lesson.section_learning, tmp_path, runs=20)
-    assert (run.value("cloned"), run.value("dagger")) == (0, 0.5)
-    assert "completes 50%" in run.findings[0]["text"]
-    assert (run.value("kept"), run.value("emptied")) == (640, 55)
-    assert tracks == [list(range(lesson.VALIDATION, lesson.VALIDATION + 4))] * 2
+def test_arms_differ_in_one_thing_and_have_equal_steps(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    trained = []
+
+    last = {"round": 4, "loss": 0.2, "median": 500, "reached": 0.5}
+
+    def dagger(cfg: Any, run: Any) -> Any:
+        trained.append(cfg)
+        return None, [last | {"reached": 1}, last]
+
+    monkeypatch.setattr(lesson, "dagger", dagger)
+    run = SimpleNamespace(dir=tmp_path, print=lambda *a: None)
+    rows = lesson.compare(lesson.Config(), run)
+    assert len(rows) == 9 and all(row["reached"] == 0.5 for row in rows), "the last round's"
+    told = {(c.seed, c.teaching, c.memory) for c in trained}
+    ways = (("dagger", 400.0), ("cloning", 400.0), ("dagger", 0.0))
+    assert told == {(seed, *way) for seed in range(3) for way in ways}
+    assert {(c.rounds, c.passes, c.frames, c.lr, c.neuron) for c in trained} == {
+        (4, 6, 1050, 4e-3, "spiking")
+    }
+    again = lesson.compare(lesson.Config(resume=True), run)
+    assert again == match.read_log(tmp_path / "runner_arms.csv") and len(trained) == 9
+    shipped = [row["arm"] for row in match.read_log(lesson.ARMS_LOG)]
+    assert len(shipped) >= 6 and len({shipped.count(arm) for arm in range(3)}) == 1
 
 
 def stub_players(monkeypatch: pytest.MonkeyPatch) -> list[tuple[Any, list[int], dict[str, Any]]]:
@@ -454,9 +528,13 @@ def stub_players(monkeypatch: pytest.MonkeyPatch) -> list[tuple[Any, list[int], 
         return np.resize(points[key], len(seeds)).astype(float)
 
     monkeypatch.setattr(lesson.match, "simulate", simulate)
-    monkeypatch.setattr(lesson.match, "planned", lambda seeds, **delays: np.full(len(seeds), 700.0))
     monkeypatch.setattr(
-        lesson, "ledger", lambda net, reached, n: {"model": net.name, "accuracy": reached, "n": n}
+        lesson.match, "planned", lambda seeds, ticks, **delays: np.full(len(seeds), 700.0)
+    )
+    monkeypatch.setattr(
+        lesson,
+        "ledger",
+        lambda net, reached, n: {"model": net.name, "accuracy": reached, "n": n, "synops": 5.0},
     )
     return asked
 
@@ -481,11 +559,11 @@ def test_section_delays_slows_one_clock_at_a_time(
     monkeypatch.setattr(lesson, "agent", lambda cfg: None)
     asked = []
 
-    def simulate(who: Any, seeds: Any, **delays: Any) -> np.ndarray:
+    def simulate(who: Any, seeds: Any, ticks: int, **delays: Any) -> np.ndarray:
         slow = max(delays.get("latency", (0,))[0], 3 * delays.get("interval", (0,))[0])
         return np.full(len(seeds), 700.0 if slow <= 20 else 100.0)
 
-    def planned(seeds: Any, **delays: Any) -> np.ndarray:
+    def planned(seeds: Any, ticks: int, **delays: Any) -> np.ndarray:
         asked.append(delays)
         both = "interval" in delays and "latency" in delays
         return np.full(len(seeds), 33.0 + (delays["interval"][0] == 384) if both else 700.0)
@@ -509,6 +587,8 @@ def result(points: list[float], p95: float = 50.0, **other: Any) -> dict[str, An
         "lives": points,
         "load": 0.5,
         "nice": 0,
+        "presses": 3,
+        "jumps": 2,
         "SR": 0.4,
         "PG": 0.8,
         "n": len(points),
@@ -613,13 +693,24 @@ def test_section_play_counts_spikes_and_records(tmp_path: Path) -> None:
     run = run_section(lesson.section_play, tmp_path, record=film)
     assert film.stat().st_size > 1000
     assert 0 <= run.value("fired") <= 64
-    world, act, fired = World([lesson.TEST]), lesson.player(lesson.agent(run.cfg))(), []
+    world, act, fired, keys = World([lesson.TEST]), lesson.player(lesson.agent(run.cfg))(), [], []
     net = lesson.agent(run.cfg)
-    while not world.games.dead.all() and world.games.tick[0] < 200:
+    while not world.games.dead.all() and world.games.tick[0] < 400:
         frame = world.frame()
         fired.append(frame)
-        world.act(act(frame, world.games.tick))
-    spikes = net.run(torch.from_numpy(np.concatenate(fired))[:, None])[2]["fc1"]
+        keys.append(act(frame, world.games.tick))
+        world.act(keys[-1])
+    spikes = net.sequence(torch.from_numpy(np.concatenate(fired))[:, None])[2]["fc1"]
+    sums, before, after = spikes.sum((1, 2)).tolist(), [], []
+    for t in range(30, len(keys) - 30):
+        if keys[t] and not keys[t - 1]:
+            before += sums[t - 10 : t]
+            after += sums[t : t + 10]
+    assert before and run.value("fired_before") == pytest.approx(np.mean(before), rel=1e-4)
+    assert run.value("fired_after") == pytest.approx(np.mean(after), rel=1e-4)
+    half = min(50, len(keys) // 2)
+    always = (spikes[half:, 0].min(0).values == spikes[half:, 0].max(0).values).sum().item()
+    assert run.value("steady") == always
     assert run.value("fired") == pytest.approx(spikes.sum((1, 2)).mean().item(), rel=1e-4)
     assert run.value("played") == world.games.score[0]
 
@@ -675,6 +766,36 @@ def test_priority_is_the_groups_where_the_kernel_tells_it(tmp_path: Path) -> Non
     assert match.priority(group) == -5
 
 
+def test_random_keys_differ_from_life_to_life() -> None:
+    start = match.at_random(0.3)
+    frame, ticks = np.zeros((1, 24, 80), np.uint8), np.zeros(1)
+    lives = []
+    for _ in range(2):
+        act = start()
+        lives.append([bool(act(frame, ticks)[0]) for _ in range(60)])
+    assert lives[0] != lives[1] and 8 < sum(lives[0]) < 28
+
+
+def test_jumps_are_counted_from_the_frames() -> None:
+    games = twin.Games([1])
+    shown = []
+    for t in range(150):
+        games.step(np.array([t in (5, 80)]))
+        if t % 4 == 0:
+            shown.append(games.render()[0])
+    left = iter(shown)
+    game = SimpleNamespace(
+        tasks={"one": SimpleNamespace(task_id="one", target=700)},
+        reset=lambda task, seed: next(left),
+        now=lambda: 0.0,
+        step=lambda key: (next(left), 0.0, False, False, {"crashed": False, "score_best": 1}),
+        score=dict,
+    )
+    steps = len(shown) - 1
+    found = match.play_in_browser(game, match.never, [1], one_life=False, most_steps=steps)
+    assert found["jumps"] == 2
+
+
 def test_a_match_tells_the_points_of_the_first_life() -> None:
     frame = np.zeros((24, 80), np.uint8)
     told = [(False, 50), (True, 120), (False, 130), (True, 400), (False, 400)]
@@ -702,12 +823,6 @@ def test_play_on_a_stand_in_clone(tmp_path: Path, monkeypatch: pytest.MonkeyPatc
     """The way to GameWorld, with our own page in the place of its game: folders and catalog as the contract says."""
     import sys
 
-    from games.gameworld.browser import Page
-
-    try:
-        Page().close()
-    except UserError as e:
-        pytest.skip(f"no browser: {e}")
     monkeypatch.setitem(sys.modules, "yaml", SimpleNamespace(safe_load=json.loads))
     controls = {"allowed_keys": ["Space"], "hold_duration": 0.25}
     judged = {
@@ -734,13 +849,18 @@ def test_play_on_a_stand_in_clone(tmp_path: Path, monkeypatch: pytest.MonkeyPatc
     for name, text in files.items():
         (tmp_path / name).parent.mkdir(parents=True, exist_ok=True)
         (tmp_path / name).write_text(text, encoding="utf-8")
-    run = run_section(
-        lesson.section_play,
-        tmp_path / "out",
-        smoke=False,
-        command="play",
-        gameworld=tmp_path,
-        game="99_own",
-        browser_runs=1,
-    )
+    try:
+        run = run_section(
+            lesson.section_play,
+            tmp_path / "out",
+            smoke=False,
+            command="play",
+            gameworld=tmp_path,
+            game="99_own",
+            browser_runs=1,
+        )
+    except UserError as e:
+        if "no browser" in str(e) or "cannot start" in str(e) or "playwright is missing" in str(e):
+            pytest.skip(f"no browser: {e}")
+        raise
     assert run.value("played") >= 4 and run.value("fired") > 0

@@ -85,7 +85,7 @@ class Clockwork:
             "terminal": {"isTerminal": end, "outcome": "fail" if end else None},
         }
 
-    def grey(self, clip: Any = None) -> np.ndarray:
+    def grey(self, clip: Any = None, scale: float = 1.0) -> np.ndarray:
         self.t += 0.1
         return np.zeros((clip[3], clip[2]), np.uint8)
 
@@ -176,7 +176,7 @@ def test_a_film_has_a_picture_for_each_frame(name: str, tmp_path: Path) -> None:
     frames = np.stack([World([0]).frame()[0]] * 6)
     rng = np.random.default_rng(0)
     spikes = (rng.random((6, 64)) < 0.2).astype(float)
-    record(frames, np.arange(6) % 2 == 0, spikes, tmp_path / name)
+    record(frames, np.arange(6) % 2 == 0, spikes, tmp_path / name, (8, 48))
     with Image.open(tmp_path / name) as film:
         assert film.n_frames == 6 and film.size[0] == 480
 

@@ -326,6 +326,18 @@ def test_frames_of_crashes_against_a_picture_painted_pixel_by_pixel() -> None:
         np.testing.assert_array_equal(frame, runner.shrink(painted(g, i)), f"game {i}")
 
 
+@pytest.mark.parametrize("times", [2, 4])
+def test_a_smaller_picture_gives_the_same_frame(times: int) -> None:
+    """Up to one level: the mean of each block of the smaller picture is rounded once more."""
+    picture = painted(runner.play([3], np.ones((60, 1), bool)), 0)
+    high, wide = picture.shape
+    blocks = picture.reshape(high // times, times, wide // times, times)
+    small = np.rint(blocks.mean((1, 3))).astype(np.uint8)
+    frame, whole = runner.shrink(small).astype(int), runner.shrink(picture).astype(int)
+    assert frame.shape == (24, 80) and np.abs(frame - whole).max() <= 1
+    np.testing.assert_array_equal(frame, runner.shrink(small[256 // times : 640 // times]))
+
+
 def test_grey_is_what_pillow_makes_of_a_colour() -> None:
     from PIL import Image
 

@@ -29,7 +29,7 @@ from pathlib import Path
 from typing import Any, Literal, Protocol
 
 from common.io import UserError
-from games.gameworld.browser import Page, served
+from games.gameworld.browser import Clip, Page, served
 from games.runner import twin as runner
 
 import numpy as np
@@ -193,7 +193,7 @@ class Host(Protocol):
     """What the bridge needs of a page; ``games.gameworld.browser.Page`` has it."""
 
     def evaluate(self, script: str, argument: Any = None) -> Any: ...
-    def grey(self, clip: tuple[int, int, int, int] | None = None) -> np.ndarray: ...
+    def grey(self, clip: Clip | None = None, scale: float = 1.0) -> np.ndarray: ...
     def key_down(self, key: str) -> None: ...
     def key_up(self, key: str) -> None: ...
     def wait(self, seconds: float) -> None: ...
@@ -203,7 +203,8 @@ class Host(Protocol):
 class BrowserGame:
     """A game in a page as an environment: ``reset``, then ``observe`` and ``step`` by turns.
 
-    ``clip`` (x, y, width, height in px) is the part of the page that is captured, ``shrink`` makes the frame of it.
+    ``clip`` (x, y, width, height in px) is the part of the page that is captured, at ``scale``; ``shrink`` makes the
+    frame of it. At half size the browser takes the mean of 2 × 2 px, so that no frame differs from one of full size.
     ``limit_s`` (wall-clock time of a run) and ``max_presses`` bind on the track *RT-reactive* only.
     """
 
@@ -211,12 +212,13 @@ class BrowserGame:
     tasks: dict[str, Task]
     track: Literal["official", "reactive"] = "reactive"
     label: str = "own runner, not GameWorld"
-    clip: tuple[int, int, int, int] | None = (
+    clip: Clip | None = (
         0,
         runner.TOP,
         runner.WIDTH,
         runner.BOTTOM - runner.TOP,
     )
+    scale: float = 0.5
     shrink: Callable[[np.ndarray], np.ndarray] = runner.shrink
     limit_s: float = 90.0
     max_presses: int = 100
@@ -282,7 +284,7 @@ class BrowserGame:
     def observe(self) -> tuple[np.ndarray, float]:
         """The frame that the page shows now, and the time at which it was asked for, in s."""
         asked = self.now()
-        picture = self.host.grey(self.clip)
+        picture = self.host.grey(self.clip, self.scale)
         captured = self.now()
         frame = self.shrink(picture)
         ready = self.now()
@@ -561,7 +563,7 @@ def gameworld_game(
         track,
         browser,
         scripts,
-        **{"clip": None, "label": f"GameWorld {game}", **options},
+        **{"clip": None, "scale": 1.0, "label": f"GameWorld {game}", **options},
     )
 
 

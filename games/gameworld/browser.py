@@ -24,6 +24,7 @@ from common.io import UserError
 
 import numpy as np
 
+Clip = tuple[int, int, int, int]
 NAMES = (
     "chromium",
     "chromium-browser",
@@ -181,6 +182,7 @@ class Page:
 
     def __init__(self, path: Path | None = None, width: int = 1280, height: int = 720) -> None:
         program = find_browser(path)
+        self.width, self.height = width, height
         from playwright.sync_api import Error, sync_playwright
 
         self.refused: list[str] = []
@@ -245,19 +247,23 @@ class Page:
         """The value of a JavaScript expression, or of a function of ``argument``."""
         return self.page.evaluate(script, argument)
 
-    def grey(self, clip: tuple[int, int, int, int] | None = None) -> np.ndarray:
-        """What the page shows now, ``(height, width)`` uint8 grey; ``clip`` is x, y, width, height in px."""
+    def grey(self, clip: Clip | None = None, scale: float = 1.0) -> np.ndarray:
+        """What the page shows now, ``(height, width)`` uint8 grey; see ``png``."""
         from PIL import Image
 
-        return np.asarray(Image.open(io.BytesIO(self.png(clip))).convert("L"))
+        return np.asarray(Image.open(io.BytesIO(self.png(clip, scale))).convert("L"))
 
-    def png(self, clip: tuple[int, int, int, int] | None = None) -> bytes:
-        """What the page shows now, as a PNG file, straight from Page.captureScreenshot."""
+    def png(self, clip: Clip | None = None, scale: float = 1.0) -> bytes:
+        """What the page shows now, as a PNG file, straight from Page.captureScreenshot.
+
+        Args:
+            clip: x, y, width, height in px; None: the whole page.
+            scale: of the picture. Half as wide and high, there is a quarter to be packed, sent and unpacked.
+        """
         options: dict[str, Any] = {"format": "png", "optimizeForSpeed": True}
-        if clip:
-            options["clip"] = dict(zip(("x", "y", "width", "height"), clip, strict=True)) | {
-                "scale": 1
-            }
+        clip = clip or (0, 0, self.width, self.height)
+        place = dict(zip(("x", "y", "width", "height"), clip, strict=True))
+        options["clip"] = place | {"scale": scale}
         return base64.b64decode(self._cdp.send("Page.captureScreenshot", options)["data"])
 
     def key_down(self, key: str) -> None:

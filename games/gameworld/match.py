@@ -41,6 +41,10 @@ Player = Callable[[np.ndarray, np.ndarray], np.ndarray]
 Start = Callable[[], Player]
 COMPLETE = 700
 """points at which a run is complete: a minute alive"""
+MINUTE = 3600
+"""ticks"""
+BODY = (GROUND - PLAYER_H - TOP) // CELL + 1
+"""the row of a frame that a runner on the ground fills"""
 LOOK_OFFICIAL = 21
 """ticks from look to look on the official track: 0.25 s of hold or wait, 0.05 s of sleep, 0.05 s of capture"""
 
@@ -55,7 +59,6 @@ def by_reach(near: float, ticks: float = 0.0) -> Start:
     gets faster: v(t) is worked out from the time since the run began.
     """
     row = (GROUND - 24 - TOP) // CELL  # just above the ground: what hangs does not show there
-    body = (GROUND - PLAYER_H - TOP) // CELL + 1
     first = int(np.ceil((PLAYER_X + PLAYER_W) / CELL))
     columns = np.arange(80)
     speeds = speed_table()
@@ -64,7 +67,7 @@ def by_reach(near: float, ticks: float = 0.0) -> Start:
         speed = speeds[np.minimum(ticks_gone.astype(np.int64), len(speeds) - 1)]
         last = np.maximum(first + 1, (PLAYER_X + PLAYER_W + near + ticks * speed) // CELL)  # (B,)
         inside = (columns >= first) & (columns < last[:, None])  # (B, 80)
-        on_ground = frames[:, body, PLAYER_X // CELL] < 200
+        on_ground = frames[:, BODY, PLAYER_X // CELL] < 200
         return on_ground & ((frames[:, row] < 150) & inside).any(1)
 
     return lambda: act
@@ -85,23 +88,26 @@ def never() -> Player:
 
 
 def at_random(rate: float = 0.05, seed: int = 0) -> Start:
-    """The key is down in a share ``rate`` of the decisions."""
+    """The key is down in a share ``rate`` of the decisions. Each life draws on: no two have the same keys."""
+    rng = np.random.default_rng(seed)
+    return lambda: lambda frames, ticks: rng.random(len(frames)) < rate
 
-    def start() -> Player:
-        rng = np.random.default_rng(seed)
-        return lambda frames, ticks: rng.random(len(frames)) < rate
 
-    return start
+def in_the_air(frame: np.ndarray) -> bool:
+    """The runner is not where it stands on the ground, in a frame ``(24, 80)``."""
+    return bool(frame[BODY, PLAYER_X // CELL] >= 200)
 
 
 # ------------------------------------------------------------------------------------ matches
 
 
-def simulate(start: Start, seeds: Iterable[int], seed: int = 0, **delays: Any) -> np.ndarray:
+def simulate(
+    start: Start, seeds: Iterable[int], seed: int = 0, ticks: int = MINUTE, **delays: Any
+) -> np.ndarray:
     """One life on each track: points ``(B,)``, at most ``COMPLETE``. ``delays`` are those of ``World``."""
     player = start()
     world = World(seeds, seed=seed, **delays)
-    points = lives(lambda w: player(w.frame(), w.games.tick), world)
+    points = lives(lambda w: player(w.frame(), w.games.tick), world, ticks)
     return np.minimum(points, COMPLETE)
 
 
@@ -139,7 +145,9 @@ def play_in_browser(
     text: str = "",
     most_steps: int | None = None,
 ) -> dict[str, Any]:
-    """Runs of the hardest task, one for each seed; what ``BrowserGame.score`` says, and ``lives``.
+    """Runs of the hardest task, one for each seed; what ``BrowserGame.score`` says, ``lives`` and ``jumps``.
+
+    ``jumps`` counts how often a frame shows the runner in the air and the one before did not: what became of the keys.
 
     Args:
         one_life: a run ends at its first crash. Otherwise the game starts over under the same budget.
@@ -151,7 +159,7 @@ def play_in_browser(
     hardest = max(game.tasks.values(), key=lambda t: t.target)
     if one_life:
         game.tasks[hardest.task_id] = replace(hardest, continue_on_fail=False)
-    points = []
+    points, jumps = [], 0
     for seed in live(seeds, text, len(seeds), quiet=not text):
         player = start()
         frame = game.reset(hardest.task_id, seed)
@@ -164,14 +172,17 @@ def play_in_browser(
                 watch(frame, key)
             if think_s:
                 game.host.wait(think_s)
+            stood = not in_the_air(frame)
             frame, _, terminated, truncated, info = game.step(key)
+            jumps += stood and in_the_air(frame)
             ended = terminated or truncated or steps == most_steps
             if first is None and (info["crashed"] or ended):
                 first = info["score_best"]
             if info["crashed"]:
                 began = game.now()  # a new life, and the player is told so by the time
         points.append(min(COMPLETE, first or 0))
-    return game.score() | {"lives": points, "load": load(), "nice": priority()}
+    other = {"lives": points, "jumps": jumps, "load": load(), "nice": priority()}
+    return game.score() | other
 
 
 def load() -> float:
@@ -212,9 +223,9 @@ def quartiles(points: np.ndarray) -> str:
     return f"{low:.0f} / {middle:.0f} / {high:.0f}"
 
 
-def planned(seeds: Iterable[int], **delays: Any) -> np.ndarray:
+def planned(seeds: Iterable[int], ticks: int = MINUTE, **delays: Any) -> np.ndarray:
     """One life of the planner on each track: points ``(B,)``, at most ``COMPLETE``."""
-    return np.minimum(COMPLETE, lives(planner, World(seeds, **delays)))
+    return np.minimum(COMPLETE, lives(planner, World(seeds, **delays), ticks))
 
 
 def official(start: Start | None, seeds: Sequence[int]) -> np.ndarray:
@@ -260,7 +271,7 @@ def read_log(path: Path) -> list[dict[str, float]]:
         raise UserError(f"cannot read the log {path} ({type(e).__name__}); make it anew") from e
 
 
-_DECIDES = ("neuron", "rounds", "passes", "frames", "num_steps", "lr", "seed", "ages")
+_DECIDES = "neuron teaching memory rounds passes frames num_steps lr seed ages".split()
 
 
 def keep_training(path: Path, state: dict[str, Any], cfg: Any) -> None:
@@ -281,7 +292,7 @@ def training_kept(path: Path, cfg: Any) -> dict[str, Any] | None:
         state = dict(torch.load(path, weights_only=True))
     except (RuntimeError, ValueError, TypeError, EOFError, OSError, pickle.UnpicklingError) as e:
         raise UserError(f"{path} is damaged ({type(e).__name__}); remove it") from e
-    same = all(state["settings"][name] == getattr(cfg, name) for name in _DECIDES)
+    same = all(state["settings"].get(name) == getattr(cfg, name) for name in _DECIDES)
     return state if same else None
 
 

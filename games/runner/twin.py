@@ -326,20 +326,22 @@ def grey_of(colour: str) -> int:
 def shrink(grey: np.ndarray) -> np.ndarray:
     """A grey screenshot ``(720, 1280)``, or its rows 256 to 640 alone → the frame ``(24, 80)``, both uint8.
 
-    A pixel is the mean of 16 × 16, rounded; so things that lie between two pixels show by their level.
+    A pixel is the mean of 16 × 16, rounded; so things that lie between two pixels show by their level. A picture of
+    half or a quarter of that width and height does as well.
 
     Raises:
         UserError: the picture has another size.
     """
-    if grey.shape == (HEIGHT, WIDTH):
-        grey = grey[TOP:BOTTOM]
-    if grey.shape != (BOTTOM - TOP, WIDTH):
+    cell = grey.shape[-1] // COLUMNS  # 16 in a picture of full size
+    if grey.shape == (HEIGHT * cell // CELL, COLUMNS * cell):
+        grey = grey[TOP * cell // CELL : BOTTOM * cell // CELL]
+    if cell not in (CELL, CELL // 2, CELL // 4) or grey.shape != (ROWS * cell, COLUMNS * cell):
         raise UserError(
             f"screenshot of the runner: got {' × '.join(map(str, grey.shape))} pixels (height × width), "
             f"expected {HEIGHT} × {WIDTH}; open the page in a window of that size, without zoom"
         )
-    total = grey.reshape(ROWS, CELL, COLUMNS, CELL).sum((1, 3), dtype=np.int64)
-    return ((total + CELL * CELL // 2) // (CELL * CELL)).astype(np.uint8)
+    total = grey.reshape(ROWS, cell, COLUMNS, cell).sum((1, 3), dtype=np.int64)
+    return ((total + cell * cell // 2) // (cell * cell)).astype(np.uint8)
 
 
 _LEFTS = np.arange(COLUMNS, dtype=np.float32) * CELL
