@@ -755,8 +755,9 @@ POTENTIAL_BYTES = 2 * 2  # the same
 EQUAL = 1.25  # ratios nearer to 1 than this: such an estimate cannot tell the two apart
 MORE_SNNS = ((1_455_141, 547_580), (1_319_839, 507_837), (1_228_043, 489_632))
 """``one_by_one`` and ``at_once`` of ``Count`` for three further trainings of the SNN, on the first 1,000 test
-pictures at T = 4. The first is that of --epochs 6 --seed 2 (65.7 % of the test pictures right); the two others
-(65.4 % each) were the same with PyTorch's own first weights in place of the larger ones of ``SmallCNN``"""
+pictures at T = 4. The saved SNN was made by lesson 10's script as it stood at commit 47b5d7c. These are from
+today's --epochs 6 --seed 2 (65.7 % of the test pictures right, two points less than the saved one), and from
+the same with PyTorch's own first weights in place of the larger ones of ``SmallCNN`` (65.4 % each)"""
 
 
 def operations(layer: nn.Conv2d | nn.Linear, x: Tensor) -> float:
@@ -1055,11 +1056,9 @@ def section_energy(cfg: Config, run: Run) -> None:
     The figure keeps the ρ of this SNN. In a sparser SNN fewer spikes repeat, so ρ is larger: the two
     curves for all steps at once lie rather too high. A negative s* means that potentials alone cost more.
 
-    Both networks were trained for six epochs on the same images, and validation chose the epoch. Not all
-    is alike: the opponent had weights of 8 bits while it was trained, those of the SNN are rounded
-    afterwards. The saved SNN was made by lesson 10's script as it stood at commit 47b5d7c; today's
-    command gives others. So three more were trained (MORE_SNNS), which classify two points less. They
-    show how far the ratios move with the SNN. The opponent is one training.
+    Both networks were trained for six epochs on the same images, and validation chose the epoch. The
+    opponent had 8-bit weights already while it was trained. It is one training; of the SNN there are four
+    (MORE_SNNS), to show how far the ratios move.
 
     This is an estimate from counts. It leaves out the packets that carry events, control, leakage and
     the clock. To the SNN's favour it leaves out that conv1's result is kept from step to step, and
