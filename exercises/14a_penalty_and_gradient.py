@@ -5,9 +5,9 @@ neurons alive, and its gradient, by hand. With the spikes S (T, B, N), ones and 
 
     n_i = Σ_t S_i[t]                                 counts, (B, N)
     r_i = mean of n_i over the B images              (N,)
-    R = ⟨n_i²⟩ + κ·⟨[r_min − r_i]₊⟩                  [x]₊ = max(0, x)
+    R = ⟨n_i²⟩ + w·⟨[r_min − r_i]₊⟩                  [x]₊ = max(0, x)
 
-The first mean ⟨·⟩ is over all images and neurons, the second over the N neurons. Return R, a tensor
+The first mean ⟨·⟩ is over all images and neurons, the second over the N neurons; w is a weight. Return R, a tensor
 without dimensions, and ∂R/∂S, (T, B, N): how much R grows if S_i[t] is raised a little. At r_i = r_min
 take the second term's derivative as 0. No autograd is needed. About 10 minutes.
 
@@ -24,7 +24,7 @@ import torch
 from torch import Tensor
 
 
-def penalty(spk: Tensor, kappa: float, r_min: float) -> tuple[Tensor, Tensor]:
+def penalty(spk: Tensor, weight: float, r_min: float) -> tuple[Tensor, Tensor]:
     """From spikes ``(T, B, N)`` to R ``()`` and ∂R/∂S ``(T, B, N)``."""
     raise NotImplementedError("your lines here")
 
@@ -32,9 +32,9 @@ def penalty(spk: Tensor, kappa: float, r_min: float) -> tuple[Tensor, Tensor]:
 # ---- nothing to edit below this line
 
 
-def answer(penalty, spk: Tensor, kappa: float, r_min: float) -> tuple[Tensor, Tensor]:
+def answer(penalty, spk: Tensor, weight: float, r_min: float) -> tuple[Tensor, Tensor]:
     """R and its gradient, if there are two of them."""
-    returned = penalty(spk.clone(), kappa, r_min)
+    returned = penalty(spk.clone(), weight, r_min)
     if returned is None:
         raise Wrong("got None. Is there a return?")
     if not isinstance(returned, tuple) or len(returned) != 2:
@@ -97,7 +97,7 @@ def check_floor(penalty) -> None:
             f"r = 1, 0.25, 0 and r_min = 0.5: the second term is {lift.item():.4f}, expected {wanted:.4f}. Cut at 0 "
             "neuron by neuron, before the mean: what one neuron has too much helps no other."
         )
-    expect(lift, torch.tensor(wanted), "the second term ()", "κ times the mean of 0, 0.25 and 0.5.")
+    expect(lift, torch.tensor(wanted), "the second term ()", "w times the mean of 0, 0.25 and 0.5.")
     pull = (gradient - flat)[0, 0]
     if (pull > 0).any():
         raise Wrong(
@@ -106,7 +106,7 @@ def check_floor(penalty) -> None:
         )
     if pull[0] != 0:
         raise Wrong("neuron 0 has r = 1, above r_min = 0.5, and is pulled all the same.")
-    smell = "∂r_i/∂S_i[t] = 1/B, so it is −κ/(B·N) for the neurons below r_min."
+    smell = "∂r_i/∂S_i[t] = 1/B, so it is −w/(B·N) for the neurons below r_min."
     expect(
         gradient - flat, torch.tensor([0.0, -2 / 12, -2 / 12]).expand(2, 4, 3), "its part", smell
     )
@@ -116,15 +116,15 @@ def check_difference(penalty) -> None:
     """agrees with finite differences"""
     spk = (torch.rand(5, 3, 4, dtype=torch.float64) < 0.3).double()
     spk[:, :, 0] = 0
-    kappa, r_min, eps = 3.0, 1.3, 1e-5
-    _, gradient = answer(penalty, spk, kappa, r_min)
+    weight, r_min, eps = 3.0, 1.3, 1e-5
+    _, gradient = answer(penalty, spk, weight, r_min)
     if not isinstance(gradient, Tensor) or gradient.shape != spk.shape:
         raise Wrong(f"∂R/∂S: expected the shape of S, {tuple(spk.shape)}.")
     for t, b, i in ((0, 0, 0), (4, 2, 1), (2, 1, 3)):
         up, down = spk.clone(), spk.clone()
         up[t, b, i] += eps
         down[t, b, i] -= eps
-        rise = answer(penalty, up, kappa, r_min)[0] - answer(penalty, down, kappa, r_min)[0]
+        rise = answer(penalty, up, weight, r_min)[0] - answer(penalty, down, weight, r_min)[0]
         slope = rise.item() / (2 * eps)
         if abs(slope - gradient[t, b, i].item()) > 1e-4:
             raise Wrong(
@@ -139,7 +139,7 @@ EXERCISE = Exercise(
     hints=(
         "n = spk.sum(0) and r = n.mean(0) come first; R is then one line.",
         "Both gradients are the same at every step: find them for one step, (B, N), and expand to (T, B, N).",
-        "per_step = 2 * n / (B * N) - kappa * (r < r_min) / (B * N), then per_step.expand(T, B, N).",
+        "per_step = 2 * n / (B * N) - weight * (r < r_min) / (B * N), then per_step.expand(T, B, N).",
     ),
     why="The pull on a burst grows with the burst, and a neuron that falls silent is called back: a penalty says "
     "which spikes are to go, not only how many.",
