@@ -174,9 +174,10 @@ class Measured:
 
     @property
     def fixed_share(self) -> float:
-        """The share of t_0 in the measured time of (2) if one input in ten spikes."""
-        t_0, *_ = self.by_equation
-        return max(t_0, 0.0) / float(np.median(self.ratio[TENTH]))
+        """The share of t_0 in the time of (2) by the fitted line if one input in ten spikes."""
+        t_0, t_e, _ = self.by_equation
+        whole = t_0 + t_e * float(ACTIVITIES[TENTH])
+        return max(t_0, 0.0) / whole
 
 
 def crossing(ratio: Sequence[float]) -> float:
@@ -257,8 +258,8 @@ def section_two_ways(cfg: Config, run: Run) -> None:
 
     The plain form of (2) is `event_driven_loop`: for each spike it adds one row of weights, and it
     never reads the rows of silent inputs. PyTorch has the same sum in one fast call, `embedding_bag`.
-    We time that call against the matrix product (1), for a layer of N inputs and N outputs. A growing
-    share of the inputs spikes. We do so once for a single sample and once for a batch.
+    We time that call against the matrix product (1), for a layer of N inputs and N outputs, while a
+    growing share of the inputs spikes: once for a single sample, once for a batch.
 
     Three things can keep (2) from being as much faster as its count says. Each call has a fixed price,
     t_0, however few inputs spike. The rows lie scattered in memory, where (1) streams through all of
@@ -274,9 +275,10 @@ def section_two_ways(cfg: Config, run: Run) -> None:
 
     The table sets equation (3) beside what was seen. t_0 and t_e belong to the straight line that fits
     all seven points best. But nothing forces the points onto a line: few rows may fit into a faster
-    cache, many may be fetched ahead. "bend" tells how many times as long a further spike takes above 20 %
-    as below; far from 1, (3) can only be near. "seen" is where the drawn curve crosses 1. "find" is the time
-    that `nonzero` takes to find the spikes among zeros and ones, for one input in ten, as a multiple of t_c.
+    cache, many may be fetched ahead. "bend" is the price of one more spike above 20 %, divided by its price
+    below. A straight line has 1; far from 1, (3) can only be near. "seen" is where the drawn curve crosses 1.
+    "find" is the time that `nonzero` takes to find the spikes among zeros and ones, for one input in ten,
+    as a multiple of t_c.
     """
     run.predict(
         "speed_one",
@@ -296,7 +298,7 @@ def section_two_ways(cfg: Config, run: Run) -> None:
     star = {batch: m.star for batch, m in found.items()}
 
     title = (
-        f"One input in ten spikes: on this {weight.device.type}, event-driven is {speed[1]:.1f} times as "
+        f"One input in ten spikes: on this {weight.device.type.upper()}, event-driven is {speed[1]:.1f} times as "
         f"fast for one sample, {speed[many]:.1f} times for {many}"
     )
     fig, axes = plots.figure(1, 4, (15, 4), title, width_ratios=(0.6, 0.6, 1.3, 1.3))
@@ -327,10 +329,10 @@ def section_two_ways(cfg: Config, run: Run) -> None:
     run.claim("crossing_one", "crossing a*, one sample", star[1], **facts)
     run.claim("crossing_batch", f"crossing a*, {batch}", star[many], **facts)
     run.finding(
-        f"A tenth of the operations makes the event-driven way {speed[1]:.1f} times as fast for one sample "
-        f"on this {weight.device.type}, and {speed[many]:.1f} times for {many}. Of its "
-        f"time for one sample, {100 * found[1].fixed_share:.0f} % is the fixed price t_0. The share of "
-        f"operations saved is not the share of time saved."
+        f"The share of operations saved is not the share of time saved. With a tenth of the operations the "
+        f"event-driven way is {speed[1]:.1f} times as fast for one sample on this {weight.device.type.upper()}, "
+        f"and {speed[many]:.1f} times for {many}. By the fitted line, the fixed price t_0 is "
+        f"{100 * found[1].fixed_share:.0f} % of its time for one sample."
     )
 
 
@@ -964,7 +966,7 @@ def draw_break_even(ax: Axes, nets: Sequence[Count], five: Count, num_steps: int
 def train(
     cfg: Config, run: Run, net: nn.Module, data: ImageData, num_steps: int, name: str
 ) -> nn.Module:
-    """Train a network of this lesson, as the saved ones were trained, and save it."""
+    """Train a network of this lesson for ``--epochs`` and save it."""
     spiking = isinstance(net, SmallCNN)
     fit(
         net,
@@ -1063,9 +1065,9 @@ def section_energy(cfg: Config, run: Run) -> None:
     This is an estimate from counts. It leaves out the packets that carry events, control, leakage and
     the clock. To the SNN's favour it leaves out that conv1's result is kept from step to step, and
     prices a product of the opponent as one of 8 bits, although five levels need 3. Ratios from 0.8 to
-    1.25 count as equal. One network takes less if, with all four SNNs, it does so beyond that range on
-    at least one kind of chip, and the other one on none. All this is about a still picture, at which an
-    SNN looks several times and an ordinary network once.
+    1.25 count as equal. The SNN wins if some kind of chip puts all four of its trainings below 0.8 and
+    no kind puts all four above 1.25; the opponent wins in the mirror case; otherwise neither does. All
+    this is about a still picture, at which an SNN looks several times and an ordinary network once.
     """
     run.predict(
         "winner",
@@ -1155,8 +1157,9 @@ def section_which(cfg: Config, run: Run) -> None:
     """5  GPU or neuromorphic chip: what follows, and what does not?
 
     The sections before compare two ways to compute, and two networks. They do not compare two machines:
-    a* belongs to two programs on one processor, s* to two networks on one chip. Four rules follow for
-    the choice between a GPU and a chip like the AKD1000.
+    a* belongs to two programs on one processor, s* to two networks on one chip. Four rules are usual for
+    the choice between a GPU and a chip like the AKD1000. Sections 1 to 4 support the mechanism behind
+    each of them, and no run of ours tests one on both machines.
 
     Batches.     A batch lets a matrix product use a weight many times. Training, and recordings that can
                  wait, fill batches. They are work for a GPU.
@@ -1207,9 +1210,10 @@ def section_which(cfg: Config, run: Run) -> None:
     if 0 < len(sooner) < len(known):
         text += " So one frame at a time is no promise of the faster answer from a chip."
     run.finding(
-        f"{text} By our own sections: silence saves time where a program or a chip skips it. Against a "
-        f"network without spikes whose zeros are skipped as well, it saves energy only below a break-even "
-        f"share{here}, by whether steps are taken one by one and sums stay in registers."
+        f"{text} By section 1, silence saves time in a program that skips it; of a chip we have counts "
+        f"only. By section 4 it saves energy against a network without spikes, whose zeros are skipped as "
+        f"well, only below a break-even share{here}, by whether steps are taken one by one and sums stay in "
+        f"registers."
     )
 
 

@@ -135,13 +135,14 @@ def test_the_line_of_equation_3() -> None:
 
 
 def test_the_share_of_the_fixed_price() -> None:
-    """Of 0.1 + 3.5·0.1 ms, 0.1 ms; of 3.5·0.1 − 0.01 ms, nothing; the measured time counts, not the line's."""
+    """Of 0.1 + 3.5·0.1 ms, 0.1 ms; of 3.5·0.1 − 0.01 ms, nothing. The line counts, so that both shares make 1."""
     assert lasting(0.1 + 3.5 * ACTIVITIES).fixed_share == pytest.approx(0.1 / 0.45)
     assert lasting(3.5 * ACTIVITIES - 0.01).fixed_share == 0
     bent = 0.1 + 3.5 * ACTIVITIES
     bent[lesson.TENTH] = 0.3
     m = lasting(bent)
-    assert m.fixed_share == pytest.approx(m.by_equation[0] / (0.3 / 0.8))
+    t_0, t_e, _ = m.by_equation
+    assert m.fixed_share + 0.1 * t_e / (t_0 + 0.1 * t_e) == pytest.approx(1)
 
 
 def test_a_line_does_not_bend() -> None:
@@ -192,12 +193,12 @@ def test_section_1(seen: Any, monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -
     assert run.value("crossing_one") == pytest.approx(0.8 / 3.5)
     assert run.value("crossing_batch") == pytest.approx(1.7 / 35, rel=0.01)
     assert {c.n for c in run.claims} == {5}
-    title = "on this cpu, event-driven is 2.0 times as fast for one sample, 0.5 times for 64"
+    title = "on this CPU, event-driven is 2.0 times as fast for one sample, 0.5 times for 64"
     assert title in seen.titles["1_two_ways"]
     said = texts(run)
-    assert "makes the event-driven way 2.0 times as fast for one sample on this cpu" in said
+    assert "the event-driven way is 2.0 times as fast for one sample on this CPU" in said
     assert "and 0.5 times for 64" in said
-    assert "Of its time for one sample, 17 % is the fixed price t_0" in said, "0.0857 / 0.5"
+    assert "t_0 is 17 % of its time for one sample" in said, "0.0857 / (0.0857 + 0.405)"
     table = rows_of(run, "Equation (3)")
     assert table["1"][0] == "0.9" and table["1"][4:6] == ["23 %", "23 %"]
     assert table["1"][6] == "0.1", "0.09 / 0.9"
