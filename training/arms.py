@@ -42,6 +42,8 @@ class Arm:
     """at this rate, one training for each of the other seeds"""
     rate: float
     """share of neurons that fire in a step, on average over layers, steps and images"""
+    silent: int = 0
+    """how many of these networks no longer fire at all"""
 
 
 def read_arms(path: Path) -> dict[str, Arm]:
@@ -60,6 +62,7 @@ def read_arms(path: Path) -> dict[str, Arm]:
             float(lr),
             [100 * float(row["test"]) for row in trained],
             float(np.mean([float(row["rate"]) for row in trained])),
+            sum(float(row["rate"]) == 0 for row in trained),
         )
     return arms
 
@@ -128,6 +131,11 @@ def interval(values: Sequence[float], comparisons: int = 1) -> tuple[float, floa
     return float(np.mean(values)), float(half)
 
 
+def gain(arms: dict[str, Arm], better: str, than: str) -> tuple[float, float]:
+    """By how many points one arm reads more than another, seed by seed: mean and half its interval."""
+    return interval(np.subtract(arms[better].test, arms[than].test))
+
+
 def signed(mean: float, half: float, digits: int = 1) -> str:
     """``+8.1 ± 2.0``, with a proper minus."""
     return f"{mean:+.{digits}f} ± {half:.{digits}f}".replace("-", "−")
@@ -136,6 +144,11 @@ def signed(mean: float, half: float, digits: int = 1) -> str:
 def verdict(mean: float, half: float) -> str:
     """A difference, with the words that it may be nothing."""
     return signed(mean, half) + ("" if abs(mean) > half else " (not told apart from 0)")
+
+
+def slug(name: str) -> str:
+    """The name of an arm as a part of a file's name."""
+    return name.replace(", ", "_").replace(" ", "_")
 
 
 def count_parameters(net: nn.Module) -> int:

@@ -6,6 +6,7 @@ import math
 from typing import Any
 
 import torch
+from torch import nn
 
 
 class ClippedAdam(torch.optim.Adam):
@@ -16,6 +17,14 @@ class ClippedAdam(torch.optim.Adam):
         weights = [p for group in self.param_groups for p in group["params"]]
         torch.nn.utils.clip_grad_norm_(weights, 1.0)
         return super().step(closure)
+
+
+def make_optimizer(net: nn.Module, lr: float, loop_rate: float = 0.3) -> ClippedAdam:
+    """The weights of a loop act at every step; they learn at ``loop_rate`` times the rate of the others."""
+    loops = [p for name, p in net.named_parameters() if name.endswith(".V")]
+    others = [p for name, p in net.named_parameters() if not name.endswith(".V")]
+    groups = [{"params": others, "lr": lr}, {"params": loops, "lr": loop_rate * lr}]
+    return ClippedAdam([group for group in groups if group["params"]])
 
 
 def warm_up(progress: float) -> float:
