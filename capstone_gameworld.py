@@ -724,7 +724,7 @@ def section_learning(cfg: Config, run: Run) -> None:
         points[name] = [row["median"] for row in of_arm]
 
     mean = {name: float(np.mean(shares)) for name, shares in by_arm.items()}
-    title = f"Equal steps: DAgger completes {mean['DAgger']:.0%}, cloning {mean['cloning']:.0%}, no memory {mean['DAgger, no memory']:.0%}"
+    title = f"Mean of the seeds, equal steps: DAgger completes {mean['DAgger']:.0%}, cloning {mean['cloning']:.0%}, no memory {mean['DAgger, no memory']:.0%}"
     fig, (ax, bx) = plots.figure(1, 2, (11, 3.8), title)
     ax.plot(rounds, reached, "o-", color=plots.BLUE)
     ax.set_ylim(0, 1.05)
