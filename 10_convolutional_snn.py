@@ -45,7 +45,7 @@ import textwrap
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, replace
 from functools import partial
-from itertools import product
+from itertools import combinations, islice, product
 from typing import Any
 
 from common import plots
@@ -149,21 +149,19 @@ def section_shapes(cfg: Config, run: Run) -> None:
         cur = conv(x_t)             the same weights at every step, and no memory
         spk, mem = lif(cur, mem)    a memory in each of the C·H·W places, and no neighbours
 
-    The photograph stands still, so conv gives the same map I at every step. The spikes change all the
-    same. From rest, and before the first spike, U[t] is a geometric series:
+    The photograph stands still, so conv gives the same map I at every step. Spikes change all the same:
+    from rest, and before the first spike, U[t] is a geometric series.
 
         U[t] = I·(1 + β + … + β^(t−1)) = I·(1 − β^t)/(1 − β)
 
     A neuron fires first at the step t where this exceeds θ = 1. Strong edges come first, weaker ones
     later, and those with I ≤ 1 − β never. So time turns the strength of an edge into an order. (A spike
-    costs θ, so a neuron that has fired may be silent at the next step, and the number of those that fire
-    at a step need not grow.) The numbers below are of 200 photographs; the one shown is that with most
-    strong edges.
+    costs θ, so a neuron that has fired may be silent at the next step.) The numbers below are of 200
+    photographs; the one shown is that with most strong edges.
 
-    Since conv has no memory, it need not stand in the loop. over_time(conv, x) gives all T steps to
-    it as if they were one batch of T·B images, and an image that stands still only once. unroll (what
-    is in it: lesson 09) then runs the neurons. The spikes are the same, and all later sections go this
-    way:
+    Since conv has no memory, it need not stand in the loop. over_time(conv, x) gives all T steps to it
+    as one batch of T·B images; what constant_current made, T views of one image, is convolved once. Then
+    unroll (lesson 09) runs the neurons. The spikes are the same, and all later sections go this way:
 
         spk_rec, _, _ = unroll(lif, over_time(conv, x))         # (T, B, C, H, W)
     """
@@ -195,8 +193,9 @@ def section_shapes(cfg: Config, run: Run) -> None:
     )
     axes[0, 0].imshow(photos[clear].permute(1, 2, 0))
     axes[0, 0].set_title("the photograph, at every step")
-    axes[0, 1].imshow(cur[clear, 0], cmap="gray", vmin=-2, vmax=2)
-    axes[0, 1].set_title("current I, −2 (black) to 2")
+    image = axes[0, 1].imshow(cur[clear, 0], cmap="gray", vmin=-2, vmax=2)
+    fig.colorbar(image, ax=axes[0, 1], ticks=range(-2, 3), shrink=0.8, extend="both")
+    axes[0, 1].set_title("current I (2 or more: white)")
     colours = ListedColormap(["white", plots.BLACK, plots.ORANGE])
     for t, ax in enumerate([axes[0, 2], *axes[1]], start=1):
         fires = spk_rec[t - 1, clear, 0]  # (32, 32)
@@ -386,10 +385,9 @@ def gradient_by_layer(net: SpikingCNN, x: Tensor, y: Tensor) -> np.ndarray:
 def likeness_by_layer(net: SpikingCNN, x: Tensor) -> np.ndarray:
     """Do images that look alike to the first layer look alike to layer l? ``(depth + 1,)``, at most 1.
 
-    How alike two images are in a layer is the cosine between their spike counts there, less the mean
-    over all images. That gives one number for each pair. Returned is, for each layer, the correlation
-    of its numbers with those of the first layer: 1 if they say the same, near 0 if they have nothing to
-    do with each other.
+    Two images are as alike in a layer as the cosine says between their spike counts there, less the
+    mean over all images: a number for each pair. Returned is the correlation of these numbers with
+    those of the first layer.
     """
     found = []
     for spk in net.outputs(x):
@@ -551,8 +549,8 @@ def draw_depth(
     names = []
     for row, (one, arm) in enumerate(arms.items()):
         i = KINDS.index(one.kind)
-        rows = [row] * len(arm.test)
-        right.plot(arm.test, rows, plots.MARKERS[i], color=plots.COLOURS[i])
+        rows = row + np.linspace(-0.2, 0.2, len(arm.test))  # so that no marker hides another
+        right.plot(arm.test, rows, plots.MARKERS[i], color=plots.COLOURS[i], fillstyle="none")
         right.plot(np.mean(arm.test), row, "|", color=plots.BLACK, ms=16)
         names.append(f"{one.depth} {one.kind}, {one.optimiser}, α = {one.slope:g}")
     right.set_yticks(range(len(names)), names)
@@ -565,39 +563,45 @@ def draw_depth(
 
 @section
 def section_depth(cfg: Config, run: Run) -> None:
-    """2  Why does depth fail, and what does a shortcut mend?
+    """2  What does depth do to error and image, and what does a shortcut mend?
 
     S is what a layer hands on, and ∂L/∂S is called the error there. On its way down through one layer:
 
         (a)  ∂L/∂S_in = convᵀ(a·σ′(U − θ)·∂L/∂S)     a: BatchNorm's factor, σ′: the surrogate
         (b)  BatchNorm makes currents of variance 1: a²·n·Var(w)·Var(S_in) = 1 for the n inputs of a
-             neuron. So a and convᵀ make the error a·√(n·Var(w)) = 1/√Var(S_in) times as long.
+             neuron. All layers are equally wide, so an input also has n outputs, over which convᵀ
+             sums, and a and convᵀ make the error a·√(n·Var(w)) = 1/√Var(S_in) times as long.
         (c)  σ′ lets √E[σ′²] of it pass. In all, a layer multiplies the length of the error by
              ρ = √(K·E[σ′(U − θ)²] / Var(S_in)),          and D layers multiply it by ρ^D
 
-    K is for time: the error of a step also reaches earlier ones, weakened by β a step (lesson 09). The
-    slope α of the surrogate (lesson 07), σ′(x) = (α/2)/(1 + (π·α·x/2)²), decides ρ. Below 1 the gradient
-    vanishes, above 1 it explodes, and depth is the exponent. A shortcut (2) changes that twice:
+    K is for time: the error of a step also reaches earlier ones, weakened by β a step (lesson 09). So K is
+    the mean over t of 1 + β² + … + β^(2(T−t)). The slope α of the surrogate (lesson 07), σ′(x) =
+    (α/2)/(1 + (π·α·x/2)²), decides ρ. Below 1 the gradient vanishes, above 1 it explodes, and depth is
+    the exponent. A shortcut (2) changes that twice:
 
         (d)  The error may go around a layer, ∂S_out/∂S_in = ∂A/∂S_in + 1. And the input of layer l is a
              sum of l spikes, so Var(S_in) is l times as large and the way through the layer multiplies
              by ρ/√l. Together that is √(1 + ρ²/l), and D layers multiply by about D^(ρ²/2) only.
 
-    This takes currents as standard normal and new at each step, and errors, inputs and weights as
-    independent of each other, which they are not quite; the first figure shows how far it holds. The
-    price of shortcuts: sums of spikes are no spikes. After l layers an element may be l + 1. (Exercise
-    10a has two other ways to join them, which stay 0 or 1.)
+    This takes currents as standard normal and new at each step, errors, inputs and weights as independent
+    of each other, and BatchNorm's mean and variance as fixed. The first figure shows how far that holds.
+
+    An ordinary residual block adds S_in to the current, in front of the neuron: then it has to cross the
+    threshold again and its error σ′ again. At β = 0.5, θ = 1 and no other current, ten spikes in are
+    five out: U = 1, 1.5 (spike), 0.75, 1.375 (spike), … SEW adds behind the neuron: ten in, ten out,
+    derivative 1. The price: after l layers an element may be l + 1. (Exercise 10a has ways that stay 0 or 1.)
 
     The image has to get through as well, on its way up. Do two photographs that look alike to the first
-    layer still look alike to the last? `likeness_by_layer` measures it before training. (What a SEW stack
-    hands on still contains the first layer's spikes, so some likeness has to stay. How much?)
+    layer still look alike to the last? `likeness_by_layer` measures it before training. (SEW hands on the
+    first layer's spikes, so some likeness has to stay. How much?) No arm below changes likeness alone, so
+    none can show that its loss is what keeps a stack from learning.
 
     Then stacks of D layers are trained: plain and SEW, at α = 1 and α = 2, by plain SGD, which leaves
-    short gradients short, and by AdamW, which makes up for them. (In part BatchNorm does so for SGD, too:
-    too long steps make a layer's weights longer, and the next steps turn them less.) Each arm has its own
-    learning rate, chosen on validation images. At equal depth all have as many weights, and the same ones
-    at the start. All see the same 3,000 images twice, which is few: the comparison is of how fast they
-    learn, not of where they end.
+    short gradients short, and by AdamW, which makes up for them. (In part BatchNorm does so for SGD, too.
+    It takes out how long a filter's weights are. A step that is too long makes them longer, later steps
+    turn them less, and high rates do little harm.) Each arm has its own learning rate, chosen on
+    validation images. At equal depth all start from the same weights. All see the same 3,000 images
+    twice, which is few: the comparison is of how fast they learn, not of where they end.
     """
     D = cfg.depth
     run.predict(
@@ -617,7 +621,7 @@ def section_depth(cfg: Config, run: Run) -> None:
             nets = [deep_stack(cfg, kind, slope, D, seed).to(run.device) for seed in seeds]
             found = [gradient_by_layer(net, x, y) for net in nets]
             gradient[kind, slope] = np.mean(found, axis=0)  # (D + 1,)
-        likeness[kind] = np.array([likeness_by_layer(net, x) for net in nets])  # at any slope
+        likeness[kind] = np.array([likeness_by_layer(net, x) for net in nets])  # α moves no spike
 
     def first(kind: str, slope: float) -> str:
         """The gradient at the first layer, as a multiple of the last one's, in two digits."""
@@ -646,12 +650,11 @@ def section_depth(cfg: Config, run: Run) -> None:
             law = two_digits(expected_gradient(one.kind, rho[one.slope], D)[0])
         mean, half = interval(arm.test)
         read = f"{mean:.1f} ± {half:.1f}"
-        rate = f"{arm.rate:g}"
         name = f"{one.depth} {one.kind}"
-        rows.append((name, f"{one.slope:g}", one.optimiser, read, rate, measured, law))
+        rows.append((name, f"{one.slope:g}", one.optimiser, read, f"{arm.rate:g}", measured, law))
     images = min(cfg.short_images, len(data.x_train))
     updates = cfg.short_epochs * math.ceil(images / SHORT_BATCH)
-    title = f"After {updates} updates (±: 95 % of {cfg.seeds} seeds). Gradient: first layer / last, before them"
+    title = f"±: 95 % of {cfg.seeds} seeds. Gradient (first / last): before {updates} updates"
     columns = ("layers", "α", "by", "read (%)", "rate", "gradient", "expected")
     run.table(title, columns, rows)
 
@@ -663,12 +666,15 @@ def section_depth(cfg: Config, run: Run) -> None:
     short = Setting("plain", 1.0, "SGD", D)
     longer, width = against(replace(short, slope=2.0), short)
     deep = Setting("SEW", 2.0, "AdamW", D)
-    deeper, spread = against(deep, replace(deep, depth=min(2, D)))
+    few = min(2, D)
+    deeper, spread = against(deep, replace(deep, depth=few))
+    lost, lost_half = against(replace(deep, kind="plain"), replace(deep, kind="plain", depth=few))
     left = {kind: float(found[:, -1].mean()) for kind, found in likeness.items()}
     means = [mean for mean, _ in gains.values()]
     title = (
-        f"{D} layers up, {left['plain']:.2f} (plain) or {left['SEW']:.2f} (SEW) of the likeness is left; "
-        f"trained, SEW gains {min(means):+.0f} to {max(means):+.0f} points"
+        f"Likeness at layer {D} correlates {left['plain']:.2f} (plain), {left['SEW']:.2f} (SEW) with layer 0's\n"
+        f"Trained, {D} SEW read {deeper:+.1f} ± {spread:.1f} points against {few} SEW, {D} plain "
+        f"{min(means):.0f} to {max(means):.0f} points less than {D} SEW"
     )
     draw_depth(run, likeness, arms, title)
 
@@ -676,13 +682,13 @@ def section_depth(cfg: Config, run: Run) -> None:
     vanished = float(f"{gradient['plain', 1.0][0]:.2g}")  # two digits are enough
     run.claim("gradient_1", "plain, α = 1: first layer / last", vanished, "×")
     kept = float(f"{left['SEW']:.2g}")
-    run.claim("likeness_sew", f"SEW: likeness left, {D} layers up", kept, "")
+    run.claim("likeness_sew", f"SEW: likeness, layer {D} with 0", kept, "correlation")
     run.claim("longer", "plain, SGD: α = 2 against 1", longer, "points", **facts)
     gain_sgd, half_sgd = gains["SGD", 1.0]
     run.claim("gain_sgd", "SEW against plain, SGD, α = 1", gain_sgd, "points", **facts)
     gain, half = gains["AdamW", 2.0]
     run.claim("gain", "SEW against plain, AdamW, α = 2", gain, "points", **facts)
-    run.claim("deeper", f"SEW: depth {D} against {min(2, D)}", deeper, "points", **facts)
+    run.claim("deeper", f"SEW: depth {D} against {few}", deeper, "points", **facts)
     shown = sum(points > width for points, width in gains.values())
     run.finding(
         f"Before training the gradient at the first of {D} plain layers is {first('plain', 1.0)} "
@@ -690,9 +696,10 @@ def section_depth(cfg: Config, run: Run) -> None:
         f"leaves it as it is, a plain stack at α = 2 {compared(longer, width)} one at α = 1 ({longer:+.1f} ± "
         f"{width:.1f} points). SEW is shown to read more than plain in {shown} of {len(gains)} pairs, by "
         f"{gain_sgd:+.1f} ± {half_sgd:.1f} points with SGD at α = 1, by {gain:+.1f} ± {half:.1f} with AdamW "
-        f"at α = 2 (95 % of {cfg.seeds} seeds). Of the likeness {left['plain']:.2f} is left after {D} plain "
-        f"layers, {left['SEW']:.2f} after {D} SEW layers, before training. A stack of {D} SEW layers "
-        f"{compared(deeper, spread)} one of {min(2, D)} ({deeper:+.1f} ± {spread:.1f})."
+        f"at α = 2 (95 % of {cfg.seeds} seeds). There {D} plain layers read {lost:+.1f} ± {lost_half:.1f} "
+        f"points against {few}, and a stack of {D} SEW layers {compared(deeper, spread)} one of {few} "
+        f"({deeper:+.1f} ± {spread:.1f}). Before training the likeness at layer {D} correlates {left['plain']:.2f} "
+        f"(plain), {left['SEW']:.2f} (SEW) with layer 0's; that its loss is the cause is not shown."
     )
 
 
@@ -818,19 +825,15 @@ def section_training(cfg: Config, run: Run) -> Trained:
     mirrored at random and moved by up to two pixels. `smoothed_loss` asks for 0.91 and not for certainty.
     5,000 of the training images are set aside for validation: they choose the epoch that is kept. Earlier
     runs chose all settings on them as well, so the accuracy on them is a little too good. The 10,000 test
-    images choose nothing: sections 2, 3 and 5 read them to report.
+    images choose nothing: sections 2, 3 and 5 read them to report. BatchNorm takes one mean and one
+    variance for a channel, over all steps, images and places (exercise 10c has it step by step).
 
-    BatchNorm takes one mean and one variance for a channel, over all steps, images and places together.
-    Exercise 10c has a layer that takes them step by step, and shows what it can no longer see.
-
-    One training is one sample. Two studies go further, and the run prints what they found where their
-    results stand in docs/results/: `studies/10_seeds.py` repeats this training with other seeds,
-    `studies/10_shortcuts.py` trains it with and without the two shortcuts. Five layers are not deep, and
-    what section 2 says of sixteen need not hold for them. Nothing in this lesson shows that more layers
-    read more, either; of SEW networks for ImageNet Fang et al. report it, up to 152 layers.
-
-    To compare: a larger network with T = 8 and learnt time constants (PLIF) reads 92.6 %, chosen on
-    validation as here (https://arxiv.org/abs/2007.05785).
+    One training is one sample. `studies/10_seeds.py` repeats it with other seeds, `studies/10_shortcuts.py`
+    with and without the two shortcuts; the run prints what they found, where their results stand in
+    docs/results/. Five layers are not deep, and what section 2 says of sixteen need not hold for them.
+    Nothing in this lesson shows that more layers read more, either; of SEW networks for ImageNet Fang et
+    al. report it, up to 152 layers. To compare: a larger network with T = 8 and learnt time constants
+    (PLIF) reads 92.6 %, chosen on validation as here (https://arxiv.org/abs/2007.05785).
     """
     run.predict(
         "accuracy",
@@ -961,7 +964,7 @@ def bytes_measured(net: SpikingCNN, forward: Callable[[Tensor], Tensor], x: Tens
 def unfused(net: SpikingCNN) -> SpikingCNN:
     """A copy of ``net`` that goes the way of a GPU: PyTorch's BatchNorm, and then the neurons.
 
-    The compiled loops do not know the surrogate that it gets; what another one keeps is the same.
+    The compiled loops do not know the surrogate that it gets. How much is kept does not depend on it.
     """
     other = copy.deepcopy(net)
     for layer in other.layers:
@@ -973,9 +976,9 @@ def unfused(net: SpikingCNN) -> SpikingCNN:
 def section_memory(cfg: Config, run: Run) -> None:
     """4  How much memory does training take, and can it be told beforehand?
 
-    Lesson 09 counted what a dense layer keeps for the backward pass. Here the maps are large, so it pays
-    to write the sum down before a run. `bytes_by_formula`, above, does so line by line. For a layer with
-    C maps of h×w pixels, b bytes a number (4 float32, 2 bfloat16):
+    Lesson 09 counted what a dense layer keeps for the backward pass. Here maps are large, so it pays to
+    write the sum down before a run: see `bytes_by_formula`, above. For C maps of h×w pixels and b bytes
+    a number (4 float32, 2 bfloat16):
 
         the next layer's convolution reads this layer's spikes                b·T·B·C·h·w
         BatchNorm and neurons, one function, read their input                 b·T·B·C·h·w
@@ -983,15 +986,13 @@ def section_memory(cfg: Config, run: Run) -> None:
             and where each maximum stood, a 64-bit integer                    8·T·B·C·h·w
 
     Potentials are not in the list: unroll_normalised makes them again on its way back. The first layer
-    convolves its image once, since it stays the same; all its entries but the spikes count one step, not
-    T. A shortcut is a sum, and the gradient of a sum needs neither summand. So for large T the memory
-    goes with T·B, and for small T it grows more slowly.
+    convolves its image once, since it stays the same: of its entries the spikes count T steps, all others
+    one (`computed`). So for large T the memory goes with T·B, and for small T it grows more slowly.
 
     On a GPU net.run takes BatchNorm and neurons as two functions ("unfused"): BatchNorm keeps its input and
-    the neurons their potentials, 4 bytes each. `unfused` makes a network go that way on this machine, so
-    that this branch of the formula is measured as well. The formula is held against the bytes that autograd really
-    holds, counted by its own hooks. (The peak of a training is higher than what is kept, by what backward
-    needs for one layer at a time.)
+    the neurons their potentials, 4 bytes each. `unfused` makes a network go that way here, so that this
+    is measured as well. The formula is held against the bytes that autograd holds, counted by its own
+    hooks. (The peak of a training is higher, by what backward needs for one layer at a time.)
     """
     run.predict(
         "sew_extra",
@@ -1034,8 +1035,7 @@ def section_memory(cfg: Config, run: Run) -> None:
         ax.plot(steps, law, color=color)
         ax.plot(steps, found, plots.MARKERS[i], color=color, label=f"{way}, B = {B}")
     name = str(number).removeprefix("torch.")
-    columns = ("way", "B", "T", "formula", "measured")
-    run.table(f"MiB kept for backward on this machine, {name}", columns, rows)
+    run.table(f"MiB kept for backward, {name}", ("way", "B", "T", "formula", "measured"), rows)
     worst = {way: max(found) for way, found in errors.items()}
     saved = 1 - measured["net.run", 8, 8] / measured["unfused", 8, 8]
     title = (
@@ -1052,14 +1052,15 @@ def section_memory(cfg: Config, run: Run) -> None:
     run.claim("memory_error", "net.run: formula, worst error", worst["net.run"], target="<= 0.05")
     text = "unfused: formula, worst error"
     run.claim("memory_error_unfused", text, worst["unfused"], target="<= 0.05")
-    run.claim("sew_extra", "SEW against plain, most", max(extra))
+    run.claim("sew_extra", "more kept with SEW, at most", max(extra))
     run.claim("saved", "net.run against unfused: less", saved)
     told = max(worst.values())
+    why = ": the gradient of a sum needs neither summand" if max(extra) == 0 else ""
     verdict = "can be told beforehand" if told <= 0.05 else "is not told well by the formula"
     run.finding(
         f"What training keeps {verdict}, to {100 * told:.1f} % here. SEW shortcuts keep "
-        f"{100 * max(extra):.1f} % more at most. net.run keeps {100 * saved:.0f} % less than BatchNorm and "
-        "neurons as two functions (T = 8, B = 8)."
+        f"{100 * max(extra):.1f} % more at most{why}. net.run keeps {100 * saved:.0f} % less than BatchNorm "
+        "and neurons as two functions (T = 8, B = 8)."
     )
 
 
@@ -1103,7 +1104,7 @@ def gradient_in_parts(
     """The gradient of the images ``x``, by ``parts`` batches one after the other, as one vector."""
     net.zero_grad()
     for x_b, y_b in zip(x.chunk(parts), y.chunk(parts), strict=True):
-        loss = mean_current_loss(net.run(show(x_b)), y_b)
+        loss = smoothed_loss(net.run(show(x_b)), y_b)  # that of section 3
         (loss / parts).backward()  # adds to .grad, and lets go of what it kept
     return torch.cat([p.grad.flatten() for p in net.parameters()])
 
@@ -1114,15 +1115,13 @@ def section_steps(cfg: Config, run: Run) -> None:
 
     T costs twice. Each step of each image has to be computed, and in training kept. What does it buy?
     The network of section 3 is asked again with other T, without new training. All T read the same
-    images, so a gain is judged image by image. (The bars in the figure are for each T by itself.) The
-    cost is counted as additions (`accumulates`): a spike adds a weight to each neuron that it reaches,
-    nothing is multiplied. (The first layer multiplies colour values, once, since the image stays.)
-    Lesson 12 counts an ordinary network in the same way and says what that means in energy.
+    images, so a gain is judged image by image; the figure's bars are for each T by itself. The cost is
+    counted as additions (`accumulates`): a spike adds a weight to each neuron that it reaches. (Only the
+    first layer multiplies, and once, since the image stays. Lesson 12 says what that means in energy.)
 
-    In training, steps compete with images for memory. `largest_batch` solves the formula of section 4
-    for B. It is shown for 1 GiB; with 24 GiB there is room for about 24 times as many images. Steps cannot
-    replace images: a gradient is an average over images, and eight steps of one image are alike, so 32
-    images at eight steps are far fewer than 256 independent terms.
+    In training, steps compete with images for memory. `largest_batch` solves section 4's formula for B
+    at 1 GiB; 24 GiB take about 24 times as many. Steps cannot replace images: eight steps of one image
+    are alike, so 32 images at eight steps give a gradient far fewer than 256 independent terms.
 
     If the batch that you want does not fit, take it in parts. Their gradients add up, and the optimiser
     steps once (`gradient_in_parts`, above):
@@ -1130,10 +1129,10 @@ def section_steps(cfg: Config, run: Run) -> None:
         for x_b, y_b in zip(x.chunk(4), y.chunk(4)):                  # 4 × 32 images, not 128
             (loss_fn(net.run(show(x_b)), y_b) / 4).backward()         # adds to .grad
 
-    That needs the memory of 32 images. With BatchNorm's statistics held fixed the sum is exactly the
-    gradient of all 128, up to rounding. In training BatchNorm takes its mean and variance of each part,
-    so it is another gradient. How far are the two apart? The cosine between them is measured below, for
-    the trained network: 1 would be the same direction.
+    That needs the memory of 32 images. With BatchNorm's statistics held fixed the sum is the gradient of
+    all 128, up to rounding. In training BatchNorm takes its mean and variance of each part, so it is
+    another gradient. How far are they apart? Their cosine is measured below, for the trained network, with
+    that of two batches as a yardstick (low late in training, as the gradient of all images is near 0 there).
     """
     run.predict(
         "gain_4",
@@ -1153,24 +1152,24 @@ def section_steps(cfg: Config, run: Run) -> None:
         accuracy[T] = right[T].mean().item()
         cost[T] = accumulates(net, show(some)) / 1e6
     times = (1, 2, 4, 8, 16, 32)
-    fits = [largest_batch(net, T, room=2**30) for T in times]
-    fits = [float(f"{most:.2g}") for most in fits]  # two digits are enough
+    fits = [float(f"{largest_batch(net, T, room=2**30):.2g}") for T in times]  # two digits
     learner = copy.deepcopy(net).train()  # BatchNorm takes its statistics of the batch again
     show = partial(encode, num_steps=cfg.num_steps, number=number)
+    wholes, alike = [], []
     draw = run.generator()
     shuffled = batches(data.x_train, data.y_train, 128, generator=draw, device=run.device)
-    alike = []
-    for (x, y), _ in zip(shuffled, range(1 if cfg.smoke else 8), strict=False):
+    for x, y in islice(shuffled, 2 if cfg.smoke else 8):
         whole = gradient_in_parts(learner, x, y, show, parts=1)
         parts = gradient_in_parts(learner, x, y, show, parts=4)
         alike.append(F.cosine_similarity(whole, parts, dim=0).item())
+        wholes.append(whole)
+    others = [F.cosine_similarity(*two, dim=0).item() for two in combinations(wholes, 2)]
 
-    jumps = []
+    bought, more = [], []
     for T in (1, 2, 4):
-        points = 100 * (accuracy[2 * T] - accuracy[T])
-        more = cost[2 * T] / max(cost[T], 1e-9)
-        jumps.append(f"{T} → {2 * T}: {points:+.1f} points for {more:.1f} ×")
-    title = f"T from {'; '.join(jumps)} the additions"
+        bought.append(f"{100 * (accuracy[2 * T] - accuracy[T]):+.1f} (T = {2 * T})")
+        more.append(cost[2 * T] / max(cost[T], 1e-9))
+    title = f"Doubling T buys {', '.join(bought)} points for {min(more):.1f} to {max(more):.1f} × the additions"
     fig, (left, middle, third) = plots.figure(1, 3, (11.5, 3.9), title)
     shares = np.array([accuracy[T] for T in steps])
     chance = 196 * np.sqrt(shares * (1 - shares) / len(data.y_test))  # 95 %, in points
@@ -1199,16 +1198,17 @@ def section_steps(cfg: Config, run: Run) -> None:
     run.claim("gain_4", f"T = 4 against T = {cfg.num_steps}", gain, "points", **facts)
     run.claim("accumulates", "additions an image, T = 2", cost[2], "million", real=True)
     run.claim("batch_2", "largest batch in 1 GiB, T = 2", batch[2], "images")
-    mean_alike = round(float(np.mean(alike)), 2)  # two digits are enough
-    run.claim("parts", "gradient, 4 parts or whole: cosine", mean_alike, "")
+    run.claim("parts", "gradient, whole against 4 parts", np.mean(alike).round(2), "cosine")
+    run.claim("others", "gradient, another 128 images", np.mean(others).round(2), "cosine")
     run.finding(
         f"The same weights read {100 * accuracy[1]:.1f} % of the test images with T = 1, "
         f"{100 * accuracy[2]:.1f} % with T = 2 and {100 * accuracy[8]:.1f} % with T = 8; from T = 1 to 8 the "
         f"additions grow from {cost[1]:.1f} to {cost[8]:.1f} million an image. Image by image, T = 4 "
         f"gains {gain:+.2f} ± {half:.2f} points on T = {cfg.num_steps}, and T = 8 {last:+.2f} ± "
         f"{last_half:.2f} on T = 4. By the formula 1 GiB of a GPU takes {batch[2]:,.0f} images at T = 2 and "
-        f"{batch[16]:,.0f} at T = 16. In four parts, the gradient of 128 images has the cosine "
-        f"{mean_alike:g} with that of the whole batch."
+        f"{batch[16]:,.0f} at T = 16. The gradient of 128 images has the cosine {np.mean(alike):.2f} with that in "
+        f"four parts ({min(alike):.2f} to {max(alike):.2f} in {len(alike)} batches), and {np.mean(others):.2f} with "
+        "that of another 128 images."
     )
 
 

@@ -62,6 +62,17 @@ def check_growing(layer) -> None:
         raise Wrong(
             f"spikes: got {getattr(spk, 'shape', spk)}, expected (2, 8, 3, 6, 6): (T, B, C, H, W)"
         )
+    with torch.no_grad():
+        cur = currents(conv, torch.stack([image, 4 * image]))
+        cur = (cur - cur.mean((0, 1, 3, 4), keepdim=True)) / cur.std((0, 1, 3, 4), keepdim=True)
+    wanted, got = (cur > 1).float().mean((2, 3, 4)), spk.mean((2, 3, 4))  # (T, B)
+    there = torch.allclose(got, wanted, atol=0.02)
+    elsewhere = torch.allclose(*(one.flatten().sort().values for one in (got, wanted)), atol=0.02)
+    if elsewhere and not there:
+        raise Wrong(
+            "mean and variance are right, and the spikes stand in other places than they should: steps and "
+            "images are mixed up on the way back to (T, B, C, H, W)."
+        )
     weak, strong = spk[0].mean().item(), spk[1].mean().item()
     if abs(weak - strong) < 1e-3:
         raise Wrong(

@@ -157,6 +157,7 @@ def test_rho_at_one_step_against_an_integral(tmp_path: Path) -> None:
 def test_rho_against_a_random_error_sent_back(tmp_path: Path, T: int, slope: float) -> None:
     """By autograd through unroll, the carrying back by β included."""
     cfg = tiny(tmp_path, num_steps=T)
+    torch.manual_seed(0)
     cur = torch.randn(T, 100_000, requires_grad=True)
     lif = snn.Leaky(beta=cfg.beta, spike_grad=snn.surrogate.atan(slope))
     spk, _, _ = unroll(lif, cur)
@@ -224,6 +225,16 @@ def test_what_goes_around_a_silent_layer(kind: str, around: int, tmp_path: Path)
     assert torch.equal(spk, around * spk_in)
     (spk * asked).sum().backward()
     assert torch.allclose(spk_in.grad, around * asked, atol=1e-6)
+
+
+@pytest.mark.parametrize(("beta", "spikes"), [(0.5, 5), (0.8, 7)])
+def test_a_shortcut_in_front_of_the_neuron_loses_spikes(beta: float, spikes: int) -> None:
+    """The line of arithmetic in section 2, and the quiz's: 4 of the first 6 at β = 0.8."""
+    spk, mem, _ = unroll(snn.Leaky(beta=beta), torch.ones(10, 1), record_mem=True)
+    assert spk.sum() == spikes
+    wanted = [1, 1.5, 0.75, 1.375] if beta == 0.5 else [1, 1.8, 1.44, 1.152]
+    assert mem[:4, 0].tolist() == pytest.approx(wanted)
+    assert beta == 0.5 or spk[:6].sum() == 4
 
 
 @pytest.mark.parametrize("rho", [0.7, 1.0, 1.42])
@@ -386,10 +397,11 @@ def test_what_section_2_publishes(monkeypatch: pytest.MonkeyPatch, tmp_path: Pat
     assert "at α = 2 is not shown to read more than one at α = 1 (+2.0 ± 12.7 points)" in text
     assert "more than plain in 2 of 4 pairs" in text  # SGD, both: 10.5 ± 6.4 and 10.1 ± 1.3
     assert "by +10.5 ± 6.4 points with SGD at α = 1, by +11.0 ± 12.7 with AdamW at α = 2" in text
-    assert "0.20 is left after 3 plain layers, 0.60 after 3 SEW layers" in text
+    assert "3 plain layers read -3.5 ± 6.4 points against 2" in text  # 30 and 32 against 34 and 35
+    assert "at layer 3 correlates 0.20 (plain), 0.60 (SEW) with layer 0's" in text
     assert "3 SEW layers is not shown to read more than one of 2 (+1.5 ± 6.4)" in text
     (table,) = run.extra["tables"]
-    assert table["title"].startswith(("After 1 updates", "After 2 updates"))
+    assert table["title"].endswith(("before 1 updates", "before 2 updates"))
     draw = torch.Generator().manual_seed(0)
     rho = [lesson.factor_per_layer(run.cfg, a, draw.manual_seed(0)) for a in (1.0, 2.0)]
     laws = []
@@ -598,6 +610,17 @@ def test_parts_of_a_batch_add_up_to_its_gradient() -> None:
         assert torch.allclose(whole, parts, atol=1e-5, rtol=1e-3) == close
 
 
+def test_the_loss_of_the_gradient_is_that_of_the_training() -> None:
+    torch.manual_seed(0)
+    net, x, y = lesson.photo_net(channels=2), torch.rand(4, 3, 32, 32), torch.arange(4)
+    found = lesson.gradient_in_parts(net, x, y, lambda x: lesson.encode(x, 2), 1)
+    goals = torch.full((4, 10), 0.01)
+    goals[torch.arange(4), y] = 0.91
+    loss = -(goals * net.run(lesson.encode(x, 2)).mean(0).log_softmax(1)).sum(1).mean()
+    wanted = torch.cat([g.flatten() for g in torch.autograd.grad(loss, net.parameters())])
+    assert torch.allclose(found, wanted, atol=1e-6)
+
+
 def test_change_is_judged_image_by_image() -> None:
     after, before = torch.tensor([1.0, 1, 0, 1]), torch.tensor([0.0, 1, 1, 0])
     gain, half = lesson.change(after, before)
@@ -628,11 +651,16 @@ def test_what_section_5_publishes(monkeypatch: pytest.MonkeyPatch, tmp_path: Pat
     monkeypatch.setattr(lesson, "right_answers", right_answers)
     monkeypatch.setattr(lesson, "accumulates", lambda net, x: 1e6 * len(x) ** 2)
 
+    wholes = iter([[1.0, 0.0], [-5.0, 12.0]])  # of two batches
+    parts_of = iter([[3.0, 4.0], [0.0, 1.0]])
+
     def gradient_in_parts(net, x, y, show, parts):
         assert net.training and x.max() == 0  # a copy that learns, of the training images
-        return torch.tensor([1.0, 0.0]) if parts == 1 else torch.tensor([3.0, 4.0])
+        return torch.tensor(next(wholes if parts == 1 else parts_of))
 
     monkeypatch.setattr(lesson, "gradient_in_parts", gradient_in_parts)
+    halves = lesson.batches
+    monkeypatch.setattr(lesson, "batches", lambda x, y, n, **how: halves(x, y, len(x) // 2, **how))
     monkeypatch.setattr(lesson, "largest_batch", lambda net, T, room: room // (T * 2**20) + 5)
     data = marked_splits((3, 32, 32))
     net = lesson.photo_net(channels=2).eval()
@@ -643,7 +671,8 @@ def test_what_section_5_publishes(monkeypatch: pytest.MonkeyPatch, tmp_path: Pat
     assert run.value("accuracy_4") == 0.75
     assert run.value("gain_4") == pytest.approx(15)
     assert run.value("accumulates") == 4
-    assert run.value("parts") == 0.6
+    assert run.value("parts") == 0.76  # 3/5 and 12/13
+    assert run.value("others") == -0.38  # -5/13
     assert run.value("batch_2") == 520  # 517, two digits
     text = run.findings[0]["text"]
     assert "50.0 % of the test images with T = 1, 60.0 % with T = 2 and 70.0 % with T = 8" in text
@@ -653,7 +682,8 @@ def test_what_section_5_publishes(monkeypatch: pytest.MonkeyPatch, tmp_path: Pat
     half = 196 * math.sqrt(0.05 * 0.95 * 40 / 39 / 40)
     assert f"T = 8 -5.00 ± {half:.2f} on T = 4" in text
     assert "takes 520 images at T = 2 and 69 at T = 16" in text
-    assert "has the cosine 0.6 with that of the whole batch" in text
+    assert "has the cosine 0.76 with that in four parts (0.60 to 0.92 in 2 batches)" in text
+    assert "and -0.38 with that of another 128 images" in text
 
 
 # -------------------------------------------------------------------- study: shortcuts

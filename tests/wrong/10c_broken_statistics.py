@@ -33,6 +33,12 @@ def always_running_statistics(conv, norm, lif, x):
     return _fire(lif, cur)
 
 
+def steps_and_images_mixed_up(conv, norm, lif, x):
+    """mixed up on the way back to (T, B, C, H, W)"""
+    cur = norm(conv(x.flatten(0, 1))).unflatten(0, (x.shape[1], x.shape[0])).transpose(0, 1)
+    return _fire(lif, cur)
+
+
 def statistics_of_the_first_step(conv, norm, lif, x):
     """one for each channel"""
     cur = torch.stack([conv(x_t) for x_t in x])
