@@ -12,7 +12,7 @@ tokens so far, is all that the next query needs.
 
 Return the new memory (the token writes before it reads; leave the tensor that you were given as it is) and
 the currents that this token hears, (D,): for each earlier token, and itself, the count of channels that q has
-in common with its key, times its value; head by head. No scale, no neurons. About 12 minutes.
+in common with its key, times its value; head by head. No scale, no neurons. About 10 minutes.
 (A message that names a place counts from 0, as Python does.)
 
 Run:  uv run exercises/18a_token_by_token.py
@@ -75,6 +75,22 @@ def by_pairs(q: Tensor, k: Tensor, v: Tensor, heads: int) -> Tensor:
     return out
 
 
+def check_memory(step) -> None:
+    """the memory counts key channel and value channel, over all tokens"""
+    q, k, v = torch.zeros(3, 2, 3)
+    k[:, 0] = 1  # both tokens have key channel 0
+    v[0, 1] = v[1, 1] = v[1, 2] = 1
+    memory, _ = stream(step, q, k, v, 1)
+    wanted = torch.tensor([[[0.0, 2.0, 1.0], [0.0, 0.0, 0.0], [0.0, 0.0, 0.0]]])
+    if torch.equal(memory, wanted.transpose(1, 2)):
+        raise Wrong(
+            "the memory has value channels in its rows, expected key channels: (head, a, b). Which of k and v is the "
+            "column?"
+        )
+    smell = "Two tokens have a spike in key channel 0 and in value channel 1: a count of 2."
+    expect(memory, wanted, "memory (head, key, value)", smell)
+
+
 def check_hears_itself(step) -> None:
     """the first token hears itself, and nobody else"""
     q, k, v = torch.zeros(3, 1, 4)
@@ -87,21 +103,6 @@ def check_hears_itself(step) -> None:
         )
     wanted = torch.tensor([[2.0, 0.0, 0.0, 0.0]])
     expect(heard, wanted, "currents (tokens, C)", "Which side of the memory does the query meet?")
-
-
-def check_memory(step) -> None:
-    """the memory counts key channel and value channel, over all tokens"""
-    q, k, v = torch.zeros(3, 2, 3)
-    k[:, 0] = 1  # both tokens have key channel 0
-    v[0, 1] = v[1, 1] = v[1, 2] = 1
-    memory, _ = stream(step, q, k, v, 1)
-    wanted = torch.tensor([[[0.0, 2.0, 1.0], [0.0, 0.0, 0.0], [0.0, 0.0, 0.0]]])
-    if torch.equal(memory, wanted.transpose(1, 2)):
-        raise Wrong(
-            "the memory has value channels in its rows, expected key channels: (head, a, b)."
-        )
-    smell = "Two tokens have a spike in key channel 0 and in value channel 1: a count of 2."
-    expect(memory, wanted, "memory (head, key, value)", smell)
 
 
 def check_no_future(step) -> None:
@@ -145,7 +146,7 @@ def check_loops(step) -> None:
 
 EXERCISE = Exercise(
     solve=step,
-    checks=(check_hears_itself, check_memory, check_no_future, check_heads, check_loops),
+    checks=(check_memory, check_hears_itself, check_no_future, check_heads, check_loops),
     hints=(
         "What does one token add to Kᵀ·V? Its row of K and its row of V meet in every pair of channels: a table of "
         "d×d bits, one for each head.",

@@ -37,10 +37,13 @@ def all_trainings(
         built = {key: getattr(value, "__name__", value) for key, value in arms[arm].items()}
         marks[name] = fingerprint(name, built, cfg.num_steps, *decides, source)
     tasks = {name: (cfg, run, *task, *more.values()) for name, task in names.items()}
-    results = sweep(run, work, tasks, marks, resume=cfg.resume)
+    before = len(run.resumed)
     found = {}
+    results = sweep(run, work, tasks, marks, resume=cfg.resume)
     for name, result in live(results, "   trainings", len(tasks)):
         found[names[name]] = result["right"]
+    for taken in run.resumed[before:]:
+        run.print(f"   taken over: {taken}")
     return {arm: [found[arm, seed] for seed in seeds] for arm in arms}
 
 

@@ -23,8 +23,14 @@ def writes_in_place(memory, q, k, v):
     return memory, _asks(memory, q)
 
 
-def keys_and_values_exchanged(memory, q, k, v):
+def query_meets_values(memory, q, k, v):
     """Which side of the memory does the query meet"""
+    memory = memory + _meets(memory, k, v)
+    return memory, _asks(memory.transpose(1, 2), q)
+
+
+def keys_and_values_exchanged(memory, q, k, v):
+    """the memory has value channels in its rows"""
     memory = memory + _meets(memory, v, k)
     return memory, _asks(memory, q)
 
