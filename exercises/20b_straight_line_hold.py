@@ -12,7 +12,7 @@ that comes in at τ fades until Δ, so the way is the integral
     h(Δ) = e^(ΔA)·h(0) + ∫₀^Δ e^((Δ−τ)A)·x(τ) dτ
 
 ``A`` is complex, ``(N,)``, its real part is negative; ``dt`` is Δ, a float. Return b₀ and b₁, complex,
-``(N,)`` each. A pencil helps. About 10 minutes.
+``(N,)`` each. A pencil helps. About 20 minutes.
 
 Run:  uv run exercises/20b_straight_line_hold.py
 """
