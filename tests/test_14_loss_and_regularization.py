@@ -407,7 +407,7 @@ def test_what_section_4_publishes(
     assert run.value("price_last") == pytest.approx(3 / (150 / 16))
     text = run.findings[0]["text"]
     assert "off by at most 3.0 %" in text and "0.04 for a half and 0.32 for a sixteenth" in text
-    assert "For no budget this is more" in text and "its network is +70 % off" in text
+    assert "For no budget this is more" in text and "which is +70 % off" in text
     (table,) = run.extra["tables"]
     assert table["rows"][0] == ["hinge, λ = 1", *["+70.0"] * 3, "90.0"]
     assert table["rows"][2] == ["dual ascent", *["+0.5"] * 3, "3.0"]
@@ -721,7 +721,9 @@ def test_the_shipped_log_is_of_the_training_that_the_page_tells() -> None:
     assert log["budget"][-1] == pytest.approx(1e6 * lesson.Config().budget)
     assert log["spent"][-1] == pytest.approx(log["budget"][-1], rel=0.03)
     assert (np.diff(log["budget"]) <= 0).all()
-    last = log[8:]  # b stands still: the mean of p = [λ + κ·excess]₊ lies above that of λ + κ·excess
+    last = log[
+        8:
+    ]  # b stands still: the mean of p = [λ + κ·excess]₊ lies above that of λ + κ·excess
     cut = last["charge"] - last["lambda"] - lesson.KAPPA * (last["spent"] / last["budget"] - 1)
     assert (cut > -1e-5).all() and (cut < 1e-3).all()
 
