@@ -668,7 +668,8 @@ def section_depth(cfg: Config, run: Run) -> None:
     deep = Setting("SEW", 2.0, "AdamW", D)
     few = min(2, D)
     deeper, spread = against(deep, replace(deep, depth=few))
-    lost, lost_half = against(replace(deep, kind="plain"), replace(deep, kind="plain", depth=few))
+    plain_deep = replace(deep, kind="plain")
+    lost, lost_half = against(plain_deep, replace(plain_deep, depth=few))
     left = {kind: float(found[:, -1].mean()) for kind, found in likeness.items()}
     means = [mean for mean, _ in gains.values()]
     title = (
@@ -678,7 +679,8 @@ def section_depth(cfg: Config, run: Run) -> None:
     )
     draw_depth(run, likeness, arms, title)
 
-    facts = {"n": min(3000, len(data.y_test)) * cfg.seeds, "seeds": cfg.seeds, "real": True}
+    answers = min(3000, len(data.y_test)) * cfg.seeds
+    facts = {"n": answers, "seeds": cfg.seeds, "real": True}
     vanished = float(f"{gradient['plain', 1.0][0]:.2g}")  # two digits are enough
     run.claim("gradient_1", "plain, α = 1: first layer / last", vanished, "×")
     kept = float(f"{left['SEW']:.2g}")
@@ -891,7 +893,9 @@ def section_training(cfg: Config, run: Run) -> Trained:
         right, "neurons that spike at a step (%; shortcuts not counted)", "", "after training"
     )
     neurons = sum(spk[0, 0].numel() for spk in outputs)
-    active = sum(r * spk[0, 0].numel() for r, spk in zip(rates.values(), outputs, strict=True))
+    active = 0.0
+    for rate, spk in zip(rates.values(), outputs, strict=True):
+        active += rate * spk[0, 0].numel()
     title = (
         f"{100 * accuracy:.1f} % of {n:,} test images after {len(history)} epochs, T = {cfg.num_steps}; "
         f"{100 * active / neurons:.0f} % of the neurons spike at a step"
@@ -1152,7 +1156,10 @@ def section_steps(cfg: Config, run: Run) -> None:
         accuracy[T] = right[T].mean().item()
         cost[T] = accumulates(net, show(some)) / 1e6
     times = (1, 2, 4, 8, 16, 32)
-    fits = [float(f"{largest_batch(net, T, room=2**30):.2g}") for T in times]  # two digits
+    fits = []
+    for T in times:
+        most = largest_batch(net, T, room=2**30)
+        fits.append(float(f"{most:.2g}"))  # two digits are enough
     learner = copy.deepcopy(net).train()  # BatchNorm takes its statistics of the batch again
     show = partial(encode, num_steps=cfg.num_steps, number=number)
     wholes, alike = [], []
@@ -1167,7 +1174,8 @@ def section_steps(cfg: Config, run: Run) -> None:
 
     bought, more = [], []
     for T in (1, 2, 4):
-        bought.append(f"{100 * (accuracy[2 * T] - accuracy[T]):+.1f} (T = {2 * T})")
+        points = 100 * (accuracy[2 * T] - accuracy[T])
+        bought.append(f"{points:+.1f} (T = {2 * T})")
         more.append(cost[2 * T] / max(cost[T], 1e-9))
     title = f"Doubling T buys {', '.join(bought)} points for {min(more):.1f} to {max(more):.1f} × the additions"
     fig, (left, middle, third) = plots.figure(1, 3, (11.5, 3.9), title)
@@ -1183,11 +1191,13 @@ def section_steps(cfg: Config, run: Run) -> None:
     plots.curves(third, times, {"largest batch": fits})
     plots.label(third, "T in training", "largest batch B", "images in 1 GiB (formula)")
     for ax, values in ((middle, costs), (third, fits)):
+        names = [f"{value:,.0f}" for value in values]
         ax.set_yscale("log", base=2)
-        ax.set_yticks(values, [f"{value:,.0f}" for value in values])
+        ax.set_yticks(values, names)
     for ax, at in ((left, steps), (middle, steps), (third, times)):
+        names = [str(T) for T in at]
         ax.set_xscale("log", base=2)
-        ax.set_xticks(at, [str(T) for T in at])
+        ax.set_xticks(at, names)
     run.figure(fig, "5_steps", look="left: from which T on is little gained?")
 
     facts = {"n": len(data.y_test), "seeds": 1, "real": True}
