@@ -49,7 +49,7 @@ from pathlib import Path
 from typing import Any
 
 from common import plots
-from common.cost import calls, estimated_energy_nj, kept_for_training, latency
+from common.cost import calls, estimated_energy_nj, latency
 from common.data import ImageData, batches, cifar10
 from common.io import ROOT, UserError, live, load_weights, save_weights, write_atomic
 from common.lesson import LessonConfig, bounded, section, start
@@ -57,6 +57,7 @@ from common.run import Run
 from common.spiking import constant_current
 from multistep import fast_number, unroll
 from multistep.layers import BETA, Layer, Neurons
+from multistep.meters import kept_for_training
 from training import evaluate, fit
 from training.arms import count_parameters, interval
 from training.augment import flip_and_shift
@@ -259,8 +260,7 @@ def section_attention(cfg: Config, run: Run) -> None:
     axes[3].legend(loc="center right")
     axes[3].set_ylim(0, 105)
     axes[3].set_xticks(factors)
-    what = "right entry's share (%)"
-    plots.label(axes[3], "factor on the scalar products", what, "1,000 memories")
+    plots.label(axes[3], "factor on the products", "right entry's share (%)", "1,000 memories")
     run.figure(fig, "1_attention", look="which entries, besides the right one, are heard?")
 
     run.claim("share_spikes", "counts: the right entry's share", by_counts)

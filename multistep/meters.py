@@ -174,3 +174,17 @@ def neurobench(net: Any, x: torch.Tensor) -> dict[str, float]:
         "dense": float(operations["Dense"]),
         "updates": float(found["MembraneUpdates"]),
     }
+
+
+def kept_for_training(core: Callable[..., torch.Tensor], tokens: int, d: int) -> float:
+    """MiB that autograd keeps until the gradient is known, for ``core(q, k, v)`` of ``(tokens, d)`` each."""
+    sizes: dict[int, int] = {}
+
+    def keep(x: torch.Tensor) -> torch.Tensor:
+        sizes[x.untyped_storage().data_ptr()] = x.untyped_storage().nbytes()
+        return x
+
+    q, k, v = torch.ones(3, tokens, d, requires_grad=True)
+    with torch.autograd.graph.saved_tensors_hooks(keep, lambda x: x):
+        core(q, k, v)
+    return sum(sizes.values()) / 2**20
