@@ -232,7 +232,13 @@ def section_attention(cfg: Config, run: Run) -> None:
     title += (
         f"{100 * by_softmax[-1]:.0f} % by softmax; by counts it stays at {100 * by_counts:.0f} %"
     )
-    fig, axes = plots.figure(1, 4, (12.5, 3.7), title, width_ratios=(1.3, 0.9, 0.9, 1.2))
+    fig, axes = plots.figure(
+        1,
+        4,
+        (12.5, 3.7),
+        title,
+        width_ratios=(1.3, 0.9, 0.9, 1.2),
+    )
     asked = 2  # the entry whose key is asked for
     axes[0].imshow(torch.cat([k[0], k[0, asked][None]]), cmap="Greys", aspect="auto")
     axes[0].axhline(7.5, color=plots.RED, lw=1.5)
@@ -260,13 +266,27 @@ def section_attention(cfg: Config, run: Run) -> None:
     axes[3].legend(loc="center right")
     axes[3].set_ylim(0, 105)
     axes[3].set_xticks(factors)
-    plots.label(axes[3], "factor on the products", "right entry's share (%)", "1,000 memories")
-    run.figure(fig, "1_attention", look="which entries, besides the right one, are heard?")
+    plots.label(
+        axes[3],
+        "factor on the products",
+        "right entry's share (%)",
+        "1,000 memories",
+    )
+    run.figure(
+        fig,
+        "1_attention",
+        look="which entries, besides the right one, are heard?",
+    )
 
     run.claim("share_spikes", "counts: the right entry's share", by_counts)
     run.claim("share_softmax", "softmax: the right entry's share", by_softmax[0])
     run.claim("share_sharp", "softmax × 12: right entry's share", by_softmax[-1])
-    run.claim("made", "additions by hand, 8 queries", float(np.mean(made)), "additions")
+    run.claim(
+        "made",
+        "additions by hand, 8 queries",
+        float(np.mean(made)),
+        "additions",
+    )
     run.finding(
         f"By counts the right one of 8 random entries gets {100 * by_counts:.0f} % of the attention, whatever the "
         f"factor; by softmax {100 * by_softmax[0]:.0f} %, and {100 * by_softmax[-1]:.0f} % once the products are twelve "
@@ -389,7 +409,12 @@ def section_order(cfg: Config, run: Run) -> None:
     ratio = counted["(QKᵀ)V"][-1] / counted["Q(KᵀV)"][-1]
     title = f"N = {sizes[-1]:,}, d = {d}: Kᵀ·V first takes 1/{ratio:.0f} of the additions "
     title += f"(if all neurons fired, d/N = 1/{sizes[-1] // d})"
-    fig, (left, middle, right) = plots.figure(1, 3, (13.5, 3.9), title)
+    fig, (left, middle, right) = plots.figure(
+        1,
+        3,
+        (13.5, 3.9),
+        title,
+    )
     for ax, lines, unit in ((left, counted, "additions"), (middle, kept, "MiB, float32")):
         plots.curves(ax, sizes, lines)
         ax.axvline(d, color="0.5", ls=":", lw=1)
@@ -411,9 +436,21 @@ def section_order(cfg: Config, run: Run) -> None:
     soft, spiking = kept["softmax; (QKᵀ)V"][-1], kept["Q(KᵀV)"][-1]
     run.claim("order_additions", "additions: Q·Kᵀ first / Kᵀ·V first", ratio, "×")
     run.claim("order_memory", "kept memory: softmax / Kᵀ·V first", soft / spiking, "×")
-    run.claim("rate_256", "firing, s = 1/8, 256 tokens", scaled[-1])
-    run.claim("rate_norm", "firing, BatchNorm, 256 tokens", normal[-1])
-    run.claim("rate_dssa", "firing, DSSA, 256 tokens", dual[-1])
+    run.claim(
+        "rate_256",
+        "firing, s = 1/8, 256 tokens",
+        scaled[-1],
+    )
+    run.claim(
+        "rate_norm",
+        "firing, BatchNorm, 256 tokens",
+        normal[-1],
+    )
+    run.claim(
+        "rate_dssa",
+        "firing, DSSA, 256 tokens",
+        dual[-1],
+    )
     steady = min(behind, key=lambda name: max(behind[name]) - min(behind[name]))
     run.finding(
         f"At N = {sizes[-1]:,} and d = {d}, working out Kᵀ·V first takes 1/{ratio:.0f} of the additions, and training "
@@ -732,7 +769,13 @@ def section_memory(cfg: Config, run: Run) -> None:
     ssa = mean["SSA"]
     title = f"SSA learns {100 * ssa:.0f} % in {cfg.updates} updates; random keys, nothing learned: "
     title += f"{best['SSA']:.0f} % by SSA, {best['softmax × 12']:.0f} % by softmax × 12"
-    fig, (left, axis) = plots.figure(1, 2, (12.5, 3.9), title, width_ratios=(1.5, 1))
+    fig, (left, axis) = plots.figure(
+        1,
+        2,
+        (12.5, 3.9),
+        title,
+        width_ratios=(1.5, 1),
+    )
     dots(left, right, "questions answered right (%)", "trained: dots are seeds, the bar their mean")
     for without, name in ((10, "chance"), (100 * guess, "best guess\nwithout matching")):
         left.axvline(without, color="0.4", ls=":", lw=1.2)
@@ -744,13 +787,23 @@ def section_memory(cfg: Config, run: Run) -> None:
     axis.set_ylim(0, 103)
     axis.set_xticks(channels)
     what = f"channels of {LEFT} that a key has"
-    plots.label(axis, what, "right, behind neurons (%)", "random keys, nothing learned")
+    plots.label(
+        axis,
+        what,
+        "right, behind neurons (%)",
+        "random keys, nothing learned",
+    )
     run.figure(fig, "3_memory", look="does SSA lack room, or does it fail to learn?")
 
     facts = {"n": 5000 * cfg.seeds, "seeds": cfg.seeds}
     run.claim("ssa", "SSA: questions answered right", ssa, **facts)
     run.claim("softmax", "softmax of the same spikes", mean["softmax"], **facts)
-    run.claim("sharp", "softmax, products × 12", mean["softmax × 12"], **facts)
+    run.claim(
+        "sharp",
+        "softmax, products × 12",
+        mean["softmax × 12"],
+        **facts,
+    )
     run.claim("real", "softmax of real q and k", mean["softmax, real q, k"], **facts)
     name = f"random keys, {channels[most]} channels:"
     run.claim("random_keys", f"{name} counts", found["SSA"][most, 0] / 100, n=20_000)
@@ -1314,7 +1367,7 @@ def section_trained(cfg: Config, run: Run) -> Trained:
         memory = "Worse than none is the memory of another image"
     run.finding(
         f"The network reads {100 * accuracy:.1f} % of {len(data.y_test):,} test images, and {about(silent)} points less "
-        "without an answer from its attention (the networks of section 4 that have none have learned without). "
+        "without an answer from its attention (a network that is trained without any learns to do without: section 4). "
         f"{who}: another image's queries cost {about(asked)}, one mean answer for all tokens {about(mean)}. {counts}; "
         f"{pairs}. {memory} ({about(image)}): in {100 * follows:.0f} % of the cases it then names that image's class.",
         main=True,
