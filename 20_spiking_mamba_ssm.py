@@ -222,22 +222,43 @@ def section_membrane(cfg: Config, run: Run) -> None:
     grown = T * math.log10(size["Euler"])  # in powers of ten
 
     title = f"Euler's step makes a fading state {plain(10**grown)} times as large in {T} steps"
-    fig, (ax, mx, bx) = plots.figure(1, 3, (14, 4.2), title)
+    fig, (ax, mx, bx) = plots.figure(
+        1,
+        3,
+        (14, 4.2),
+        title,
+    )
     lines = {"real (LIF)": one_real, "complex, ω = 3π": one_ringing}
     plots.curves(ax, range(T), lines, markers=False)
     plots.label(ax, "steps after one pulse", "potential U", "one state")
     mx.plot(four / four.abs().max(), color=plots.RED)
-    plots.label(mx, "steps after one pulse", "U, scaled", "four states, ω = 0, π, 2π, 3π")
+    plots.label(
+        mx,
+        "steps after one pulse",
+        "U, scaled",
+        "four states, ω = 0, π, 2π, 3π",
+    )
     for shown in (ax, mx):
         shown.set_xlim(0, 100)
     bx.plot(t, truth, color="0.8", linewidth=7, label="true: e^(At)")
     plots.curves(bx, t, left, markers=False)
     bx.set_yscale("log")
     bx.legend(loc="upper left")
-    plots.label(bx, "steps after one pulse", "size of the state", "A = −½ + 3πi, Δ = 0.1")
+    plots.label(
+        bx,
+        "steps after one pulse",
+        "size of the state",
+        "A = −½ + 3πi, Δ = 0.1",
+    )
     run.figure(fig, "1_membrane", look="what fades, what rings; right: who leaves the truth")
 
-    run.claim("lif", "LIF below θ against one real state", differs, "", "<= 1e-6")
+    run.claim(
+        "lif",
+        "LIF below θ against one real state",
+        differs,
+        "",
+        "<= 1e-6",
+    )
     run.claim("euler", f"Euler: |h| after {T} steps", grown, "powers of ten")
     run.finding(
         f"A LIF neuron below its threshold is a state space model with one real state. With Δ = 0.1 a state "
