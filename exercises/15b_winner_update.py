@@ -54,8 +54,14 @@ def updated(winner_update, w: Tensor, x: Tensor, winner: int, eta: float, total:
 def check_others(winner_update) -> None:
     """the other neurons keep their weights"""
     w = weights()
+    w[:, 0] *= 1.5  # this column adds up to 4.5, and is none of the winner's business
     got = updated(winner_update, w, torch.rand(12), 2, 0.1, 3.0)
     changed = [j for j in range(4) if not torch.allclose(got[:, j], w[:, j], atol=1e-6)]
+    if changed == [0, 2] and torch.allclose(1.5 * got[:, 0], w[:, 0], atol=1e-6):
+        raise Wrong(
+            "neuron 0 had weights that add up to 4.5, and they were scaled to 3. Only the winner's "
+            "column is scaled: [:, winner]."
+        )
     if changed == [0, 1, 2, 3]:
         raise Wrong("all four neurons have learnt, expected neuron 2 alone: the winner.")
     if 2 not in changed:

@@ -84,6 +84,21 @@ def check_lif(eligibility) -> None:
     expect(got, wanted, "e (T, synapse)", "b is 0 here, so e is ψ·x̄, at every step anew.")
 
 
+def check_bracket(eligibility) -> None:
+    """ψ multiplies the whole bracket: while ψ is 0, e is 0"""
+    spk_pre = torch.zeros(8, 1)
+    spk_pre[0] = 1
+    psi = torch.tensor([0.5, 0.0, 0.0, 0.0, 0.3, 0.0, 0.0, 0.0])
+    got = traced(eligibility, spk_pre, psi, 0.5, 0.98, 0.2)
+    for t in range(8):
+        e = got[t, 0].item()
+        if psi[t] == 0 and abs(e) > 1e-7:
+            raise Wrong(
+                f"step {t}: ψ is 0, and e is {e:.4g}, expected 0. ψ multiplies the bracket: both x̄ and "
+                "−b·ε."
+            )
+
+
 def check_slow(eligibility) -> None:
     """with adaptation: a spike long ago still counts, against the neuron"""
     spk_pre = torch.zeros(40, 1)
@@ -125,7 +140,7 @@ def check_autograd(eligibility) -> None:
 
 EXERCISE = Exercise(
     solve=eligibility,
-    checks=(check_lif, check_slow, check_autograd),
+    checks=(check_lif, check_bracket, check_slow, check_autograd),
     hints=(
         "Three variables of shape (M,) go through time: x_bar, slow and e. Which of the three needs an "
         "old value of which?",

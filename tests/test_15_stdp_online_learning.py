@@ -65,6 +65,8 @@ def test_section_window_publishes_the_window_and_the_gaps(tmp_path: Path) -> Non
     surplus = [first / second - 1 for _, first, second in neurons]
     assert run.value("surplus") == pytest.approx(np.mean(surplus))
     text, more = (finding["text"] for finding in run.findings)
+    group = np.mean(ends, 0)[0]  # of the mirror image, the last of the two
+    assert f"under its mirror image, where the group has {group:.2f}." in more
     assert "+0.61·A₊ if the presynaptic spike comes 10 ms before" in text and "−0.57·A₊ if" in text
     assert f"to {np.mean(ends, 0)[1]:.2f}." in more
     assert "weakens an input whose lead is below 5 %" in more
@@ -253,23 +255,28 @@ def test_section_competition_asks_validation_images(tmp_path: Path, fake, monkey
             return 0.25
         if layer.rise:
             return 0.75 + 0.25 * layer.seed
-        return 0.5 if layer.height == 10 else 0.0
+        return {10: 0.5, 40: 0.25}.get(layer.height, 0.0)
 
     asked = fake(script)
     run = run_section(lesson.section_competition, tmp_path, train_images=12, num_steps=2)
-    names = ("no_inhibition", "fixed", "both", "fixed_high")
-    assert [run.value(name) for name in names] == pytest.approx([0.25, 0.5, 0.875, 0])
-    assert "test" not in asked and asked.count("learn") == 8
-    text, ink = (finding["text"] for finding in run.findings)
-    assert "Each seed of it beats" in text and "thresholds fixed at 20, as high" in text
+    names = ("no_inhibition", "both", "fixed", "fixed_middle", "fixed_high")
+    assert [run.value(name) for name in names] == pytest.approx([0.25, 0.875, 0.5, 0.25, 0])
+    assert "test" not in asked and asked.count("learn") == 10
+    text, ink, fixed = (finding["text"] for finding in run.findings)
+    assert "Its worst seed beats the best layer of every other kind" in text
+    assert "fixed at 10 50.0 %, at 40 25.0 %, at 20, as high" in text
     assert "To answer 0 to every image would give 25.0 %." in text
     average = (5 * 10 + 3 * 60 + 4 * 30) / 12
-    assert "named after 4. The digit with the most ink is 0," in ink
-    assert f"{60 / average:.2f} times the average; the most frequent one is 1." in ink
+    assert "thresholds end at 20, against 20" in ink and "named after 4. The digit with" in ink
+    assert f"ink is 0, {60 / average:.2f} times the average; the most frequent one is 1." in ink
+    driven = 0.02 * 784 * average / 255 / (1 - math.exp(-1 / 20))
+    assert f"has not learnt to about {driven:.0f}. One that" in fixed
     rows = run.extra["tables"][0]["rows"]
-    assert [row[1:] for row in rows] == 4 * [["1.0", "1.0"]], "silent neurons do not count"
+    heights = [row[1] for row in rows]
+    assert heights == ["20", "20", "10", "40", "20"], "of the layers as they end"
+    assert [row[2:] for row in rows] == 5 * [["1.0", "1.0"]], "silent neurons do not count"
     labels = [row[0] for row in rows]
-    assert labels[1::2] == ["thresholds fixed at 10", "thresholds fixed at 20"]
+    assert labels[2:] == [f"thresholds fixed at {height}" for height in (10, 40, 20)]
     assert next(c.n for c in run.claims if c.id == "both") == len(FakeLayer.data.y_val)
 
 
@@ -285,14 +292,17 @@ def test_the_figure_of_the_layers_names_its_panels_by_their_own_numbers(
     run_section(lesson.section_competition, tmp_path, train_images=12, num_steps=2)
     fig = figures["2_competition"]
     heads = [ax.get_title(loc="left").split("\n") for ax in fig.axes]
-    kinds = ["no inhibition", "thresholds fixed at 10", "both", "thresholds fixed at 20"]
-    assert [head[0] for head in heads] == kinds
+    kinds = ["no inhibition", "inhibition + adaptive thresholds"]
+    kinds += [f"thresholds fixed at {height}" for height in (10, 40, 20)]
+    *heads, last = heads
+    assert [head[0] for head in heads] == kinds and last == ["Ink of the training images"]
     assert [head[1] for head in heads[:2]] == [
         "50 % right (mean of 2 layers: 50 %)",
         "25 % right (mean of 2 layers: 50 %)",
     ]
     assert {head[2] for head in heads} == {"neurons that fire: 1, digits: 1"}
-    assert fig.get_suptitle().endswith("with both: 1; by the other kinds: 1 at most")
+    title = "Inhibition and adaptive thresholds: 1 digits. Without one of them: 1 at most"
+    assert fig.get_suptitle() == title
 
 
 def test_section_images_one_split_and_the_test_set_last(tmp_path: Path, fake) -> None:
@@ -325,14 +335,14 @@ def test_section_images_one_split_and_the_test_set_last(tmp_path: Path, fake) ->
 
 
 @pytest.mark.parametrize(
-    ("ends", "said"), [((0.75, 0.75), "more rightly"), ((0.25, 0.25), "fewer rightly")]
+    ("ends", "said"), [((0.75, 0.75), "accuracy rises"), ((0.25, 0.25), "accuracy falls")]
 )
 def test_section_images_says_which_way_it_went(tmp_path: Path, fake, ends, said) -> None:
     told = {0: iter([0.5, ends[0]]), 1: iter([0.5, ends[1]])}
     fake(lambda layer, part: next(told[layer.seed]) if part == "val" else 0.5)
     flags = {"train_images": 10, "epochs": 2, "num_steps": 2}
     run = run_section(lesson.section_images, tmp_path, **flags)
-    assert f"images: {said}" in run.findings[0]["text"]
+    assert f"validation images: {said} (" in run.findings[0]["text"]
 
 
 def test_a_layer_sees_all_images_of_a_pass_once(tmp_path: Path, fake, monkeypatch) -> None:
@@ -455,6 +465,29 @@ def test_the_watched_synapse_follows_equation_8() -> None:
         assert seen["S"].sum() > 0
 
 
+def test_the_figure_of_a_synapse_tells_what_is_left(tmp_path: Path, monkeypatch) -> None:
+    """ε peaks at 2 in step 20, 0.5 is left 120 steps on; e ends between −0.03 and 0.01."""
+    figures = {}
+    steps = np.arange(150)
+    eps = np.where(steps == 20, 2.0, 0.5)
+    late = np.where(steps == 110, -0.03, 0.01)
+
+    def watched(x, b):
+        e = late if b else np.zeros(150)
+        return {"S": np.zeros(150), "x̄": np.zeros(150), "ε": eps, "e": e}
+
+    monkeypatch.setattr(lesson, "watch_one_synapse", watched)
+    monkeypatch.setattr(
+        "common.run.Run.figure", lambda self, fig, name, look="": figures.update({name: fig})
+    )
+    run_section(lesson.section_eprop, tmp_path, num_hidden=4)
+    fig = figures["4_synapse"]
+    assert "neuron falls to −0.030; |e| of LIF: below 10⁻⁹" in fig.get_suptitle()
+    assert "1.2 s after the peak 25% of ε is left (if ψ = 0: 55%)" in fig.axes[1].get_title(
+        loc="left"
+    )
+
+
 def test_section_eprop_compares_layer_by_layer(tmp_path: Path, monkeypatch) -> None:
     """Gradients in the plane: e-prop at angles with cosine 0.6, 0.8 and 1 to BPTT's; 0 if they are strong."""
     one = torch.tensor([[1.0, 0.0]], dtype=torch.float64)
@@ -502,7 +535,7 @@ def test_eprop_learns_a_short_cue_task(tmp_path: Path) -> None:
 
 
 def test_the_slow_membrane_starts_with_about_as_many_spikes() -> None:
-    """As section 5 says: two to five times as many with full weights, alike with halved ones."""
+    """As section 5 says: far more (two to five times) with full weights, alike with halved ones."""
     full, halved = [], []
     for seed in range(3):
         rates = {}

@@ -55,6 +55,13 @@ def scaled_first(w, x, winner, eta, total):
     return w
 
 
+def all_columns_scaled(w, x, winner, eta, total):
+    """Only the winner's column is scaled"""
+    w = w.clone()
+    w[:, winner] += eta * (x - w[:, winner])
+    return w * total / w.sum(0)
+
+
 def the_column_alone(w, x, winner, eta, total):
     """expected the whole table"""
     column = w[:, winner] + eta * (x - w[:, winner])

@@ -58,6 +58,17 @@ def plus_before_the_slow_part(spk_pre, psi, beta, rho, b):
     return _run(spk_pre, psi, beta, rho, b, step)
 
 
+def bracket_forgotten(spk_pre, psi, beta, rho, b):
+    """ψ multiplies the bracket"""
+
+    def step(x_bar, slow, e, spk, psi_t):
+        slow = rho * slow + e
+        x_bar = beta * x_bar + spk
+        return x_bar, slow, psi_t * x_bar - b * slow
+
+    return _run(spk_pre, psi, beta, rho, b, step)
+
+
 def one_rho_too_many(spk_pre, psi, beta, rho, b):
     """one factor ρ too many or too few"""
 
