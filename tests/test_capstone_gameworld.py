@@ -476,8 +476,14 @@ def test_section_learning_compares_arms_of_equal_steps(
     assert run.value("dagger") == pytest.approx(0.85) and run.value("cloned") == pytest.approx(0.6)
     assert run.value("no_memory") == pytest.approx(0.2) and run.value("shipped") == 0.5
     text = run.findings[0]["text"]
-    assert "DAgger completes 80% to 90%" in text and "from every seed more than" in text
-    assert "10% to 30%" in text and "200 to 300 points (2 seeds each)" in text
+    assert "DAgger completes 80% to 90%" in text and "cloning 50% to 70% (less than DAgger)" in text
+    assert "10% to 30% (less than DAgger)" in text and "200 to 300 points. 2 seeds each" in text
+
+
+def test_an_order_is_told_only_where_no_seeds_overlap() -> None:
+    assert lesson.apart([0.9, 0.8], [0.7, 0.5]) == 1 and lesson.apart([0.1], [0.7, 0.5]) == -1
+    assert lesson.apart([0.854, 0.854, 0.958], [0.604, 0.625, 0.979]) == 0
+    assert lesson.apart([0.9, 0.6], [0.7, 0.5]) == 0
 
 
 def test_arms_differ_in_one_thing_and_have_equal_steps(
@@ -534,7 +540,14 @@ def stub_players(monkeypatch: pytest.MonkeyPatch) -> list[tuple[Any, list[int], 
     monkeypatch.setattr(
         lesson,
         "ledger",
-        lambda net, reached, n: {"model": net.name, "accuracy": reached, "n": n, "synops": 5.0},
+        lambda net, reached, n: {
+            "model": net.name,
+            "accuracy": reached,
+            "n": n,
+            "synops": 5.0,
+            "macs": 2.0,
+            "ann_macs": 9.0,
+        },
     )
     return asked
 
@@ -550,6 +563,7 @@ def test_section_unseen_publishes_what_each_player_made(
     targets = {c.id: c.target for c in run.claims}
     assert targets["sim_median"] == ">= 600" and targets["sim_reached"] == ">= 0.6"
     assert run.ledger_rows[0]["accuracy"] == 0.75 and run.findings[0]["main"]
+    assert "5 SynOps and 2 MACs, the ANN 9 MACs" in run.findings[0]["text"]
 
 
 def test_section_delays_slows_one_clock_at_a_time(
@@ -625,6 +639,8 @@ def test_section_browser_judges_ten_runs_and_no_fewer(
     assert ("note" in run.extra) is judged, (
         "30 % is below its target: the note says under which load"
     )
+    assert "largest stage is capture (30 ms)" in run.findings[0]["text"]
+    assert "busy" not in run.findings[0]["text"], "half a process to a core"
     assert {track for _, track, _ in asked} == {"reactive"}
     think = {name: how.get("think_s", 0) for name, _, how in asked}
     assert (
