@@ -1347,7 +1347,7 @@ def section_select(cfg: Config, run: Run) -> None:
     The task: one of four symbols comes at a quarter of the steps, at random, and a filler at the others. At
     each symbol, name the one three symbols before it. In symbols the way back is always three, in
     steps it is different every time. (Psychologists call it n-back.) How far does one get by age alone?
-    The symbol asked for is most often some 8 to 12 steps old, so let every symbol so far vote with the
+    The symbol asked for is in 4 of 10 cases 7 to 11 steps old, so let every symbol so far vote with the
     probability that the right one is as old as it is: that is about what ONE fixed kernel can do, and the
     dashed line shows how often it is right. A layer has one kernel a neuron, and thresholds, and may get
     a few points further.
