@@ -1137,14 +1137,14 @@ def section_browser(cfg: Config, run: Run) -> dict[str, dict[str, Any]]:
         run.note(f"Section 5 was measured with {crowd:.1f} processes wanting each core.{first}")
     busy = ""
     if crowd > 1:
-        busy = f" Measured on a busy machine, {crowd:.1f} processes to a core: an idle one captures faster.{first}"
+        busy = f" Measured on a busy machine, {crowd:.1f} processes to a core: a browser that waits for a core captures later.{first}"
     largest = max(
         (stage for stage in stages if stage != "all"), key=lambda stage: stages[stage]["p50"]
     )
     run.finding(
         f"From screen to key {whole['p50']:.0f} ms (median of {whole['n']} presses; p95 {whole['p95']:.0f} ms). The "
-        f"largest stage is {largest} ({stages[largest]['p50']:.0f} ms); the network takes {policy['p50']:.1f} ms (medians "
-        f"of their own). In Chromium it makes {middle:.0f} points (median, n = {n}) and completes {share:.0%} of its "
+        f"largest stage is {largest} ({stages[largest]['p50']:.0f} ms); the network takes {policy['p50']:.1f} ms (median of "
+        f"each stage). In Chromium it makes {middle:.0f} points (median, n = {n}) and completes {share:.0%} of its "
         f"runs.{busy}"
     )
     return matches
