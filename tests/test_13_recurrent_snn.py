@@ -292,6 +292,12 @@ def test_section_neuron_counts_the_steps_that_differ(tmp_path: Path) -> None:
     assert run.value("alif_differs") == (with_cue != without).sum() > 0
     assert run.value("alif_later") == with_cue.argmax() - without.argmax() == 4
     assert run.value("lif_differs") == 0 and run.value("adlif_differs") > 0
+    slow = []
+    for cue in (0.4, 0.0):  # τ = 200 without a second variable
+        cur = np.zeros(160)
+        cur[10:20], cur[-40:] = cue, 0.2
+        slow.append(np.array(loop_by_hand(cur, math.exp(-1 / 200), 0.0, 0.0)[2][-40:]))
+    assert run.value("slow_lif_differs") == (slow[0] != slow[1]).sum() > 0
     gaps = range(60, 141, 10)
     tells = sum((probe_by_hand(0.4, gap) != probe_by_hand(0.0, gap)).any() for gap in gaps)
     assert (
@@ -318,10 +324,18 @@ def test_section_layers_against_snntorch_step_by_step(tmp_path: Path) -> None:
     )  # the forget gates of an untrained cell are about one half
     text = run.findings[-1]["text"]
     assert (
-        "0.9^60 = 0.18 %" in text and "e^(−60/200) = 74 %" in text and 0.5 < run.value("lasts") < 1
+        "0.9^60 = 0.18 %" in text
+        and "e^(−60/200) = 74 %" in text
+        and 0.5 < run.value("adlif_left") < 1
     )
-    low, high = text.split("snn.RSynaptic ")[1].split("(")[1].split(" % in eight")[0].split(" to ")
+    low, high = text.split("snn.RSynaptic ")[1].split(" % (nine")[0].split(" to ")
     assert 5 < float(low) < float(high) < 60
+    layer = snn.Leaky(beta=math.exp(-1 / 200))  # the plain neuron with adLIF's τ and input
+    x = torch.randn(70, 16, 32, generator=run.generator())
+    x[10:, 8:] = x[10:, :8]
+    _, mem, _ = unroll(layer, 0.1 * x, record_mem=True)
+    apart = (mem[:, :8] - mem[:, 8:]).flatten(1).norm(dim=1)
+    assert run.value("slow_left") == pytest.approx(float(apart[-1] / apart[9]), rel=1e-4)
 
 
 def test_two_pasts_differ_only_in_the_past(tmp_path: Path) -> None:
@@ -370,6 +384,7 @@ def test_section_digits_takes_differences_the_right_way_and_scores_test_images(
     ) | (dict.fromkeys(("gain_swing", "gain_reset", "gain_loop"), 2 * n))
     assert "is w that follows the membrane: +19.0 ± 114.4 points" in text
     told, not_told = text.split("Not told apart: ")
+    assert "adLIF over LIF, stronger input; at one and the same input adLIF reads +20.0 ±" in told
     assert "a loop, plain LIF (-1.0 ± 0.0)" in told
     assert "threshold raised by spikes (-11.0 ± 114.4)" in not_told
     assert "no reset, with w (+8.0 ± 25.4)" in not_told
@@ -384,6 +399,20 @@ def test_intervals_are_students() -> None:
     mean, half = comparison.interval([1.0, 2.0, 4.0])
     low, high = stats.t.interval(0.95, 2, loc=7 / 3, scale=stats.sem([1.0, 2.0, 4.0]))
     assert (mean - half, mean + half) == pytest.approx((low, high))
+
+
+def test_the_interval_without_pairing_is_that_of_two_samples() -> None:
+    arms = {
+        k: comparison.Arm(8, 100, 0.1, v, 0.2)
+        for k, v in {"a": [1.0, 2.0, 4.0], "b": [0.0, 5.0, 4.0]}.items()
+    }
+    low, high = stats.ttest_ind(arms["a"].test, arms["b"].test).confidence_interval(0.95)
+    assert comparison.half_unpaired(arms, "a", "b") == pytest.approx((high - low) / 2)
+    arms = {
+        k: comparison.Arm(8, 100, 0.1, v, 0.2)
+        for k, v in {"a": [1.0, 5.0, 9.0], "b": [0.0, 3.9, 8.1]}.items()
+    }
+    assert comparison.only_paired(arms, {"x": ("a", "b"), "y": ("a", "a")}) == "x"
 
 
 def tiny_best(seed: int = 0) -> torch.nn.Module:
@@ -481,13 +510,18 @@ def test_section_recall_reads_the_longest_trained_delay_and_the_new_one(
     )
     wrong = torch.zeros(20, 20, 4)
     monkeypatch.setattr(lesson, "run_cut", lambda net, x: (wrong, net.run(x)[1].roll(1, 2)))
-    monkeypatch.setattr(lesson, "draw_loop", lambda *_: None)
+    monkeypatch.setattr(lesson, "draw_loop", lambda *_: torch.tensor([3.0, 0.5, 4.0, 2.0]))
     run = run_section(lesson.section_recall, tmp_path, seeds=2)
     assert run.value("recall_loop") == 0 and run.value("recall_cut") == 0
     for id in ("lif", "alif", "adlif"):
         assert run.value(f"recall_{id}") == 1
     text = run.findings[-1]["text"]
     assert "It is the loop that holds the symbol: with V = 0" in text
+    assert "they forget sooner than LIF, which never had a loop (0 and 100 % after 5 steps)" in text
+    assert (
+        "symbol 2 is held by near silence: 0.5 spikes a step in layer 1, the next one up 2.0"
+        in text
+    )
     assert "name 0 % (0 to 0) after 5 steps" in text and text.endswith("(0 to 0) after 10.")
     # both rates with the run's seed, then the first of equal ones with two new seeds
     mine = [(lr, seed) for name, lr, seed in trained if name == "LIF"]

@@ -9,7 +9,7 @@ from __future__ import annotations
 import csv
 import io
 import math
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -134,6 +134,46 @@ def interval(values: Sequence[float], comparisons: int = 1) -> tuple[float, floa
 def gain(arms: dict[str, Arm], better: str, than: str) -> tuple[float, float]:
     """By how many points one arm reads more than another, seed by seed: mean and half its interval."""
     return interval(np.subtract(arms[better].test, arms[than].test))
+
+
+def half_unpaired(arms: dict[str, Arm], better: str, than: str) -> float:
+    """Half the 95 % interval of the same difference if the seeds are not paired (equal variances)."""
+    a, b = arms[better].test, arms[than].test
+    free = len(a) + len(b) - 2
+    pooled = ((len(a) - 1) * np.var(a, ddof=1) + (len(b) - 1) * np.var(b, ddof=1)) / free
+    return float(student_t.ppf(0.975, free) * math.sqrt(pooled * (1 / len(a) + 1 / len(b))))
+
+
+def only_paired(arms: dict[str, Arm], steps: Mapping[str, tuple[str, str]]) -> str:
+    """The steps whose gain is told apart from 0 seed by seed, but not if the seeds are not paired; ``none``."""
+    found = []
+    for step, pair in steps.items():
+        mean, half = gain(arms, *pair)
+        if half < abs(mean) <= half_unpaired(arms, *pair):
+            found.append(step)
+    return "; ".join(found) or "none"
+
+
+def against(arms: dict[str, Arm], base: str, variants: Sequence[str]) -> str:
+    """What each variant of an arm, ``base, variant``, reads more than the arm, with its interval, as text."""
+    gains = {variant: gain(arms, f"{base}, {variant}", base) for variant in variants}
+    return ", ".join(f"{variant} {verdict(*pair)}" for variant, pair in gains.items())
+
+
+def arm_rows(arms: dict[str, Arm], kinds: Mapping[str, Any]) -> list[tuple[str, ...]]:
+    """A row of a table for each arm: name, input, neurons, weights, rate, what it reads, how often it fires."""
+    rows = []
+    for name, arm in arms.items():
+        mean, half = interval(arm.test)
+        said = f"{mean:.1f} ± {half:.1f}"
+        if half > WIDE:
+            said = ", ".join(f"{one:.0f}" for one in arm.test)
+        fires = "–" if name == "LSTM" else f"{100 * arm.rate:.1f}"
+        gated = kinds[name].gates
+        scale = "–" if gated else f"{kinds[name].scale / 0.6:.0f} ×"
+        size = (str(arm.num_hidden), f"{arm.parameters:,}", f"{arm.lr:g}")
+        rows.append((name.removesuffix(", stronger input"), scale, *size, said, fires))
+    return rows
 
 
 def signed(mean: float, half: float, digits: int = 1) -> str:
