@@ -1182,12 +1182,12 @@ def section_recall(cfg: Config, run: Run) -> None:
     holder = "It is the loop that holds the symbol" if lost > 0.3 else "The loop is not all of it"
     alive = ": nothing outside keeps it up." if quiet[:, -1].min() > 0.5 else "."
     mid = min(2, len(delays) - 2)  # 20 steps
-    early, lif = cut[:, mid].mean(), share["LIF"][:, mid].mean()
+    early, lif = cut[:, mid], share["LIF"][:, mid]
     sooner = ""
-    if early < lif - 0.05:
+    if early.mean() < lif.mean() - 0.05:
         sooner = (
-            f" Without V they forget sooner than LIF, which never had a loop ({100 * early:.0f} and "
-            f"{100 * lif:.0f} % after {delays[mid]} steps): they were trained with V, not to use their leak."
+            f" Without V they forget sooner than LIF, which never had a loop ({named(early)} and {named(lif)} "
+            f"after {delays[mid]} steps), likely because they were trained with V, not to use their leak."
         )
     low, second = spikes.sort().values[:2].tolist()
     how = "near silence" if low < second / 2 else "the fewest spikes"

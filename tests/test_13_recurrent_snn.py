@@ -517,7 +517,10 @@ def test_section_recall_reads_the_longest_trained_delay_and_the_new_one(
         assert run.value(f"recall_{id}") == 1
     text = run.findings[-1]["text"]
     assert "It is the loop that holds the symbol: with V = 0" in text
-    assert "they forget sooner than LIF, which never had a loop (0 and 100 % after 5 steps)" in text
+    assert (
+        "they forget sooner than LIF, which never had a loop (0 % (0 to 0) and 100 % (100 to 100) after 5 steps)"
+        in text
+    )
     assert (
         "symbol 2 is held by near silence: 0.5 spikes a step in layer 1, the next one up 2.0"
         in text
