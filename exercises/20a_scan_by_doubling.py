@@ -72,6 +72,10 @@ def check_two(scan) -> None:
         raise Wrong(
             "h[1] is b[0] + b[1]: what came in at the first step does not fade in the second."
         )
+    if torch.allclose(h[1], a[1] * a[0] * b[0] + b[1]):
+        raise Wrong(
+            "h[1] is a[1]·a[0]·b[0] + b[1]: b was joined with the new a. Join b with the old a first."
+        )
     expect(h, loop(a, b), "h", "h[1] = a[1]·b[0] + b[1], and h[0] = b[0].")
 
 
