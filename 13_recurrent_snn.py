@@ -193,6 +193,18 @@ def differing(spk: Tensor) -> int:
     return int((probe[:, 0] != probe[:, 1]).sum())
 
 
+def two_traces(ax: Any, mem: Tensor, spk: Tensor) -> None:
+    """Two potentials ``(T, 2)``, red and dashed black, and the spikes of each as ticks above them."""
+    ax.plot(mem[:, 0], color=plots.RED)
+    ax.plot(mem[:, 1], color=plots.BLACK, linestyle="--")
+    top = 1.15 * float(mem.max())
+    heights = (1.15 * top, top)
+    for i, color in enumerate((plots.RED, plots.BLACK)):
+        times = spk[:, i].nonzero().flatten()
+        height = torch.full((len(times),), heights[i])
+        ax.plot(times, height, "|", color=color, markersize=8)
+
+
 @section
 def section_neuron(cfg: Config, run: Run) -> None:
     """1  What does a neuron know of its past?
@@ -243,7 +255,7 @@ def section_neuron(cfg: Config, run: Run) -> None:
         differ[name] = differing(spk)
         first[name] = spk[-PROBE:].argmax(0).tolist()
         between += int(spk[START + CUE : -PROBE].sum())
-        plots.two_traces(ax, mem, spk)
+        two_traces(ax, mem, spk)
         ax.axvspan(START, START + CUE, color=plots.ORANGE, alpha=0.15)
         ax.axvspan(len(mem) - PROBE, len(mem), color=plots.SKY, alpha=0.2)
         if name == "ALIF":

@@ -185,13 +185,3 @@ def pareto(
         ax.xaxis.set_major_locator(MaxNLocator(5))
     ax.xaxis.set_major_formatter(StrMethodFormatter("{x:,.0f}"))
     ax.legend()
-
-
-def two_traces(ax: Axes, mem: Any, spk: Any) -> None:
-    """Two potentials ``(T, 2)``, red and dashed black, and the spikes of each as ticks above them."""
-    ax.plot(mem[:, 0], color=RED)
-    ax.plot(mem[:, 1], color=BLACK, linestyle="--")
-    top = 1.15 * float(mem.max())
-    for i, (place, colour) in enumerate(((1.15 * top, RED), (top, BLACK))):
-        times = spk[:, i].nonzero().flatten()
-        ax.plot(times, np.full(len(times), place), "|", color=colour, markersize=8)
