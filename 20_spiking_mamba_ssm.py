@@ -575,7 +575,7 @@ def section_reset(cfg: Config, run: Run) -> str:
         f"busiest neuron fires {spikes[fast]} times in {T} steps, {needed[slow]} for β = {slow}, "
         f"where it fires {spikes[slow]} times. On one core, forward and backward, the {needed[0.9]} "
         f"rounds at β = 0.9 take {rounds_time:.0f} times as long as a loop with the reset, and a "
-        f"loop without it takes {linear_time:.1f} times as long.",
+        f"loop without it, in complex numbers, {linear_time:.1f} times as long.",
         claim="rounds_slow",
     )
     return (
@@ -854,7 +854,7 @@ def price(drops: dict[str, tuple[float, float]], firing: list[tuple[float, float
     for before, after in firing:
         more.append(f"{after / before:.1f}" if before else "∞")
     gained = ", ".join(points)
-    return f"Dropping it, in points: {gained}, at {' and '.join(more)} times the firing."
+    return f"Dropping the reset, in points: {gained}, at {' and '.join(more)} times the firing."
 
 
 @section
