@@ -328,10 +328,8 @@ def dual_attention(x: Tensor, neuron: snn.Leaky) -> Tensor:
     return out  # (T, B, N, d)
 
 
-KEPT, RATE = (
-    64,
-    0.2,
-)  # tokens at which the BatchNorm of section 2 has measured; how often its neurons fire
+KEPT = 64  # tokens at which the BatchNorm of section 2 has measured
+RATE = 0.2  # how often the neurons of section 2 fire
 
 
 @torch.no_grad()
@@ -363,8 +361,10 @@ def section_order(cfg: Config, run: Run) -> None:
         Q·(Kᵀ·V)    d×d counts, which key channel goes with which value    up to 2·N·d²
 
     With the softmax the first is the only way, since it needs a whole row of N numbers to normalise one
-    of them. Without it, work and memory can grow with N, and not with N². (This is known as linear
-    attention, and does not need spikes.) With zeros skipped the rates decide, too: exercise 18b.
+    of them: the work grows with N². (Its N² weights need not all be kept. FlashAttention, which PyTorch
+    has as scaled_dot_product_attention, goes through them block by block and keeps a few numbers a row.)
+    Without the softmax, work and memory can grow with N. (This is known as linear attention, and does not
+    need spikes.) With zeros skipped the rates decide, too: exercise 18b.
 
     How large is the result? An element of Q·Kᵀ·V is a sum over N tokens and d channels. If the elements
     of Q, K and V fire with the rate f, its mean is N·d·f³. In (2) the number s has to bring that near the
@@ -384,7 +384,9 @@ def section_order(cfg: Config, run: Run) -> None:
 
                     The neurons between the products fix their order: the first of the two above.
 
-    Below: random spikes, rate 0.2, d = 32. BatchNorm has measured at N = 64; DSSA's rates do not depend on N.
+    Below: random spikes, rate 0.2, d = 32. BatchNorm has measured at N = 64; DSSA's formula is given N and
+    the rates f(X) and f(A) of the run itself. The memory is that of one core in one step, with the softmax
+    written out (`softmax_attention`). SSA keeps its part T times; a whole network is not measured.
     """
     run.predict(
         "order_additions",
@@ -396,14 +398,14 @@ def section_order(cfg: Config, run: Run) -> None:
     sizes = (4, 16, 32, 64, 256) if cfg.smoke else (4, 16, 32, 64, 256, 1024)
     counted: dict[str, list[float]] = {"(QKᵀ)V": [], "Q(KᵀV)": []}
     kept = {
-        "softmax; (QKᵀ)V": [kept_for_training(softmax_attention, n, d) for n in sizes],
+        "softmax, written out": [kept_for_training(softmax_attention, n, d) for n in sizes],
         "Q(KᵀV)": [kept_for_training(channels_first, n, d) for n in sizes],
     }
     for tokens in sizes:
         q, k, v = (torch.rand(3, 1, tokens, d, generator=run.generator()) < RATE).float()
         for name, number in additions(q, k, v).items():
             counted[name].append(number)
-    tried = (16, 64, 256)
+    tried = (16, 64, 256) if cfg.smoke else (16, 64, 256, 1024)
     behind = rates_behind(cfg.num_steps, tried, d)
 
     ratio = counted["(QKᵀ)V"][-1] / counted["Q(KᵀV)"][-1]
@@ -429,35 +431,35 @@ def section_order(cfg: Config, run: Run) -> None:
         ax.set_xticks(ticks, [f"{n}" for n in ticks])
     right.set_ylim(-3, 103)
     plots.label(right, "tokens N", "neurons that fire at a step (%)", "behind the attention")
-    look = "left: where do the lines cross? right: which line stays level?"
+    look = "left: where do the lines cross? right: which line rises least?"
     run.figure(fig, "2_order", look=look)
 
     scaled, normal, dual = behind.values()
-    soft, spiking = kept["softmax; (QKᵀ)V"][-1], kept["Q(KᵀV)"][-1]
+    soft, spiking = kept["softmax, written out"][-1], kept["Q(KᵀV)"][-1]
     run.claim("order_additions", "additions: Q·Kᵀ first / Kᵀ·V first", ratio, "×")
-    run.claim("order_memory", "kept memory: softmax / Kᵀ·V first", soft / spiking, "×")
+    run.claim("order_memory", "kept: softmax written out / Kᵀ·V", soft / spiking, "×")
     run.claim(
-        "rate_256",
-        "firing, s = 1/8, 256 tokens",
+        "rate_scale",
+        "firing, s = 1/8, largest N",
         scaled[-1],
     )
     run.claim(
         "rate_norm",
-        "firing, BatchNorm, 256 tokens",
+        "firing, BatchNorm, largest N",
         normal[-1],
     )
     run.claim(
         "rate_dssa",
-        "firing, DSSA, 256 tokens",
+        "firing, DSSA, largest N",
         dual[-1],
     )
     steady = min(behind, key=lambda name: max(behind[name]) - min(behind[name]))
     run.finding(
         f"At N = {sizes[-1]:,} and d = {d}, working out Kᵀ·V first takes 1/{ratio:.0f} of the additions, and training "
-        f"keeps {spiking:.1f} MiB a head, where softmax attention keeps {soft:.1f}. One s does not fit all N: with 1/8, "
-        f"{100 * scaled[0]:.0f} % of the neurons fire for 16 tokens and {100 * scaled[-1]:.0f} % for 256. A BatchNorm "
+        f"keeps {spiking:.1f} MiB a head and step, where the written-out softmax keeps {soft:.1f}. One s does not fit all N: with 1/8, "
+        f"{100 * scaled[0]:.0f} % of the neurons fire for 16 tokens and {100 * scaled[-1]:.0f} % for {tried[-1]:,}. A BatchNorm "
         f"that has measured at N = {KEPT} goes from {100 * normal[0]:.0f} to {100 * normal[-1]:.0f} %, and DSSA, which "
-        f"has N in its formula, from {100 * dual[0]:.0f} to {100 * dual[-1]:.0f} %. The steadiest is {steady}."
+        f"has N in its formula, from {100 * dual[0]:.0f} to {100 * dual[-1]:.0f} %. Each rises with N, {steady} least."
     )
 
 
@@ -539,7 +541,6 @@ def sharp_attention(q: Tensor, k: Tensor, v: Tensor) -> Tensor:
     return softmax_attention(SHARP * q, k, v)
 
 
-# SDSA: in how many tokens do q and k both fire? One count a channel, the same for every token.
 def shared_mask(q: Tensor, k: Tensor, v: Tensor) -> Tensor:
     """SDSA: in each channel the tokens in which q and k fire both are counted, for all tokens together.
 
@@ -716,7 +717,8 @@ def section_memory(cfg: Config, run: Run) -> None:
     attention, and a linear layer reads the token that asks. What differs is the core:
 
         SSA                  counts, equation (2), with a BatchNorm in the place of s
-        SSA, only 16 keys    the same; each key comes four times as often
+        SSA, only 16 keys    the same; each key comes four times as often, and 16 keys could have a channel
+                             each: easier in both ways, so this arm does not tell room from practice
         softmax              equation (1) of the same spikes Q, K and V
         softmax × 12         the same, with scalar products twelve times as large
         softmax, real q, k   Q and K as currents, which may be long and negative; V as spikes
@@ -732,8 +734,9 @@ def section_memory(cfg: Config, run: Run) -> None:
     There are 64 keys and 32 channels, so different keys share channels, and a wrong key may be heard. Is
     there room? `by_random_keys` asks a core alone. Each of the ten values gets one of the 32 channels to
     itself, which leaves 22: every key gets a few of these at random, and the question has the spikes of its
-    key. The core and neurons behind it answer. If they answer more than a trained network does, the core
-    is not what limits that network.
+    key. The core and neurons behind it answer. If they answer more than a trained network does, room is
+    not what limits that network; how well the core lets it learn may be. Where keys have few channels (right
+    panel), most wrong keys count 0: SSA leaves them out, while a flat softmax gives each exp(0) = 1.
     """
     run.predict(
         "ssa",
@@ -1131,10 +1134,10 @@ def section_photographs(cfg: Config, run: Run) -> dict[str, Arm]:
     said = {arm: f"{signed(gap)} ({verdict(gap)})" for arm, gap in gaps.items()}
     run.finding(
         f"After 45,000 photographs, each seen {often}, SSA reads {100 * np.mean(long['SSA']):.1f} % of the test images. Without "
-        f"attention: {told['no attention']}; with softmax: {told['softmax']}. After {n:,}, in points against SSA: "
+        f"attention: {told['no attention']}, and a gain within that interval is open; with softmax: {told['softmax']}. After {n:,}, in points against SSA: "
         f"patches {said['SSA, patches']}, the membrane shortcut {said['SSA, membrane']}, the ANN {said['ANN']}. "
         f"With SEW {100 * sums['SSA']:.0f} % of the block's inputs that are not 0 are above 1, with the membrane "
-        f"shortcut {100 * sums['SSA, membrane']:.0f} %."
+        f"shortcut {100 * sums['SSA, membrane']:.0f} %, as it has to be."
     )
     return {arm: Arm(test[arm], nets[arm]) for arm in PHOTOS}
 
@@ -1299,13 +1302,12 @@ def section_trained(cfg: Config, run: Run) -> Trained:
         no answer                       the attention is silent
 
     What would you expect? If tokens pick out what they need, the first two lines hurt: it matters who asks.
-    If the attention is a summary of the image, the same for all tokens, they do not. Think of Q·(Kᵀ·V):
-    the bracket is d×d numbers a head, which key channel goes with which value channel, over the whole
-    image. Shuffled values leave the sums of keys and of values as they are, and spoil which goes with
-    which. The fourth line hands over a complete summary, of the wrong image. Silence is not neutral, by the
-    way: the BatchNorm behind the core has never seen zeros alone, so the last line also takes the network
-    out of the range that it was trained for. (The ± is that of the images: one network, one draw of the
-    shuffle for each batch of 500.)
+    If one answer does for all tokens of an image, they do not. Think of Q·(Kᵀ·V): the bracket is d×d numbers
+    a head, which key channel goes with which value channel, over the whole image. Shuffled values leave the
+    sums of keys and of values as they are, and spoil which goes with which. The fourth line hands over a
+    complete summary, of the wrong image. Silence is not neutral, by the way: the BatchNorm behind the core
+    has never seen zeros alone, so the last line also takes the network out of the range that it was trained
+    for. (The ± is that of the images: one network, one draw of the shuffle for each batch of 500.)
     """
     run.predict(
         "lost_mean",
@@ -1356,9 +1358,9 @@ def section_trained(cfg: Config, run: Run) -> Trained:
     run.claim("follows", "then names the other image's class", follows, **facts)
     who, counts = "Much depends on who asks", "So tokens do choose"
     if max(asked[0] + asked[1], mean[0] + mean[1]) < silent[0] / 4:
-        who = "In this network hardly anything depends on who asks"
+        who = "Who asks matters for less than a quarter of that"
         counts = f"Tokens do hear some more than others (up to {100 * maps[:4, CROSS].max():.1f} % in the figure), but "
-        counts += "a summary that all tokens share, Kᵀ·V, does nearly as well"
+        counts += "one mean answer for all tokens does nearly as well"
     pairs = "which value stands behind which key is not shown to matter"
     if shuffled[0] > shuffled[1]:
         pairs = f"which value stands behind which key is worth {about(shuffled)}"
@@ -1367,8 +1369,8 @@ def section_trained(cfg: Config, run: Run) -> Trained:
         memory = "Worse than none is the memory of another image"
     run.finding(
         f"The network reads {100 * accuracy:.1f} % of {len(data.y_test):,} test images, and {about(silent)} points less "
-        "without an answer from its attention (a network that is trained without any learns to do without: section 4). "
-        f"{who}: another image's queries cost {about(asked)}, one mean answer for all tokens {about(mean)}. {counts}; "
+        "without an answer from its attention (one that is trained without any is not shown to read fewer: section 4). "
+        f"{who}: another image's queries cost {about(asked)}, the mean answer for all {about(mean)}. {counts}; "
         f"{pairs}. {memory} ({about(image)}): in {100 * follows:.0f} % of the cases it then names that image's class.",
         main=True,
         claim="accuracy",
@@ -1452,8 +1454,9 @@ def section_cost(cfg: Config, run: Run) -> None:
 
     Energy is *estimated*: 0.9 pJ for an addition of 32-bit floats, 4.6 pJ with a multiplication (45 nm,
     Horowitz, ISSCC 2014). Left out, on all sides: reading weights and potentials from memory, which often
-    costs more than arithmetic, neurons, BatchNorm, exponentials. So the ratio says what arithmetic saves on
-    a chip that can skip zeros. The networks are those of section 4, first seed, and the shipped one.
+    costs more than arithmetic, neurons, BatchNorm, exponentials: what the softmax itself costs stays open. So
+    this is arithmetic alone, on a chip that skips zeros. In Q·Kᵀ·V the ratio is a product: 4.6/0.9 = 5.1 for
+    the operation, the order, and skipped zeros (less T). Networks: section 4's, first seed; the shipped one.
 
     **When does spiking attention make sense?** Where energy is worth some accuracy (section 4) and three
     things come together:
@@ -1535,17 +1538,14 @@ def section_cost(cfg: Config, run: Run) -> None:
     for qkv in heard(arms["SSA"].net, encode(x, cfg.num_steps)):
         in_order += additions(*qkv)["(QKᵀ)V"] / len(x)
     saved = (core["ANN"] - core["SSA"]) / ((energy["ANN"] - energy["SSA"]) or 1)
-    first = estimated_energy_nj(0, cost["SSA"]["macs"]) / 1000 / energy["SSA"]  # read-out: 640
-    exponentials = cost["softmax"]["exponentials"], cost["ANN"]["exponentials"]
+    first = estimated_energy_nj(0, cost["SSA"]["macs"]) / 1000
+    first /= energy["SSA"]  # with the 640 multiplications of the read-out
     run.finding(
         f"Spikes and additions can make attention: {core_adds:,.0f} additions an image for Q·Kᵀ·V "
         f"({in_order:,.0f} with Q·Kᵀ first) against {core_macs:,.0f} multiply-accumulates. The ANN's "
         f"network takes {ratio:.1f} times SSA's energy (estimated) and reads {signed(gap)} points ({verdict(gap)}). Of "
         f"what SSA saves, {100 * saved:.0f} % is saved in Q·Kᵀ·V, the rest in the layers around it. Of what it still "
-        f"costs, {100 * first:.0f} % is the first convolution, which multiplies. Not in these energies: "
-        f"{exponentials[0]:,.0f} exponentials an image in softmax of spikes, {exponentials[1]:,.0f} in the ANN. And the "
-        f"rates are those of networks that have seen {cfg.short_images:,} images: they read {read['SSA']:.0f} and "
-        f"{read['ANN']:.0f} %."
+        f"costs, {100 * first:.0f} % is the first convolution, which multiplies. Exponentials come on top."
     )
 
 

@@ -138,15 +138,15 @@ def test_what_section_2_publishes(monkeypatch: pytest.MonkeyPatch, tmp_path: Pat
     first = one.sum() + sum((one[:, j] > 0).sum() * v[j].sum() for j in range(256))
     second = two.sum() + sum((two[a] > 0).sum() * q[:, a].sum() for a in range(32))
     assert run.value("order_additions") == pytest.approx((first / second).item())
-    claims = [run.value(f"rate_{name}") for name in ("256", "norm", "dssa")]
+    claims = [run.value(f"rate_{name}") for name in ("scale", "norm", "dssa")]
     assert claims == [0.64, 0.9, 0.26]
     memory = (256**2 + 3 * 256 * 32) / (32**2 + 3 * 256 * 32)
     assert run.value("order_memory") == pytest.approx(memory)
     text = run.findings[0]["text"]
     assert "4 % of the neurons fire for 16 tokens and 64 % for 256" in text
     assert "measured at N = 64 goes from 0 to 90 %, and DSSA" in text
-    assert "from 2 to 26 %. The steadiest is DSSA" in text
-    assert "keeps 0.1 MiB a head, where softmax attention keeps 0.3" in text
+    assert "from 2 to 26 %. Each rises with N, DSSA least." in text
+    assert "0.1 MiB a head and step, where the written-out softmax keeps 0.3" in text
 
 
 def test_rates_behind_the_attention() -> None:
@@ -678,8 +678,8 @@ def test_what_section_5_publishes(monkeypatch: pytest.MonkeyPatch, tmp_path: Pat
     costs |= {lesson.foreign_queries: 0, lesson.other_values: 0, lesson.other_image: 28}
     text = run_section(lesson.section_trained, tmp_path).findings[0]["text"]
     assert (
-        "In this network hardly anything depends on who asks" in text
-        and "(up to 1.6 % in the figure), but a summary that all tokens share" in text
+        "Who asks matters for less than a quarter of that" in text
+        and "(up to 1.6 % in the figure), but one mean answer for all tokens" in text
     )
     assert "is not shown to matter" in text and "Worse than none is the memory" in text
 
@@ -841,8 +841,7 @@ def test_what_section_6_publishes(monkeypatch: pytest.MonkeyPatch, tmp_path: Pat
     text = run.findings[0]["text"]
     assert "reads +4.0 ± 12.7 points (not shown to differ)" in text
     assert "against 300 multiply-accumulates" in text
-    assert "8 exponentials an image in softmax of spikes, 4 in the ANN" in text
-    assert "have seen 100 images: they read 51 and 55 %" in text
+    assert "Exponentials come on top." in text
     shown = lesson.encode(data.x_test[:100].float() / 255, run.cfg.num_steps)
     qkv = lesson.heard(nets["SSA"], shown)
     first = sum(lesson.additions(*bits)["(QKᵀ)V"] for bits in qkv) / len(data.x_test[:100])
