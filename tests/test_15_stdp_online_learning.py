@@ -301,7 +301,7 @@ def test_the_figure_of_the_layers_names_its_panels_by_their_own_numbers(
         "25 % right (mean of 2 layers: 50 %)",
     ]
     assert {head[2] for head in heads} == {"neurons that fire: 1, digits: 1"}
-    title = "Inhibition and adaptive thresholds: 1 digits. Without one of them: 1 at most"
+    title = "Seed 0, both: 1 digits. No inhibition, or fixed at 10, 40, 20: 1 at most"
     assert fig.get_suptitle() == title
 
 
@@ -592,14 +592,25 @@ def test_section_cues_reports_new_networks_at_the_best_rates(tmp_path: Path, mon
     assert next(c for c in run.claims if c.id == "cue_eprop").target == ">= 0.95"
     assert run.results[5] == pytest.approx((75, 95))
     first, second = (finding["text"] for finding in run.findings)
-    assert "BPTT gets 95.0 % (+20.0 ± 0.0 points" in first and "of 20 ms 55.0 %" in first
+    assert "BPTT +20.0 ± 0.0, told apart; random feedback +10.0 ± 0.0, told apart" in first
+    assert "LIF of 20 ms -20.0 ± 0.0, told apart".replace("-", "−") in first
     assert "LIF of 20 ms ends at +0.10" in second and "LIF of 2 s ends at +0.20" in second
     assert "error at the first cue is below 10⁻⁹ of that at the end" in second
     assert "first cue is 42,000 times that at the end, and 0.7 times without the path" in second
-    assert "with random feedback at +0.40, from +0.20" in second
-    tuned, table = run.extra["tables"]
+    assert "Random feedback starts at +0.20 (+0.20…+0.20), ends at +0.40" in second
+    tuned, table, turned = run.extra["tables"]
     assert tuned["rows"][1] == ["e-prop, LIF of 2 s", "0.0", "80.0", "0.0", "0.0", "0.0", "50.0"]
     assert table["rows"][1][1:3] == ["0.00125", f"65.0 ± {lesson.interval([60, 70])[1]:.1f}"]
+    assert [row[3] for row in table["rows"]][2:] == [
+        "",
+        "+10.0 ± 0.0, told apart",
+        "+20.0 ± 0.0, told apart",
+    ]
+    assert turned["rows"][1][1:] == ["+0.00 (+0.00…+0.00)", "+0.20 (+0.20…+0.20)", "42,000"]
+
+
+def test_cosines_come_with_their_range() -> None:
+    assert lesson.with_range([0.28, 0.07, 0.99]) == "+0.45 (+0.07…+0.99)"
 
 
 def test_reach_sets_the_first_cue_beside_the_last_steps(monkeypatch) -> None:
