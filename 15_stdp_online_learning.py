@@ -1246,6 +1246,7 @@ def section_cues(cfg: Config, run: Run) -> tuple[float, float]:
     the table has the differences to e-prop, seed by seed, and says if the seeds tell them apart. A
     membrane of 2 s adds up inputs for a hundred times as long, so it gets first weights half as
     large, or it would fire far more often at the start than the other LIF neurons.
+
     BPTT was not trained with LIF neurons of 2 s. So what that arm falls short of may be the fault
     of the neuron, of its first weights or of the rule; nothing here separates them. Where two rates
     are nearly level, as for this arm, new networks may choose the other.
@@ -1255,6 +1256,7 @@ def section_cues(cfg: Config, run: Run) -> tuple[float, float]:
     the cues before learning: the length of ∂E/∂x, the gradient for the inputs of a step, at the
     first cue, divided by its length in the last 150 ms. Far below 1, the error has faded on its way
     back; far above 1, it has grown.
+
     Frenkel's code learns this task with LIF neurons of 2 s. In its models.py, grads_batch is this
     section: `h` is ψ, `err` is π − π*, `L` is (9), `trace_in` and `trace_rec` are e without ε, made
     after the trial for all steps at once: a number for each synapse *and step*, more than BPTT's.
