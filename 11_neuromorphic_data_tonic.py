@@ -1177,8 +1177,8 @@ def section_pretraining(cfg: Config, run: Run) -> None:
     Of those, the fit used no frame; but their numbers of events were looked at, and which polarity is
     right was seen on all 1,100 (25 % with the wrong one, 96 % with this one, in two first versions).
     The drawings were fitted to this camera, not to a digit; another camera would need a fit of its own.
-    They differ in one respect that can be seen: the figure's drawings have a quarter more events, most of the surplus
-    while the camera hardly moves.
+    They still differ. The figure's drawings have a quarter more events, most of the surplus while the
+    camera hardly moves. And far from the digit the camera's noise is nearly all ON, the drawings' half.
 
     The network learns from drawings first, and then from recordings with a small learning rate. In both,
     frames are turned and stretched a little, and up to 30 % of their cells are emptied. Beside it

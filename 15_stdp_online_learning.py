@@ -53,7 +53,7 @@ from common.io import live
 from common.lesson import LessonConfig, bounded, section, start
 from common.run import Run
 from multistep import saved_for_backward
-from training.measured import interval
+from training.arms import interval
 from training.sweep import train_all
 
 import numpy as np

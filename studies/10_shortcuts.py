@@ -35,8 +35,6 @@ from __future__ import annotations
 import _root  # noqa: F401
 
 import importlib
-import math
-from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import partial
 
@@ -46,12 +44,12 @@ from common.lesson import LessonConfig, bounded, section, start
 from common.run import Run
 from multistep import fast_number
 from training import evaluate, fit
+from training.arms import interval
 from training.augment import flip_and_shift
 from training.muon import muon_for_convolutions, up_and_down
 
 import numpy as np
 import torch
-from scipy.stats import t as student_t
 
 lesson = importlib.import_module("10_convolutional_snn")
 
@@ -129,13 +127,6 @@ def best_rate(cfg: Config, run: Run, data: ImageData, arm: str) -> float:
         _, validation = train(cfg, run, data, arm, seed, lr, cfg.search_epochs)
         found[lr] = max(validation)
     return max(found, key=found.get)
-
-
-def interval(values: Sequence[float]) -> tuple[float, float]:
-    """Equation (2): the mean, and half the width of its 95 % interval."""
-    k = len(values)
-    half = student_t.ppf(0.975, k - 1) * np.std(values, ddof=1) / math.sqrt(k)
-    return float(np.mean(values)), float(half)
 
 
 @section

@@ -13,7 +13,7 @@ from common.data import ImageData
 from common.io import load_weights
 from common.lesson import begin
 from common.spiking import constant_current
-from training.measured import interval
+from training.arms import interval
 
 import numpy as np
 import pytest

@@ -10,10 +10,10 @@ from typing import Any
 
 from common.data import batches
 from common.io import write_atomic
+from training.arms import interval
 
 import numpy as np
 import torch
-from scipy.stats import t as student_t
 from torch import Tensor
 
 
@@ -92,13 +92,6 @@ class Arm:
     def validation(self, what: str) -> float:
         """The mean of a property on the validation images."""
         return float(np.mean([getattr(m, what) for m in self.val]))
-
-
-def interval(values: Sequence[float]) -> tuple[float, float]:
-    """Mean of a few trainings, and half the width of its 95 % interval (Student's t)."""
-    n = len(values)
-    half = student_t.ppf(0.975, n - 1) * np.std(values, ddof=1) / math.sqrt(n)
-    return float(np.mean(values)), float(half)
 
 
 def lost(before: Sequence[Measured], after: Sequence[Measured]) -> tuple[float, float]:
