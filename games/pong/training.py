@@ -15,7 +15,7 @@ import numpy as np
 import torch
 from torch import nn
 
-LOGS, TESTS = 150, 10  # in a training, but never more often than each
+LOGS, TESTS = 150, 6  # in a training, but never more often than each
 LOG_EVERY, TEST_EVERY = 10_000, 100_000  # decisions
 
 
