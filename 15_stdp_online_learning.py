@@ -1288,7 +1288,8 @@ def section_cues(cfg: Config, run: Run) -> tuple[float, float]:
         networks = [results[arm, best[arm], seed] for seed in seeds]
         right[arm] = [100 * one["right"] for one in networks]
         curves[arm] = 100 * np.mean([one["curve"] for one in networks], 0)  # (updates,)
-        before, after = zip(*(one["cosines"] for one in networks), strict=True)
+        before = [one["cosines"][0] for one in networks]
+        after = [one["cosines"][1] for one in networks]
         early[arm] = with_range(before)
         near[arm] = with_range(after)
         middle, half = interval(right[arm])
