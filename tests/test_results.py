@@ -605,6 +605,27 @@ def test_a_resumed_run_another_seed_and_another_device_are_said(
     assert all("NVIDIA" not in row and "seed" not in row for row in rows[:2])
 
 
+def test_a_study_stands_behind_its_lesson_and_leads_to_its_script(
+    course: Path, tmp_path: Path
+) -> None:
+    (course / "studies").mkdir()
+    for name in ("01_test.py", "02_test.py", "studies/01_aside.py"):
+        (course / name).write_text('"""Lesson — Strings"""\n', "utf-8")
+    for name in ("01_aside", "01_test", "02_test"):
+        run = make_run(tmp_path)
+        run.claim("a", "a", 1.0, "s")
+        path = write_json(tmp_path / name / "metrics.json", run.metrics() | {"lesson": name})
+        write_json(path.with_name("config.json"), {})
+        folder = publish(name, tmp_path).parent
+    rows = [line for line in results_page(folder).splitlines() if line.startswith("| [0")]
+    links = [row.split(" | ")[0] for row in rows]
+    assert links == [
+        "| [01](01_test.py)",
+        "| [01, study](studies/01_aside.py)",
+        "| [02](02_test.py)",
+    ]
+
+
 def test_the_page_and_the_table_in_readme_are_written(course: Path, tmp_path: Path) -> None:
     for name in ("01_test", "02_test"):
         (course / f"{name}.py").write_text('"""Lesson — Strings\n\nmore\n"""\n', "utf-8")

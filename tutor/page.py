@@ -139,7 +139,14 @@ def _place(path: Path) -> tuple[int, str]:
     """Place of a result in the order of the course, the default run first; benchmarks come last."""
     order = scripts()
     name = path.name.split(".")[0]
+    if _is_study(name):  # behind its lesson
+        name = next((lesson for lesson in order if lesson[:2] == name[:2]), name)
+        return order.index(name) if name in order else len(order), "~" + path.stem
     return order.index(name) if name in order else len(order), path.stem
+
+
+def _is_study(script: str) -> bool:
+    return (ROOT / "studies" / f"{script}.py").is_file()
 
 
 def short_name(script: str) -> str:
@@ -148,6 +155,8 @@ def short_name(script: str) -> str:
 
 
 def _link(script: str) -> str:
+    if _is_study(script):
+        return f"[{short_name(script)}, study](studies/{script}.py)"
     return f"[{short_name(script)}]({script}.py)"
 
 
