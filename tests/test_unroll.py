@@ -114,7 +114,7 @@ def gradients(run, neuron, cur, state, weights, **options):
 
 def assert_same(neuron, cur, state, *, record_mem=True, tolerance=1e-5, seed=0, **options):
     g = torch.Generator().manual_seed(seed)
-    weight = lambda shape: 0.1 + torch.rand(shape, generator=g)  # noqa: E731
+    weight = lambda shape: (0.1 + torch.rand(shape, generator=g)).to(cur.device)  # noqa: E731
     weights = (
         weight(cur.shape),
         [weight(cur.shape[1:]) for _ in STATES[type(neuron)]],
@@ -133,7 +133,7 @@ def assert_same(neuron, cur, state, *, record_mem=True, tolerance=1e-5, seed=0, 
     parameters = dict(neuron.named_parameters())
     # a single number's gradient is a sum over everything whose terms may cancel: the scale is that of all parameters
     norms = [e.norm() for k, e in expected.items() if e is not None and k in parameters]
-    scale = torch.stack(norms or [torch.zeros(())])
+    scale = torch.stack(norms or [torch.zeros((), device=cur.device)])
     for name, a in expected.items():
         b = found[name]
         if a is None or b is None:
