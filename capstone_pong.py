@@ -30,7 +30,7 @@ Run
     uv run capstone_pong.py                            `benchmark` of the course's agents: a minute
     uv run capstone_pong.py play --agent sparse --record pong.gif      one of them, 60 games in some minutes
     uv run capstone_pong.py train --warm --resume      hours on one thread, from the course's teacher; may be cut
-    uv run capstone_pong.py train --warm --minutes 5 --envs 256 --batch-size 512 --replay 1000000 --n-step 5    a GPU
+    uv run capstone_pong.py train --warm --minutes 9 --envs 192 --batch-size 1024 --every 48 --n-step 5         a GPU
     uv run capstone_pong.py convert                    then clone, spiking-dqn, sparsify, remember, quantize
     uv run capstone_pong.py report --journal           the write-up of all that was measured
 
@@ -416,7 +416,8 @@ def section_train(cfg: Config, run: Run) -> None:
     run.claim("teacher", "teacher in ALE/Pong-v5: reward", found["sticky"], "points", ">= 18", n=n)
     n = found["different"]
     run.claim("teacher_plain", "without sticky actions", found["plain"], "points", n=n)
-    run.claim("teacher_decisions", "decisions it learnt from", log[-1]["decisions"], "decisions")
+    text = "decisions it learnt from" + (", after those of its first weights" if cfg.warm else "")
+    run.claim("teacher_decisions", text, log[-1]["decisions"], "decisions")
     maps = see_events(test.grey)
     run.ledger(**row("DQN, ReLU", teacher, maps, found["sticky"], cfg.games))
     run.figure(

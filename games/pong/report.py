@@ -394,8 +394,8 @@ def note_on_targets(run: Run, games: dict[str, Any]) -> None:
         teacher = games.get("teacher")
         own = f", which makes {teacher['sticky']:+.1f} here" if teacher else ""
         run.note(
-            f"Rewards below their targets: a student hardly plays better than its teacher{own}. The course's teacher "
-            "made half of its decisions without sticky actions; `train --warm` goes on from it in sticky games only."
+            f"Rewards below their targets: a student hardly plays better than its teacher{own}. `train --warm` goes "
+            "on from the teacher that is there."
         )
 
 
