@@ -196,8 +196,37 @@ def test_likeness_is_one_for_copies_and_none_for_noise() -> None:
             yield torch.randn(x.shape)
 
     torch.manual_seed(0)
-    found = lesson.likeness_by_layer(Noise(), torch.randn(2, 60, 2, 5, 5))
+    found = lesson.likeness_by_layer(Noise().outputs(torch.randn(2, 60, 2, 5, 5)))
     assert found[:2].tolist() == pytest.approx([1, 1], abs=1e-4) and abs(found[2]) < 0.1
+
+
+def test_the_control_keeps_the_first_layer_and_takes_own_spikes_from_other_images() -> None:
+    own = [torch.randint(0, 2, (2, 40, 3, 4, 4)).float() for _ in range(3)]
+    sums = [own[0], own[0] + own[1], own[0] + own[1] + own[2]]
+    draw = torch.Generator().manual_seed(0)
+    mixed = list(lesson.own_spikes_swapped(iter(sums), draw))
+    assert torch.equal(mixed[0], own[0])
+    below = mixed[0]
+    for spk, mine in zip(mixed[1:], own[1:], strict=True):
+        added = spk - below  # (T, B, …): every image's own spikes once, few of them in their place
+        below = spk
+        assert torch.equal(added.sum(1), mine.sum(1))
+        stayed = [torch.equal(added[:, b], mine[:, b]) for b in range(40)]
+        assert sum(stayed) < 8
+        places = [[torch.equal(added[:, b], mine[:, c]) for c in range(40)] for b in range(40)]
+        assert np.sum(places) == 40
+
+
+def test_the_control_is_what_a_sum_keeps_of_one_part_in_four() -> None:
+    """Of n parts with equal variance the likeness has n² terms, equally large, and one is S_0's own."""
+    torch.manual_seed(0)
+    kinds = torch.randn(20, 1, 30, 5, 5).repeat_interleave(3, 0)  # three of each kind
+    first = (kinds + 0.5 * torch.randn(60, 1, 30, 5, 5)).transpose(0, 1)  # (1, 60, …)
+    copies = [first * layer for layer in (1, 2, 3, 4)]  # each layer's own spikes are S_0 again
+    draw = torch.Generator().manual_seed(1)
+    assert lesson.likeness_by_layer(copies)[-1] == pytest.approx(1, abs=1e-5)
+    swapped = lesson.likeness_by_layer(lesson.own_spikes_swapped(copies, draw))
+    assert swapped.tolist() == pytest.approx([1, 1 / 2, 1 / 3, 1 / 4], abs=0.1)
 
 
 def test_all_stacks_have_the_same_weights(tmp_path: Path) -> None:
@@ -309,14 +338,13 @@ def test_validation_chooses_the_rate_and_new_seeds_are_tested(
 
     monkeypatch.setattr(lesson, "fit", fit)
     monkeypatch.setattr(lesson, "evaluate", at_white(0.1, 0.75))
-    setting = lesson.Setting("SEW", 4.0, "AdamW", 2)
-    run = begin(cfg, "test")
-    arm = lesson.train_arm(setting, marked_splits((3, 32, 32)), cfg, run)
-    assert arm.rate == lesson.RATES[1] and arm.test == [75.0] * 3
+    run, few = begin(cfg, "test"), lesson.short_data(cfg, marked_splits((3, 32, 32)))
+    arm = lesson.train_arm("2 SEW, AdamW, α = 2", few, cfg, run)
+    assert arm == {"rate": lesson.RATES[1], "test": [75.0] * 3}
     assert sorted(tried[:4]) == [(rate, 10) for rate in lesson.RATES[:4]]
     assert tried[4:] == [(lesson.RATES[1], seed) for seed in (11, 12, 13)]
     made = lesson.sgd
-    lesson.train_arm(replace(setting, optimiser="SGD"), marked_splits((3, 32, 32)), cfg, run)
+    lesson.train_arm("2 SEW, SGD, α = 2", few, replace(cfg, depth=2), run)
     assert (1.0, 10) in tried, "the search of SGD starts elsewhere"
 
 
@@ -328,8 +356,11 @@ def test_the_arms_are_two_by_two_by_two(tmp_path: Path) -> None:
     assert [(s.kind, s.slope, s.optimiser, s.depth) for s in few] == [
         ("plain", 2.0, "AdamW", 2),
         ("SEW", 2.0, "AdamW", 2),
+        ("plain", 2.0, "AdamW", 4),
+        ("plain", 2.0, "AdamW", 8),
     ]
     assert len(lesson.all_settings(2)) == 8
+    assert len({str(one) for one in settings}) == len(settings) == 12
 
 
 def test_interval_against_a_table() -> None:
@@ -350,25 +381,42 @@ def slope_of(net) -> float:
     return 2 * x.grad.item()
 
 
-def publish(monkeypatch: pytest.MonkeyPatch, folder: Path, read: dict[tuple, list]):
-    """Section 2 with accuracies by arm, and gradients and likeness of known size."""
+def publish(monkeypatch: pytest.MonkeyPatch, folder: Path, read: dict[tuple, list], **settings):
+    """Section 2 with accuracies by arm, and gradients and likeness of known size; and the arms trained."""
     size = {("plain", 1): 0.2, ("plain", 2): 1.3, ("plain", 4): 70}
     size |= {("SEW", 1): 2, ("SEW", 2): 5, ("SEW", 4): 17}
-    ends = {"plain": 0.2, "SEW": 0.6}
+    ends = {"plain": 0.2, "SEW": 0.6, "swapped": 0.3}
     monkeypatch.setattr(
         lesson,
         "gradient_by_layer",
         lambda net, x, y: np.array([size[kind_of(net), round(slope_of(net))], 5.0, 3.0, 1.0]),
     )
-    monkeypatch.setattr(
-        lesson, "likeness_by_layer", lambda net, x: np.array([1, 0.9, 0.8, ends[kind_of(net)]])
-    )
 
-    def train_arm(setting, data, cfg, run):
-        return lesson.Arm(3e-3, read[setting.kind, setting.slope, setting.optimiser, setting.depth])
+    def swapped(outputs, draw):
+        assert max(spk.max() for spk in outputs) > 1  # of SEW, which adds
+        return "swapped"
+
+    def likeness(outputs):
+        kind = outputs
+        if outputs != "swapped":
+            kind = "SEW" if list(outputs)[-1].max() > 1 else "plain"
+        return np.array([1, 0.9, 0.8, ends[kind]])
+
+    monkeypatch.setattr(lesson, "own_spikes_swapped", swapped)
+    monkeypatch.setattr(lesson, "likeness_by_layer", likeness)
+    asked = {str(lesson.Setting(*key)): found for key, found in read.items()}
+    trained = []
+
+    def train_arm(name, few, cfg, run):
+        trained.append(name)
+        assert len(few.x_train) == 20
+        return {"rate": 3e-3, "test": asked[name]}
 
     monkeypatch.setattr(lesson, "train_arm", train_arm)
-    return run_section(lesson.section_depth, folder)
+    monkeypatch.setattr(lesson, "draw_gradients", lambda run, before: None)
+    monkeypatch.setattr(lesson, "draw_depth", lambda run, likeness, arms, title: run.print(title))
+    run = run_section(lesson.section_depth, folder, short_images=20, **settings)
+    return run, trained
 
 
 READ = {
@@ -385,23 +433,28 @@ READ = {
 }
 
 
-def test_what_section_2_publishes(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
-    run = publish(monkeypatch, tmp_path, READ)
+def test_what_section_2_publishes(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    run, _ = publish(monkeypatch, tmp_path, READ)
     assert run.value("gradient_1") == 0.2 and run.value("likeness_sew") == 0.6
+    assert run.value("likeness_control") == 0.3
     assert run.value("longer") == pytest.approx(2)  # 21 and 25 against 20 and 22
-    assert run.value("gain_sgd") == pytest.approx(10.5)  # 30 and 33 against 20 and 22
     assert run.value("gain") == pytest.approx(11)  # 40 and 44 against 30 and 32
     assert run.value("deeper") == pytest.approx(1.5)  # against 38 and 43
-    text = run.findings[0]["text"]
-    assert "first of 3 plain layers is 0.2 times that at the last for α = 1 and 1.3 times" in text
-    assert "at α = 2 is not shown to read more than one at α = 1 (+2.0 ± 12.7 points)" in text
-    assert "more than plain in 2 of 4 pairs" in text  # SGD, both: 10.5 ± 6.4 and 10.1 ± 1.3
-    assert "by +10.5 ± 6.4 points with SGD at α = 1, by +11.0 ± 12.7 with AdamW at α = 2" in text
-    assert "3 plain layers read -3.5 ± 6.4 points against 2" in text  # 30 and 32 against 34 and 35
-    assert "at layer 3 correlates 0.20 (plain), 0.60 (SEW) with layer 0's" in text
-    assert "3 SEW layers is not shown to read more than one of 2 (+1.5 ± 6.4)" in text
+    first, second = (finding["text"] for finding in run.findings)
+    assert (
+        "3 SEW layers is not shown to read more than one of 3 plain layers (+11.0 ± 12.7" in first
+    )
+    assert "more in 2 of 4 pairs" in first  # SGD, both: 10.5 ± 6.4 and 10.1 ± 1.3
+    assert "stays open: a longer gradient is not shown to help (+2.0 ± 12.7 points)" in second
+    assert "at layer 3, 0.20 (plain) against 0.60 (SEW; 0.30 by S_0 alone)" in second
+    # 30 and 32 against 34 and 35; 40 and 44 against 38 and 43
+    printed = " ".join(capsys.readouterr().out.split())
+    assert "in points read: plain -3.5 ± 6.4, SEW +1.5 ± 6.4" in printed  # the figure's title
+    assert "rate is 0.003 at α = 1 and 0.003 at α = 2" in printed
     (table,) = run.extra["tables"]
-    assert table["title"].endswith(("before 1 updates", "before 2 updates"))
+    assert "after 1 updates" in table["title"]
     draw = torch.Generator().manual_seed(0)
     rho = [lesson.factor_per_layer(run.cfg, a, draw.manual_seed(0)) for a in (1.0, 2.0)]
     laws = []
@@ -414,6 +467,30 @@ def test_what_section_2_publishes(monkeypatch: pytest.MonkeyPatch, tmp_path: Pat
     assert [row[0] for row in table["rows"]][:4] == ["2 plain", "2 SEW", "3 plain", "3 SEW"]
 
 
+def test_a_gradient_that_helps_is_said(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    run, _ = publish(monkeypatch, tmp_path, READ | {("plain", 2.0, "SGD", 3): [25.0, 26.9]})
+    assert "a longer gradient helps (+4.9 ± 0.6 points)" in run.findings[1]["text"]
+    assert "A short gradient costs SGD little" not in capsys.readouterr().out
+
+
+def test_arms_of_a_run_that_was_cut_are_taken_over(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    whole, trained = publish(monkeypatch, tmp_path, READ)
+    assert len(trained) == 10 and not whole.resumed
+    points = sorted((whole.dir / "points").glob("*.json"))
+    assert len(points) == 10
+    points[3].unlink()
+    again, trained = publish(monkeypatch, tmp_path, READ, resume=True)
+    assert len(trained) == 1 and again.resumed == ["9 of 10 points of the sweep"]
+    assert [c.value for c in again.claims] == [c.value for c in whole.claims]
+    assert again.extra["tables"] == whole.extra["tables"]
+    _, trained = publish(monkeypatch, tmp_path, READ, resume=True, seed=1)
+    assert len(trained) == 10, "arms of other seeds are other arms"
+
+
 def test_two_stacks_are_compared_by_their_interval() -> None:
     assert lesson.compared(2.0, 1.9) == "reads more than"
     assert lesson.compared(-2.0, 1.9) == "reads less than"
@@ -422,6 +499,16 @@ def test_two_stacks_are_compared_by_their_interval() -> None:
 
 
 # -------------------------------------------------------------------- 3  the headline
+
+
+def test_the_page_says_what_the_study_of_seeds_found() -> None:
+    result = json.loads((ROOT / "docs" / "results" / "10_seeds.json").read_text("utf-8"))
+    assert result["device"].startswith("NVIDIA") and result["settings"]["seeds"] == 3
+    (main,) = [f["text"] for f in result["findings"] if f["main"]]
+    page = " ".join(lesson.section_training.__doc__.split())
+    assert "Three of them on a GPU (`studies/10_seeds.py`) read 84.50 ± 0.77 % of the test" in page
+    assert "3 trainings read 84.50 ± 0.77 % of the test images, from 84.14 to 84.68 %" in main
+    assert "images, from 84.14 to 84.68 %" in page
 
 
 def test_the_study_is_read_from_its_committed_result(
@@ -666,6 +753,13 @@ def test_what_section_5_publishes(monkeypatch: pytest.MonkeyPatch, tmp_path: Pat
     net = lesson.photo_net(channels=2).eval()
     given = lesson.Trained(net, data)
     monkeypatch.setattr("common.run.Run.result_of", lambda self, section: given)
+    titles, figure = [], lesson.plots.figure
+
+    def titled(rows, cols, size, title=""):
+        titles.append(title)
+        return figure(rows, cols, size, title)
+
+    monkeypatch.setattr(lesson.plots, "figure", titled)
     run = run_section(lesson.section_steps, tmp_path)
     assert not net.training, "the network of section 3 stays as it is"
     assert run.value("accuracy_4") == 0.75
@@ -674,16 +768,16 @@ def test_what_section_5_publishes(monkeypatch: pytest.MonkeyPatch, tmp_path: Pat
     assert run.value("parts") == 0.76  # 3/5 and 12/13
     assert run.value("others") == -0.38  # -5/13
     assert run.value("batch_2") == 520  # 517, two digits
-    text = run.findings[0]["text"]
-    assert "50.0 % of the test images with T = 1, 60.0 % with T = 2 and 70.0 % with T = 8" in text
-    assert "additions grow from 1.0 to 64.0 million an image" in text
+    gained, fits, parts = (finding["text"] for finding in run.findings)
     half = 196 * math.sqrt(0.15 * 0.85 * 40 / 39 / 40)  # six of forty images more
-    assert f"T = 4 gains +15.00 ± {half:.2f} points on T = 2" in text
+    assert f"with T = 4 it gains +15.00 ± {half:.2f} points for 4.0 × the additions" in gained
+    assert f"+15.0 ± {half:.1f} (2 → 4)" in titles[0] and "at T = 2, asked" in titles[0]
     half = 196 * math.sqrt(0.05 * 0.95 * 40 / 39 / 40)
-    assert f"T = 8 -5.00 ± {half:.2f} on T = 4" in text
-    assert "takes 520 images at T = 2 and 69 at T = 16" in text
-    assert "has the cosine 0.76 with that in four parts (0.60 to 0.92 in 2 batches)" in text
-    assert "and -0.38 with that of another 128 images" in text
+    assert f"T = 8 gains -5.00 ± {half:.2f} on T = 4" in gained
+    assert f"-5.0 ± {half:.1f} (4 → 8)" in titles[0]
+    assert "no more than 520 images fit 1 GiB of a GPU at T = 2, and 69 at T = 16" in fits
+    assert "with that of the whole 128 images is 0.76 (0.60 to 0.92 in 2 batches)" in parts
+    assert "another 128 images has -0.38" in parts
 
 
 # -------------------------------------------------------------------- study: shortcuts
