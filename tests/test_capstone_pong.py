@@ -311,7 +311,7 @@ def test_a_training_by_the_clock(monkeypatch: pytest.MonkeyPatch, tmp_path: Path
                 tests.append(second)
             d.write(0.0, 1.0 if d.test_due else None)
     assert len(logs) == 25, "every 150th of two minutes has passed each time"
-    assert tests == [12, 24, 36, 48, 60, 72, 84, 96], "each tenth"
+    assert tests == [20, 40, 60, 80, 100], "each sixth"
     now[0] = 1000.0
     d = diary(True)
     assert d.share == pytest.approx(100 / 120)
