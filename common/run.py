@@ -168,7 +168,8 @@ class Run:
 
     def _wrapped(self, mark: str, text: str) -> None:
         hang = {"initial_indent": "   " + mark, "subsequent_indent": " " * (3 + len(mark))}
-        self.print(textwrap.fill(text, WIDTH, break_on_hyphens=False, **hang))
+        filled = textwrap.fill(text.replace(" %", "\u00a0%"), WIDTH, break_on_hyphens=False, **hang)
+        self.print(filled.replace("\u00a0", " "))  # a number and its unit stay on one line
 
     def figure(self, fig: Figure, name: str, look: str = "") -> Path:
         """Save a figure as ``<name>.png``. ``look`` says what to look at.
@@ -234,8 +235,7 @@ class Run:
         """Write metrics.json; say what was missed and how long it took."""
         if not is_rank_zero():
             return None
-        bad = [c.id for c in self.claims if not math.isfinite(c.value)]
-        if bad:
+        if bad := [c.id for c in self.claims if not math.isfinite(c.value)]:
             raise RuntimeError(f"claims that are not finite numbers: {', '.join(bad)}")
         metrics = self.metrics()
         path = write_json(self.dir / f"metrics{self._part}.json", metrics)

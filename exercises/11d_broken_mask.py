@@ -8,7 +8,8 @@ equation (2); the rest of the batch's T steps is padding:
 Nobody says how long a recording is, but its frames do: it ends with its last frame that holds an event.
 In between there may be frames without any, since a camera that rests sends nothing; they count. A
 recording without events is taken for one step long. The function below runs, and the answer still
-depends on who is in the batch. There are two faults. Find them and mend them.
+depends on who is in the batch. There are two faults. Find them and mend them. (The lesson's
+``step_weights`` gives the same means in another way: try first, and compare then.)
 
 ``x (T, B, 2, H, W)`` are the counts of the frames, ``mem_rec (T, B, K)`` the output potentials. Return
 the means ``(B, K)``. About 10 minutes.

@@ -201,7 +201,10 @@ def _where(m: Metrics, usual: str, notes: Sequence[str]) -> str:
         parts.append(name if name.startswith("CPU") else name.split(",")[0])
     if m.get("seed"):
         parts.append(f"seed {m['seed']}")
-    parts += [f"resumed: {part}" for part in m.get("resumed") or []]
+    resumed = m.get("resumed") or []
+    if len(resumed) > 6:
+        resumed = [f"{len(resumed)} trainings"]
+    parts += [f"resumed: {part}" for part in resumed]
     note = _version_note(m)
     mark = [FOOTNOTES[notes.index(note)]] if note else []
     return " ".join([", ".join(parts), *mark]).strip()
