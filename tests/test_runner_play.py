@@ -107,9 +107,16 @@ def test_the_teacher_reaches_every_target_and_its_rivals_do_not() -> None:
 
 
 def test_delay_beyond_the_horizon_defeats_even_the_teacher() -> None:
-    """At 8 px a tick 1,080 px are 2.2 s ahead: a key that comes 6.4 s after its frame is a guess."""
-    assert (lives(planner, World(range(50), latency=(60, 60))) >= 700).mean() == 1.0
-    assert (lives(planner, World(range(50), (384, 384), (384, 384), hold=15)) >= 75).mean() < 0.1
+    """At 8 px a tick 1,080 px are 2.2 s ahead, at 16 px a tick 1.1 s: a key that comes later is a guess."""
+
+    def beyond(world: World) -> np.ndarray:
+        return planner(world, np.inf)  # sees things that are not in the picture yet
+
+    assert (lives(beyond, World(range(20), latency=(60, 60))) >= 700).mean() == 1.0
+    assert (lives(planner, World(range(20), latency=(60, 60))) >= 700).mean() < 0.6
+    late = World(range(20), latency=(60, 60))
+    assert (lives(planner, late, 600) > 70).mean() == 1.0 and not late.games.dead.any()
+    assert (lives(planner, World(range(20), (384, 384), (384, 384), hold=15)) >= 75).mean() < 0.1
 
 
 @pytest.mark.parametrize(

@@ -106,7 +106,7 @@ def _standing(
     name: str, known: record.Passed, rows: Sequence[dict[str, Any]], journal: str
 ) -> Standing:
     scores = [r for r in rows if r["kind"] == "score" and r["script"] == name]
-    files = record.exercise_files(name[:2]) if name[:2].isdigit() else []
+    files = record.of_script(name)
     return Standing(
         name,
         **_last_run(name),

@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from common.io import ROOT, console
+from tutor import record
 from tutor.journal import write_entry
 
 if TYPE_CHECKING:
@@ -63,8 +64,7 @@ def ending(run: Run, journal: Path | None) -> None:
         )  # as it was written: `course.py journal` knows it
         write_entry(json.loads(saved.read_text(encoding="utf-8")), journal)
         _say(f"journal    {journal.name}: entry added; its findings are yours to write")
-    exercises = sorted((ROOT / "exercises").glob(f"{run.name[:2]}[a-z]_*.py"))
-    for i, path in enumerate(exercises):
+    for i, path in enumerate(record.of_script(run.name)):
         _say(f"{'' if i else 'exercises':10} uv run exercises/{path.name}")
     if (ROOT / "quizzes" / f"{run.name}.toml").is_file():
         _say(f"quiz       uv run {run.name}.py --quiz")

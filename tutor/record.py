@@ -28,6 +28,12 @@ def exercise_files(prefix: str = "") -> list[Path]:
     return sorted(FOLDER.glob(f"{prefix}*_*.py" if prefix else "[0-9a-z]*_*.py"))
 
 
+def of_script(name: str) -> list[Path]:
+    """The exercises of a script: those that begin with its number. Capstone A has 21, capstone B 22."""
+    number = {"capstone_pong": "21", "capstone_gameworld": "22"}.get(name, name[:2])
+    return exercise_files(number) if number.isdigit() else []
+
+
 def end_of_students_part(path: Path) -> int | None:
     """The line number of the mark below which nothing is to be edited; None without one."""
     head, mark, _ = path.read_text(encoding="utf-8", errors="replace").partition(MARK)

@@ -20,12 +20,15 @@ from games.runner.twin import (
     PLAYER_W,
     PLAYER_X,
     TOP,
+    WIDTH,
     Games,
 )
 
 import numpy as np
 
 INTERVAL, LATENCY = (2, 5), (2, 6)
+SIGHT = WIDTH - PLAYER_X
+"""px from the runner's left edge to where the picture ends"""
 Range = tuple[int, int]
 Player = Callable[["World"], np.ndarray]
 
@@ -115,21 +118,38 @@ def window(kind: np.ndarray, speed: np.ndarray) -> tuple[np.ndarray, np.ndarray]
     """When to leave the ground before a thing that stands: first and last tick, counted back from its front's touch.
 
     From y(n) = 17.5·n − 0.4375·n·(n + 1): above the thing from n₁ to n₂, and over it for (w + 40)/v ticks between.
+    Their difference is W of equation (1) in capstone B.
     """
     b = JUMP - GRAVITY / 2
     root = np.sqrt(np.maximum(b * b - 2 * GRAVITY * _HIGH[kind], 0.0))
-    return (b - root) / GRAVITY, (b + root) / GRAVITY - (_WIDE[kind] + PLAYER_W) / speed
+    first, last = (b - root) / GRAVITY, (b + root) / GRAVITY  # n₁ and n₂
+    return first, last - (_WIDE[kind] + PLAYER_W) / speed
 
 
-def planner(world: World) -> np.ndarray:
-    """The teacher: sees the state, reckons with the mean latency, jumps in the middle of the window; ``(B,)`` bool."""
+def overdue(games: Games) -> np.ndarray:
+    """By how many ticks each runner should have left the ground, ``(B,)``: 0 in the middle of the window, negative
+    before it, −∞ in the air and where the next thing hangs."""
+    lefts, kinds = games.ahead(1)  # the next thing of each run
+    left, kind = lefts[:, 0], kinds[:, 0]
+    late, early = window(kind, games.speed)
+    middle = (late + early) / 2
+    ticks_left = (left - PLAYER_W) / games.speed
+    return np.where(_STANDS[kind] & (games.y == 0), middle - ticks_left, -np.inf)
+
+
+def planner(world: World, sight: float = SIGHT) -> np.ndarray:
+    """Knows the rules, reckons with the mean latency, jumps in the middle of the window; ``(B,)`` bool.
+
+    It reads positions from the game, of what lies within ``sight`` px of the runner's left edge.
+    """
     games = world.planned(round(sum(world.latency) / 2))
     x, kind = (a[:, 0] for a in games.ahead(1))
     first, last = window(kind, games.speed)
     left = (x - PLAYER_W) / games.speed - sum(
         world.interval
     ) / 4  # half an interval: the next decision comes later
-    return _STANDS[kind] & (games.y == 0) & (left <= (first + last) / 2)
+    seen = x + games.distance - world.games.distance < sight
+    return _STANDS[kind] & seen & (games.y == 0) & (left <= (first + last) / 2)
 
 
 def never(world: World) -> np.ndarray:

@@ -13,6 +13,7 @@ from typing import Any
 
 from common.claims import show_target, show_value
 from common.io import ROOT
+from tutor import record
 from tutor.notebook import is_section, parts
 from tutor.page import headline, short_name
 from tutor.prompts import scripts
@@ -235,7 +236,7 @@ def _exercises(name: str) -> list[Exercise]:
     from tutor.exercises import MARK
 
     found = []
-    for path in sorted((ROOT / "exercises").glob(f"{name[:2]}[a-z]_*.py")):
+    for path in record.of_script(name):
         source = path.read_text(encoding="utf-8")
         tree = ast.parse(source)
         doc = inspect.cleandoc(ast.get_docstring(tree) or "")

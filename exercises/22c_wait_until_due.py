@@ -1,0 +1,149 @@
+"""22c  Wait until the key is due
+
+Capstone B, section 6. On the official track a look every 21 ticks leaves the planner 31 % progress, by equation
+(1). But an action may also be a longer wait. So let the planner look ahead and end each wait at the moment
+when its next key is due: a *timed* key.
+
+    games       one run, at the moment when a key of the present look arrives; that key is already pressed
+    overdue     games → (1,): by how many ticks the next key is overdue; −∞ in the air, and before a thing that hangs
+
+Return n, the number of ticks until the next look's key: the first n from ``least`` to ``longest`` at which overdue
+is 0 or more if no key goes down before. If there is none, return ``least``: look again soon. `games.copy()` is the same run once more,
+and `copy.step(NO_KEY)` plays one tick of it; leave ``games`` itself alone. About 15 minutes.
+
+Run:  uv run exercises/22c_wait_until_due.py
+"""
+
+from __future__ import annotations
+
+import _root  # noqa: F401
+
+from games.runner.play import overdue
+from games.runner.twin import Games
+from tutor.exercises import Exercise, Wrong
+
+import numpy as np
+
+NO_KEY = np.array([False])
+
+
+def ticks_to_wait(games: Games, least: int, longest: int) -> int:
+    """How many ticks from now the next key shall go down."""
+    raise NotImplementedError("your lines here")
+
+
+# ---- nothing to edit below this line
+
+LEAST, LONGEST = 21, 60  # ticks: an action takes 21; how far it pays to look ahead
+LOOKS = 100  # actions of a run
+TRACKS = (11, 12, 13, 14, 15)
+
+
+def answer(ticks_to_wait, games: Games, least: int, longest: int) -> int:
+    """What the student's function says, and that it left the run alone."""
+    before = int(games.tick[0]), float(games.distance[0])
+    got = ticks_to_wait(games, least, longest)
+    moved = int(games.tick[0]) - before[0]
+    if moved or float(games.distance[0]) != before[1]:
+        raise Wrong(f"the run itself moved on by {moved} ticks. Plan on games.copy().")
+    if isinstance(got, bool) or not isinstance(got, (int, np.integer)):
+        raise Wrong(f"got {got!r}, expected a whole number of ticks.")
+    if not least <= got <= longest:
+        raise Wrong(f"got {got} ticks, allowed are {least} to {longest}.")
+    return int(got)
+
+
+def first_due(games: Games, least: int, longest: int) -> int:
+    """The same by a table of all ticks."""
+    future, due = games.copy(), []
+    for _ in range(longest + 1):
+        due.append(float(overdue(future)[0]) >= 0)
+        future.step(NO_KEY)
+    return next((n for n in range(least, longest + 1) if due[n]), least)
+
+
+def compare(ticks_to_wait, games: Games, least: int, longest: int, smells: str) -> None:
+    """A ``Wrong`` if the wait ends elsewhere than at the first tick that is due."""
+    got, true = answer(ticks_to_wait, games, least, longest), first_due(games, least, longest)
+    if got != true:
+        raise Wrong(
+            f"tick {int(games.tick[0])} of track {int(games.seeds[0])}, {least} to {longest} ticks allowed: got {got}, "
+            f"expected {true}. {smells}"
+        )
+
+
+def check_ground(ticks_to_wait) -> None:
+    """on the ground, a thing ahead"""
+    for seed in TRACKS:
+        games = Games([seed])
+        for _ in range(20):
+            games.step(NO_KEY)
+        smells = "Play on tick by tick, without a key, until overdue is 0 or more."
+        compare(ticks_to_wait, games, 1, 400, smells)
+
+
+def check_limits(ticks_to_wait) -> None:
+    """least and longest"""
+    for least, longest in ((21, 60), (5, 10), (40, 40)):
+        games = Games([11])
+        for _ in range(40):
+            games.step(NO_KEY)
+            smells = "Count from `games`, not from `least`; and if no tick up to `longest` is due, look again soon."
+            compare(ticks_to_wait, games, least, longest, smells)
+
+
+def check_air(ticks_to_wait) -> None:
+    """after a take-off"""
+    for seed in TRACKS:
+        games = Games([seed])
+        while overdue(games)[0] < 0:
+            games.step(NO_KEY)
+        games.step(np.array([True]))
+        smells = (
+            "In the air overdue is −∞: no answer, and no reason to stop. Play on to the landing."
+        )
+        compare(ticks_to_wait, games, LEAST, 200, smells)
+
+
+def check_track(ticks_to_wait) -> None:
+    """100 actions of the official track"""
+    rng, progress, tracks = np.random.default_rng(0), [], TRACKS[-1]
+    for seed in TRACKS[:4]:
+        games, best = Games([seed]), 0
+        for _ in range(LOOKS):
+            arrives = games.copy()  # the run when this look's key gets there
+            for _ in range(3):
+                arrives.step(NO_KEY)
+            key = overdue(arrives) >= 0
+            arrives.step(key)
+            ticks = 1 + answer(ticks_to_wait, arrives, LEAST - 1, LONGEST - 1)
+            late = int(rng.integers(2, 5))  # 3 on average, and it is held for 15 ticks
+            for t in range(ticks):
+                games.step(key if late <= t < late + 15 else NO_KEY)
+            best = max(best, int(games.score[0]))
+            if games.dead[0]:
+                tracks += 1
+                games = Games([tracks])
+        progress.append(min(1.0, best / 700))
+    made = float(np.mean(progress))
+    if made < 0.6:
+        raise Wrong(f"{made:.0%} progress on {len(progress)} tracks; 31 % need no waiting at all.")
+
+
+EXERCISE = Exercise(
+    solve=ticks_to_wait,
+    checks=(check_ground, check_limits, check_air, check_track),
+    hints=(
+        "future = games.copy(), then play `future` on. overdue(future)[0] says where it stands.",
+        "First play `least` ticks without asking. Then ask, and as long as overdue is below 0, play one more.",
+        "for n in range(least, longest + 1): return n if overdue(future)[0] >= 0, otherwise "
+        "future.step(NO_KEY). After the loop: return least.",
+    ),
+    why=(
+        "The track imposes how often an agent may act at most, not when. Waits that end where a key is due put the look "
+        "into the window, and equation (1) no longer applies. What is left is sight: plan no further than the picture reaches."
+    ),
+)
+
+if __name__ == "__main__":
+    EXERCISE.main()
