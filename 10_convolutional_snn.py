@@ -683,6 +683,10 @@ def section_depth(cfg: Config, run: Run) -> None:
     All this takes currents as standard normal and new at each step, gradients, inputs and weights as
     independent, BatchNorm's mean and variance as fixed. The first figure shows how far it holds.
 
+    Why does SEW add behind the neuron? In front of it, as part of the current, ten spikes in are five out:
+    at β = 0.5 and θ = 1, U = 1, 1.5 (spike), 0.75, 1.375 (spike), … SEW hands on all ten. The price:
+    after l layers an element may be l + 1. Exercise 10a has ways that stay 0 or 1.
+
     The second suspect. Do two photographs that look alike to the first layer still look alike to layer l?
     `likeness_by_layer` gives a correlation: 1 if they do, 0 if nothing is left. As S_0 itself is a part of
     what SEW layers hand on, something has to be left. `own_spikes_swapped` is the control: each layer's
@@ -692,10 +696,6 @@ def section_depth(cfg: Config, run: Run) -> None:
     end. Each arm has its own learning rate, chosen on validation images; at equal depth all start from the
     same weights. SGD leaves a short gradient short, so α = 2 against α = 1 tests the first suspect. AdamW
     makes up for its length. No arm changes the likeness alone: the second suspect is not tested.
-
-    (Why behind the neuron? In front of it, as part of the current, ten spikes in are five out: at β = 0.5,
-    θ = 1, U = 1, 1.5 (spike), 0.75, 1.375 (spike), … SEW hands on all ten. The price: after l layers
-    an element may be l + 1. Exercise 10a has ways that stay 0 or 1.)
     """
     D = cfg.depth
     run.predict(
@@ -896,8 +896,10 @@ def section_training(cfg: Config, run: Run) -> Trained:
     variance for a channel, over all steps, images and places (exercise 10c has it step by step).
 
     One training is one sample. Three of them on a GPU (`studies/10_seeds.py`) read 84.50 ± 0.77 % of the
-    test images, from 84.14 to 84.68 %: expect about that of yours. `studies/10_shortcuts.py` trains with
-    and without the two shortcuts; the run prints its finding once a result is published. Five layers are not deep, and what section 2 says of sixteen need not hold for them.
+    test images, from 84.14 to 84.68 %: expect about that of yours. The worst had this lesson's own
+    seed: another processor rounds and draws differently, which is as good as another seed.
+    `studies/10_shortcuts.py` trains with and without the two shortcuts; the run prints its finding once a
+    result is published. Five layers are not deep, and what section 2 says of sixteen need not hold for them.
     Nothing in this lesson shows that more layers read more, either; of SEW networks for ImageNet Fang et
     al. report it, up to 152 layers. To compare: a larger network with T = 8 and learnt time constants
     (PLIF) reads 92.6 %, chosen on validation as here (https://arxiv.org/abs/2007.05785).

@@ -25,7 +25,7 @@ Read first
     https://arxiv.org/abs/2103.03098
 
 Run
-    uv run studies/10_seeds.py                 about two hours of one core, less on two
+    uv run studies/10_seeds.py                 about two hours of one core; three minutes of an H200
     uv run studies/10_seeds.py --resume        goes on after the last finished epoch
 
 Builds on / leads to
