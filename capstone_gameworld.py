@@ -336,7 +336,7 @@ def section_clocks(cfg: Config, run: Run) -> None:
         speed = twin.SPEED if lines is share else twin.SPEED_MAX
         limit_s = VIEW / speed * TICK_S
         ax.axvline(limit_s, color="0.4", linestyle=":")
-        ax.text(limit_s, 1.09, f"1080/v: {limit_s:.3g} s", ha="center", fontsize=8)
+        ax.text(limit_s - 0.04, 1.08, f"1080/v = {limit_s:.3f} s", ha="right", fontsize=8)
         ax.set_ylim(-0.03, 1.15)
         what = "share of standing things passed" if lines is share else "share of runs that last"
         plots.label(ax, "seconds of delay or interval", what, name)
@@ -1052,7 +1052,7 @@ def section_delays(cfg: Config, run: Run) -> None:
     axes[1].plot(THINKING_S, blocked, "k*", markersize=10, label="planner that blocks")
     axes[1].plot(THINKING_S, blocked_timed, "k+", markersize=14, label="the same, timed keys")
     axes[0].legend(loc="lower left")
-    axes[1].legend(loc="upper left", bbox_to_anchor=(0.38, 0.85))
+    axes[1].legend(loc="upper left", bbox_to_anchor=(0.4, 0.95), fontsize=8)
     run.figure(
         fig, "4_clocks", look="where each line falls; grey lines: published paces, not results"
     )

@@ -203,7 +203,7 @@ def _where(m: Metrics, usual: str, notes: Sequence[str]) -> str:
         parts.append(f"seed {m['seed']}")
     resumed = m.get("resumed") or []
     if len(resumed) > 6:
-        resumed = [f"{len(resumed)} trainings"]
+        resumed = [f"{len(resumed)} parts"]
     parts += [f"resumed: {part}" for part in resumed]
     note = _version_note(m)
     mark = [FOOTNOTES[notes.index(note)]] if note else []
