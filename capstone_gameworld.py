@@ -355,7 +355,6 @@ def section_clocks(cfg: Config, run: Run) -> None:
     run.claim("delay_1s", "1 s late: things passed", delay_1s, n=met_late)
     run.claim("timed_1s", "a look a second, timed keys", timed_1s, n=met_timed)
     run.claim("timed_minute", "the same, runs that last a minute", timed_min, n=few)
-    run.claim("delay_minute", "1 s late: runs that last a minute", delay_min, n=few)
     lost = "loses" if interval_1s < min(delay_1s, timed_1s) else "does not lose"
     run.finding(
         f"In the first ten seconds a planner whose answers come a second late passes {delay_1s:.0%} of the things. One "
@@ -911,7 +910,6 @@ def section_unseen(cfg: Config, run: Run) -> None:
     run.claim("clock_reached", "rule with a clock: reach 700", clock, n=n)
     row = ledger(agent(cfg), share, n)
     run.claim("synops", "spiking network: SynOps a frame", row["synops"], "SynOps")
-    run.claim("macs", "and MACs, of the grey levels", row["macs"], "MACs")
     graded = reached.get("ANN of the same shape")
     same = cost = ""
     if graded is not None:
