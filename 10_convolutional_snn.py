@@ -27,6 +27,7 @@ Run
                                                2 (--jobs 2: half), 25 for section 3; also --only 2
     uv run 10_convolutional_snn.py --resume    goes on after the last finished stack of section 2
                                                and epoch of section 3; prints its own time only
+                                               (the published one shared its core with others)
     uv run 10_convolutional_snn.py --full      twice the channels, T = 4, 60 epochs, aims at 93 %:
                                                for a GPU, not run so far
     torchrun --nproc-per-node 2 10_convolutional_snn.py      several processes or GPUs
