@@ -201,6 +201,8 @@ def _read_nmnist(data_dir: Path | None, n_train: int, n_test: int) -> EventData:
             for train in DVS_PARTS.values():
                 tonic.datasets.NMNIST(str(root), train=train)
     except Exception as e:  # whatever a server that fails makes of it
+        with contextlib.suppress(OSError):  # Tonic makes a folder before it asks; nothing is in it
+            (root / "NMNIST").rmdir()
         raise OSError(f"{short(e)}; tried {', '.join(map(str, tried))}") from e
     folder = root / "NMNIST"
     return _nmnist_set(folder, {p: folder / p for p in ("Train", "Test")}, n_train, n_test)

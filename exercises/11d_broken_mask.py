@@ -6,7 +6,7 @@ equation (2); the rest of the batch's T steps is padding:
     z_b = (U_b[1] + … + U_b[T_b]) / T_b
 
 Nobody says how long a recording is, but its frames do: it ends with its last frame that holds an event.
-In between there may be frames without any, since a camera that rests sends nothing; they count. A
+In between there may be frames without any, since a scene that rests causes hardly any; they count. A
 recording without events is taken for one step long. The function below runs, and the answer still
 depends on who is in the batch. There are two faults. Find them and mend them. (The lesson's
 ``step_weights`` gives the same means in another way: try first, and compare then.)

@@ -109,6 +109,18 @@ def test_nmnist_from_tar_and_tree_is_what_was_encoded(alone: Path, tree: str | N
     assert nmnist(alone, n_train=3, n_test=2).y.tolist() == [0, 1, 2, 0, 1]
 
 
+def test_a_download_that_fails_leaves_no_empty_folder(alone: Path, monkeypatch) -> None:
+    """Tonic makes NMNIST/ before it asks the server."""
+    import tonic
+
+    def fail(self: tonic.datasets.NMNIST) -> None:
+        Path(self.location_on_system).mkdir(parents=True)
+        raise OSError("no network here")
+
+    monkeypatch.setattr(tonic.datasets.NMNIST, "download", fail)
+    assert nmnist(alone).stand_in and not list(alone.rglob("NMNIST"))
+
+
 def test_nmnist_that_is_not_there(alone: Path) -> None:
     data = nmnist(alone)
     assert data.stand_in and "N-MNIST" not in data.name and "no network here" in data.why

@@ -100,15 +100,21 @@ def save_checkpoint(path: Path, mark: dict[str, str], state: dict[str, Any]) -> 
     write_atomic(path, buffer.getvalue() + hashlib.sha256(buffer.getbuffer()).digest())
 
 
-def load_checkpoint(path: Path, mark: dict[str, str], state: dict[str, Any], run: Run) -> None:
+def load_checkpoint(
+    path: Path, mark: dict[str, str], state: dict[str, Any], run: Run, quiet: bool = False
+) -> None:
     """Fill ``state`` from a checkpoint, if there is one; ``run`` says what was taken over.
+
+    ``quiet``: only in its record, not in the terminal.
 
     A ``UserError`` if the file is damaged, or of another training: it names what differs.
     """
     try:
         content = from_rank_zero(path.read_bytes() if is_rank_zero() and path.exists() else None)
         if content is None:
-            return run.print(f"resume    no {path.name} yet: starting from the beginning")
+            if not quiet:
+                run.print(f"resume    no {path.name} yet: starting from the beginning")
+            return
         if hashlib.sha256(content[:-32]).digest() != content[-32:]:
             raise ValueError("the digest at its end is another")
         saved = torch.load(io.BytesIO(content), map_location="cpu", weights_only=True)
@@ -133,4 +139,5 @@ def load_checkpoint(path: Path, mark: dict[str, str], state: dict[str, Any], run
         raise UserError(f"{path} is of another training: {shown}. Give the same, or no --resume")
     what = f"epochs 1–{done} of '{path.stem.removeprefix('checkpoint_')}'"
     run.resumed.append(what if planned == epochs else f"{what}, planned as {planned} epochs")
-    run.print(f"resume    {path.name}: {done} of {epochs} epochs are done")
+    if not quiet:
+        run.print(f"resume    {path.name}: {done} of {epochs} epochs are done")

@@ -149,7 +149,7 @@ def fit(
         mark |= {name: function for name, function in own.items() if function}
         mark = fingerprint(run, net, data, epochs, **mark)
         if resume:
-            load_checkpoint(path, mark, state, run)
+            load_checkpoint(path, mark, state, run, quiet)
             _check_history(path, history, best, net)
 
     x, y = data.x_train, data.y_train

@@ -86,9 +86,14 @@ def points(of: tuple[float, float, float]) -> str:
     return f"{signed(mean)} ({ends(of)})"
 
 
+def rounded(p: float) -> float:
+    """A p to two digits: more would say nothing."""
+    return float(f"{p:.2g}")
+
+
 def two_digits(p: float) -> str:
-    """A p to two digits."""
-    return plain(float(f"{p:.2g}"))
+    """The same in words."""
+    return plain(rounded(p))
 
 
 def shown(a: np.ndarray, b: np.ndarray) -> str:
