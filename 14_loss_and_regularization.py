@@ -17,9 +17,9 @@ Idea
         L = L_task + λ·R           L1: R = ⟨n_i⟩           L2: R = ⟨n_i²⟩                           (2)
 
     λ says how much more of L_task we accept for one unit less of R. Often one does not know it, but
-    knows a budget b, of spikes or of SynOps per image. Then λ finds itself: after each batch it takes
-    a step up if the batch spent more than b, and down if less. The size of the steps is η. What is
-    charged for a batch is p: λ, and κ times the excess of this very batch. [x]₊ = max(0, x):
+    knows a budget b, and lets R count what it limits: spikes, or SynOps. Then λ finds itself: after each
+    batch it takes a step of size η, up if more than b was spent, and down if less. The charge p of a
+    batch is λ, which remembers all batches, plus κ·excess, which sees this one alone. [x]₊ = max(0, x):
 
         L = L_task + p·R/b       p = [λ + κ·excess]₊       λ ← [λ + η·excess]₊                      (3)
                                  excess = spent/b − 1
@@ -32,7 +32,7 @@ Read first
 
 Run
     uv run 14_loss_and_regularization.py --predict   asks what you expect, then measures it: start here
-    uv run 14_loss_and_regularization.py             six minutes of CPU time; also --only 3
+    uv run 14_loss_and_regularization.py             four minutes of CPU time; also --only 3
     uv run 14_loss_and_regularization.py --train     trains section 6 anew: an hour (see there)
 
 Builds on / leads to
@@ -223,7 +223,12 @@ class Start:
     """of a claim about all test images: how many, and how many seeds"""
 
 
-def train_digits(data: ImageData, seed: int, cfg: Config, run: Run) -> Net:
+def train_digits(
+    data: ImageData,
+    seed: int,
+    cfg: Config,
+    run: Run,
+) -> Net:
     """784–256–10 on all training images; the epoch that is best on validation images is kept."""
     net = make_net(cfg, seed)
     show = partial(encode, num_steps=cfg.num_steps)
@@ -250,22 +255,20 @@ def section_cost(cfg: Config, run: Run) -> Start:
         in front of a dense layer with M outputs          f = M
         in front of a 3×3 convolution with C filters      f = 9·C     (fewer at the edge, see `fan_out`)
 
-    This lesson uses two networks. The first is 784–256–10 for MNIST, the network of lesson 09. It is
-    trained here, once for each seed, and each of its hidden spikes meets ten weights. The second is
-    lesson 10's network for photographs, with its shipped weights. There a spike meets between 10 and
-    2,304 weights, so the first thing to know is which layer's spikes are the expensive ones.
+    This lesson uses two networks. The first is lesson 09's, 784–256–10 for MNIST, trained here once for each
+    seed: each of its hidden spikes meets ten weights. The second is lesson 10's for photographs, as shipped. There
+    a spike meets between 10 and 2,304 weights, so one asks first which layer's spikes are the expensive ones.
 
-    How much energy that is depends on the chip. A GPU that multiplies whole matrices saves nothing: it
-    visits every weight, whatever the spike is. For an event-driven chip we estimate the energy from
-    counts, as in lesson 12, with Horowitz's prices for 32-bit arithmetic (45 nm):
+    How much energy that is depends on the chip. A GPU that multiplies whole matrices saves nothing: it visits
+    every weight, whatever the spike is. For an event-driven chip we estimate the energy from counts, as in
+    lesson 12, with Horowitz's prices for 32-bit arithmetic (45 nm):
 
         E = 0.9 pJ·SynOps + 4.6 pJ·MACs                                                            (4)
 
-    The MACs, multiply-accumulates, are those of the first layer, which sees grey values and not spikes.
-    They are done once, since the image stays the same, and zeros are skipped. (4) leaves out memory, control,
-    and the updates of potentials: for a digit the hidden neurons alone make 256·10 = 2,560 of them. A
-    penalty on spikes acts on the first term alone. So before saving spikes, one should know what share of
-    the energy they cause.
+    The MACs, multiply-accumulates, are those of the first layer, which sees grey values and not spikes. They are
+    done once, since the image stays the same, and zeros are skipped. (4) leaves out memory, control, and the
+    updates of potentials. A penalty on spikes acts on the first term alone: before saving spikes, one should know
+    what share of the energy they cause.
     """
     run.predict(
         "spike_share",
@@ -305,8 +308,8 @@ def section_cost(cfg: Config, run: Run) -> Start:
     some = min(40, cfg.num_hidden)
     of_spikes = 100 * sent[dearest] / max(sent.sum(), 1)
     of_costs = 100 * costs[dearest] / max(costs.sum(), 1)
-    title = f"Photographs: layer {dearest + 1} sends {of_spikes:.0f} % of the spikes and causes "
-    title += f"{of_costs:.0f} % of the SynOps"
+    title = f"A digit's spikes cost {CLASSES} SynOps each. Photographs: layer {dearest + 1} sends "
+    title += f"{of_spikes:.0f} % of the spikes and causes {of_costs:.0f} % of the SynOps"
     fig, axes = plots.figure(1, 3, (13.5, 3.9), title, width_ratios=(1.1, 1, 1))
     left, middle, right = axes
     plots.raster(left, one[:, :some], width=7)
@@ -405,7 +408,10 @@ class DualAscent(nn.Module):
 
 
 class SteeredPrice(DualAscent):
-    """What is added to the loss on MNIST: p·R/b with a budget of spikes per neuron and image; R is L1 or L2."""
+    """What is added to the loss on MNIST: p·R/b with a budget of spikes per neuron and image.
+
+    R is L1 or L2. The budget counts spikes and L2 their squares: then p/b is just a factor that makes them meet it.
+    """
 
     def __init__(self, penalty: Penalty, budget: float, updates: int) -> None:
         super().__init__(budget, updates)
@@ -425,16 +431,23 @@ def planned_updates(data: ImageData, cfg: Config) -> int:
     return math.ceil(min(cfg.tune_images, len(data.x_train)) / BATCH)
 
 
-def fine_tune(net: Net, data: ImageData, price: Price, seed: int, cfg: Config, sgd: bool) -> None:
+def fine_tune(
+    net: Net,
+    data: ImageData,
+    price: Price,
+    seed: int,
+    cfg: Config,
+    sgd: float,
+) -> None:
     """The loop of lesson 09 with one line more: a price on the hidden spikes. Changes ``net``.
 
     One pass, and nothing is chosen. To keep the weights that read most validation images would favour
-    those on which the penalty has acted least. ``sgd``: plain gradient descent in the place of Adam.
+    those on which the penalty has acted least. ``sgd``: the learning rate of plain gradient descent; 0: Adam.
     """
     x, y = data.x_train[: cfg.tune_images], data.y_train[: cfg.tune_images]
     optimizer = torch.optim.Adam(net.parameters(), lr=cfg.lr / 2)
     if sgd:
-        optimizer = torch.optim.SGD(net.parameters(), lr=0.1)
+        optimizer = torch.optim.SGD(net.parameters(), lr=sgd)
     schedule = torch.optim.lr_scheduler.CosineAnnealingLR(optimizer, planned_updates(data, cfg))
     order = torch.Generator().manual_seed(seed)
     torch.manual_seed(seed)  # of the small moves of the images
@@ -454,7 +467,7 @@ def tune(
     make_price: Callable[[], Price],
     data: ImageData,
     cfg: Config,
-    sgd: bool = False,
+    sgd: float = 0.0,
 ) -> Arm:
     """Fine-tune a copy of each network, and measure it."""
     arm = Arm()
@@ -488,22 +501,20 @@ def section_penalties(cfg: Config, run: Run) -> Arm:
     of neuron i is the derivative of R by its count, with N neurons and B images in the mean:
 
         L1    ∂R/∂n_i = 1/(N·B)             the first spike costs as much as the tenth
-        L2    ∂R/∂n_i = 2·n_i/(N·B)         the tenth is expensive, the first nearly free
+        L2    ∂R/∂n_i = 2·n_i/(N·B)         the tenth adds 19 to n², the first 1
 
     (snnTorch has the first as functional.reg.l1_rate_sparsity, with the sum of all spikes in the place
     of their mean. Notebook 3 of https://github.com/fzenke/spytorch adds both an L1 and an L2.)
 
-    To see what follows from that, both have to be compared at the same number of spikes. No λ promises
-    it, so both get a budget of a quarter of the spikes, and equation (3) steers what they charge
-    (`SteeredPrice`, above): more while a batch spends more than b, less while it spends less. (Under L2, spikes
-    are spent but R counts squares, so p/b is just a factor that makes them meet the budget. Section 4 says
-    why λ finds its place.) Every network of section 1 is fine-tuned three times by `fine_tune`, which is
-    lesson 09's loop with one line more: without a price, with L1, and with L2.
+    To compare the two, both have to end at the same number of spikes, which no λ promises. So both get a budget
+    of a quarter of the spikes and a `SteeredPrice` (above): equation (3), which raises the charge while batches
+    send too many spikes. Section 4 explains it. Every network of section 1 is fine-tuned three times by
+    `fine_tune`, lesson 09's loop with one line more: without a price, with L1, and with L2.
 
     r_i is the mean count of neuron i over the 10,000 test images. A neuron is called dead if it never fires,
-    r_i = 0, and rare if it sends less than one spike per 100 images, r_i < 0.01. From here on, two trainings
-    are compared seed by seed: a ± is the 95 % interval of the differences (Student's t, `interval` in
-    training/arms.py). If it contains 0, the seeds do not tell the two apart.
+    r_i = 0, and rare if it sends less than one spike per 100 images. From here on, two trainings are compared
+    seed by seed: a ± is the 95 % interval of the differences (Student's t). If it contains 0, the seeds do not
+    tell the two apart.
     """
     run.predict(
         "more_rare",
@@ -531,8 +542,8 @@ def section_penalties(cfg: Config, run: Run) -> Arm:
     sent_l1 = by_l1.mean("spikes") / before
     sent_l2 = by_l2.mean("spikes") / before
 
-    title = f"Rare at a quarter of the spikes: {rare['L1']:.0f} % (L1), {rare['L2']:.0f} % (L2),\n"
-    title += f"{more:.1f} ± {half:.1f} points apart"
+    title = f"At a quarter of the spikes {rare['L1']:.0f} % of the neurons are rare under L1,\n"
+    title += f"{rare['L2']:.0f} % under L2"
     fig, ax = plots.figure(1, 1, (7.5, 4), title)
     for i, (name, arm) in enumerate(arms.items()):
         rates = torch.cat([m.rates for m in arm.test])  # of the neurons of all seeds
@@ -545,7 +556,7 @@ def section_penalties(cfg: Config, run: Run) -> Arm:
     ax.axhline(0.01, color="0.5", ls=":", lw=1, label="below: rare")
     ax.legend(loc="lower left")
     names = ("hidden neurons of all seeds, the busiest first (%)", "spikes per image, $r_i$")
-    plots.label(ax, *names)
+    plots.label(ax, *names, "where a line drops to the axis, the dead begin")
     run.figure(fig, "2_penalties", look="where the lines of L1 and L2 part")
 
     facts = given.facts
@@ -568,12 +579,9 @@ def section_penalties(cfg: Config, run: Run) -> Arm:
     if abs(gap) > width:
         accuracy = f"In accuracy {'L2' if gap > 0 else 'L1'} is better"
     run.finding(
-        f"{who[verdict]}: {rare['L1']:.1f} % under L1 and {rare['L2']:.1f} % under L2, "
-        f"a difference of {more:.1f} ± {half:.1f} points over {cfg.seeds} seeds; "
-        f"without a penalty it is {rare['no penalty']:.1f} %. "
-        f"On the test images L1 sends {100 * sent_l1:.1f} % and L2 {100 * sent_l2:.1f} % "
-        "of the spikes as trained. "
-        f"{accuracy}: L2 − L1 is {gap:+.2f} ± {width:.2f} points."
+        f"{who[verdict]}: {rare['L1']:.1f} % under L1, {rare['L2']:.1f} % under L2, "
+        f"{rare['no penalty']:.1f} % without a penalty. L1 − L2 is {more:+.1f} ± {half:.1f} points "
+        f"over {cfg.seeds} seeds. {accuracy}."
     )
     return free
 
@@ -600,21 +608,18 @@ def section_front(cfg: Config, run: Run) -> None:
     """3  How many spikes can go before accuracy does?
 
     Every λ gives a network with some SynOps and some accuracy. A point is on the Pareto front if no other
-    is at least as good in both and better in one. Which point of the front to take depends on what an
-    error costs, and no curve tells that. For a device at the edge, where energy is short, this lesson uses
-    a rule, stated before anything is measured:
+    is at least as good in both and better in one. Which of its points to take depends on what an error
+    costs. For a device at the edge, where energy is short, this lesson uses a rule:
 
         knee    the cheapest point whose validation accuracy, mean over the seeds, is at most
                 half a point below that of the same networks without any penalty
 
-    There are two kinds of networks without a penalty: those of section 1 as they were, and the same after
-    the fine-tuning without a price. The better of the two sets the bar. The rule reads all 5,000
-    validation images, on which section 1 has also chosen its best epoch.
+    Two kinds of networks have no penalty: those of section 1, and the same fine-tuned without a price. The
+    better of the two sets the bar. The rule reads the 5,000 validation images.
 
-    What the knee loses is then measured on the 10,000 test images, which chose nothing. Each network is
-    compared with the one from whose weights it started. On validation the chosen setting may look better
-    than it is, because it was chosen there; but so may the networks of section 1, whose best epoch was
-    chosen there as well. The first makes the loss on validation too small, the second too large.
+    On these the knee looks better than it is, as it was chosen there. So do the networks of section 1, whose
+    best epoch was chosen there. What the knee loses is therefore measured on the 10,000 test images, which chose
+    nothing, and may be more than half a point. Each network is compared with the one that it started from.
 
     The eight λ were set after a pilot with one network, such that L1 and L2 come to about the same SynOps.
     """
@@ -652,33 +657,33 @@ def section_front(cfg: Config, run: Run) -> None:
         dead = f"{arm.percent('dead'):.1f}"
         rows.append((name, f"{key[1]:g}", f"{cost[key]:,.0f}", validation, test, dead))
     columns = ("penalty", "λ", "SynOps", "lost, validation", "lost, test", "dead, %")
-    run.table(f"Per image; points, mean of {cfg.seeds} seeds; ← the knee", columns, rows)
+    title = f"SynOps per validation image; lost: points, mean of {cfg.seeds} seeds; ← the knee"
+    run.table(title, columns, rows)
 
-    nanojoules = estimated_energy_nj(synops(trained) - synops(chosen), 0)
-    in_all = estimated_energy_nj(synops(trained), given.macs)
-    less = 100 * nanojoules / in_all
+    spikes = trained.mean("spikes")  # on test images, as the multiplications
+    nanojoules = estimated_energy_nj(CLASSES * (spikes - chosen.mean("spikes")), 0)
+    in_all = estimated_energy_nj(CLASSES * spikes, given.macs)
     title = f"The knee: {saved:.1f} times fewer SynOps, {down:.2f} ± {half:.2f} points lost on test images"
-    aside = {"L1": 0.985, "L2": 1.015}  # or they would lie on each other
-    drawn = {key: cost[key] * aside.get(key[0], 1) for key in arms}
     fig, ax = plots.figure(1, 1, (9.5, 4.4), title)
     for i, family in enumerate(("as trained", "no penalty", *LAMBDAS)):
         keys = [key for key in arms if key[0] == family]
-        x = [drawn[key] for key in keys]
+        x = [cost[key] for key in keys]
         y = [value[key] for key in keys]
         style = points(i)
-        if family == "as trained":  # around "no penalty", which is nearly at its place
-            style |= {"ms": 11, "mfc": "none"}
+        if family in ("as trained", "L2"):  # open: what lies behind them stays visible
+            style |= {
+                "ms": 11,
+                "mfc": "none",
+            }
         ax.errorbar(x, y, [bars[key] for key in keys], label=family, lw=1, **style)
-    style = {
-        "ms": 20,
-        "mfc": "none",
-        "mec": "0",
-        "ls": "",
+    place = {
+        "xytext": (-90, 60),
+        "textcoords": "offset points",
     }
-    ax.plot(drawn[best], value[best], "o", label="knee", **style)
+    ax.annotate("the knee", (cost[best], value[best]), arrowprops={"arrowstyle": "->"}, **place)
     keys = list(arms)
     front = pareto_front(list(cost.values()), list(value.values()))
-    x = [drawn[keys[i]] for i in front]
+    x = [cost[keys[i]] for i in front]
     y = [value[keys[i]] for i in front]
     ax.plot(x, y, color="0.4", zorder=1, label="Pareto front")
     least = bar - TOLERANCE / 100 - trained.validation("accuracy")
@@ -687,8 +692,7 @@ def section_front(cfg: Config, run: Run) -> None:
     ax.minorticks_off()
     ax.set_xticks([1000, 2000, 5000], ["1,000", "2,000", "5,000"])
     ax.legend(loc="upper left", bbox_to_anchor=(1.01, 1))
-    below = "SynOps per image (L1 is drawn 1.5 % to the left of its place, L2 to the right, the front with them)"
-    plots.label(ax, below, "validation accuracy − as trained (points)")
+    plots.label(ax, "SynOps per validation image", "validation accuracy − as trained (points)")
     look = "how slowly the front falls; where bars overlap, chance decides who is on it"
     run.figure(fig, "3_front", look=look)
 
@@ -708,30 +712,26 @@ def section_front(cfg: Config, run: Run) -> None:
         }
         accuracy = arm.test[0].accuracy
         run.ledger(**ledger_row(arm.nets[0], sample, accuracy=accuracy, **row))
-    reach = "" if down + half <= 1 else ", which may be above 1 point"
+    above = ", more than the half point allowed on validation images" if down > TOLERANCE else ""
+    reach = "" if down + half <= 1 else ", and maybe above 1"
+    by_pass, _ = lost(trained.test, free.test)
     run.finding(
         f"The trained network can do with {saved:.1f} times fewer SynOps: by the rule the knee is "
-        f"{best[0]} with λ = {best[1]:g}. It loses {down:.2f} ± {half:.2f} points on the test images{reach}. "
-        f"It saves {less:.1f} % of the estimated energy, as no penalty touches the multiplications of the "
-        "first layer. Other seeds may choose a neighbour of this setting."
+        f"{best[0]} with λ = {best[1]:g}. On test images it loses {down:.2f} ± {half:.2f} points{above}{reach}. "
+        f"One more pass without a penalty loses {by_pass:.2f} by itself."
     )
     by_l2 = [arms["L2", lam] for lam in LAMBDAS["L2"]]
     change = [100 * (arm.each("dead") - free.each("dead")) for arm in by_l2]  # (seeds,) each
     more, width = interval(np.mean(change, axis=0))
-    dead = [arm.percent("dead") for arm in by_l2]
-    guess = ""
-    if more + width < 0:
-        guess = " It charges busy neurons most, so their work may move to idle ones; nothing here tests that."
-    run.finding(
-        f"Under L2, {min(dead):.1f} % to {max(dead):.1f} % of the neurons are dead, without a penalty "
-        f"{free.percent('dead'):.1f} %: {more:+.1f} ± {width:.1f} points, mean over its λ.{guess}"
-    )
+    verdict = "The seeds do not tell whether L2 kills neurons"
+    if abs(more) > width:
+        verdict = f"L2 leaves {'more' if more > 0 else 'fewer'} neurons dead than no penalty"
+    run.finding(f"{verdict}: {more:+.1f} ± {width:.1f} points, mean over its λ.")
 
 
 # ---------------------------------------------------------------- 4  a budget that holds
 
 SHARES = (0.5, 0.25, 0.0625)
-MOVED = "dual ascent, images moved"
 
 
 def hinge(n: Tensor, budget: float) -> Tensor:
@@ -760,10 +760,10 @@ def section_budget(cfg: Config, run: Run) -> None:
 
         R = [⟨n_i⟩ − b]₊             with a λ that is chosen beforehand
 
-    It pulls with λ or not at all. If λ is below some λ*, one more spike is worth more to the task than it costs,
-    and the network stays above b. If λ is above λ*, it obeys. λ* differs from budget to budget and is known only
-    afterwards. A λ far above λ* has its price, too: each batch above b is pushed down much harder than the task
-    pushes up, and the network comes to rest below b.
+    Above b it pulls with λ, below b not at all. Let λ* be what one more spike is worth to the task of a network
+    that spends just b. With λ < λ* the network stays above b, where a spike is worth more than it costs. With
+    λ > λ* it obeys. λ* differs from budget to budget and is known only afterwards. A λ far above λ* pushes each
+    batch above b down much harder than the task pushes up, and the network comes to rest below b.
 
     So let the training find λ. After each batch it rises if more than b was spent and falls if less was:
 
@@ -771,23 +771,22 @@ def section_budget(cfg: Config, run: Run) -> None:
 
     This stands still only where spent = b, or where λ = 0 and the budget is not even used up. In optimisation
     under constraints λ is a Lagrange multiplier: weights go down the gradient of L while λ goes up it, hence
-    the name dual ascent (Platt and Barr, Constrained differential optimization, NIPS 1987). With R = ⟨n_i⟩ one
-    more spike per neuron costs λ/b. So where the training comes to rest, λ/b is the λ* of its budget, and can
-    be set beside the λ of a hinge.
+    the name dual ascent (Platt and Barr, Constrained differential optimization, NIPS 1987). This λ is the price of
+    a whole budget; one more spike per neuron costs λ/b. So it is λ/b that is set beside the λ of a hinge, and
+    where the training comes to rest, λ/b is the λ* of its budget.
 
     By itself it would swing: λ adds up all excesses on the way down, is at its largest when the budget is
     met, and goes on pushing. Two things are meant to calm it; what each is worth is not measured here. The
-    charge p in (3) has a second part, κ·excess, which answers at once and is gone when the budget is met
-    (engineers call the two a PI controller; Stooke et al. 2020, https://arxiv.org/abs/2007.03964). And b comes
-    down step by step, by the same factor at each update of the first half. The class `DualAscent`, in
-    section 2, is all of it.
+    charge p in (3) has a second part, κ·excess, which is gone when the budget is met (a PI controller; Stooke
+    et al. 2020, https://arxiv.org/abs/2007.03964). And b comes down step by step, by the same factor at each
+    update of the first half. The class `DualAscent`, in section 2, is all of it.
 
-    A hinge with λ = 1, one with λ = 10 and dual ascent get the same three budgets: a half, a quarter and a
-    sixteenth of what the networks of section 1 send on average. They get the same training, except that a
-    hinge asks for its budget from the first update on. What is judged is spent/b − 1 on all 10,000 test
-    images. The validation images have helped to choose η, κ and how b falls: with an earlier choice the worst
-    error there was 8 %. Training moves the images by up to one pixel, and moved images may cause more spikes
-    than unmoved ones. So dual ascent is also judged on test images that are moved in this way.
+    Two hinges and dual ascent get the same three budgets: a half, a quarter and a sixteenth of what the networks
+    of section 1 send on average. They get the same training, except that a hinge asks for its budget from the
+    first update on: what separates them may be the slow b as well as the λ that moves. What is judged is
+    spent/b − 1 on all test images, with the test accuracy beside it. η, κ and how b falls were chosen with the
+    validation images: with an earlier choice the worst error there was 8 %. Training moves the images by up to one
+    pixel, which may cause more spikes. So all are also judged on moved test images.
     """
     run.predict(
         "hinge_error",
@@ -799,8 +798,8 @@ def section_budget(cfg: Config, run: Run) -> None:
     ways = ("hinge, λ = 1", "hinge, λ = 10", "dual ascent")
     updates = planned_updates(given.data, cfg)
     arms: dict[Key, Arm] = {}
-    judged = (*ways, MOVED)
-    errors: dict[str, list[np.ndarray]] = {name: [] for name in judged}  # spent/b − 1, (seeds,)
+    errors: dict[str, list[np.ndarray]] = {name: [] for name in ways}  # spent/b − 1, (seeds,)
+    moved: dict[str, list[np.ndarray]] = {name: [] for name in ways}  # the same, images moved
     todo = [(name, share) for share in SHARES for name in ways]
     for name, share in live(todo, "   budgets", len(todo)):
         b = budget_of(share, given, cfg)
@@ -812,19 +811,19 @@ def section_budget(cfg: Config, run: Run) -> None:
         arm = tune(given.nets, make_price, given.data, cfg)
         spent = arm.each("spikes") / cfg.num_hidden
         errors[name].append(spent / b - 1)
+        moved[name].append(spent_when_moved(arm, given, cfg) / b - 1)
         arms[name, share] = arm
-        if name == "dual ascent":
-            errors[MOVED].append(spent_when_moved(arm, given, cfg) / b - 1)
-    worst = {name: float(np.abs(errors[name]).max()) for name in judged}
-    prices, changes = [], []
+    worst = {name: 100 * float(np.abs(errors[name]).max()) for name in ways}
+    prices, drifts = [], []
     for share in SHARES:
         steered = arms["dual ascent", share].prices
         lam = np.mean([p.trace[:, 3].numpy() for p in steered], axis=0)  # (updates,)
         earlier = lam[3 * len(lam) // 4]
-        prices.append(lam[-1] / budget_of(share, given, cfg))  # λ/b at the end
-        changes.append(100 * (lam[-1] / max(earlier, 1e-9) - 1))  # in the last quarter, %
+        per_spike = lam[-1] / budget_of(share, given, cfg)  # λ/b at the end
+        prices.append(float(f"{per_spike:.2g}"))  # more digits the seeds do not carry
+        drifts.append(100 * abs(lam[-1] / max(earlier, 1e-9) - 1))  # in the last quarter, %
 
-    said = ", ".join(f"{100 * worst[name]:.0f} % ({name})" for name in ways)
+    said = ", ".join(f"{worst[name]:.0f} % ({name})" for name in ways)
     title = f"Three budgets, off at worst by {said}"
     fig, (left, middle, right) = plots.figure(1, 3, (14, 4), title)
     percent = [100 * share for share in SHARES]
@@ -852,7 +851,7 @@ def section_budget(cfg: Config, run: Run) -> None:
     heading = f"dual ascent, seed {cfg.seed}; dotted red: b"
     plots.label(left, "update", "spikes of a batch (% of before)", heading)
     plots.label(middle, "update", "price of one spike per neuron, λ/b", "the price that it finds")
-    off = {name: 100 * np.transpose(errors[name]) for name in judged}  # (seeds, budgets)
+    off = {name: 100 * np.transpose(errors[name]) for name in ways}  # (seeds, budgets)
     for i, name in enumerate(ways):
         ratio = 1 + off[name] / 100
         mean, low, high = ratio.mean(0), ratio.min(0), ratio.max(0)
@@ -870,42 +869,55 @@ def section_budget(cfg: Config, run: Run) -> None:
     run.figure(
         fig,
         "4_budget",
-        look="middle, which prices lie above a hinge's λ; right, which marks leave 1",
+        look="middle, which price rises above λ = 1; right, what that hinge then spends",
     )
 
     rows = []
-    for name in judged:
-        cells = [f"{mean:+.1f}" for mean in off[name].mean(0)]
-        rows.append((name, *cells, f"{100 * worst[name]:.1f}"))
-    columns = ("", "a half", "a quarter", "a sixteenth", "the worst")
-    run.table(f"Spent over budget, %, test images, mean of {cfg.seeds} seeds", columns, rows)
+    for name in ways:
+        cells = []
+        for share, mean in zip(SHARES, off[name].mean(0), strict=True):
+            cells.append(f"{mean:+z.1f} ({arms[name, share].percent('accuracy'):.1f})")
+        when_moved = 100 * np.abs(moved[name]).max()
+        rows.append((name, *cells, f"{worst[name]:.1f}", f"{when_moved:.1f}"))
+    columns = ("", "a half", "a quarter", "a sixteenth", "worst", "moved")
+    title = "Mean % over budget (test accuracy, %); the worst seed, also on moved images"
+    run.table(title, columns, rows)
     facts = given.facts
     over = off["hinge, λ = 1"].mean(0)  # (budgets,)
+    tight = arms["hinge, λ = 10", SHARES[0]]
+    gap, width = arms["dual ascent", SHARES[0]].against(tight, "accuracy")
     error = worst["dual ascent"]
     run.claim("hinge_error", "hinge, a sixteenth: over by", over[-1] / 100, **facts)
-    run.claim("dual_error", "dual ascent: worst error", error, "1", "<= 0.05", **facts)
+    run.claim("dual_error", "dual ascent: worst error", error / 100, "1", "<= 0.05", **facts)
+    text = f"half: dual − hinge λ = 10, ± {width:.2f}"
+    run.claim("half_gap", text, gap, "points", **facts)
     run.claim("price_half", "λ/b of one spike: a half", prices[0], "", **facts)
     run.claim("price_quarter", "λ/b of one spike: a quarter", prices[1], "", **facts)
     run.claim("price_last", "λ/b of one spike: a sixteenth", prices[-1], "", **facts)
     sizes = ("a half", "a quarter", "a sixteenth")
-    ends = [f"{price:.2f} for {size}" for price, size in zip(prices, sizes, strict=True)]
     asks = [size for size, price in zip(sizes, prices, strict=True) if price > 1]
-    short = " and ".join(asks) if asks else "no budget"
-    off_by = ", ".join(f"{x:+.0f} %" for x in over)
-    moved_by = ", ".join(f"{x:+.0f} %" for x in changes)
+    short = "ends below 1 for every budget"
+    if asks:
+        short = f"ends above 1 for {' and '.join(asks)}, so λ = 1 is too little there"
     run.finding(
-        f"Dual ascent is off by at most {100 * error:.1f} % of the budget, "
-        f"and by {100 * worst[MOVED]:.1f} % if the images are moved as in training. "
-        f"Its price of a spike, λ/b, ends at {', '.join(ends)}. "
-        f"The hinge with λ = 1 charges less than that for {short}, and is off by {off_by}. "
-        f"In the last quarter of the updates λ/b changed by {moved_by}: "
-        "the less it still changes, the nearer it is to λ*."
+        f"Dual ascent is off by at most {error:.1f} % of a budget, the hinges by {worst['hinge, λ = 1']:.0f} % "
+        f"(λ = 1) and {worst['hinge, λ = 10']:.0f} % (λ = 10). "
+        f"The price that it finds, λ/b, {short}."
+    )
+    told = "" if abs(gap) > width else ", which the seeds do not tell from 0"
+    run.finding(
+        f"Asked for a half, the hinge with λ = 10 is off by {off['hinge, λ = 10'].mean(0)[0]:+.0f} %. "
+        f"In test accuracy dual ascent is ahead of it by {gap:+.2f} ± {width:.2f} points{told}."
+    )
+    run.finding(
+        f"λ/b still changed by up to {max(drifts):.0f} % in the last quarter of the updates: it tells λ* only roughly."
     )
 
 
 # ---------------------------------------------------------------- 5  dead neurons
 
 STRONG = 10.0  # λ of this section: far too much
+RATES = (0.1, 1.0, 3.0, 30.0)  # learning rates of SGD that are tried on killed networks
 PULL, R_MIN = 3.0, 0.05  # weight and height of the lower bound: a spike in twenty images
 
 
@@ -944,25 +956,22 @@ def section_dead(cfg: Config, run: Run) -> None:
         ∂n_i/∂w_i ∝ σ′(U_i − θ)             σ′(x) = 1/(1 + (π·x)²)          1 at θ, 0.025 two away
 
     So a little gradient still arrives after the last spike: from the task, which may want the neuron back, and
-    from L1, which pushes it further down, as its derivative is the same at n_i = 0 (section 2). The further a
-    neuron is pushed, the less of either arrives. L2 does not push at n_i = 0.
+    from L1, which pushes it further down (L2 does not push at n_i = 0). The further down, the less of either.
 
-    Whether the task can hold its ground depends on when the penalty comes. In a fresh network no spike is
-    of use yet, so the task does not defend any. L1 with λ = 10, far too much, is used in three ways: on fresh
-    networks, on the trained ones of section 1, and on these with a lower bound r_min on each neuron's mean
-    count r_i in a batch:
+    Whether the task can hold its ground depends on when the penalty comes: in a fresh network no spike is of use
+    yet. L1 with λ = 10, far too much, is used in three ways: on fresh networks, on the trained ones of section 1,
+    and on these with a lower bound r_min on each neuron's mean count r_i in a batch:
 
             R = ⟨n_i⟩ + 3·⟨[r_min − r_i]₊⟩               r_min = 0.05: a spike in 20 images
 
     Below r_min the second term pulls up three times as hard as the first pushes down.
 
-    Then the price is taken away, and the killed networks are trained once more, with λ = 0 and for the same
-    number of updates. What a small gradient can do depends on the optimiser. SGD moves a weight by
-    its gradient times a learning rate. Adam, which has done all trainings so far, divides this by the size
-    of the weight's recent gradients: as long as a gradient keeps its sign and size, the step is the learning
-    rate itself, however small the gradient is (down to Adam's ε of 1e-8). Both are tried, each beside a
-    training of fresh networks with λ = 0. SGD's learning rate is 0.1; 0.03 and 0.3, tried on one network,
-    have left as many dead. Hundreds of times that, which would make up for the gradient, was not tried.
+    Then the price is taken away, and the killed networks are trained once more, for the same number of
+    updates. What a small gradient can do depends on the optimiser. SGD moves a weight by its gradient times a
+    learning rate. Adam, which has done all trainings so far, divides this by the size of the weight's recent
+    gradients: as long as a gradient keeps its sign and size, the step is the learning rate itself, however small
+    the gradient is. Both are tried, each beside a fresh network with λ = 0. SGD's rate is 0.1, at which a fresh
+    network learns. Larger rates would make up for a small gradient, so 1, 3 and 30 are tried on killed ones.
     """
     run.predict(
         "revived",
@@ -976,14 +985,15 @@ def section_dead(cfg: Config, run: Run) -> None:
     no_price = partial(FixedPrice, l1, 0.0)
     strong = partial(FixedPrice, l1, STRONG)
     at_once = tune(fresh, strong, given.data, cfg)
-    ways = {  # from which networks, at which price, by SGD
-        "fresh, λ = 0, Adam": (fresh, no_price, False),
-        "fresh, λ = 0, SGD": (fresh, no_price, True),
-        "killed, then λ = 0, Adam": (at_once.nets, no_price, False),
-        "killed, then λ = 0, SGD": (at_once.nets, no_price, True),
-        "trained, then λ = 10": (given.nets, strong, False),
-        "the same with a floor": (given.nets, partial(FixedPrice, l1_with_floor, STRONG), False),
+    ways = {  # from which networks, at which price, SGD's rate or 0 for Adam
+        "fresh, λ = 0, Adam": (fresh, no_price, 0.0),
+        f"fresh, λ = 0, SGD {RATES[0]:g}": (fresh, no_price, RATES[0]),
+        "killed, then λ = 0, Adam": (at_once.nets, no_price, 0.0),
     }
+    for rate in RATES:
+        ways[f"killed, then λ = 0, SGD {rate:g}"] = (at_once.nets, no_price, rate)
+    ways["trained, then λ = 10"] = (given.nets, strong, 0.0)
+    ways["the same with a floor"] = (given.nets, partial(FixedPrice, l1_with_floor, STRONG), 0.0)
     arms = {"fresh, λ = 10: killed": at_once}
     for name in live(ways, "   trainings", len(ways)):
         nets, make_price, sgd = ways[name]
@@ -998,17 +1008,23 @@ def section_dead(cfg: Config, run: Run) -> None:
     x = encode(given.data.x_train[:500].float() / 255, cfg.num_steps)
     alive_at, alive = reach(arms["fresh, λ = 0, Adam"].nets[0], x)  # distance, gradient: (N,) each
     killed_at, killed = reach(at_once.nets[0], x)
-    left_over = float(np.median(killed) / max(np.median(alive), 1e-30))
+    left_over = float(f"{np.median(killed) / max(np.median(alive), 1e-30):.2g}")
 
-    by_adam, by_sgd = dead["killed, then λ = 0, Adam"], dead["killed, then λ = 0, SGD"]
-    title = (
-        f"λ = {STRONG:g} kills {at_once.percent('dead'):.0f} % of the neurons of fresh networks. "
-    )
-    title += f"Trained on without it, Adam leaves {by_adam:.0f} % dead, SGD {by_sgd:.0f} %"
-    fig, (left, right) = plots.figure(1, 2, (12.5, 4), title, width_ratios=(1, 1.3))
-    plots.bars(left, dead, fmt="{:.1f}")
-    plots.label(left, "dead hidden neurons (%)", "", "who dies, and who comes back")
-    style = {"markersize": 4, "alpha": 0.6}
+    by_adam = dead["killed, then λ = 0, Adam"]
+    by_sgd = [dead[f"killed, then λ = 0, SGD {rate:g}"] for rate in RATES]
+    reads = {rate: arms[f"killed, then λ = 0, SGD {rate:g}"].percent("accuracy") for rate in RATES}
+    best = max(RATES, key=reads.get)
+    title = f"Killed networks, trained on without a penalty: Adam leaves {by_adam:.0f} % dead, SGD "
+    title += f"{by_sgd[0]:.0f} % (rate {RATES[0]:g}) to {by_sgd[-1]:.0f} % (rate {RATES[-1]:g})"
+    fig, (left, right) = plots.figure(1, 2, (13, 4.8), title)
+    named = {f"{name} ({arm.percent('accuracy'):.0f} %)": dead[name] for name, arm in arms.items()}
+    plots.bars(left, named, fmt="{:.1f}")
+    plots.label(left, "dead hidden neurons (%)", "", "dead; in brackets: images read correctly")
+    right.axvline(0, color="0.5", lw=1)
+    style = {
+        "markersize": 4,
+        "alpha": 0.6,
+    }
     right.plot(alive_at, alive, plots.MARKERS[0], label="fresh, λ = 0, Adam", **style)
     right.plot(killed_at, killed + 1e-12, plots.MARKERS[1], label="fresh, λ = 10: killed", **style)
     scale = np.median(killed / tail(killed_at))
@@ -1017,23 +1033,27 @@ def section_dead(cfg: Config, run: Run) -> None:
     right.set_yscale("log")
     right.legend()
     heading = f"what still reaches a neuron (seed {cfg.seed})"
-    plots.label(
-        right, "distance below threshold, θ − max U", r"$\|\partial r_i/\partial w_i\|$", heading
-    )
-    run.figure(fig, "5_dead", look="on the right, how the gradient falls with the distance")
+    below = "distance below threshold, θ − max U (negative: above it)"
+    plots.label(right, below, r"$\|\partial r_i/\partial w_i\|$", heading)
+    run.figure(fig, "5_dead", look="left, what each rate revives; right, how the gradient falls")
 
     late, with_floor = dead["trained, then λ = 10"], dead["the same with a floor"]
     facts = given.facts
     run.claim("killed", "fresh, λ = 10: dead neurons", at_once.mean("dead"), **facts)
     run.claim("revived", "trained on by Adam: dead", by_adam / 100, **facts)
-    run.claim("revived_sgd", "trained on by SGD: dead", by_sgd / 100, **facts)
+    run.claim("revived_sgd", f"by SGD, rate {RATES[0]:g}: dead", by_sgd[0] / 100, **facts)
+    run.claim("revived_fast", f"by SGD, rate {RATES[-1]:g}: dead", by_sgd[-1] / 100, **facts)
     run.claim("floor", "with floor: dead neurons", with_floor / 100, "1", "<= 0.01", **facts)
     run.claim("left_over", "median gradient, killed / living", left_over, "")
     run.finding(
         f"L1 with λ = {STRONG:g} kills {at_once.percent('dead'):.0f} % of the neurons of a fresh network and "
-        f"{late:.0f} % of a trained one. Trained on without it, the killed network keeps {by_sgd:.0f} % dead "
-        f"under SGD at a rate of 0.1, whose steps shrink with the gradient, and {by_adam:.1f} % under Adam, which "
-        "rescales them."
+        f"{late:.0f} % of a trained one."
+    )
+    run.finding(
+        f"Trained on without it, the killed network keeps {by_adam:.1f} % dead under Adam. Under SGD it keeps "
+        f"{by_sgd[0]:.0f} % at a rate of {RATES[0]:g} and {by_sgd[-1]:.0f} % at {RATES[-1]:g}. It reads "
+        f"{arms['killed, then λ = 0, Adam'].percent('accuracy'):.0f} % of the images under Adam, and at most "
+        f"{reads[best]:.0f} % under SGD (at {best:g})."
     )
 
 
@@ -1155,7 +1175,10 @@ def sparse_net(data: ImageData, cfg: Config, run: Run) -> tuple[PhotoNet, np.nda
 
 @torch.no_grad()
 def share_unasked(net: PhotoNet, x: Tensor) -> float:
-    """Of the SynOps for photographs ``x (T, B, 3, H, W)``, what channels cause that fire on an empty map as well."""
+    """The share of the SynOps for photographs ``x (T, B, 3, H, W)`` that unasked channels cause.
+
+    ``net.unasked`` gives, layer by layer, all spikes of the channels that also fire if their convolution gives 0.
+    """
     of_unasked = synops_by_layer(net, net.unasked(x)).sum()
     return (of_unasked / synops_by_layer(net, net.outputs(x)).sum()).item()
 
@@ -1181,23 +1204,22 @@ def section_photographs(cfg: Config, run: Run) -> None:
                          it is of each class. In the loss its answer counts for 0.7 and the label for 0.3
                          (knowledge distillation, Hinton et al. 2015, https://arxiv.org/abs/1503.02531).
 
-    The training takes 14 epochs: 66 minutes by its log, on two cores that others used as well. So its weights
-    and its log come with the course, and --train makes them anew. The learning rates are half of lesson 10's,
-    set after one trial of three epochs. The last epoch is kept.
+    The training takes 14 epochs, 66 minutes by its log. So its weights and log come with the course, and --train
+    makes them anew. The learning rates are half of lesson 10's, set after one trial of three epochs. The last
+    epoch is kept. Three things limit what its numbers say:
 
-    T = 1 was chosen by test accuracy, so the accuracy below is slightly flattered: of two earlier, shorter
-    trainings with another recipe, T = 1 (four epochs) read 6.9 points more than T = 2 (two epochs), and T = 2
-    was given up. Everything else was set without test images.
+        one training     The ± tells how much the choice of the test images may matter, and nothing of other seeds.
+        no control       The opponent is the network as shipped. No network was trained on for one step without
+                         a budget, so nobody knows how much of the loss is due to the step, and how much to b.
+                         λ does not tell it either: the figure shows that it still moves.
+        chosen by test   T = 1 was chosen by test accuracy, in an unequal race: with another recipe, four epochs
+                         of it read 6.9 points more than two epochs of T = 2. That flatters the accuracy below,
+                         nobody knows by how much. Everything else was set without test images.
 
-    It is one training, and networks are compared image by image: the ± tells how much the choice of the images
-    may matter; of other seeds it knows nothing. The opponent is the network as it was shipped. No network was
-    trained on without a budget, so nobody knows how much of the loss is due to the single step, and how much to
-    the budget. How hard the budget presses at the end can be read off λ, if the training is at rest: λ/b is then
-    what one more SynOp would be worth to its loss.
-
-    Last, a suspicion: some spikes may say nothing. Behind BatchNorm a neuron gets the current a·x + c, with x
-    from the convolution and a fixed shift c for each channel. Where c alone carries the potential over θ, the
-    channel fires on an empty map as well: unasked, we say. How many SynOps do such channels cause?
+    Last, a suspicion: some of the spikes that are left may say nothing. Behind BatchNorm a neuron gets the
+    current a·x + c, with x from the convolution and a fixed shift c for each channel. Where c alone carries the
+    potential over θ, the channel fires on an empty map (x = 0) as well: unasked, we say. How many SynOps do such
+    channels cause?
     """
     run.predict(
         "photo_lost",
@@ -1226,7 +1248,7 @@ def section_photographs(cfg: Config, run: Run) -> None:
     by_step, _ = points_lost(right[opponent], right[cut])
 
     price = log["lambda"][-1]  # mean of the last epoch
-    fig, ((a, b), (c, d)) = plots.figure(2, 2, (12, 7.6))
+    fig, ((a, b), (c, d)) = plots.figure(2, 2, (14, 7.6), width_ratios=(1.3, 1))
     a.plot(log["epoch"], log["budget"] / 1e6, color="0.8", lw=7, label="budget b")
     a.errorbar(log["epoch"], log["spent"] / 1e6, label="spent", **points(2))
     a.set_ylim(0, None)
@@ -1254,8 +1276,9 @@ def section_photographs(cfg: Config, run: Run) -> None:
     d.legend(loc="lower right")
     heading = "all test images; bars: 95 %, image by image"
     plots.label(d, "million SynOps per image", "accuracy − as shipped (points)", heading)
-    title = f"{saved:.2f} times fewer SynOps than as shipped, for {down:.2f} ± {half:.2f} points "
-    title += "of test accuracy"
+    met = saved >= 3 and down <= 1
+    title = f"{saved:.2f} times fewer SynOps for {down:.2f} ± {half:.2f} points of test accuracy. "
+    title += f"The aim, 3 times for at most 1 point, is {'met' if met else 'missed'}"
     fig.suptitle(title, x=0.01, ha="left")
     look_at = "above, λ while the budget stands still; below, which layer gave most, and the aim"
     run.figure(fig, "6_photographs", look=look_at)
@@ -1286,32 +1309,27 @@ def section_photographs(cfg: Config, run: Run) -> None:
         )
     share = 100 * energy[chosen] / energy[opponent]
     at_once = total[opponent] / max(total[cut], 1e-9)
-    in_all = (total[opponent] + macs / 1e6) / (total[chosen] + macs / 1e6)
     if down > 1:
-        best = "was" if log["val"][-1] == log["val"].max() else "was not"
+        end = f"Even the low end of the interval, {down - half:.2f} points, misses the aim of 1 point."
+        if down - half <= 1:
+            end = "The aim of 1 point lies in the interval."
         run.note(
-            f"More than 1 point is lost. λ was {log['lambda'].max():.3f} at most and {price:.3f} at the end. "
-            "If the training is at rest there (the figure shows how λ still moves), a tenth more budget would "
-            f"lower its loss of {log['loss'][-1]:.2f} by {0.1 * price:.4f}; of test accuracy this says nothing. "
-            f"The last epoch {best} the best on validation images. Two shorter trainings were tried before, one of "
-            "them with two steps; with this recipe two steps were not."
+            f"{end} The next step is the control: the same training without a budget would tell what the single "
+            f"step loses from what the budget does. It takes over an hour and was not run: "
+            f"uv run {run.command} --only 6 --train --budget 1e6"
         )
-    answer = "Yes" if saved >= 3 and down <= 1 else "Not quite"
     run.finding(
-        f"{answer}: {saved:.2f} times fewer SynOps ({in_all:.1f} times fewer operations with the "
-        "first layer's multiplications) "
-        f"cost {down:.2f} ± {half:.2f} points of test accuracy, in one training; "
-        "the aim was 3 times for 1 point. "
-        f"The single step alone, without training, gives {at_once:.2f} times for {by_step:.2f} points. "
-        f"By (4), {share:.0f} % of the estimated energy is left.",
+        f"{'Yes' if met else 'No'}: {saved:.2f} times fewer SynOps cost {down:.2f} ± {half:.2f} points of test "
+        "accuracy, in one training; the aim was 3 times for at most 1 point. The single step alone, without "
+        f"training, gives {at_once:.2f} times for {by_step:.2f} points. By (4), {share:.0f} % of the estimated "
+        "energy is left.",
         main=True,
-        claim="photo_saving",
+        claim="photo_lost",
     )
     run.finding(
-        f"Channels that fire on an empty map as well cause {100 * alone[opponent]:.1f} % of the SynOps "
-        f"of the shipped network in two steps, {100 * alone[cut]:.1f} % in one, "
-        f"and {100 * alone[chosen]:.1f} % of those of the network with the budget "
-        f"({len(few)} test images).",
+        f"Channels that fire on an empty map as well cause {100 * alone[opponent]:.1f} % of the SynOps of the "
+        f"shipped network in two steps, {100 * alone[cut]:.1f} % in one, and {100 * alone[chosen]:.1f} % with the "
+        "budget. All others depend on the photograph.",
         claim="photo_unasked",
     )
 
