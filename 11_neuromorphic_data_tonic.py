@@ -51,6 +51,7 @@ from common.run import Run
 from common.spiking import hold, over_time
 from eventcam import recordings
 from eventcam.changes import move, turn_and_thin
+from eventcam.pictures import colour_key, draw_frame, show_frames
 from eventcam.playing import SACCADE_US, Played, border_noise
 from eventcam.recordings import (
     EventData,
@@ -84,8 +85,6 @@ import numpy as np
 import snntorch as snn
 import torch
 import torch.nn.functional as F
-from matplotlib.colors import LinearSegmentedColormap
-from matplotlib.patches import Patch
 from torch import Tensor, nn
 from torch.utils.data import DataLoader, Dataset
 
@@ -96,8 +95,6 @@ Show = Callable[[Tensor], Tensor]
 SHUFFLES = 20  # epochs over which section 2 counts the padding
 FILTER_US = 10_000  # Denoise: how recent a neighbour's event must be, in µs; Tonic's own default
 POOL = 2  # pixels a side that are added up before the network
-# of a pixel in a picture of a frame: more OFF events, as many, more ON events
-OFF_TO_ON = LinearSegmentedColormap.from_list("OFF to ON", [plots.RED, "0.97", plots.BLUE])
 
 
 @dataclass
@@ -431,20 +428,6 @@ def draw_recording(run: Run, data: EventData, frames: Tensor, i: int, count: int
     run.figure(fig, "1_pipeline", look="three saccades; frames are short where events are many")
 
 
-def draw_frame(ax: plots.Axes, frame: Tensor) -> None:
-    """One frame ``(2, H, W)`` of whole numbers: where it holds more ON events, and where more OFF."""
-    off, on = frame
-    ax.imshow(on - off, cmap=OFF_TO_ON, vmin=-3, vmax=3)
-    ax.set_axis_off()
-
-
-def colour_key(fig: plots.Figure) -> None:
-    """Below a figure: what the colours of its frames mean."""
-    on = Patch(color=plots.BLUE, label="more ON events than OFF")
-    off = Patch(color=plots.RED, label="more OFF than ON")
-    fig.legend(handles=[on, off], loc="outside lower right", ncols=2)
-
-
 # ---------------------------------------------------------------- 2  unlike lengths
 
 
@@ -724,27 +707,6 @@ def cross_validate(cfg: Config, run: Run, arm: Arm) -> Crossed:
         trained.append(one)
     run.print(f"   {arm.name}: {percent(right.mean())} of {len(y):,} held-out recordings")
     return Crossed(right, trained)
-
-
-def show_frames(
-    rows: dict[str, Tensor], title: str, most: int = 14, cell: float = 0.85
-) -> plots.Figure:
-    """A row of pictures for each ``(T, 2, H, W)``, with the number of events above each of them.
-
-    ``most`` frames are shown of each, at ``cell`` inches.
-    """
-    columns = min(most, max(len(frames) for frames in rows.values()))
-    size = (cell * columns + 1.6, 1.35 * cell * len(rows) + 0.5)
-    fig, axes = plots.figure(len(rows), columns, size, title, squeeze=False)
-    for row, (name, frames) in zip(axes, rows.items(), strict=True):
-        for ax in row:
-            ax.set_axis_off()
-        for ax, frame in zip(row, frames.int(), strict=False):
-            draw_frame(ax, frame)
-            ax.set_title(str(int(frame.sum())), fontsize=7, pad=2)
-        row[0].text(-0.15, 0.5, name, ha="right", va="center", transform=row[0].transAxes)
-    colour_key(fig)
-    return fig
 
 
 RULES = ("time window", "time bins", "event count")
