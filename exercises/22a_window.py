@@ -37,11 +37,17 @@ def height(n: float) -> float:
 
 def answer(window_and_chance, h: float, w: float, v: float, interval: float) -> tuple[float, float]:
     """What the student's function says, as two floats."""
-    got = window_and_chance(h, w, v, interval)
+    negative = f"a thing of {h} px: the root of a negative number. What does that say about h?"
+    try:
+        got = window_and_chance(h, w, v, interval)
+    except (TypeError, ValueError) as e:  # "'<' not supported … 'complex'", or what math.sqrt says
+        if h > 166:  # px: no jump is higher
+            raise Wrong(f"{negative} ({e})") from e
+        raise
     if not isinstance(got, tuple) or len(got) != 2:
         raise Wrong(f"got {got!r}, expected two numbers: W and the chance.")
     if any(isinstance(part, complex) for part in got):
-        raise Wrong(f"got {got[0]!r}: the root of a negative number. What does that say about h?")
+        raise Wrong(f"got {got[0]!r} for {negative}")
     return float(got[0]), float(got[1])
 
 

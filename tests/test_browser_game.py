@@ -245,6 +245,29 @@ def test_reactive_track_holds_the_key_until_a_later_decision_and_ends_by_the_clo
     assert latency["all"] == pytest.approx({"p50": 50.0, "p95": 50.0, "n": 1})
 
 
+def test_late_keys_and_looks_are_counted_and_books_kept_apart() -> None:
+    """A look takes 40 ms, a key 10 ms; 7 ticks are 117 ms."""
+    game, page = made(FakePage(life=1e9), "reactive", limit_s=1e6, task=replace(TASK, target=1e9))
+    game.reset("t_1", 0)
+    for think_s in (0.0, 0.0, 0.2, 0.0):
+        page.t += think_s
+        game.step(False)
+    page.t += 0.1
+    game.step(True)
+    late = game.score()["late"]
+    assert late["keys"] == [1, 1] and late["looks"][1] == 5
+    assert late["looks"][0] == 2, "the one after 0.2 s, and the one after 0.1 s and a key"
+    assert late["longest_ms"] == pytest.approx(240, abs=15)
+    first = game.book()
+    game.turn_to(None)
+    game.reset("t_1", 0)
+    game.step(False)
+    other = game.score()
+    assert other["late"]["looks"] == [0, 1] and other["n"] == 1 and other["late"]["keys"] == [0, 0]
+    game.turn_to(first)
+    assert game.score()["late"] == late and game.score()["n"] == 1
+
+
 def test_reactive_track_refuses_the_101st_press() -> None:
     game, page = made(FakePage(life=1e9), "reactive", max_presses=3, task=replace(TASK, target=1e9))
     game.reset("t_1", 0)

@@ -36,6 +36,7 @@ import numpy as np
 
 TRACKS = ("official", "reactive")
 SLEEP_S = 0.05  # of the official loop, after each action
+LATE_S = 7 / runner.TICKS_PER_S  # no key and no look in the twin's training came later than this
 STAGES = ("capture", "preprocess", "policy", "dispatch")
 METHODS = ("init", "reset", "getState")
 GLOBALS = (
@@ -230,6 +231,8 @@ class BrowserGame:
             raise UserError(f"track: got {self.track!r}, allowed are {', '.join(TRACKS)}")
         self.runs: list[dict[str, Any]] = []
         self.times: dict[str, list[float]] = {k: [] for k in (*STAGES, "all")}
+        self.intervals: list[float] = []  # s from a look to the next one of the same life
+        self._looked: float | None = None
         self.judge: Judge | None = None
         self._captured: tuple[float, float] | None = (
             None  # when the last picture was asked for, when it was ready
@@ -261,6 +264,7 @@ class BrowserGame:
     def _restart(self, seed: int | None = None) -> None:
         """Let the game start over and wait until it can be played."""
         self._release()
+        self._looked = None
         self.host.evaluate(
             "(seed) => { if (seed !== null) window.__resetRandomSeed?.(seed); "
             "return gameAPI.reset({}); }",
@@ -290,7 +294,9 @@ class BrowserGame:
         ready = self.now()
         self.times["capture"].append(captured - asked)
         self.times["preprocess"].append(ready - captured)
-        self._captured = (asked, ready)
+        if self._looked is not None:
+            self.intervals.append(asked - self._looked)
+        self._captured, self._looked = (asked, ready), asked
         return frame, asked
 
     def _release(self) -> None:
@@ -397,7 +403,9 @@ class BrowserGame:
 
         ``latency``: p50 and p95 by stage and of ``all``: from the request of a picture to the key that is down.
         ``refused``: how often the page asked for something outside its folder, or for another host.
-        ``s_per_step`` is GameWorld's unit: seconds of play for each step, everything included.
+        ``s_per_step`` is GameWorld's unit: seconds of play for each step, everything included. ``late``: how many of
+        the keys came later than ``LATE_S`` after their look, how many of the looks later than that after the one
+        before, and the longest of both in ms.
         """
         self._finish()
         runs = [{k: v for k, v in r.items() if k != "judge"} for r in self.runs]
@@ -424,9 +432,25 @@ class BrowserGame:
                 for k, v in self.times.items()
                 if v
             },
+            "late": {
+                "keys": [sum(t > LATE_S for t in self.times["all"]), len(self.times["all"])],
+                "looks": [sum(t > LATE_S for t in self.intervals), len(self.intervals)],
+                "longest_ms": 1000 * max([0.0, *self.times["all"], *self.intervals]),
+            },
             "refused": len(getattr(self.host, "refused", ())),
             "runs": runs,
         }
+
+    def book(self) -> tuple[Any, ...]:
+        """What was noted so far, for ``turn_to``."""
+        return self.runs, self.times, self.intervals
+
+    def turn_to(self, book: tuple[Any, ...] | None) -> None:
+        """Go on in the book of another player; None: begin an empty one. Call it between two runs."""
+        if book is None:
+            book = [], {k: [] for k in (*STAGES, "all")}, []
+        self.runs, self.times, self.intervals = book
+        self.judge = self._captured = self._looked = None
 
     def close(self) -> None:
         """End browser and server; may be called twice."""

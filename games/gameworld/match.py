@@ -11,7 +11,7 @@ import pickle
 import time
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import contextmanager
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -132,6 +132,52 @@ def opened(
         made = gameworld_game(clone, game, track, browser, **options)
     with made:
         yield made
+
+
+@dataclass(frozen=True)
+class Entry:
+    """A player of a match in the browser.
+
+    Args:
+        start: makes the player.
+        one_life: a run ends at its first crash. Otherwise the game starts over under the same budget.
+        think_s: the player looks, and its answer comes so many seconds later: a blocking agent.
+    """
+
+    start: Start
+    one_life: bool = True
+    think_s: float = 0.0
+
+
+def play_in_turn(
+    game: BrowserGame, players: dict[str, Entry], seeds: Sequence[int], most_steps: int | None
+) -> dict[str, dict[str, Any]]:
+    """``play_in_browser`` for several players on one page, run by run: each plays a seed before any plays the next,
+    and who begins changes. So all of them meet the same machine. Name → result; ``in_turn`` says with whom."""
+    tasks, books = dict(game.tasks), {}
+    found: dict[str, dict[str, Any]] = {name: {"lives": [], "jumps": 0} for name in players}
+    for number, seed in enumerate(live(seeds, ", ".join(players), len(seeds))):
+        order = list(players) if number % 2 == 0 else list(players)[::-1]
+        for name in order:
+            entry = players[name]
+            game.tasks = dict(tasks)
+            game.turn_to(books.get(name))
+            result = play_in_browser(
+                game,
+                entry.start,
+                [seed],
+                one_life=entry.one_life,
+                think_s=entry.think_s,
+                most_steps=most_steps,
+            )
+            books[name] = game.book()
+            lives_, jumps = found[name]["lives"], found[name]["jumps"]
+            found[name] = result | {
+                "lives": lives_ + result["lives"],
+                "jumps": jumps + result["jumps"],
+                "in_turn": list(players),
+            }
+    return found
 
 
 def play_in_browser(

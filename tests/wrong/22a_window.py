@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import math
+
 
 def _window(h, w, v, b=17.0625):
     """n₂ − w/v − n₁, whatever it is."""
@@ -25,6 +27,19 @@ def root_of_a_negative_number(h, w, v, interval):
     """the root of a negative number"""
     wide = _window(h, w + 40, v)
     return (wide, 0.0) if isinstance(wide, complex) else (wide, min(1.0, wide / interval))
+
+
+def min_of_a_complex_number(h, w, v, interval):
+    """What does that say about h?"""
+    wide = max(0.0, _window(h, w + 40, v))
+    return wide, min(1.0, wide / interval)
+
+
+def math_root_of_a_negative_number(h, w, v, interval):
+    """What does that say about h?"""
+    root = math.sqrt(17.0625**2 - 4 * 0.4375 * h)
+    wide = max(0.0, root / 0.4375 - (w + 40) / v)
+    return wide, min(1.0, wide / interval)
 
 
 def less_than_nothing(h, w, v, interval):

@@ -1,0 +1,86 @@
+"""What matches in the browser say, in sentences: which stage is slow, what the network costs, which tracks fail."""
+
+from __future__ import annotations
+
+import math
+from typing import Any
+
+from games.gameworld.match import COMPLETE
+from games.runner.twin import TICKS_PER_S
+
+import numpy as np
+
+TICK_S = 1 / TICKS_PER_S
+Stages = dict[str, dict[str, float]]
+"""stage → p50 and p95 in ms, and their n"""
+
+
+def latency_rows(timed_of: dict[str, Stages]) -> tuple[tuple[str, ...], list[tuple[str, ...]]]:
+    """Head and rows of a table: median and p95 of every stage, the players side by side."""
+    head = ["stage"]
+    for name in timed_of:
+        head += [f"{name}: p50", "p95", "n"]
+    rows = []
+    for stage in next(iter(timed_of.values())):
+        row = [stage]
+        for stages in timed_of.values():
+            t = stages.get(stage)
+            row += [f"{t['p50']:.1f}", f"{t['p95']:.1f}", str(t["n"])] if t else ["–"] * 3
+        rows.append(tuple(row))
+    return tuple(head), rows
+
+
+def largest_stage(stages: dict[str, dict[str, float]]) -> str:
+    """The stage with the largest median, and that median."""
+    parts = [stage for stage in stages if stage != "all"]
+    largest = max(parts, key=lambda stage: stages[stage]["p50"])
+    return f"{largest} ({stages[largest]['p50']:.0f} ms)"
+
+
+def beside_rule(matches: dict[str, dict[str, Any]]) -> str:
+    """What the network's decisions take more than those of the rule, and how far its own step explains that."""
+    if "rule with a clock" not in matches:
+        return ""
+    ours, rule = matches["spiking network"], matches["rule with a clock"]
+    if "all" not in ours["latency"] or "all" not in rule["latency"]:
+        return ""
+    more = {}
+    for stage in ("policy", "all"):
+        more[stage] = ours["latency"][stage]["p50"] - rule["latency"][stage]["p50"]
+    told = f" With the rule with a clock in its place the whole takes {rule['latency']['all']['p50']:.0f} ms"
+    if more["all"] <= 0:
+        return f"{told}, no less: what the network adds does not show."
+    told += f", {more['all']:.0f} ms less, of which {more['policy']:.1f} ms are the network's own step (differences of medians)"
+    if "rule with a clock" in ours.get("in_turn", ()):
+        return f"{told}. Both played in turn on one machine, so the rest goes with the network too; by which way is open."
+    return f"{told}. The two did not play in turn: whether the rest goes with the network or with the machine is open."
+
+
+def by_track(ours: np.ndarray, in_twin: np.ndarray) -> str:
+    """Which tracks fail in Chromium, and how often each fails in the twin; ``in_twin`` holds all tracks again and again."""
+    n, times = len(ours), len(in_twin) // len(ours)
+    complete = (in_twin.reshape(times, n) >= COMPLETE).sum(0)  # of each track
+    failed = np.flatnonzero(ours < COMPLETE)
+    counts = ", ".join(str(k) for k in complete)
+    told = f"On the same tracks, {times} lives each, the twin completes {counts}."
+    if not failed.size:
+        return told
+    safe = int((complete[failed] == times).sum())
+    which = ", ".join(str(k + 1) for k in failed)
+    return (
+        f"{told} Those that fail in Chromium are number {which}; {safe} of these {failed.size} never fail in the twin. One "
+        "life a track does not tell whether the browser, the load or chance did it."
+    )
+
+
+def later_than_twin(result: dict[str, Any]) -> str:
+    """How many keys and looks came later than any of the twin's training."""
+    if "late" not in result:
+        p95 = result["latency"].get("all", {"p95": math.nan})["p95"] / 1000 / TICK_S
+        return f"Keys later than 7 ticks were not counted in this match (p95: {p95:.1f} ticks)."
+    (keys, of_keys), (looks, of_looks) = (result["late"][part] for part in ("keys", "looks"))
+    longest = result["late"]["longest_ms"] / 1000 / TICK_S
+    return (
+        f"{keys} of {of_keys} keys and {looks} of {of_looks} looks came later than 7 ticks, the latest after "
+        f"{longest:.0f}."
+    )
