@@ -7,7 +7,7 @@ keep the shape. The block joins A and S_in, element by element, in one of three 
 
     "ADD"    A + S_in               "AND"    A·S_in               "IAND"    (1 − A)·S_in
 
-For inputs of 0 and 1, AND fires where both do, and IAND where only the input does. About 8 minutes.
+For inputs of 0 and 1, AND fires where both do, and IAND where only the input does. About 4 minutes.
 (A message that names a place counts from 0, as Python does: step 0 is the first.)
 
 Run:  uv run exercises/10a_sew_block.py

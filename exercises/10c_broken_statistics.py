@@ -2,9 +2,8 @@
 
 Lesson 10, section 3. The loop below is that of lesson 08, with a BatchNorm between convolution and
 neurons. It runs, a network of such layers trains, and its loss falls. But in training a batch whose images
-all grow in contrast from step to step gives the same spikes as one whose images stay as they are, and in eval
-mode its layers give other spikes for the same input. Find out what BatchNorm takes its mean and variance
-of, and mend it:
+all grow in contrast from step to step gives the same spikes as one whose images stay as they are, and in
+eval mode it does not. Find out what BatchNorm takes its mean and variance of, and mend it:
 
     one mean and one variance for each channel, over all steps, images and places together
 
