@@ -72,11 +72,20 @@ def check_coin(split) -> None:
         seen = recorded[source] + 0.1 * copy[:, None] * torch.randn(len(source), 20)
         for k in range(FOLDS):
             train, test = both(split, source, copy, k, FOLDS, seed)
+            if not len(train) or not len(test):
+                raise Wrong(
+                    f"fold {k} has {len(train)} training and {len(test)} test samples, expected some of both."
+                )
             nearest = torch.cdist(seen[test], seen[train]).argmin(1)
             right += int((label[train][nearest] == label[test]).sum())
             tested += len(test)
-    share = 100 * right / max(1, tested)
-    if not 6 < share < 14.5:
+    share = 100 * right / tested
+    if share <= 6:
+        raise Wrong(
+            f"labels were drawn by lot, and {share:.0f} % of the test samples are read correctly by the label of "
+            "the nearest training sample, expected 10 %: fewer than by chance, so chance did not deal them out."
+        )
+    if share >= 14.5:
         raise Wrong(
             f"labels were drawn by lot, and yet {share:.0f} % of the test samples are read correctly by the "
             "label of the nearest training sample, expected 10 %. So training samples know the answer: "

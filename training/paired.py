@@ -76,7 +76,9 @@ def ends(of: tuple[float, float, float]) -> str:
 
 
 def signed(value: float) -> str:
-    """A difference in points with its sign: ``+4.4``, ``−4.9``."""
+    """A difference in points with its sign: ``+4.4``, ``−4.9``; ``0.0`` has none."""
+    if round(value, 1) == 0:
+        return "0.0"
     return f"{value:+.1f}".replace("-", "−")
 
 
@@ -96,13 +98,17 @@ def two_digits(p: float) -> str:
     return plain(rounded(p))
 
 
+def p_of(a: np.ndarray, b: np.ndarray) -> str:
+    """McNemar's p in words: ``p = 0.053``."""
+    return f"p = {two_digits(mcnemar(a, b))}"
+
+
 def shown(a: np.ndarray, b: np.ndarray) -> str:
     """Whether McNemar's test at 5 % shows that arm ``a`` reads more than arm ``b``, or the reverse."""
-    p = mcnemar(a, b)
     verdict = "no difference shown"
-    if p < 0.05:
+    if mcnemar(a, b) < 0.05:
         verdict = "a gain" if a.sum() > b.sum() else "a loss"
-    return f"{verdict} (p = {two_digits(p)})"
+    return f"{verdict} ({p_of(a, b)})"
 
 
 def draw_accuracies(ax: plots.Axes, arms: dict[str, np.ndarray]) -> None:
@@ -119,14 +125,14 @@ def draw_accuracies(ax: plots.Axes, arms: dict[str, np.ndarray]) -> None:
 
 
 def draw_differences(ax: plots.Axes, pairs: dict[str, tuple[np.ndarray, np.ndarray]]) -> None:
-    """Of each pair of arms: the difference in points, its 95 % interval, and how many only one reads."""
+    """Of each pair of arms: difference in points, 95 % interval, how many only one reads, McNemar's p."""
     for i, (a, b) in enumerate(pairs.values()):
         mean, low, high = difference(a, b)
         only_a = int((a & ~b).sum())
         only_b = int((b & ~a).sum())
         ax.plot([low, high], [i, i], color=plots.BLUE, linewidth=2)
         ax.plot(mean, i, "o", color=plots.BLUE)
-        text = f"{signed(mean)}  ({only_a} : {only_b})"
+        text = f"{signed(mean)}  ({only_a} : {only_b}, {p_of(a, b)})"
         on_white = {"facecolor": "white", "edgecolor": "none", "pad": 1}
         ax.text(mean, i - 0.18, text, ha="center", va="bottom", fontsize=9, bbox=on_white)
     ax.axvline(0, color="0.5", linestyle="--", linewidth=1)

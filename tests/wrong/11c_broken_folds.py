@@ -21,6 +21,11 @@ def as_it_was_given(source, copy, k, folds, seed):
     return _index(fold != k), _index(fold == k)
 
 
+def nothing_is_tested(source, copy, k, folds, seed):
+    """and 0 test samples, expected some of both"""
+    return _index(source >= 0), _index(source < 0)
+
+
 def only_copies_leave_the_test(source, copy, k, folds, seed):
     """copies of a test recording are among them"""
     fold = _deal(len(source), folds, seed)
