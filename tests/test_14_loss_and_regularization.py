@@ -781,10 +781,10 @@ def test_what_section_6_publishes(
     else:  # of 400 images 10 or 20 are lost and none is gained: 2.5 ± 1.5 or 5 ± 2.1 points
         share = (320 - right) / 400
         low = (320 - right) / 4 - 1.96 * 100 * math.sqrt(share * (1 - share) / 399)
-        start = "The aim of 1 point lies in the interval." if low <= 1 else "These weights miss"
+        start = "The aim of 1 point lies in the interval." if low <= 1 else "The choice of test"
         assert run.extra["note"].startswith(start)
         if low > 1:
-            assert f"choice of test images (low end {low:.2f} points)" in run.extra["note"]
+            assert f"the interval begins at {low:.2f}." in run.extra["note"]
         assert "--only 6 --train --budget 1e6" in run.extra["note"]
 
 
