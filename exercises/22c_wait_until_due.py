@@ -1,8 +1,8 @@
 """22c  Wait until the key is due
 
 Capstone B, section 6. The official track ends after 100 actions. At 21 ticks each they are over after 35 s,
-in which at most 49 % of 700 points can be made; section 6's planner makes 31 %, since many things meet no
-look in their window (equation (1)). But an action may also be a longer wait. So let the planner look ahead
+in which at most 49 % of 700 points can be made; section 6's planner makes 31 %, and 40 % on the four tracks
+of the last check, since many things meet no look in their window (equation (1)). But an action may also be a longer wait. So let the planner look ahead
 and end each wait at the moment when its next key is due: a *timed* key.
 
     games       one run, at the moment when a key of the present look arrives; that key is already pressed
@@ -92,6 +92,12 @@ def check_limits(ticks_to_wait) -> None:
             games.step(NO_KEY)
             smells = "Count from `games`, not from `least`; and if no tick up to `longest` is due, look again soon."
             compare(ticks_to_wait, games, least, longest, smells)
+    games = Games([11])
+    while games.tick[0] < 150:
+        games.step(NO_KEY)
+        if games.tick[0] >= 120:  # a key is due before `least`
+            smells = "A tick before `least` does not count, even if overdue is 0 or more there: ask from `least` on."
+            compare(ticks_to_wait, games, LEAST, LONGEST, smells)
 
 
 def check_air(ticks_to_wait) -> None:
@@ -132,10 +138,10 @@ def check_track(ticks_to_wait) -> None:
         progress.append(min(1.0, best / 700))
         early.append(soon / 700)
     made, within = float(np.mean(progress)), float(np.mean(early))
-    if within < 0.4 or made < 0.6:
+    if within < 0.45 or made < 0.6:
         raise Wrong(
             f"{within:.0%} progress after 35 s (at most 49 % can be made) and {made:.0%} after {LOOKS} actions, on "
-            f"{len(progress)} tracks; expected 40 % and 60 % at least. Waits of one fixed length make 7 to 9 % here."
+            f"{len(progress)} tracks; expected 45 % and 60 % at least. Section 6's planner makes 40 % here, with a look every {LEAST} ticks."
         )
 
 
@@ -151,9 +157,10 @@ EXERCISE = Exercise(
     why=(
         "The track imposes how often an agent may act at most, not when. A wait that ends where a key is due puts a look "
         "into the window, and equation (1) no longer applies: in the first 35 s this player makes 49 %, all there is to be "
-        "made, where waits of one fixed length, from 21 to 60 ticks, make 7 to 9 % in all 100 actions. The longer waits "
-        "also let 100 actions last 48 s, which brings the rest, to 75 %. What is left is sight: plan no further than the "
-        "picture reaches."
+        "made. On the same four tracks section 6's planner, which looks every 21 ticks, makes 40 % in that time (one "
+        "of the four runs 19 %). So timing gains 9 points here, and on section 6's twenty tracks at most 18, from 31 "
+        "to 49 %. The longer waits also let 100 actions last 48 s, which brings the rest, to 75 %. What is left is "
+        "sight: plan no further than the picture reaches."
     ),
 )
 
