@@ -60,7 +60,15 @@ from common.spiking import over_time
 from games.gameworld import match
 from games.gameworld.match import COMPLETE, Entry, Start
 from games.gameworld.show import arc, dots, page, record
-from games.gameworld.told import beside_rule, by_track, largest_stage, latency_rows, later_than_twin
+from games.gameworld.told import (
+    all_lives,
+    beside_rule,
+    by_track,
+    largest_stage,
+    latency_rows,
+    later_than_twin,
+    without_press,
+)
 from games.runner import twin
 from games.runner.play import INTERVAL, LATENCY, SIGHT, World, lives, overdue, planner, window
 from games.runner.reading import Place, Played, first_places, next_piece
@@ -261,9 +269,13 @@ def section_clocks(cfg: Config, run: Run) -> None:
 
     *Keys on arrival.* A key goes down at the moment when its answer arrives. An agent that knows L decides
     L ticks earlier, and the delay costs it nothing as long as the thing is in the picture by then. Knowing I
-    does not help: if I > W, the window may fall between two looks. Equation (1) says how often. It is drawn
-    for the start and for one thing. It leaves out that W grows with the speed, and that two things may come
-    within one interval, of which one gets a key.
+    does not help: if I > W, the window may fall between two looks. Equation (1) says how often, if every place of
+    the looks is equally likely. It is drawn for the speed of the start, as a mean over the things that stand.
+
+    In the figure its line is smooth and the measured one a zigzag. The reason: every run looks first at tick 0, and
+    the first key is due at ticks 126 to 194 in half of them, and in none before 105. So many runs meet the first thing,
+    or miss it, together. Of the first things alone 14, 31 and 20 % are got over with intervals of 1.67, 2.0 and 2.4 s (100 runs each); with first
+    looks spread over the interval 20, 17 and 14 %, where equation (1) says 18, 15 and 12 %.
 
     *Timed keys.* An answer may also be "press in 0.4 seconds, and again in 0.9". Such an agent plans all keys
     of an interval from one look, and equation (1) does not bind it.
@@ -274,9 +286,10 @@ def section_clocks(cfg: Config, run: Run) -> None:
 
         L + I + n₁(h) < 1080/v               1080/v: 2.25 s at the start, 1.1 s at the end
 
-    Beyond this limit the last keys of an interval are missing, and the first may still be right: a line falls
-    there, it does not drop to 0. An agent that blocks has I ≥ L, so it gets there with answers that take half as
-    long.
+    Beyond this limit the last keys of an interval are missing, and the first may still be right. The figure marks
+    the limit for one speed: on the left that of the first tick, on the right that of the end. Within the ten
+    seconds of the left panel the speed rises and the limit comes down, so lines fall left of its marks. An agent that
+    blocks has I ≥ L, so it gets there with answers that take half as long.
 
     Four ways to be slow are drawn: L grows while there is a look every 3 ticks; I grows with keys on arrival, then
     with timed keys, while an answer takes 2 ticks; and I = L, which is blocking. The planner that plays
@@ -360,7 +373,14 @@ def section_clocks(cfg: Config, run: Run) -> None:
                 mark = {"color": line.get_color(), "linewidth": 2.5, "linestyle": "-"}
                 ax.plot([limits[way] * TICK_S] * 2, [1.03, 1.09], **mark)
                 ax.axvline(limits[way] * TICK_S, color=line.get_color(), linestyle=":", alpha=0.6)
-        ax.text(max(limits.values()) * TICK_S - 0.06, 1.1, "sight ends", ha="right", fontsize=8)
+        ax.text(
+            max(limits.values()) * TICK_S - 0.06,
+            1.1,
+            f"sight ends (at {speed:g} px a tick)",
+            ha="right",
+            fontsize=8,
+            bbox={"facecolor": "white", "edgecolor": "none", "pad": 0.5},
+        )
         ax.set_ylim(-0.03, 1.15)
         what = "share of standing things passed" if lines is share else "share of runs that last"
         plots.label(ax, "seconds of delay or interval", what, name)
@@ -370,7 +390,7 @@ def section_clocks(cfg: Config, run: Run) -> None:
     run.figure(
         fig,
         "1_clocks",
-        look="which line falls first; dotted, in a line's colour: from there on its sight is too short",
+        look="which line falls first; dotted, in its colour: its sight ends, at the speed that stands there",
     )
 
     run.claim("window", "W at the start, mean over things", float(widths.mean()), "ticks")
@@ -383,14 +403,11 @@ def section_clocks(cfg: Config, run: Run) -> None:
     apart_by = np.abs(np.array(share[WAYS[1]]) - np.array(share["equation (1)"]))
     worst = int(apart_by.argmax())
     run.finding(
-        f"In the first ten seconds a planner whose answers come a second late passes "
-        f"{delay_1s:.0%} of the things. One "
+        f"Ten seconds: a planner that answers a second late passes {delay_1s:.0%} of the things. One "
         f"that looks once a second and presses when its answer is there {lost}: it passes "
-        f"{interval_1s:.0%} of "
-        f"{met_rare} (equation (1): {expected_1s:.0%}; the two differ most at "
-        f"{waits[worst] * TICK_S:.1f} s, by "
-        f"{apart_by[worst]:.0%} of the things). With timed keys, planned from the same looks, it "
-        f"passes {timed_1s:.0%}."
+        f"{interval_1s:.0%} of {met_rare} (equation (1): {expected_1s:.0%}; they differ most at "
+        f"{waits[worst] * TICK_S:.1f} s, by {100 * apart_by[worst]:.0f} percentage points). With "
+        f"timed keys it passes {timed_1s:.0%}."
     )
     run.finding(
         f"Over a minute sight counts as well. With timed keys and a look a second {timed_min:.0%} "
@@ -1121,14 +1138,11 @@ def section_delays(cfg: Config, run: Run) -> None:
     made = f"{low:g}" if low == high else f"{low:g} to {high:g}"
     run.finding(
         f"The network's median of {runs} runs is still half of the points with answers "
-        f"{half['delay']:.0f} ms late (the next delay "
-        f"tried was {too_slow['delay']:.0f}), or with {half['interval']:.0f} ms between looks "
-        f"(next: "
-        f"{too_slow['interval']:.0f}; training showed fixed cameras of at most 50 ms). A planner "
-        f"that blocks for 2.4 to "
-        f"6.4 s, the pace of the published agents, makes {made} points, with keys on arrival or "
-        f"with timed ones; no key at "
-        f"all makes {nothing:g}."
+        f"{half['delay']:.0f} ms late (not at {too_slow['delay']:.0f}), or with "
+        f"{half['interval']:.0f} ms between looks (not at {too_slow['interval']:.0f}). Training "
+        f"showed delays up to 117 ms and fixed cameras of at most 50 ms. A planner that blocks for "
+        f"2.4 to 6.4 s, the pace of the published agents, makes {made} points, with keys on "
+        f"arrival or timed; no key at all makes {nothing:g}."
     )
 
 
@@ -1195,13 +1209,19 @@ def section_browser(cfg: Config, run: Run) -> dict[str, dict[str, Any]]:
 
     What would a faster network save, or a GPU? Its own stage at most, one would think. But network and browser share
     the cores, so a slow step may also hold up the next picture. The rule tells: its step takes 0.1 ms, everything else
-    is the same. Network and rule play *in turn*, a run each, so that both meet the same machine.
+    is the same. A new match lets the two take turns, a run each, so that both meet the same machine. The finding says
+    whether the match that is told did: without that, a difference may be the machine's.
 
     The screenshot is taken at half size: the browser itself then takes the mean of 2 × 2 pixels, so that the frames are
     the same, number for number, and only a quarter of the pixels has to be packed, sent and unpacked.
 
-    In that table capture, preprocess and policy are of all looks; dispatch and the whole (`all`) are of the presses
-    alone, so the medians of the stages need not add up to that of the whole.
+    In the first table below, capture, preprocess and policy count every look; dispatch and the whole (`all`) count the
+    presses alone, so the medians of the stages need not add up to that of the whole. A key that stays down over a
+    landing makes the runner jump again without a new press: such a jump is in no latency.
+
+    In the second table points are of first lives. A run of the network goes on after a crash, under the budget of
+    section 6. So its presses and jumps are of all its lives, whose number stands beside them, and so is its latency.
+    The other players stop at the first crash.
 
     Pictures come through the browser's DevTools protocol, keys go through Playwright, so that the page sees the same
     events as from a hand. A third party's page is not trusted: it reaches no other address than its own folder's
@@ -1250,13 +1270,12 @@ def section_browser(cfg: Config, run: Run) -> dict[str, dict[str, Any]]:
             if name.startswith("blocks"):
                 jumps = "–"  # its looks are too rare to see them
             share = f"{(p >= COMPLETE).mean():.0%}"
-            told.append((name, match.quartiles(p), share, m["presses"], jumps, f"{m['load']:.1f}"))
-        head = ("player", "points", "complete", "presses", "jumps", "busy")
-        run.table(f"Chromium, runs of each: {cfg.browser_runs}, one life, {NOT}", head, told)
-        run.print(
-            "   points: quartiles. jumps: as the frames show them. A key that stays down jumps"
-        )
-        run.print("   again: such a jump follows no press, and no latency is known of it.")
+            counted = (all_lives(m), m["presses"], jumps, f"{m['load']:.1f}")
+            told.append((name, match.quartiles(p), share, *counted))
+        head = ("player", "points", "700", "lives", "presses", "jumps", "busy")
+        run.table(f"Chromium, runs of each: {cfg.browser_runs}, {NOT}", head, told)
+        run.print("   points (quartiles) and 700 (share that gets there): of first lives.")
+        run.print("   presses, jumps: of all lives.")
         run.print("   busy: processes that want a core, for each core there is.")
 
     title = f"A step of the network: {stages['policy']['p50']:.1f} ms (median)"
@@ -1327,7 +1346,7 @@ def section_browser(cfg: Config, run: Run) -> dict[str, dict[str, Any]]:
         f"{whole['p95']:.0f} ms). The "
         f"largest stage is {largest_stage(stages)}; a step of the network takes "
         f"{policy['p50']:.1f} ms."
-        f"{beside_rule(matches)}{busy}"
+        f"{without_press(matches['spiking network'])}{beside_rule(matches)}{busy}"
     )
     lasted = {name: part_of_minute(p) for name, p in lives_of.items()}
     rest = ""
@@ -1336,8 +1355,8 @@ def section_browser(cfg: Config, run: Run) -> dict[str, dict[str, Any]]:
     run.finding(
         f"In Chromium {int((ours >= COMPLETE).sum())} of {n} first lives are complete. "
         f"{by_track(ours, in_twin)} "
-        f"{later_than_twin(matches['spiking network'])} So how much of a minute? A first life lasts "
-        f"{lasted['spiking network']:.0%} of it on average (n = {n}{rest})."
+        f"{later_than_twin(matches['spiking network'])} A first life lasts {lasted['spiking network']:.0%} of a "
+        f"minute on average (n = {n}{rest})."
     )
     return matches
 
@@ -1380,7 +1399,7 @@ def section_tracks(cfg: Config, run: Run) -> None:
     **RT-official**, its real-time rules: 100 actions. An action presses the key for 0.25 s or waits for 0.25 s, then
     sleeps 0.05 s; the game is never paused. With the capture that is a look every 0.35 s, about
     21 ticks. The interval is *imposed*: an agent that thinks for 2 ms looks hardly more often than one
-    that thinks for 50 ms. And 100 such actions are over after 35 s. Whoever stays alive for 35 s has 343 points:
+    that thinks for 50 ms. And 100 such actions are over after 35 s. Whoever stays alive for 35 s has 342 points:
     at this pace no agent makes more than 49 % of 700, and SR is 0 % by arithmetic. An agent that thinks for 6 s plays
     for ten minutes: the budget of actions favours the slow. Below the ceiling, equation (1) counts: a look every
     21 ticks meets the window of a thing that stands with a chance of 80 % at the start and 98 % after 35 s.
@@ -1472,8 +1491,8 @@ def section_tracks(cfg: Config, run: Run) -> None:
         f"be made: SR is 0% by arithmetic. Of that the planner makes {by_planner / ceiling:.0%} "
         f"({by_planner:.0%} of all): "
         f"with {match.LOOK_OFFICIAL} ticks between two looks {1 - meets(twin.SPEED):.0%} of the "
-        f"things at the start meet no "
-        f"look in their window (equation (1)). The network makes {by_network / ceiling:.0%}. {rest}"
+        f"things at the start meet no look in their window (equation (1)). The network makes "
+        f"{by_network / ceiling:.0%}. PG counts the best attempt. {rest}"
     )
     run.extra["analysis"] = analysis(run)
     for question in QUESTIONS:
@@ -1536,6 +1555,8 @@ def analysis(run: Run) -> str:
 
 # ---------------------------------------------------------------- 7  watch it
 
+CHANGED = 0.25  # so much a neuron's rate around a press differs from its rate in the run
+
 
 @section
 def section_play(cfg: Config, run: Run) -> None:
@@ -1543,7 +1564,10 @@ def section_play(cfg: Config, run: Run) -> None:
 
     One run, frame by frame. First the whole run: how often each of the 64 hidden neurons fires, ordered by β,
     the forgetful ones at the bottom, those with a long memory on top. Then its last 240 frames, spike by spike.
-    Then the mean number of spikes around a press. Nothing resets these neurons during a run: one whose membrane stays
+    Then the mean number of spikes around a press. That number may hide what single neurons do: if some begin to fire
+    and others fall silent, it stays. So each neuron's rate in the five frames before a press, and in the five frames
+    from the press on, is set beside its rate in the whole run. It counts as changed if the two differ by 25 points or
+    more, a limit of our choice. Nothing resets these neurons during a run: one whose membrane stays
     above θ fires in every frame. Lesson 14's penalty on rates was not used, and the layer is not sparse.
 
     A neuron that always fires, or never, adds a constant to the score: it acts as a bias, whatever its memory. So look
@@ -1659,18 +1683,19 @@ def section_play(cfg: Config, run: Run) -> None:
     n = len(whole)
     run.claim("fired_before", "ten frames before a press", before.mean(), "neurons", n=n)
     run.claim("fired_after", "ten from the press on", after.mean(), "neurons", n=n)
-    run.claim("steady", "always or never, from frame 50", steady, "neurons")
-    tells = "hardly tells" if abs(after.mean() - before.mean()) < mean / 10 else "tells"
-    swaps = float(np.abs(np.diff(spikes, axis=0)).sum(1).mean()) if len(spikes) > 1 else 0.0
+    run.claim("steady", "of all 64: always or never", steady, "neurons")
+    by_chance = changed_by_chance(spikes, n)
     run.finding(
-        f"{mean:.1f} of {spikes.shape[1]} hidden neurons fire in a frame "
-        f"({mean / spikes.shape[1]:.0%}), "
-        f"{before.mean():.1f} in the ten frames before a press and {after.mean():.1f} in the ten "
-        f"after it ({n} presses of one "
-        f"run): their number {tells} a press. From frame to frame {swaps:.1f} change; the raster "
-        f"shows which."
+        f"{mean:.1f} of {spikes.shape[1]} hidden neurons fire in a frame, {before.mean():.1f} in "
+        f"the ten frames before a press and {after.mean():.1f} in the ten from it on ({n} presses "
+        f"of one run). Which ones fire says more. In the five frames before a press "
+        f"{changed(spikes, whole, -5)}. In the five from it on {changed(spikes, whole, 0)}. Around "
+        f"as many frames drawn at random it is {by_chance:.1f} neurons on average."
     )
-    told = f"Of the {slow} neurons with a time constant above ten frames {slow_steady} always fire or never do: a bias."
+    told = (
+        f"From frame 50 on {steady} of all {spikes.shape[1]} neurons always fire or never do, and "
+        f"{slow_steady} of the {slow} slow ones (τ above ten frames): a bias."
+    )
     if changing.size:
         runs, complete = cfg.runs, []
         for who in (agent(cfg), covered(agent(cfg), changing)):
@@ -1695,6 +1720,34 @@ def covered(net: RunnerNet, neurons: np.ndarray) -> RunnerNet:
     with torch.no_grad():
         net.fc2.weight[0, torch.from_numpy(neurons)] = 0
     return net
+
+
+def beside_run(spikes: np.ndarray, presses: np.ndarray, first: int) -> np.ndarray:
+    """Each neuron's rate in five frames, from ``first`` after each press on, less its rate in the run; ``(64,)``."""
+    near = spikes[presses[:, None] + first + np.arange(5)]  # (presses, 5, 64)
+    return near.mean((0, 1)) - spikes.mean(0)
+
+
+def changed(spikes: np.ndarray, presses: np.ndarray, first: int) -> str:
+    """How many neurons fire oftener there or more rarely, by ``CHANGED``, and which."""
+    if not len(presses):
+        return "nothing is known (no press)"
+    more = beside_run(spikes, presses, first)
+    told = []
+    for which, word in ((more >= CHANGED, "oftener"), (more <= -CHANGED, "more rarely")):
+        numbers = np.flatnonzero(which)
+        names = f" ({', '.join(map(str, numbers))})" if numbers.size else ""
+        told.append(f"{numbers.size} {word}{names}")
+    return f"{int((abs(more) >= CHANGED).sum())} neurons fire otherwise than in the run: {' and '.join(told)}"
+
+
+def changed_by_chance(spikes: np.ndarray, presses: int) -> float:
+    """How many neurons differ by ``CHANGED`` around as many frames drawn at random: a mean of 200 draws."""
+    rng, counts = np.random.default_rng(0), []
+    for _ in range(200):
+        drawn = rng.choice(np.arange(5, len(spikes) - 5), max(1, presses))
+        counts.append((abs(beside_run(spikes, drawn, -5)) >= CHANGED).sum())
+    return float(np.mean(counts))
 
 
 def named(spikes: np.ndarray, neurons: np.ndarray) -> str:

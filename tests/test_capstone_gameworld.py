@@ -681,6 +681,7 @@ def result(points: list[float], p95: float = 50.0, **other: Any) -> dict[str, An
         "nice": 0,
         "presses": 3,
         "jumps": 2,
+        "runs": [{"attempts": 2} for _ in points],
         "SR": 0.4,
         "PG": 0.8,
         "n": len(points),
@@ -763,7 +764,19 @@ def test_tracks_are_compared_one_by_one() -> None:
     told = lesson.by_track(np.array([700.0, 100.0, 20.0]), twin_.ravel())
     assert "3 lives each, the twin completes 3, 1, 3." in told
     assert "Chromium are number 2, 3; 1 of these 2 never fail in the twin" in told
+    assert "One life a track does not tell" in told
     assert "One life" not in lesson.by_track(np.array([700.0] * 3), twin_.ravel())
+    rare = np.full(100, 700)
+    rare[2:20:5] = 30  # 4 of 100, all on the third track
+    told = lesson.by_track(np.array([700.0, 700.0, 700.0, 120.0, 330.0]), rare)
+    assert "(4%) 2 or more of 5 fail with a chance of 1.5%" in told
+
+
+def test_jumps_of_a_held_key_have_no_latency() -> None:
+    told = lesson.without_press(result([700.0], presses=190, jumps=370))
+    assert "At least 180 of its 370 jumps" in told
+    assert lesson.without_press(result([700.0], presses=190, jumps=20)) == ""
+    assert lesson.all_lives(result([700.0] * 5)) == 10
 
 
 def test_late_keys_are_told_in_ticks() -> None:
@@ -898,6 +911,20 @@ def test_covered_neurons_say_nothing() -> None:
         score, _, spikes = net.sequence(frames)
         by_hand = spikes["fc1"][..., others] @ kept[0, others] + net.fc2.bias
     torch.testing.assert_close(score, by_hand, atol=1e-4, rtol=1e-4)
+
+
+def test_neurons_that_change_at_a_press_are_named() -> None:
+    spikes, presses = np.zeros((400, 64)), np.array([100, 200, 300])
+    spikes[:, 3] = 1
+    for t in presses:
+        spikes[t - 5 : t, 12] = 1  # before
+        spikes[t : t + 5, 3] = 0  # falls silent
+    told = lesson.changed(spikes, presses, -5)
+    assert told == "1 neurons fire otherwise than in the run: 1 oftener (12) and 0 more rarely"
+    told = lesson.changed(spikes, presses, 0)
+    assert told == "1 neurons fire otherwise than in the run: 0 oftener and 1 more rarely (3)"
+    assert "no press" in lesson.changed(spikes, presses[:0], 0)
+    assert lesson.changed_by_chance(spikes, 40) < 0.05 < lesson.changed_by_chance(spikes, 1)
 
 
 def test_a_changing_neuron_is_named_by_its_first_spike() -> None:

@@ -56,6 +56,22 @@ def beside_rule(matches: dict[str, dict[str, Any]]) -> str:
     return f"{told}. The two did not play in turn: whether the rest goes with the network or with the machine is open."
 
 
+def all_lives(result: dict[str, Any]) -> int:
+    """How many lives the runs of a match had: the first ones, and those that a run began anew after a crash."""
+    return int(sum(run["attempts"] for run in result["runs"]))
+
+
+def without_press(result: dict[str, Any]) -> str:
+    """How many of a match's jumps follow no press, and so are in no latency; empty if none need to."""
+    jumps, presses = result.get("jumps", 0), result["presses"]
+    if jumps <= presses:
+        return ""
+    return (
+        f" At least {jumps - presses} of its {jumps} jumps follow no press (a held key jumps again): they have no "
+        "latency."
+    )
+
+
 def by_track(ours: np.ndarray, in_twin: np.ndarray) -> str:
     """Which tracks fail in Chromium, and how often each fails in the twin; ``in_twin`` holds all tracks again and again."""
     n, times = len(ours), len(in_twin) // len(ours)
@@ -67,10 +83,17 @@ def by_track(ours: np.ndarray, in_twin: np.ndarray) -> str:
         return told
     safe = int((complete[failed] == times).sum())
     which = ", ".join(str(k + 1) for k in failed)
-    return (
-        f"{told} Those that fail in Chromium are number {which}; {safe} of these {failed.size} never fail in the twin. One "
-        "life a track does not tell whether the browser, the load or chance did it."
+    told += f" Those that fail in Chromium are number {which}; {safe} of these {failed.size} never fail in the twin."
+    rate = 1 - float(complete.sum()) / len(in_twin)
+    chance = sum(
+        math.comb(n, k) * rate**k * (1 - rate) ** (n - k) for k in range(failed.size, n + 1)
     )
+    if chance < 0.05:
+        return (
+            f"{told} At the twin's rate of failures ({rate:.0%}) {failed.size} or more of {n} fail with a chance of "
+            f"{chance:.1%}: chance alone is unlikely. Which of browser and load did it, this match does not tell."
+        )
+    return f"{told} One life a track does not tell whether the browser, the load or chance did it."
 
 
 def later_than_twin(result: dict[str, Any]) -> str:
