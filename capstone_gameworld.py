@@ -1684,13 +1684,14 @@ def section_play(cfg: Config, run: Run) -> None:
     run.claim("fired_before", "ten frames before a press", before.mean(), "neurons", n=n)
     run.claim("fired_after", "ten from the press on", after.mean(), "neurons", n=n)
     run.claim("steady", "of all 64: always or never", steady, "neurons")
-    by_chance = changed_by_chance(spikes, n)
+    by_chance = ""
+    if n:
+        by_chance = f" Around as many frames drawn at random it is {changed_by_chance(spikes, n):.1f} neurons on average."
     run.finding(
         f"{mean:.1f} of {spikes.shape[1]} hidden neurons fire in a frame, {before.mean():.1f} in "
         f"the ten frames before a press and {after.mean():.1f} in the ten from it on ({n} presses "
         f"of one run). Which ones fire says more. In the five frames before a press "
-        f"{changed(spikes, whole, -5)}. In the five from it on {changed(spikes, whole, 0)}. Around "
-        f"as many frames drawn at random it is {by_chance:.1f} neurons on average."
+        f"{changed(spikes, whole, -5)}. In the five from it on {changed(spikes, whole, 0)}.{by_chance}"
     )
     told = (
         f"From frame 50 on {steady} of all {spikes.shape[1]} neurons always fire or never do, and "
@@ -1745,7 +1746,7 @@ def changed_by_chance(spikes: np.ndarray, presses: int) -> float:
     """How many neurons differ by ``CHANGED`` around as many frames drawn at random: a mean of 200 draws."""
     rng, counts = np.random.default_rng(0), []
     for _ in range(200):
-        drawn = rng.choice(np.arange(5, len(spikes) - 5), max(1, presses))
+        drawn = rng.choice(np.arange(5, len(spikes) - 5), presses)
         counts.append((abs(beside_run(spikes, drawn, -5)) >= CHANGED).sum())
     return float(np.mean(counts))
 
