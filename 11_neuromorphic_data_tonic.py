@@ -16,8 +16,8 @@ Idea
     caches, and a collate function that puts recordings of unlike length into one batch.
 
     The data are the first 1,000 training and 100 test recordings of N-MNIST (Orchard et al. 2015):
-    MNIST digits on a screen before a camera of 34×34 pixels that makes three quick turns, called
-    saccades, of 0.1 s each. In sections 3 to 5 all 1,100 are tested, by five-fold cross-validation.
+    MNIST digits on a screen before an event camera (34×34 of its pixels are kept), which makes three
+    quick turns, saccades, of 0.1 s each. Sections 3 to 5 test all 1,100, by five-fold cross-validation.
 
 Read first
     Theory     Gallego et al. 2020, on event representations, https://arxiv.org/abs/1904.08405
@@ -71,7 +71,6 @@ from training.paired import (
     draw_differences,
     ends,
     mcnemar,
-    p_of,
     percent,
     rounded,
     shown,
@@ -99,7 +98,7 @@ POOL = 2  # pixels a side that are added up before the network
 
 @dataclass
 class Config(LessonConfig):
-    """One network and one training for every arm of a comparison; the folds are always the same."""
+    """One network and one training for every variant of a comparison; the folds are always the same."""
 
     num_steps: int = bounded(10, 1, 100)
     """bins of a recording (T); where their number varies, so many on average"""
@@ -124,7 +123,7 @@ class Config(LessonConfig):
     per_class: int = bounded(36, 3, 1000)
     """drawn clips of each gesture in section 6; a third of them are for testing"""
     seeds: int = bounded(3, 1, 20)
-    """trainings of each arm on the gestures"""
+    """trainings of each variant on the gestures"""
     resume: bool = False
     """take over finished trainings of a run that was stopped"""
 
@@ -277,7 +276,7 @@ def section_pipeline(cfg: Config, run: Run) -> Piped:
     A camera with frames sends a picture at each tick of its clock, whether something moves or not. An
     event camera has no clock and no pictures: a still scene sends nothing but noise, a quick hand a
     burst. So a still scene costs hardly any data, and a moving one may cost more bytes than a slow
-    video; but every time is exact to microseconds. Frames give that up. They are dense tensors, and
+    video; but every event has its time, in microseconds. Frames give that up. They are dense tensors:
     where no event was, a zero is stored and multiplied. The run counts how many zeros there are.
 
     A recording is an array (N,). N differs from recording to recording, and arrays of unlike length
@@ -301,9 +300,9 @@ def section_pipeline(cfg: Config, run: Run) -> Piped:
     padding out of this average; section 2 shows why).
 
     How good is Denoise? We add known noise to 60 recordings, one event for every five of their own, at
-    random places and times, and count how much of it is dropped. The result holds for this much noise:
-    Denoise would drop a larger share of sparser noise, whose events rarely have a noisy neighbour. Of
-    the camera's own events, nobody knows which are noise.
+    random places and times, and count how much of it is dropped. The share belongs to this much noise:
+    events of sparser noise rarely have a noisy neighbour, so more of them would be dropped. Of the
+    camera's own events, nobody knows which are noise.
     """
     from tonic import MemoryCachedDataset
     from tonic.collation import PadTensors
@@ -608,7 +607,7 @@ def events_to_currents(x: Tensor, pool: int) -> Tensor:
 
 
 @dataclass
-class Arm:
+class Variant:
     """One side of a comparison: what the network is shown, and how its training is varied."""
 
     name: str
@@ -627,15 +626,22 @@ class Trained:
 
 
 def train_one(
-    cfg: Config, run: Run, arm: Arm, parts: Parts, seed: int, epochs: int, lr: float, first: Weights
+    cfg: Config,
+    run: Run,
+    variant: Variant,
+    parts: Parts,
+    seed: int,
+    epochs: int,
+    lr: float,
+    first: Weights,
 ) -> Trained:
-    """Train on ``parts[0]`` of the arm's recordings; ``parts[1]``, validation, is only looked at.
+    """Train on ``parts[0]`` of the variant's recordings; ``parts[1]``, validation, is only looked at.
 
     ``parts[2]``, the test part, is not. ``first``: weights to start from; empty: fresh.
     """
     train, aside, test = parts
-    data = arm.data
-    x = arm.x
+    data = variant.data
+    x = variant.x
     assert_disjoint(data.hashes, torch.cat([train, aside]).tolist(), test.tolist())
     net = make_net(cfg, data, seed)
     if first:
@@ -644,13 +650,13 @@ def train_one(
     history = fit(
         net,
         ImageData(data.name, data.stand_in, data.classes, *tensors),
-        arm.show,
+        variant.show,
         run=run,
         epochs=epochs,
         lr=lr,
         batch_size=cfg.batch_size,
-        augment=partial(arm.change, shift=cfg.shift),
-        name=f"{arm.name}_{lr:g}_{seed}".replace(" ", "_"),
+        augment=partial(variant.change, shift=cfg.shift),
+        name=f"{variant.name}_{lr:g}_{seed}".replace(" ", "_"),
         resume=cfg.resume,
         seed=seed,
         quiet=True,
@@ -694,23 +700,24 @@ def fold_parts(cfg: Config, data: EventData) -> list[Parts]:
     return parts
 
 
-def cross_validate(cfg: Config, run: Run, arm: Arm) -> Crossed:
+def cross_validate(cfg: Config, run: Run, variant: Variant) -> Crossed:
     """Train one network a fold on the other folds, from fresh weights; read the fold with it."""
-    y = arm.data.y
+    y = variant.data.y
     right = np.zeros(len(y), bool)
     trained = []
-    parts = fold_parts(cfg, arm.data)
-    for k, part in enumerate(live(parts, f"   {arm.name}", cfg.folds)):
-        one = train_one(cfg, run, arm, part, cfg.seed + k, cfg.epochs, cfg.lr, {})
+    parts = fold_parts(cfg, variant.data)
+    for k, part in enumerate(live(parts, f"   {variant.name}", cfg.folds)):
+        one = train_one(cfg, run, variant, part, cfg.seed + k, cfg.epochs, cfg.lr, {})
         test = part[2]
-        found = read(one.net, arm.x[test], arm.show) == y[test]
+        found = read(one.net, variant.x[test], variant.show) == y[test]
         right[test.numpy()] = found.numpy()
         trained.append(one)
-    run.print(f"   {arm.name}: {percent(right.mean())} of {len(y):,} held-out recordings")
+    run.print(f"   {variant.name}: {percent(right.mean())} of {len(y):,} held-out recordings")
     return Crossed(right, trained)
 
 
 RULES = ("time window", "time bins", "event count")
+OF_SIX = 1 - 0.05 / 6  # level of an interval that is one of six
 
 
 def binnings(data: EventData, num_steps: int) -> dict[str, Callable]:
@@ -736,16 +743,16 @@ def ways_to_play(data: EventData) -> dict[str, Played]:
     return {AS_RECORDED: play(), "half speed": play(slower=2), "pause": play(pause_us=200_000)}
 
 
-def read_again(cfg: Config, crossed: Crossed, arm: Arm) -> np.ndarray:
-    """Which recordings the networks of a cross-validation read in the arm's frames ``(N,)``.
+def read_again(cfg: Config, crossed: Crossed, variant: Variant) -> np.ndarray:
+    """Which recordings the networks of a cross-validation read in the variant's frames ``(N,)``.
 
     Each recording is again read by the network that never saw it, as it is or otherwise.
     """
-    y = arm.data.y
+    y = variant.data.y
     right = np.zeros(len(y), bool)
-    for part, one in zip(fold_parts(cfg, arm.data), crossed.trained, strict=True):
+    for part, one in zip(fold_parts(cfg, variant.data), crossed.trained, strict=True):
         test = part[2]
-        found = read(one.net, arm.x[test], arm.show) == y[test]
+        found = read(one.net, variant.x[test], variant.show) == y[test]
         right[test.numpy()] = found.numpy()
     return right
 
@@ -779,8 +786,8 @@ def section_binning(cfg: Config, run: Run) -> Binned:
       11a puts it into the last bin.)
 
     Time bins need the end of the recording, so they cannot be used on a live camera. Counts give each
-    frame equal evidence; while nothing moves, only noise fills the frame, slowly. Only a window keeps
-    the speed of a movement in the frames.
+    frame equally many events, which is not equal evidence: while nothing moves, noise fills the frame.
+    Only a window keeps the speed of a movement in the frames.
 
     T, Δ and n set the width of a bin. Finer bins keep more of the times, but frames get emptier and
     there are more steps to compute; in coarser bins moving edges blur. (The width is not varied here.)
@@ -789,17 +796,19 @@ def section_binning(cfg: Config, run: Run) -> Binned:
 
     Δ and n are chosen so that all three make about T bins on average. Network, training and folds are
     the same; the learning rate was tuned for none of them. With a window or a count recordings are
-    padded, and batch norm sees the padding. Unlike section 1 there is no Denoise, training recordings
-    are moved by a few pixels at random, and the learning rate falls over ten epochs.
+    padded, and batch norm sees the padding. Unlike section 1 there is no Denoise, which is
+    slow (whether it helps is not measured), training recordings are moved by a few pixels at random,
+    and the learning rate falls over ten epochs.
 
     In sections 3 to 5 all 1,100 recordings are tested: they are dealt into five parts, and each part is
     read by a network that was trained on the other four (less a tenth, put aside to choose by in
     section 5). All 1,100 answers are pooled.
 
-    Two arms read the same recordings, so look at those that one reads and the other does not. If the
-    two were equally good, each of these would be a fair coin: heads for one arm, tails for the other.
+    Two variants of a network read the same recordings. Look at the n that only the first reads and the
+    m that only the second does. If the two were equally good, each of these would be a fair coin.
     McNemar's p is the chance that fair coins fall at least as unevenly. Three pairs are three chances
-    to be fooled, so we ask for a p below a third of 5 %.
+    to be fooled, so we ask for a p below a third of 5 %. The same coins give the interval of a gain:
+    Clopper and Pearson's for a coin, times its n + m throws. At 95 % it leaves out 0 just if p < 5 %.
 
     But all these recordings last 0.3 s and move alike. To see how the rules differ, we then change the
     clock of each recording and show it to the same networks, which are not trained again: at half
@@ -808,9 +817,9 @@ def section_binning(cfg: Config, run: Run) -> Binned:
     Stretching the clock adds no events, but a real camera's noise would go on. So we add noise for the
     added time, at random pixels, at the rate and with the share of ON events of the outermost pixels,
     which no digit reaches. This is a model: a real recording at half speed may differ in more than its
-    noise. Frames get thinner, the steps of a pause count in the mean, and potentials leak in it. Which
-    of this costs how many answers is not taken apart. Of each change as a whole, the figure shows the
-    95 % interval (mean ± 1.96 standard errors) and McNemar's p; of six, we ask for a sixth of 5 %.
+    noise. Frames get thinner, the steps of a pause count in the mean, and potentials leak in it. What
+    each of this costs is not taken apart. There are six such changes, so each gets a sixth of the 5 %:
+    it is called shown if its 99.2 % interval leaves out 0.
     """
     run.predict(
         "window_slow",
@@ -840,21 +849,21 @@ def section_binning(cfg: Config, run: Run) -> Binned:
     crossed = {}  # by rule
     right = {}  # by rule and way of playing
     for (rule, way), frames in made.items():
-        arm = Arm(rule, data, frames.padded(), show)
+        variant = Variant(rule, data, frames.padded(), show)
         if way == AS_RECORDED:
-            crossed[rule] = cross_validate(cfg, run, arm)
+            crossed[rule] = cross_validate(cfg, run, variant)
             right[rule, way] = crossed[rule].right
         else:
-            right[rule, way] = read_again(cfg, crossed[rule], arm)
+            right[rule, way] = read_again(cfg, crossed[rule], variant)
 
-    recorded = {rule: arm.right for rule, arm in crossed.items()}
+    recorded = {rule: variant.right for rule, variant in crossed.items()}
     p = min(mcnemar(a, b) for a, b in combinations(recorded.values(), 2))
     verdict = f"no two can be told apart (smallest p = {two_digits(p)})"
     if p < 0.05 / 3:
         verdict = f"they are not all equal (smallest p = {two_digits(p)})"
     moved = {}  # points from what was read as recorded, and the interval
     for rule, way in right:
-        moved[rule, way] = difference(right[rule, way], recorded[rule])
+        moved[rule, way] = difference(right[rule, way], recorded[rule], OF_SIX)
     costs = {rule: max(-moved[rule, way][0] for way in ways) for rule in RULES}
     *_, other, most = sorted(RULES, key=costs.get)
     title = f"Played otherwise, “{most}” loses up to {costs[most]:.1f} points; no other more than {costs[other]:.1f}"
@@ -865,22 +874,22 @@ def section_binning(cfg: Config, run: Run) -> Binned:
     for (rule, way), played in right.items():
         if way != AS_RECORDED:
             pairs[f"{rule}, {way}"] = (played, recorded[rule])
-    draw_differences(b, pairs)
+    draw_differences(b, pairs, OF_SIX)
     b.set_title(
-        "played otherwise − as recorded (n : m; n are read\nonly if played otherwise, m only as recorded)"
+        "played otherwise − as recorded, 99.2 % intervals\n(n are read only if played otherwise : m only as recorded)"
     )
     run.figure(fig, "3_accuracy", look="on the right: which rule does not mind how it is played?")
 
     n = len(data.y)
     facts = {"n": n, "seeds": 1, "real": True}
     moves = []
-    for rule, arm in recorded.items():
+    for rule, variant in recorded.items():
         key = rule.split()[-1]  # window, bins, count
-        run.claim(f"accuracy_{key}", f"{rule}, as recorded", arm.mean(), **facts)
+        run.claim(f"accuracy_{key}", f"{rule}, as recorded", variant.mean(), **facts)
         changes = []
         for way in ("half speed", "pause"):
-            sure = mcnemar(right[rule, way], arm) < 0.05 / 6
-            changes.append(signed(moved[rule, way][0]) + ("" if sure else " (not shown)"))
+            change, low, high = moved[rule, way]
+            changes.append(signed(change) + (" (not shown)" if low <= 0 <= high else ""))
         moves.append(f"{rule} {' and '.join(changes)}")
     run.claim("p_binning", "smallest p of the three pairs", rounded(p), "", n=n, real=True)
     for key, way in (("window_slow", "half speed"), ("window_pause", "pause")):
@@ -919,14 +928,14 @@ def section_time(cfg: Config, run: Run) -> None:
     A recording made by an event camera need not be a recording whose *timing* carries the answer.
     Of DVS128 Gesture, a set of arm movements, it was found that networks which cannot tell the
     order of frames read most of it (Vicente-Sola et al. 2022, https://arxiv.org/abs/2209.14915).
-    Take the time away and see what is left. Three arms get the same T time bins:
+    Take the time away and see what is left. Three variants get the same T time bins:
 
         in order     the T frames as they came
         shuffled     the same T frames, each recording's in a random order, in training and in the test
         one frame    their sum, shown T times: a picture, with as many steps to compute as the others
 
     There is one test: in order against one frame, on the pooled answers of the five folds, by McNemar's
-    exact test (section 3) at a level of 5 %. It asks what a practitioner asks: are ten frames worth
+    exact test at a level of 5 % (section 3). It asks what a practitioner asks: are ten frames worth
     their price, or would a picture do? It does not ask *why*. A sum loses the order, and it also lays
     views of the digit from different places over each other; its inputs are larger, too, at the same
     learning rate. Two more pairs describe this; they are no tests that were planned:
@@ -935,10 +944,8 @@ def section_time(cfg: Config, run: Run) -> None:
                                  each epoch they come in another order
         shuffled − one frame     views are kept apart, without an order
 
-    For all pairs the figure shows the difference with its 95 % interval (section 3). Near 0, this
-    normal approximation can disagree with the exact test; then we go by the test, and call a difference
-    shown if its p is below 5 %. All of this speaks of these networks, one training a fold; another seed
-    gives other numbers.
+    A difference is called shown if its 95 % interval leaves out 0. All of this speaks of these
+    networks, one training a fold; another seed gives other numbers.
 
     **Sounds, where time matters more than on a screen.** SHD (spoken digits in German and English, 20
     classes) and SSC (35 spoken words) are recordings of speech that went through a model of the inner
@@ -948,9 +955,9 @@ def section_time(cfg: Config, run: Run) -> None:
 
         ToFrame(tonic.datasets.SHD.sensor_size, n_time_bins=T)       # sensor_size = (700, 1, 1)
 
-    makes frames (T, 1, 700). Binning, cache, padding and mask stay as they are on this page. Denoise
-    goes, for it asks for neighbours in x and y, and so do Conv2d and its pooling: take a linear layer,
-    or a Conv1d along the channels.
+    makes frames (T, 1, 700). Binning, cache, padding and mask stay as they are on this page. Denoise,
+    Conv2d and pooling need neighbours in x and y, and a cochlea has no y: drop them, and take a linear
+    layer or a Conv1d along the channels.
     """
     run.predict(
         "accuracy_one",
@@ -963,23 +970,18 @@ def section_time(cfg: Config, run: Run) -> None:
     x = given.frames.padded()
     T = x.shape[1]
     ordered = given.crossed.right
-    arm = Arm("shuffled", data, x, partial(shuffled_frames, pool=POOL))
-    shuffled = cross_validate(cfg, run, arm).right
-    arm = Arm("one frame", data, x, partial(one_frame, pool=POOL))
-    one = cross_validate(cfg, run, arm).right
-    p = mcnemar(ordered, one)
-    only_ordered = int((ordered & ~one).sum())
-    only_one = int((one & ~ordered).sum())
+    variant = Variant("shuffled", data, x, partial(shuffled_frames, pool=POOL))
+    shuffled = cross_validate(cfg, run, variant).right
+    variant = Variant("one frame", data, x, partial(one_frame, pool=POOL))
+    one = cross_validate(cfg, run, variant).right
+    time = difference(ordered, one)
 
-    better, seen, other = "frames in order", f"{T} frames in order", "their sum"
-    if only_one > only_ordered:
-        better, seen, other = "one frame", f"the sum of {T} frames", "the frames in order"
-    verdict = f"no difference shown (p = {two_digits(p)})"
+    seen, other = f"{T} frames in order", "their sum"
+    if time[0] < 0:
+        seen, other = f"the sum of {T} frames", "the frames in order"
     title = f"No difference is shown between {seen} and {other}"
-    if p < 0.05:
-        verdict = f"{better} read more (p = {two_digits(p)})"
+    if mcnemar(ordered, one) < 0.05:
         title = f"Networks that see {seen} read more than networks that see {other}"
-    title += f" (p = {two_digits(p)})"
     fig, (a, b) = plots.figure(1, 2, (12, 3.4), title, width_ratios=(1, 1))
     draw_accuracies(a, {"in order": ordered, "shuffled": shuffled, "one frame": one})
     a.set_title("95 % intervals (Wilson)")
@@ -997,15 +999,13 @@ def section_time(cfg: Config, run: Run) -> None:
     facts = {"n": n, "seeds": 1, "real": True}
     run.claim("accuracy_one", "one frame", one.mean(), **facts)
     run.claim("accuracy_shuffled", "shuffled", shuffled.mean(), **facts)
-    run.claim("p_time", "in order against one frame: p", rounded(p), "", n=n, real=True)
-    p_views = mcnemar(shuffled, one)
+    run.claim("time", f"in order − one frame ({ends(time)})", time[0], "points", **facts)
     run.claim("order", f"in order − shuffled ({ends(order)})", order[0], "points", **facts)
     run.claim("views", f"shuffled − one frame ({ends(views)})", views[0], "points", **facts)
-    run.claim("p_views", "shuffled against one frame: p", rounded(p_views), "", n=n, real=True)
     run.finding(
-        f"{only_ordered} recordings are read only with frames in order and {only_one} only as one frame: "
-        f"{verdict}. In order − shuffled: {signed(order[0])} points, part of which may be that shuffled frames "
-        f"are harder to learn. Shuffled − one frame: {signed(views[0])}, {shown(shuffled, one)}."
+        f"Frames in order against one frame: {shown(ordered, one)}. In order against shuffled: "
+        f"{shown(ordered, shuffled)}, part of it perhaps because shuffled frames are harder to learn. "
+        f"Shuffled against one frame: {shown(shuffled, one)}."
     )
 
 
@@ -1046,29 +1046,29 @@ FINE_RATES = (1e-3, 3e-3)
 AS_IT_IS = "not trained further"
 
 
-def fine_tune(cfg: Config, run: Run, arm: Arm, first: Weights) -> tuple[Crossed, list[str]]:
+def fine_tune(cfg: Config, run: Run, variant: Variant, first: Weights) -> tuple[Crossed, list[str]]:
     """From the weights ``first``, one network a fold; its validation part decides which way is taken.
 
     The ways: not trained any further, or with one of ``FINE_RATES``. Only the chosen network reads the
     test part. Returns what was chosen, too.
     """
-    x, y = arm.x, arm.data.y
+    x, y = variant.x, variant.data.y
     right = np.zeros(len(y), bool)
     chosen = []
     names = []
-    parts = fold_parts(cfg, arm.data)
-    for k, part in enumerate(live(parts, f"   {arm.name}", cfg.folds)):
+    parts = fold_parts(cfg, variant.data)
+    for k, part in enumerate(live(parts, f"   {variant.name}", cfg.folds)):
         _, val, test = part
-        net = make_net(cfg, arm.data, cfg.seed).to(run.device)
+        net = make_net(cfg, variant.data, cfg.seed).to(run.device)
         net.load_state_dict(first)
-        found = read(net, x[val], arm.show) == y[val]
+        found = read(net, x[val], variant.show) == y[val]
         ways = {AS_IT_IS: Trained(net, found.float().mean().item())}
         for lr in FINE_RATES:
-            one = train_one(cfg, run, arm, part, cfg.seed + k, cfg.epochs, lr, first)
+            one = train_one(cfg, run, variant, part, cfg.seed + k, cfg.epochs, lr, first)
             ways[f"lr {lr:g}"] = one
         best = max(ways, key=lambda way: ways[way].val)
         taken = ways[best]
-        right[test.numpy()] = (read(taken.net, x[test], arm.show) == y[test]).numpy()
+        right[test.numpy()] = (read(taken.net, x[test], variant.show) == y[test]).numpy()
         chosen.append(taken)
         names.append(best)
     return Crossed(right, chosen), names
@@ -1098,23 +1098,25 @@ def section_pretraining(cfg: Config, run: Run) -> None:
                                          ground, though MNIST's strokes are light (we do not know why)
 
     So what drawings are worth is judged by the other 700 recordings, of which only the polarity and the
-    numbers of events had been looked at. The figure shows all 1,100 beside them.
+    numbers of events had been looked at. The figure shows what the 400 gain beside it: with drawings
+    first, far more (21 : 2, the others 26 : 13). This is what leakage looks like: constants fitted to a
+    recording know something of it. It is a hint and no proof, for without drawings the 400 are read
+    worse, and have more to gain. But a gain over all 1,100 would promise too much, and none is given.
 
     The drawings of two recorded digits look right, and still differ from their recordings: where the
     camera hardly moves, in frames 4 and 7, they have two to five times the events, in frame 1 about
     twice as many, and in frame 2 slightly fewer. Far from the digit the camera's noise is nearly all
     ON, while half of the drawings' is OFF.
 
-    The arms: recordings alone, as in section 3; and three in whose training frames are also turned and
-    stretched a little, and up to 30 % of their cells are emptied: recordings alone, drawings alone, and
-    drawings first, then recordings with a small learning rate (fine-tuning). A gain counts as shown if
-    McNemar's exact p is below 5 %, as in section 4. The target, 95 % of the 700 with drawings first, is
-    the course's own. The arms are not equal:
+    The variants: recordings alone, as in section 3; and three in whose training frames are also turned
+    and stretched a little, and up to 30 % of their cells are emptied: recordings alone, drawings alone,
+    and drawings first, then recordings with a small learning rate (fine-tuning). The target, 95 % of
+    the 700 with drawings first, is the course's own. The variants are not equal:
 
     - in effort: 20,000 drawings are seen three times, some 800 recordings ten times, and nothing shows
       that more passes over the recordings would not help;
-    - in choice: the arm that begins with drawings picks, on validation recordings, the best of three ways
-      to go on. The arm with recordings alone has one learning rate, which nobody tuned;
+    - in choice: the variant that begins with drawings picks, on validation recordings, the best of three
+      ways to go on. The variant with recordings alone has one learning rate, which nobody tuned;
     - in seeds: one network learns from drawings, so the intervals speak of it, not of others like it.
 
     Beware of leakage: a test digit must not be among the drawings that the network learns from. All
@@ -1157,9 +1159,9 @@ def section_pretraining(cfg: Config, run: Run) -> None:
     )
     first = {name: tensor.detach().cpu().clone() for name, tensor in net.state_dict().items()}
     only_drawn = (read(net, x, show) == data.y).numpy()
-    scratch = cross_validate(cfg, run, Arm("turned and thinned", data, x, show, turn_and_thin))
-    arm = Arm("drawings first", data, x, show, turn_and_thin)
-    tuned, ways = fine_tune(cfg, run, arm, first)
+    scratch = cross_validate(cfg, run, Variant("turned and thinned", data, x, show, turn_and_thin))
+    variant = Variant("drawings first", data, x, show, turn_and_thin)
+    tuned, ways = fine_tune(cfg, run, variant, first)
 
     # drawings of two recorded pictures: only to look at, nobody learns from them
     a, b = saccade_frames(digits.x_train[:2], T, generator)
@@ -1178,36 +1180,35 @@ def section_pretraining(cfg: Config, run: Run) -> None:
     fresh = np.arange(len(data.y)) >= FITTED  # recordings that drawings were not fitted to
     if data.stand_in:
         fresh[:] = True
+    fitted = ~fresh
     n, m = len(data.y), int(fresh.sum())
-    arms = {
+    variants = {
         "recordings (section 3)": given.crossed.right[fresh],
         "recordings, turned and thinned": scratch.right[fresh],
         "drawings": only_drawn[fresh],
         "drawings, then recordings": tuned.right[fresh],
     }
-    alone, drawings, both = (percent(arm.mean()) for arm in list(arms.values())[1:])
+    alone, drawings, both = (percent(variant.mean()) for variant in list(variants.values())[1:])
     by_drawings = difference(only_drawn[fresh], scratch.right[fresh])
     by_both = difference(tuned.right[fresh], scratch.right[fresh])
     shown_drawings = shown(only_drawn[fresh], scratch.right[fresh])
     shown_both = shown(tuned.right[fresh], scratch.right[fresh])
     title = (
-        f"{m:,} recordings that drawings were not fitted to. Drawings alone: {signed(by_drawings[0])} points, "
-        f"{shown_drawings};\ndrawings, then recordings: {signed(by_both[0])} points, {shown_both}"
+        f"{m:,} recordings that drawings were not fitted to. Drawings alone: {shown_drawings};\n"
+        f"drawings, then recordings: {shown_both}"
     )
     fig, (a, b) = plots.figure(1, 2, (13, 4), title, width_ratios=(1, 1.1))
-    draw_accuracies(a, arms)
+    draw_accuracies(a, variants)
     a.set_title(f"{m:,} recordings, 95 % intervals (Wilson)")
-    pairs = {
-        f"drawings:\n{m:,} not fitted": (only_drawn[fresh], scratch.right[fresh]),
-        f"drawings, then recordings:\n{m:,} not fitted": (tuned.right[fresh], scratch.right[fresh]),
-        f"drawings:\nall {n:,}": (only_drawn, scratch.right),
-        f"drawings, then recordings:\nall {n:,}": (tuned.right, scratch.right),
-    }
+    pairs = {}
+    for group, some in ((f"{m:,} not fitted", fresh), (f"{n - m:,} fitted", fitted)):
+        pairs[f"drawings:\n{group}"] = (only_drawn[some], scratch.right[some])
+        pairs[f"drawings, then recordings:\n{group}"] = (tuned.right[some], scratch.right[some])
     draw_differences(b, pairs)
     b.set_title(
-        "Gain over recordings, turned and thinned\n(n : m; n read only with drawings, m only without)"
+        "Gain over recordings, turned and thinned\n(95 %; n read only with drawings : m only without)"
     )
-    run.figure(fig, "5_accuracy", look="right: which gains are of recordings that were fitted?")
+    run.figure(fig, "5_accuracy", look="right: who gains more, the 400 fitted or the others?")
 
     accuracy = float(tuned.right[fresh].mean())
     run.checkpoint(tuned.trained[0].net)
@@ -1218,25 +1219,24 @@ def section_pretraining(cfg: Config, run: Run) -> None:
     row = {"model": model, "data": data.name, "accuracy": accuracy, "n": m}
     run.ledger(**ledger_row(tuned.trained[0].net, sample, **row))
     low, high = wilson(only_drawn[fresh])
-    on_all = difference(tuned.right, scratch.right)
+    on_fitted = difference(tuned.right[fitted], scratch.right[fitted])
     facts = {"n": m, "seeds": 1, "real": True}
     run.claim("drawn_unfitted", f"of {m:,}: drawings", only_drawn[fresh].mean(), **facts)
-    text = f"gain ({ends(by_drawings)}), {p_of(only_drawn[fresh], scratch.right[fresh])}"
-    run.claim("gain_unfitted", text, by_drawings[0], "points", **facts)
+    run.claim("gain_unfitted", f"gain ({ends(by_drawings)})", by_drawings[0], "points", **facts)
     text = f"of {m:,}: drawings first"
     run.claim("accuracy", text, accuracy, "1", ">= 0.95", **facts)
-    text = f"gain ({ends(by_both)}), {p_of(tuned.right[fresh], scratch.right[fresh])}"
-    run.claim("first_gain_unfitted", text, by_both[0], "points", **facts)
-    facts["n"] = n
-    text = f"of all {n:,}: drawings first"
-    run.claim("accuracy_all", text, tuned.accuracy, **facts)
-    text = f"gain ({ends(on_all)}), {p_of(tuned.right, scratch.right)}"
-    run.claim("gain_all", text, on_all[0], "points", **facts)
+    run.claim("first_gain_unfitted", f"gain ({ends(by_both)})", by_both[0], "points", **facts)
+    facts["n"] = n - m
+    text = f"{n - m:,} fitted: gain ({ends(on_fitted)})"
+    run.claim("first_gain_fitted", text, on_fitted[0], "points", **facts)
     run.print(f"   after the drawings, by fold: {', '.join(ways)}")
+    leak = ""
+    if fitted.any() and on_fitted[0] > by_both[0]:
+        leak = f" The {n - m:,} that were fitted gain {signed(on_fitted[0])}: a hint of leakage."
     run.finding(
         f"A network that learnt from {len(pictures):,} drawings and no recording reads {drawings} "
-        f"({span(low, high, 1)}) of {m:,} recordings that drawings were not fitted to: against recordings alone, "
-        f"{alone}, {shown_drawings}. Drawings first, then recordings: {both}, {shown_both}.",
+        f"({span(low, high, 1)}) of {m:,} recordings that drawings were not fitted to; recordings alone, "
+        f"{alone}: {shown_drawings}. Drawings first, then recordings: {both}, {shown_both}.{leak}",
         main=True,
         claim="drawn_unfitted",
     )
@@ -1256,7 +1256,7 @@ OTHER_SENSE = {3: 4, 4: 3, 5: 6, 6: 5}  # (counter-)clockwise: right arm 3 and 4
 
 @dataclass
 class Gestures:
-    """Of one arm on the gestures: what its networks, one a seed, answered to the test clips."""
+    """Of one variant on the gestures: what its networks, one a seed, answered to the test clips."""
 
     answers: np.ndarray  # (seeds, n)
     y: np.ndarray  # (n,)
@@ -1289,27 +1289,27 @@ class Gestures:
         return matrix
 
 
-def train_gestures(cfg: Config, run: Run, arm: Arm) -> Gestures:
+def train_gestures(cfg: Config, run: Run, variant: Variant) -> Gestures:
     """Train on the official training part with each seed; read the test part."""
-    data = arm.data
+    data = variant.data
     test = torch.arange(data.n_train, len(data.y))
     answers = []
     seeds = range(cfg.seed, cfg.seed + cfg.seeds)
-    for seed in live(seeds, f"   {arm.name}", cfg.seeds):
+    for seed in live(seeds, f"   {variant.name}", cfg.seeds):
         train, val = inner_split(torch.arange(data.n_train), seed)
-        one = train_one(cfg, run, arm, (train, val, test), seed, 3 * cfg.epochs, cfg.lr, {})
-        answers.append(read(one.net, arm.x[test], arm.show).numpy())
+        one = train_one(cfg, run, variant, (train, val, test), seed, 3 * cfg.epochs, cfg.lr, {})
+        answers.append(read(one.net, variant.x[test], variant.show).numpy())
     found = Gestures(np.stack(answers), data.y[test].numpy())
-    run.print(f"   {arm.name}: {percent(found.right().mean())} of {len(test)} test clips")
+    run.print(f"   {variant.name}: {percent(found.right().mean())} of {len(test)} test clips")
     return found
 
 
-def draw_gestures(ax: plots.Axes, arms: dict[str, Gestures]) -> None:
-    """Of each arm: all gestures, and the sense of turning; 95 % intervals with clips as the unit."""
-    for i, arm in enumerate(arms.values()):
-        sense = arm.sense()
+def draw_gestures(ax: plots.Axes, variants: dict[str, Gestures]) -> None:
+    """Of each variant: all gestures, and the sense of turning; 95 % intervals with clips as the unit."""
+    for i, variant in enumerate(variants.values()):
+        sense = variant.sense()
         sense = sense[~np.isnan(sense)]
-        rows = ((i - 0.15, arm.right(), "s", plots.ORANGE), (i + 0.15, sense, "o", plots.BLUE))
+        rows = ((i - 0.15, variant.right(), "s", plots.ORANGE), (i + 0.15, sense, "o", plots.BLUE))
         for y, share, marker, color in rows:
             if len(share):
                 interval = 100 * np.array(wilson(share))
@@ -1319,13 +1319,13 @@ def draw_gestures(ax: plots.Axes, arms: dict[str, Gestures]) -> None:
     ax.plot([], [], "s-", color=plots.ORANGE, label="gesture correct, of all clips")
     ax.plot([], [], "o-", color=plots.BLUE, label="sense correct, of circles whose arm is named")
     ax.axvline(50, color="0.5", linestyle="--", linewidth=1, label="chance")
-    ax.set_yticks(range(len(arms)), [name.replace(", ", ",\n") for name in arms])
-    ax.set_ylim(len(arms) - 0.5, -0.5)
+    ax.set_yticks(range(len(variants)), [name.replace(", ", ",\n") for name in variants])
+    ax.set_ylim(len(variants) - 0.5, -0.5)
     ax.set_xlim(0, 108)
     ax.legend(loc="upper center", bbox_to_anchor=(0.5, -0.14), ncols=2)
 
 
-SENSES = {  # short names of the arms, for their claims
+SENSES = {  # short names of the variants, for their claims
     "ordered": "in order",
     "shuffled": "shuffled",
     "one": "one frame",
@@ -1349,7 +1349,7 @@ NO_CONTROL = " (no positive control)."
 
 
 def what_suffices(told: list[str]) -> str:
-    """What tells the sense of turning by itself, from the arms that read it above chance."""
+    """What tells the sense of turning by itself, from the variants that read it above chance."""
     if "shuffled, no polarity" in told:
         return "It is read even without order and polarity: something else gives it away."
     order = "in order, no polarity" in told
@@ -1370,7 +1370,9 @@ def what_suffices(told: list[str]) -> str:
 def section_gestures(cfg: Config, run: Run) -> None:
     """6  And when the movement is the answer?
 
-    You will learn to find out whether an answer lies in the order of frames or inside them.
+    You will learn to find out whether an answer lies in the order of frames or inside them. Here you
+    can see whether the polarity inside frames is enough by itself. Whether their order is, you cannot: a
+    variant known to read order, a positive control, is missing, so a failure of order shows nothing.
 
     **The clips are drawn.** Without --full, this section draws eleven movements with the names of
     DVS128 Gesture (Amir et al. 2017; a DVS, dynamic vision sensor, is an event camera), 64×64 pixels,
@@ -1390,7 +1392,7 @@ def section_gestures(cfg: Config, run: Run) -> None:
         within a frame                 a light arm makes ON events where it goes, and OFF events where
                                        it has been, so a short frame shows which way it moves
 
-    The first three arms of the comparison are those of section 4. Two more lose the polarity: ON and
+    The first three variants of the comparison are those of section 4. Two more lose the polarity: ON and
     OFF events are added up before the network. Shuffled and without polarity, neither of the two is
     left: this is the control, which must stay at chance.
 
@@ -1400,14 +1402,12 @@ def section_gestures(cfg: Config, run: Run) -> None:
     has no recurrent connections: all that it knows of the frames before is what has not yet leaked from
     its membranes. If order alone is not enough for it, that may be the network's fault, or that of 21
     to 22 clips a class (a tenth is put aside) and 30 epochs, or of frames in which the arm goes a long
-    way. A positive control, an arm that is known to read order, is missing here. Lesson 13 gives
-    networks the longer memory that it would need.
+    way. Lesson 13 gives networks the longer memory that a positive control would need.
 
-    The test part has 12 clips of each circle, 48 in all, and each arm has three networks. They read the
-    same 48 clips, so these are not 144 observations: of each clip we take the share of networks that
-    get its sense, and the interval counts clips. We say that a network reads the sense of turning if
-    its whole 95 % interval lies above chance, 50 % (five intervals, without a correction for five). If
-    it does not, nothing is shown.
+    The test part has 12 clips of each circle, 48 in all, and each variant has three networks. They read
+    the same 48 clips, so these are not 144 observations: of each clip we take the share of networks
+    that get its sense, and the interval counts clips. We say that a variant reads the sense of turning if
+    its whole 95 % interval lies above chance, 50 % (five intervals, without a correction for five).
     """
     run.predict(
         "sense_one",
@@ -1433,31 +1433,31 @@ def section_gestures(cfg: Config, run: Run) -> None:
         "shuffled, no polarity": partial(without_polarity, shuffled_frames),
     }
     draw_clips(run, data, x)
-    arms = {}
+    variants = {}
     for name, show in shows.items():
         shown_as = partial(show, pool=pool_of(data))
-        arms[name] = train_gestures(cfg, run, Arm(f"gestures {name}", data, x, shown_as))
+        variants[name] = train_gestures(cfg, run, Variant(f"gestures {name}", data, x, shown_as))
 
     K = len(data.classes)
     sense = {}  # of each circle whose arm was named
     share, said = {}, {}  # their mean, and in words
-    told = []  # arms that read it above chance
-    for name, arm in arms.items():
-        of_clips = arm.sense()
+    told = []  # variants that read it above chance
+    for name, variant in variants.items():
+        of_clips = variant.sense()
         sense[name] = of_clips[~np.isnan(of_clips)]
         low, high = wilson(sense[name])
         share[name] = sense[name].mean() if len(sense[name]) else 0.0
         said[name] = f"{percent(share[name], 0)} ({span(low, high)})"
         if low > 0.5:
             told.append(name)
-    title = f"{len(told)} of {len(arms)} arms read the sense of turning above chance"
+    title = f"{len(told)} of {len(variants)} variants read the sense of turning above chance"
     if told:
         title += f":\n{' and '.join(f'“{name}”' for name in told)}"
     fig, (a, b) = plots.figure(1, 2, (12, 5.2), title, width_ratios=(1.2, 1))
-    draw_gestures(a, arms)
+    draw_gestures(a, variants)
     title = "95 % intervals (clips are counted)"
     plots.label(a, "share that is correct (%)", "", title)
-    plots.confusion(b, arms["in order, no polarity"].confusion(K), data.classes)
+    plots.confusion(b, variants["in order, no polarity"].confusion(K), data.classes)
     b.set_title(f"In order, no polarity; {cfg.seeds} trainings added up")
     run.figure(fig, "6_gestures", look="the four circles in the matrix: what are they taken for?")
 
@@ -1467,14 +1467,14 @@ def section_gestures(cfg: Config, run: Run) -> None:
         key = "dvs"
     facts = {"n": n, "seeds": cfg.seeds, "real": cfg.full}
     target = ">= 0.93" if cfg.full else None
-    right = arms["in order"].right().mean()
+    right = variants["in order"].right().mean()
     run.claim(f"{key}_ordered", "in order, all gestures", right, "1", target, **facts)
     for short, name in SENSES.items():
         facts["n"] = len(sense[name])
         run.claim(f"sense_{short}", f"sense: {name}", share[name], **facts)
     run.finding(
-        f"On {data.name}, the sense of turning is read above chance by: "
-        f"{'; '.join(f'{name} {said[name]}' for name in told) or 'no arm'}. Order without polarity: "
+        f"On {data.name}, the sense of turning is read above chance: "
+        f"{'; '.join(f'{name} {said[name]}' for name in told) or 'by no variant'}. Order without polarity: "
         f"{percent(share['in order, no polarity'], 0)}; the control: {percent(share['shuffled, no polarity'], 0)}. "
         f"{what_suffices(told)}"
     )

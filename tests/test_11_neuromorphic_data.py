@@ -237,19 +237,63 @@ def test_wilson_takes_shares_and_nothing() -> None:
     assert lesson.wilson(np.zeros(0)) == (0, 1)
 
 
-def test_difference_of_pairs_by_counts() -> None:
-    """b recordings only the first reads, c only the second: (b − c)/n, variance (b + c − (b − c)²/n)/n."""
-    b, c, n = 62, 14, 1100
-    first = np.arange(n) < b
-    second = (np.arange(n) >= b) & (np.arange(n) < b + c)
-    mean, low, high = lesson.difference(first, second)
-    error = math.sqrt((b + c - (b - c) ** 2 / n) / (n - 1) / n)
-    assert mean == pytest.approx(100 * (b - c) / n)
-    assert (low, high) == pytest.approx((mean - 195.9964 * error, mean + 195.9964 * error))
-    assert paired.points((mean, low, high)) == "+4.4 (2.8 to 5.9)"
+def pair(n: int, m: int, size: int) -> tuple[np.ndarray, np.ndarray]:
+    """Of ``size`` samples, n are read by the first only and m by the second only."""
+    index = np.arange(size)
+    return index < n, (index >= n) & (index < n + m)
+
+
+def tail(k: int, n: int, q: float) -> float:
+    """The chance of at least ``k`` heads in n throws of a coin with heads in a share ``q``."""
+    return sum(math.comb(n, i) * q**i * (1 - q) ** (n - i) for i in range(k, n + 1))
+
+
+def lower(k: int, n: int, level: float) -> float:
+    """Clopper and Pearson's lower end by bisection: there, ``tail`` is half of what the level leaves."""
+    low, high = 0.0, 1.0
+    for _ in range(60):
+        middle = (low + high) / 2
+        if tail(k, n, middle) < (1 - level) / 2:
+            low = middle
+        else:
+            high = middle
+    return low
+
+
+@pytest.mark.parametrize("level", [0.95, 1 - 0.05 / 6])
+@pytest.mark.parametrize(("n", "m"), [(62, 14), (26, 13), (2, 21), (5, 0), (0, 1), (4, 4)])
+def test_difference_is_clopper_and_pearsons(n: int, m: int, level: float) -> None:
+    """(2q − 1)·(n + m)/N at both ends q, which are found by bisection of the binomial tail."""
+    mean, low, high = lesson.difference(*pair(n, m, 1100), level)
+    most = 100 * (n + m) / 1100
+    assert mean == pytest.approx(100 * (n - m) / 1100)
+    assert low == pytest.approx(most * (2 * lower(n, n + m, level) - 1), abs=1e-9)
+    assert high == pytest.approx(most * (1 - 2 * lower(m, n + m, level)), abs=1e-9)
+    if m == 0:  # then the lower end has a closed form
+        assert low == pytest.approx(most * (2 * ((1 - level) / 2) ** (1 / n) - 1))
+
+
+@pytest.mark.parametrize("level", [0.95, 1 - 0.05 / 6])
+def test_interval_and_test_say_the_same(level: float) -> None:
+    """For all n and m up to 40, the interval leaves out 0 if and only if McNemar's p is below 1 − level."""
+    told = 0
+    for n in range(41):
+        for m in range(0, 41, 1 if n < 12 else 3):
+            a, b = pair(n, m, 100)
+            _, low, high = lesson.difference(a, b, level)
+            assert (low > 0 or high < 0) == (lesson.mcnemar(a, b) < 1 - level), (n, m)
+            told += low > 0 or high < 0
+    assert told > 100
+
+
+def test_differences_in_words() -> None:
+    mean, low, high = lesson.difference(*pair(62, 14, 1100))
+    assert paired.points((mean, low, high)) == "+4.4 (2.9 to 5.5)"
     assert paired.points((-1.04, -2.5, 0.4)) == "−1.0 (−2.5 to 0.4)"
     assert lesson.signed(-0.04) == "0.0" and lesson.signed(-0.05001) == "−0.1"
-    assert lesson.difference(np.ones(1), np.zeros(1)) == (100, -100, 100)
+    assert lesson.ends((1, -0.0162, 0.0444)) == "−0.02 to 0.04", "an end next to 0 keeps its sign"
+    assert lesson.ends((1, 0.0, 0.0003)) == "0.0 to " + paired.plain(0.0003)
+    assert lesson.difference(*pair(0, 0, 9)) == (0, 0, 0)
 
 
 @given(a=st.lists(st.booleans(), min_size=1, max_size=300), seed=st.integers(0, 1000))
@@ -266,9 +310,11 @@ def test_mcnemar_counts_coin_tosses(a: list[bool], seed: int) -> None:
 
 def test_what_is_shown_and_in_which_direction() -> None:
     n = np.arange(40)
-    assert lesson.shown(n < 10, n < 4) == "a gain (p = 0.031)"  # 6 : 0
-    assert lesson.shown(n < 4, n < 10) == "a loss (p = 0.031)"
-    assert lesson.shown(n < 9, n < 4) == "no difference shown (p = 0.062)"  # 5 : 0
+    assert lesson.shown(n < 10, n < 4).startswith("a gain, +15.0 points (")  # 6 : 0, p = 0.031
+    assert lesson.shown(n < 4, n < 10).startswith("a loss, −15.0 points (")
+    low = 12.5 * (2 * 0.025**0.2 - 1)
+    text = f"no difference shown, +12.5 points ({low:.1f} to 12.5)".replace("-", "−")
+    assert lesson.shown(n < 9, n < 4) == text  # 5 : 0, p = 0.062
 
 
 # -------------------------------------------------------------------- network and padding
@@ -391,10 +437,10 @@ def fake_fit(*_, **__) -> list[dict[str, float]]:
     return [{"val": 0.3}, {"val": 0.6}, {"val": 0.5}]
 
 
-def arm_of(data: EventData, **more) -> lesson.Arm:
+def arm_of(data: EventData, **more) -> lesson.Variant:
     x = torch.arange(len(data.y), dtype=torch.uint8).view(-1, 1, 1, 1, 1).expand(-1, 2, 2, 34, 34)
     show = partial(lesson.events_to_currents, pool=2)
-    return lesson.Arm("an arm", data, x.contiguous(), show, **more)
+    return lesson.Variant("a variant", data, x.contiguous(), show, **more)
 
 
 def test_train_one_does_not_read_the_test_part(
@@ -711,8 +757,9 @@ def test_section_lengths(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Non
         changed += alone != unmasked
         lost.append(100 * (int(alone == data.y[i]) - int(unmasked == data.y[i])))
     run = run_section(lesson.section_lengths, tmp_path, batch_size=4)
-    half = 1.959964 * np.std(lost, ddof=1) / math.sqrt(20)
-    mean, low, high = np.mean(lost), np.mean(lost) - half, np.mean(lost) + half
+    n, m = lost.count(100), lost.count(-100)
+    mean, most = np.mean(lost), 100 * (n + m) / 20
+    low, high = most * (2 * lower(n, n + m, 0.95) - 1), most * (1 - 2 * lower(m, n + m, 0.95))
     assert run.value("changed_plain") == pytest.approx(changed / 20) and changed > 0
     assert run.value("changed_masked") == 0
     lengths = torch.tensor([len(f) for f in frames])
@@ -723,7 +770,10 @@ def test_section_lengths(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Non
     assert run.value("padding_random") == pytest.approx(np.mean(random))
     assert run.value("padding_random") > run.value("padding_alike") > 0
     text = run.findings[0]["text"]
-    assert f"trained with the mask, reads {mean:.0f} points less ({low:.0f} to {high:.0f}," in text
+    assert (
+        f"trained with the mask, reads {mean:.0f} points less ({low:.0f} to {high:.0f}," in text
+        and n > m
+    )
 
 
 def two_digits(p: float):
@@ -814,31 +864,27 @@ def test_section_time(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     run = run_section(lesson.section_time, tmp_path)
     assert shows == {"shuffled": lesson.shuffled_frames, "one frame": lesson.one_frame}
     assert run.value("accuracy_one") == 0.69 and run.value("accuracy_shuffled") == 0.77
-    p = 2 * sum(math.comb(19, k) for k in range(5)) / 2**19
-    assert run.value("p_time") == two_digits(p)
+    gains = {
+        "time": (15, 4),
+        "order": (3, 0),
+        "views": (15, 7),
+    }  # read by the first only, by the second
+    claim = {c.id: c for c in run.claims}
+    for key, (n, m) in gains.items():
+        _, low, high = lesson.difference(*pair(n, m, 100))
+        interval = f"({low:.1f} to {high:.1f})".replace("-", "−")
+        assert claim[key].value == pytest.approx(n - m) and claim[key].text.endswith(interval)
     text = run.findings[0]["text"]
-    assert "15 recordings are read only with frames in order and 4 only as one frame: " in text
-    assert "frames in order read more" in text
-    error = 195.9964 * math.sqrt(
-        (3 - 9 / 100) / 99 / 100
-    )  # three recordings won by the order, none lost
-    assert run.value("order") == pytest.approx(3) and run.value("views") == pytest.approx(8)
-    interval = f"({3 - error:.1f} to {3 + error:.1f})".replace("-", "−")
-    claim = {c.id: c.text for c in run.claims}
-    assert claim["order"] == f"in order − shuffled {interval}"
-    assert "In order − shuffled: +3.0 points" in text
-    p_views = 2 * sum(math.comb(22, k) for k in range(8)) / 2**22  # 15 : 7
-    assert run.value("p_views") == two_digits(p_views) and p_views > 0.05
-    assert text.endswith("Shuffled − one frame: +8.0, no difference shown (p = 0.13).")
+    assert "in order against one frame: a gain, +11.0 points (" in text
+    assert "against shuffled: no difference shown, +3.0 points (−1.2 to 3.0), part of" in text
+    assert "Shuffled against one frame: no difference shown, +8.0 points (−2.1 to 15.9)." in text
     found["one frame"] = ordered.copy()
     found["one frame"][[0, 1, 85, 86, 87]] ^= True  # two lost, three won
     text = run_section(lesson.section_time, tmp_path).findings[0]["text"]
-    assert "2 recordings are read only with frames in order and 3 only as one frame: " in text
-    assert "no difference shown (p = 1)" in text
+    assert "in order against one frame: no difference shown, −1.0 points (" in text
     found["one frame"][80:95] = True
     text = run_section(lesson.section_time, tmp_path).findings[0]["text"]
-    assert "one frame read more" in text
-    assert ", a loss (p = " in text
+    assert "in order against one frame: a loss, −13.0 points (" in text
 
 
 def test_section_pretraining(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -846,6 +892,7 @@ def test_section_pretraining(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) ->
     digits = digits_of(data)
     given_data(monkeypatch, data, digits)
     fitted = []
+    gained = [np.arange(12) < 7]  # what is read without drawings
 
     def fit(net, split, show, **options):
         fitted.append((split, options))
@@ -861,7 +908,7 @@ def test_section_pretraining(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) ->
 
     def cross_validate(cfg, run, arm):
         assert arm.change is changes.turn_and_thin
-        return lesson.Crossed(np.arange(12) < 7, [])
+        return lesson.Crossed(gained[0], [])
 
     for name, stub in (
         ("fit", fit),
@@ -879,25 +926,30 @@ def test_section_pretraining(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) ->
     assert len(split.y_train) == 10 and split.y_train.tolist() == digits.y_train[9:].tolist()
     assert split.y_val.tolist() == digits.y_val.tolist() and options["lr"] == run.cfg.lr
     claim = {c.id: c for c in run.claims}
-    assert claim["accuracy"].target == ">= 0.95" and claim["accuracy_all"].target is None
-    assert run.value("accuracy_all") == pytest.approx(11 / 12) and claim["accuracy_all"].n == 12
-    assert run.value("gain_all") == pytest.approx(100 * 4 / 12) and claim["gain_all"].n == 12
+    assert claim["accuracy"].target == ">= 0.95"
+    # of the first eight, drawings first read all, recordings alone all but the last
+    assert run.value("first_gain_fitted") == 12.5 and claim["first_gain_fitted"].n == 8
+    assert claim["first_gain_fitted"].text == "8 fitted: gain (−11.9 to 12.5)", "1 : 0 of 8"
     # of the last four, drawings read the first; drawings first all but the last; recordings none
     for key, value in (("drawn_unfitted", 0.25), ("accuracy", 0.75)):
         assert claim[key].value == value and claim[key].n == 4
     assert run.value("gain_unfitted") == 25 and run.value("first_gain_unfitted") == 75
-    assert claim["gain_unfitted"].text == "gain (−24.0 to 74.0), p = 1", "25 ± 1.96·50/√4"
+    assert claim["gain_unfitted"].text == "gain (−23.8 to 25.0)", "1 : 0; 25·(2·0.025 − 1) = −23.75"
     (finding,) = run.findings
     assert finding["main"] and finding["claim"] == "drawn_unfitted"
     text = finding["text"]
     assert "learnt from 10 drawings and no recording reads 25.0 % (" in text
-    assert "of 4 recordings that drawings were not fitted to: against recordings alone, " in text
     assert (
-        "alone, 0.0 %, no difference shown (p = 1). Drawings first, then recordings: 75.0 %" in text
+        "of 4 recordings that drawings were not fitted to; recordings alone, 0.0 %: no diff" in text
     )
-    assert text.endswith(", no difference shown (p = 0.25).")
-    assert claim["first_gain_unfitted"].text.endswith("), p = 0.25")
-    assert claim["gain_all"].text.endswith("), p = 0.12"), "4 : 0"
+    assert "Drawings first, then recordings: 75.0 %, no difference shown, +75.0 points (" in text
+    assert "leakage" not in text, "of the fitted ones it is 12.5"
+    gained[0] = (np.arange(12) < 8) & (np.arange(12) > 3) | (np.arange(12) > 9)
+    again = run_section(lesson.section_pretraining, tmp_path, pictures=10)
+    assert again.value("first_gain_fitted") == 50 and again.value("first_gain_unfitted") == 25
+    assert again.findings[0]["text"].endswith(
+        " The 8 that were fitted gain +50.0: a hint of leakage."
+    )
     interval = text.split("reads 25.0 % (")[1].split(" %")[0]
     low, high = np.array(interval.split(" to "), float) / 100
     for p in (low, high):  # Wilson's definition, to the digits that are printed
@@ -908,7 +960,7 @@ def test_section_pretraining(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) ->
 
 
 def test_sense_of_turning_by_clip() -> None:
-    """Four clips: one of two networks right; both; none; and an arm that only one network names."""
+    """Four clips: one of two networks right; both; none; and a variant that only one network names."""
     y = np.array([3, 4, 5, 6, 0])
     answers = np.array([[3, 4, 6, 6, 3], [4, 4, 6, 3, 0]])
     arm = lesson.Gestures(answers, y)
@@ -951,7 +1003,7 @@ def test_section_gestures(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> No
     assert all(c.target is None for c in run.claims)
     low, high = lesson.wilson(np.arange(44) < 42)  # of 44 answers; of 22 clips it is wider
     text = run.findings[0]["text"]
-    assert "read above chance by: in order 95 % (78 to 99 %); shuffled 100 % (" in text
+    assert "read above chance: in order 95 % (78 to 99 %); shuffled 100 % (" in text
     assert low > 0.84
     assert "Order without polarity: 50 %; the control: 45 %. " in text
     assert ". Polarity within a frame is enough. That order" in text

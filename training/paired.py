@@ -1,4 +1,4 @@
-"""Two arms that read the same test samples: intervals, McNemar's exact test, both in words and in figures.
+"""Two variants that read the same test samples: intervals, McNemar's exact test, both in words and in figures.
 
 ``right (n,)`` is of each sample True or False, or the share of several networks that read it.
 """
@@ -42,37 +42,48 @@ def span(low: float, high: float, digits: int = 0) -> str:
     return f"{100 * low:.{digits}f} to {percent(high, digits)}"
 
 
+def unequal(a: np.ndarray, b: np.ndarray) -> tuple[int, int]:
+    """How many samples only ``a`` reads, and how many only ``b``; True and False a sample ``(N,)``."""
+    return int((a & ~b).sum()), int((b & ~a).sum())
+
+
 def mcnemar(a: np.ndarray, b: np.ndarray) -> float:
-    """Exact p of McNemar's test of two arms, True and False a sample ``(n,)``.
+    """Exact p of McNemar's test of two variants, True and False a sample ``(N,)``.
 
     A sample that only one of them reads is a coin: p is the chance that fair coins fall at least as
     unevenly between the two.
     """
-    only_a = int((a & ~b).sum())
-    only_b = int((b & ~a).sum())
-    if only_a + only_b == 0:
+    n, m = unequal(a, b)
+    if n + m == 0:
         return 1.0  # they never differ
-    return float(binomtest(only_a, only_a + only_b).pvalue)
+    return float(binomtest(n, n + m).pvalue)
 
 
-def difference(a: np.ndarray, b: np.ndarray) -> tuple[float, float, float]:
-    """Mean of ``a − b`` over samples, in points, and its 95 % interval.
+def difference(a: np.ndarray, b: np.ndarray, level: float = 0.95) -> tuple[float, float, float]:
+    """What ``a`` reads more than ``b``, in points, and the exact interval that belongs to `mcnemar`.
 
-    ``a`` and ``b (n,)`` say what two arms read of the same samples: True or False, or shares. So of
-    each sample there is one difference, and the interval is their mean ± 1.96 standard errors.
+    n samples of N are read by ``a`` only, m by ``b`` only. If such a sample falls to ``a`` with chance
+    q, the difference is (2q − 1)·(n + m)/N; q lies in Clopper and Pearson's (1934) interval of
+    n/(n + m). So the interval leaves out 0 if and only if McNemar's p is below 1 − ``level``. It takes
+    n + m as given; if that is 0, the interval is a point and says nothing.
     """
-    d = 100 * (a.astype(float) - b.astype(float))  # (n,)
-    if len(d) < 2:
-        return float(d.sum()), -100.0, 100.0
-    mean = float(d.mean())
-    half = Z * float(d.std(ddof=1)) / len(d) ** 0.5
-    return mean, mean - half, mean + half
+    n, m = unequal(a, b)
+    if n + m == 0:
+        return 0.0, 0.0, 0.0
+    q = binomtest(n, n + m).proportion_ci(level, method="exact")
+    most = 100 * (n + m) / len(a)  # points, if all fell to one side
+    return 100 * (n - m) / len(a), most * (2 * q.low - 1), most * (2 * q.high - 1)
 
 
 def ends(of: tuple[float, float, float]) -> str:
-    """The interval of a difference: ``2.8 to 5.9``."""
-    _, low, high = of
-    return f"{low:.1f} to {high:.1f}".replace("-", "−")
+    """The interval of a difference: ``2.8 to 5.9``; an end next to 0 keeps its sign, ``−0.02``."""
+    words = []
+    for end in of[1:]:
+        digits = f"{end:.1f}"
+        if 0 < abs(end) < 0.05:
+            digits = plain(float(f"{end:.1g}"))
+        words.append(digits.replace("-", "−"))
+    return " to ".join(words)
 
 
 def signed(value: float) -> str:
@@ -98,46 +109,43 @@ def two_digits(p: float) -> str:
     return plain(rounded(p))
 
 
-def p_of(a: np.ndarray, b: np.ndarray) -> str:
-    """McNemar's p in words: ``p = 0.053``."""
-    return f"p = {two_digits(mcnemar(a, b))}"
-
-
 def shown(a: np.ndarray, b: np.ndarray) -> str:
-    """Whether McNemar's test at 5 % shows that arm ``a`` reads more than arm ``b``, or the reverse."""
+    """Whether ``a`` reads more than ``b`` at 5 %: ``a gain, +4.8 points (2.5 to 5.6)``."""
     verdict = "no difference shown"
     if mcnemar(a, b) < 0.05:
         verdict = "a gain" if a.sum() > b.sum() else "a loss"
-    return f"{verdict} ({p_of(a, b)})"
+    mean, *_ = interval = difference(a, b)
+    return f"{verdict}, {signed(mean)} points ({ends(interval)})"
 
 
-def draw_accuracies(ax: plots.Axes, arms: dict[str, np.ndarray]) -> None:
-    """Accuracy of each arm with its 95 % interval; ``arms`` holds True and False a sample."""
-    for i, right in enumerate(arms.values()):
+def draw_accuracies(ax: plots.Axes, variants: dict[str, np.ndarray]) -> None:
+    """Accuracy of each variant with its 95 % interval; ``variants`` holds True and False a sample."""
+    for i, right in enumerate(variants.values()):
         low, high = wilson(right)
         middle = 100 * right.mean()
         ax.plot([100 * low, 100 * high], [i, i], color=plots.BLUE, linewidth=2)
         ax.plot(middle, i, "o", color=plots.BLUE)
         ax.text(middle, i - 0.18, f"{middle:.1f}", ha="center", fontsize=9)
-    ax.set_yticks(range(len(arms)), arms)
-    ax.set_ylim(len(arms) - 0.5, -0.6)
+    ax.set_yticks(range(len(variants)), variants)
+    ax.set_ylim(len(variants) - 0.5, -0.6)
     plots.label(ax, "read correctly (%)", "")
 
 
-def draw_differences(ax: plots.Axes, pairs: dict[str, tuple[np.ndarray, np.ndarray]]) -> None:
-    """Of each pair of arms: difference in points, 95 % interval, how many only one reads, McNemar's p."""
+def draw_differences(
+    ax: plots.Axes, pairs: dict[str, tuple[np.ndarray, np.ndarray]], level: float = 0.95
+) -> None:
+    """Of each pair of variants: difference in points, its interval, and how many only one of them reads."""
     for i, (a, b) in enumerate(pairs.values()):
-        mean, low, high = difference(a, b)
-        only_a = int((a & ~b).sum())
-        only_b = int((b & ~a).sum())
+        mean, low, high = difference(a, b, level)
+        n, m = unequal(a, b)
         ax.plot([low, high], [i, i], color=plots.BLUE, linewidth=2)
         ax.plot(mean, i, "o", color=plots.BLUE)
-        text = f"{signed(mean)}  ({only_a} : {only_b}, {p_of(a, b)})"
+        text = f"{signed(mean)}  ({n} : {m})"
         on_white = {"facecolor": "white", "edgecolor": "none", "pad": 1}
         ax.text(mean, i - 0.18, text, ha="center", va="bottom", fontsize=9, bbox=on_white)
     ax.axvline(0, color="0.5", linestyle="--", linewidth=1)
     ax.margins(x=0.12)
     ax.set_yticks(range(len(pairs)), pairs)
     ax.set_ylim(len(pairs) - 0.5, -0.6)
-    title = "Differences (n : m; n are read by the first only,\nm by the second only)"
+    title = "Differences, 95 % intervals\n(n are read by the first only : m by the second only)"
     plots.label(ax, "difference (points)", "", title)
