@@ -125,7 +125,7 @@ EXERCISE = Exercise(
         "T = N // count; kept = events[: T * count]; k = np.arange(len(kept)) // count; then "
         "np.add.at(F, (k, p, y, x), 1).",
     ),
-    why="Every frame carries the same evidence, whether the movement is fast or slow. What is lost is the "
+    why="Every frame holds as many events, whether the movement is fast or slow. What is lost is the "
     "clock, and the events at the end, half a bin on average.",
 )
 
