@@ -608,7 +608,7 @@ def suspect(image: tuple[float, float], gradient: tuple[float, float]) -> str:
     """What the arms say: points that each half adds to the other, and half their intervals."""
     by_image, by_gradient = image[0] > image[1], gradient[0] > gradient[1]
     if by_image and by_gradient:
-        return "It takes both halves of a shortcut, the image and the gradient."
+        return "Neither half of a shortcut, as built here, gains what the whole does."
     if by_image:
         return "The arms speak for the image."
     if by_gradient:
@@ -854,13 +854,14 @@ def section_depth(cfg: Config, run: Run) -> None:
     )
     run.finding(
         f"Lines (c) and (d) are off by a factor of about {worst_factor(before, D):.1f} at worst "
-        "(gradient at layer 0, plain and SEW)."
+        "(gradient at layer 0, plain and SEW; of the halves they were not made)."
     )
     run.finding(
         f"{suspect(image, gradient)} The whole one reads {signed(*gradient)} points more than the image alone and "
         f"{signed(*image)} more than the gradient alone. By themselves they gain {by_itself[0]} and {by_itself[1]} "
         f"on plain layers (AdamW, α = 2). Image only leaves layer 0 a gradient of "
-        f"{before.first('image only', 2.0)} times the last one's."
+        f"{before.first('image only', 2.0)} times the last one's, gradient only of "
+        f"{before.first('gradient only', 2.0)}: neither half tests one suspect alone."
     )
 
 

@@ -545,7 +545,7 @@ def test_the_suspect_is_named_by_intervals() -> None:
     shown, not_shown = (2.0, 1.9), (2.0, 2.1)
     assert "speak for the image" in lesson.suspect(shown, not_shown)
     assert "speak for the gradient" in lesson.suspect(not_shown, shown)
-    assert "takes both" in lesson.suspect(shown, shown)
+    assert "Neither half" in lesson.suspect(shown, shown)
     assert "do not tell" in lesson.suspect(not_shown, not_shown)
     assert "do not tell" in lesson.suspect((-2.0, 1.0), (-2.0, 1.0))
 
