@@ -30,7 +30,8 @@ Run
     uv run capstone_pong.py                            `benchmark` of the course's agents: a minute
     uv run capstone_pong.py play --agent sparse --record pong.gif      one of them, 60 games in some minutes
     uv run capstone_pong.py train --warm --resume      hours on one thread, from the course's teacher; may be cut
-    uv run capstone_pong.py train --warm --minutes 9 --envs 192 --batch-size 1024 --every 48 --n-step 5         a GPU
+    uv run capstone_pong.py train --warm --minutes 9 --envs 192 --batch-size 1024 --every 48 --n-step 5 --replay 1000000
+                                                       on a GPU: ten minutes
     uv run capstone_pong.py convert                    then clone, spiking-dqn, sparsify, remember, quantize
     uv run capstone_pong.py report --journal           the write-up of all that was measured
 
