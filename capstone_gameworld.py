@@ -178,11 +178,23 @@ def window_ticks(speed: float = twin.SPEED) -> np.ndarray:
     return last - first  # equation (1)
 
 
+def set_off(games: twin.Games, first: np.ndarray) -> None:
+    """Play on to the tick of each run's first look, ``first (B,)``, without a key."""
+    no_key = np.zeros(len(games), bool)
+    for tick in range(first.max()):
+        crashed = games.dead
+        games.dead = crashed | (tick >= first)  # who is there already stands still
+        games.step(no_key)
+        games.dead = np.where(tick < first, games.dead, crashed)
+
+
 def on_arrival(interval: int, latency: int, runs: int, ticks: int) -> twin.Games:
     """The first ``ticks`` of ``runs`` games in which the planner looks every ``interval`` ticks. Each of its keys
     arrives ``latency`` ticks after its look and is let go after a quarter of a second."""
     tracks = range(VALIDATION, VALIDATION + runs)
     world = World(tracks, (interval, interval), (latency, latency), hold=15)
+    # equation (1): every place of the looks is equally likely
+    set_off(world.games, np.random.default_rng(0).integers(interval, size=runs))
     lives(planner, world, ticks)
     return world.games
 
@@ -244,6 +256,12 @@ def sight_limits(speed: float) -> dict[str, float]:
     return {WAYS[0]: left - 3, WAYS[2]: left - 2, WAYS[3]: left / 2}
 
 
+def as_product(ticks: float, speed: float) -> str:
+    """W·v as a product of the two factors as they are printed, so that it can be checked by hand."""
+    ticks, speed = round(ticks, 1), round(speed, 2)
+    return f"W·v = {ticks:g} ticks · {speed:g} px a tick = {ticks * speed:.0f} px"
+
+
 def passed_and_met(games: twin.Games) -> tuple[int, int]:
     """How many of the things that stand were got over, and how many were met: those, and one for each crash."""
     passed = int(games.passed().sum())
@@ -254,48 +272,48 @@ def passed_and_met(games: twin.Games) -> tuple[int, int]:
 def section_clocks(cfg: Config, run: Run) -> None:
     """1  What does it cost to answer late, and what to look rarely?
 
-    The game is ours (games/runner): a tick is 1/60 s, the speed rises from 8 to 16 px a tick, a point is
-    64 px, a minute alive is 700 points. What stands is jumped over, what hangs is passed on the ground. It
-    keeps the rules between page and player of the benchmark GameWorld, but it is *not GameWorld*.
+    The game is ours (games/runner). Its clock goes in ticks of 1/60 s. The speed rises from 8 to 16 px a tick, 64 px
+    are a point, and whoever stays alive for a minute has 700 points. What stands is jumped over; what hangs is passed
+    on the ground. Page and player keep to the rules of the benchmark GameWorld, but the game is *not GameWorld*.
 
     An agent has two clocks. The **reaction delay** L is the time from a screenshot to the key that was
     decided on it. The **decision interval** I is the time from one screenshot to the next. A network that
     answers in milliseconds has both small. A language model that is asked, waited for and asked again
     *blocks*: while it thinks it does not look, so I is at least as long as L.
 
-    After a take-off the runner's height is y(n) = 17.5·n − 0.4375·n·(n + 1). It is above h from tick n₁ to
-    tick n₂, so it gets over a thing of height h and width w if it leaves the ground between n₂ − (w + 40)/v
-    and n₁ ticks before they would touch: W ticks, equation (1).
+    *The window.* n ticks after a take-off the runner's feet are y(n) = 17.5·n − 0.4375·n·(n + 1) px above the ground.
+    They are above a thing of height h from tick n₁ to tick n₂. The thing, w px wide, and the runner, 40 px wide, are
+    above one another for (w + 40)/v ticks, and all of these must lie between n₁ and n₂. So the runner may leave the
+    ground from n₂ − (w + 40)/v down to n₁ ticks before the two would touch. That is a window of W ticks, equation (1).
+    The first figure draws it as an arrow.
 
     *Keys on arrival.* A key goes down at the moment when its answer arrives. An agent that knows L decides
-    L ticks earlier, and the delay costs it nothing as long as the thing is in the picture by then. Knowing I
-    does not help: if I > W, the window may fall between two looks. Equation (1) says how often, if every place of
-    the looks is equally likely. It is drawn for the speed of the start, as a mean over the things that stand.
-
-    In the figure its line is smooth and the measured one a zigzag. The reason: every run looks first at tick 0, and
-    the first key is due at ticks 126 to 194 in half of them, and in none before 105. So many runs meet the first thing,
-    or miss it, together. Of the first things alone 14, 31 and 20 % are got over with intervals of 1.67, 2.0 and 2.4 s (100 runs each); with first
-    looks spread over the interval 20, 17 and 14 %, where equation (1) says 18, 15 and 12 %.
+    L ticks earlier, and the delay costs it nothing as long as the thing is in the picture by then. An agent that knows
+    I gains nothing: if I > W, no look may fall into the window at all. If every place of the looks is equally
+    likely, one does with the chance W/I of equation (1). The experiment sees to that: each run looks for the first
+    time at a random tick of its first interval. The figure draws equation (1) at the speed of the start, as a mean
+    over the things that stand.
 
     *Timed keys.* An answer may also be "press in 0.4 seconds, and again in 0.9". Such an agent plans all keys
     of an interval from one look, and equation (1) does not bind it.
 
-    *Sight* binds both. A thing must be in the picture at the look that plans its key. The picture reaches 1,080 px
-    beyond the runner's front, and the last key that helps comes n₁ ticks before the touch. A key comes L ticks
-    after its look, and a timed key up to L + I, so timed keys are safe only if
+    *Sight* limits both. A thing must be in the picture at the look that plans its key, and the picture ends
+    1,080 px beyond the runner's front. The last key that helps comes n₁ ticks before the touch. It comes L ticks after
+    its look, and a timed key up to L + I ticks after it. So timed keys are safe only if
 
         L + I + n₁(h) < 1080/v               1080/v: 2.25 s at the start, 1.1 s at the end
 
-    Beyond this limit the last keys of an interval are missing, and the first may still be right. The figure marks
-    the limit for one speed: on the left that of the first tick, on the right that of the end. Within the ten
-    seconds of the left panel the speed rises and the limit comes down, so lines fall left of its marks. An agent that
-    blocks has I ≥ L, so it gets there with answers that take half as long.
+    Beyond this limit the last keys of an interval are missing; the first may still be right. An agent that blocks
+    has I ≥ L. It reaches the limit with answers that take half as long. The second figure marks the limit for one
+    speed: that of the first tick on the left, that of the end on the right. The left panel shows ten seconds, in which
+    the speed rises and the limit comes down, so its lines begin to fall somewhat before their marks.
 
-    Four ways to be slow are drawn: L grows while there is a look every 3 ticks; I grows with keys on arrival, then
-    with timed keys, while an answer takes 2 ticks; and I = L, which is blocking. The planner that plays
-    knows L and the rules. It reads positions from the game itself, but only of what is in the picture.
+    That figure makes an agent slow in four ways. L grows while there is a look every 3 ticks. I grows while an answer
+    takes 2 ticks, once with keys on arrival and once with timed keys. Or both grow together, I = L, which is blocking.
+    The agent is a planner that knows L, I and the rules. It reads positions from the game itself, but only of what is
+    in the picture.
 
-    The game is a runner because nothing seen a minute ago matters and no plan is needed: everything depends on
+    Why a runner? Nothing that was seen a minute ago matters in it, and no plan is needed. Everything depends on
     acting in time, and for that a small network with a short memory may do. A maze or a puzzle waits for its player
     and wants a plan, which this network cannot make; no such game is played here.
     """
@@ -313,9 +331,9 @@ def section_clocks(cfg: Config, run: Run) -> None:
     lefts, shown = games.ahead(3)
     speed = float(games.speed[0])
     late, early = window(shown[0, :1], games.speed)  # the first thing, a post
-    reach = f"W·v = {early[0] - late[0]:.0f} ticks · {speed:.1f} px a tick"
-    reach += f" = {(early[0] - late[0]) * speed:.0f} px"
-    title = "The page, and what is left of it for the network"
+    width = float(early[0] - late[0])  # W
+    seen = see(torch.from_numpy(games.render()))[0]  # (24, 40)
+    title = f"Of the page's {twin.HEIGHT * twin.WIDTH:,} pixels the network gets {seen.numel():,} grey levels"
     fig, (ax, bx) = plots.figure(2, 1, (10, 5.4), title)
     page(ax, shown[0], lefts[0])
     touch = lefts[0, 0] - twin.PLAYER_W
@@ -323,9 +341,9 @@ def section_clocks(cfg: Config, run: Run) -> None:
     for start_px, colour, name in ((first, plots.GREEN, "earliest"), (last, plots.RED, "latest")):
         arc(ax, start_px + twin.PLAYER_W, speed, colour, f"{name} jump: path of the front foot")
         arc(ax, start_px, speed, colour, "the rear foot", ":")
-    ends = (first + twin.PLAYER_W, -25), (last + twin.PLAYER_W, -25)
+    ends = (first + twin.PLAYER_W, -16), (last + twin.PLAYER_W, -16)
     ax.annotate("", *ends, arrowprops={"arrowstyle": "<->", "color": "white", "linewidth": 1.5})
-    ax.text(last + 50, -25, reach, color="white", va="center", fontsize=9)
+    ax.text(last + 50, -16, as_product(width, speed), color="white", va="center", fontsize=9)
     ax.legend(loc="upper left", ncols=2, fontsize=8)
     told = "A jump clears the post if the front foot leaves the ground within the arrow"
     plots.label(ax, "px ahead of the runner", "px above ground", told)
@@ -333,11 +351,13 @@ def section_clocks(cfg: Config, run: Run) -> None:
     bx.imshow(frame, cmap="gray", aspect="equal", vmin=0, vmax=255)
     bx.axvspan(LEFT - 0.5, RIGHT - 0.5, fill=False, edgecolor=plots.BLUE, linewidth=2)
     bx.grid(False)
-    plots.label(bx, "column, 16 px each", "row", "24 × 80 grey levels; blue: what the network gets")
+    rows, columns = frame.shape
+    told = f"The same as {rows} × {columns} grey levels; blue: the {' × '.join(map(str, seen.shape))} that the network gets"
+    plots.label(bx, f"column, {twin.CELL} px each", f"row, {twin.CELL} px each", told)
     run.figure(
         fig,
         "1_game",
-        look="where the arcs touch the post",
+        look="where the arcs touch the post; what averaging leaves of its edges",
     )
 
     waits = (1, 60) if cfg.smoke else (1, 12, 24, 36, 48, 60, 72, 100, 120, 144)
@@ -390,7 +410,7 @@ def section_clocks(cfg: Config, run: Run) -> None:
     run.figure(
         fig,
         "1_clocks",
-        look="which line falls first; dotted, in its colour: its sight ends, at the speed that stands there",
+        look="which line falls first; a dotted line marks where sight ends for the line of its colour",
     )
 
     run.claim("window", "W at the start, mean over things", float(widths.mean()), "ticks")
@@ -533,6 +553,18 @@ def see(frames: Tensor) -> Tensor:
     if frames.shape[-1] > RIGHT - LEFT:
         frames = frames[..., LEFT:RIGHT]
     return (SKY - frames.float()) / SKY
+
+
+def left_of_page() -> list[tuple[str, int, int]]:
+    """What is left of the page after each step on its way to the network: its name, rows and columns."""
+    frames = twin.Games([0]).render()  # (1, 24, 80)
+    seen = see(torch.from_numpy(frames))  # (1, 24, 40)
+    return [
+        ("the page", twin.HEIGHT, twin.WIDTH),
+        (f"its rows {twin.TOP} to {twin.BOTTOM - 1}", twin.BOTTOM - twin.TOP, twin.WIDTH),
+        (f"means of {twin.CELL} × {twin.CELL} pixels", *frames.shape[1:]),
+        (f"of these, columns {LEFT} to {RIGHT - 1}", *seen.shape[1:]),
+    ]
 
 
 def player(net: RunnerNet) -> Start:
@@ -815,9 +847,12 @@ def section_learning(cfg: Config, run: Run) -> None:
     its first task). The arm without memory below does not answer it: it loses the short memories and the long ones
     together. A gradient goes back ``num_steps`` frames; the membranes are carried through a whole life.
 
-    The page has 960 times as many pixels as the network gets, and a convolution costs as much for each place of
-    its output. So each 16 × 16 block is averaged (a thing between two columns then shows by its grey level), and
-    of 24 × 80 numbers the 24 × 40 around the runner are kept. That is why a CPU core is enough.
+    A convolution costs as much for each place of its output, so the picture has to be small. Three steps make it so;
+    the first table counts what each leaves. Of the page's 720 rows 384 are kept, from the highest jump to just below
+    the ground. Each block of 16 × 16 pixels becomes its mean: 24 × 80 grey levels, in which a thing that lies between
+    two columns shows by its level. Of the 80 columns 40 are kept, from 32 px behind the runner to 568 px before its
+    front. So 960 numbers are left of 921,600 pixels: one in 960 (that both are 960 is chance). That is why a CPU core
+    is enough.
 
     `train` does all this. What is each part worth? `compare` trains three arms from three seeds each, with equal
     steps and equally many frames: DAgger; cloning, where the teacher plays in *all* rounds; and DAgger with a
@@ -830,6 +865,14 @@ def section_learning(cfg: Config, run: Run) -> None:
         "number of steps?",
         unit="%",
     )
+    page_size = twin.HEIGHT * twin.WIDTH
+    kept = []
+    for what, height, width in left_of_page():
+        size = height * width
+        kept.append((what, f"{height} × {width}", f"{size:,}", f"1 in {page_size / size:.4g}"))
+    head = ("what is left", "rows × columns", "numbers", "of the page")
+    run.table("From the page to the network", head, kept)
+
     if cfg.command == "compare":
         rows = compare(cfg, run)
     else:
@@ -853,12 +896,17 @@ def section_learning(cfg: Config, run: Run) -> None:
         ranges.append(f"{name.removeprefix('DAgger, ')} {spread(shares)}")
     title = f"Complete runs, {len(by_arm['DAgger'])} seeds: {'; '.join(ranges)}"
     fig, (ax, bx) = plots.figure(1, 2, (11, 3.8), title)
-    ax.plot(rounds, reached, "o-", color=plots.BLUE)
-    ax.set_ylim(0, 1.05)
+    of_teacher, of_network = [plots.ORANGE], [plots.BLUE] * (len(rounds) - 1)
+    bars = ax.bar(rounds, reached, color=of_teacher + of_network, width=0.7)
+    ax.bar_label(bars, [f"{share:.0%}" for share in reached], padding=2, fontsize=9)
+    ax.set_ylim(0, 1.3)  # room for the legend
+    ax.set_yticks((0, 0.2, 0.4, 0.6, 0.8, 1))
     ax.set_xticks(rounds)
-    plots.label(
-        ax, "round (round 1: cloning)", "share of complete runs", "the network that plays below"
-    )
+    ax.grid(False, axis="x")
+    players = ("the teacher played its games", "the network played its games")
+    ax.legend(bars[:2], players, loc="upper left", ncols=2, fontsize=8, title="the newest round:")
+    about = f"one training, the network of sections 3 to 7: after round {len(rounds)} {reached[-1]:.0%}"
+    plots.label(ax, "after so many rounds", "share of complete runs", about)
     for k, (name, shares) in enumerate(by_arm.items()):
         rows_at = k + 0.15 * (np.arange(len(shares)) - 1)  # equal shares do not hide each other
         bx.plot(shares, rows_at, "o", color=plots.BLUE, alpha=0.6, markersize=8)
@@ -868,7 +916,11 @@ def section_learning(cfg: Config, run: Run) -> None:
     bx.set_xlim(-0.03, 1.03)
     about = f"{STEPS:,} steps, {VALIDATED} runs each; a dot a seed, red: mean"
     plots.label(bx, "share of complete runs", "", about)
-    run.figure(fig, "2_learning", look="right: do the dots of two arms overlap?")
+    run.figure(
+        fig,
+        "2_learning",
+        look="left: what a round adds in which the network itself played; right: do two arms' dots overlap?",
+    )
 
     seeds = len(by_arm["DAgger"])
     run.claim("dagger", "DAgger: complete runs, mean", mean["DAgger"], seeds=seeds)

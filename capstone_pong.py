@@ -459,10 +459,14 @@ class SpikingPong(nn.Module):
             spks.append(x_t)
         return spks, self.net.fc2(x_t)
 
-    def forget(self) -> None:
-        """Every membrane starts anew."""
+    def forget(self, which: torch.Tensor | None = None) -> None:
+        """Every membrane starts anew; with ``which (B,)`` only those of the games where it is True."""
         for lif in self.lifs.values():
-            lif.mem = torch.zeros(0)
+            if which is None:
+                lif.mem = torch.zeros(0)
+            elif len(lif.mem) == len(which):  # else no step was made yet
+                begins = which.view(-1, *[1] * (lif.mem.ndim - 1))  # (B, 1, …)
+                lif.mem = torch.where(begins, self.charge, lif.mem)
 
     def run(self, x: torch.Tensor) -> tuple[list[torch.Tensor], torch.Tensor]:
         """T steps from new membranes: ``(T, B, 3, 84, 84)`` → spikes ``(T, B, …)`` a layer, current ``(T, B, 3)``."""
@@ -835,15 +839,25 @@ class Remembering:
         self.agent, self.memory, self.device = agent, True, device_of(agent)
         agent.forget()
 
+    def begin(self, games: np.ndarray) -> None:
+        """``games (B,)`` is True where a game begins: nothing of the one before is remembered there."""
+        self.agent.forget(torch.from_numpy(games).to(self.device))
+
     def __call__(self, maps: torch.Tensor) -> np.ndarray:
         with torch.no_grad():
             return self.agent.step(maps.float() / 255)[1].argmax(1).cpu().numpy()
 
 
-def in_order(seen: Seen, maps: torch.Tensor) -> Iterator[tuple[torch.Tensor, torch.Tensor]]:
-    """What the games side by side showed, decision by decision: ``rollouts`` leaves them in this order."""
+def in_order(
+    seen: Seen, maps: torch.Tensor
+) -> Iterator[tuple[torch.Tensor, torch.Tensor, torch.Tensor]]:
+    """What the games side by side showed, decision by decision: ``rollouts`` leaves them in this order.
+
+    Yields the maps ``(B, 3, 84, 84)``, the teacher's Q ``(B, 3)``, and which games begin there ``(B,)``.
+    """
     for i in range(0, len(maps) - seen.games + 1, seen.games):
-        yield maps[i : i + seen.games].float() / 255, seen.q[i : i + seen.games]
+        now = slice(i, i + seen.games)
+        yield maps[now].float() / 255, seen.q[now], seen.begins[now]
 
 
 def distil_in_time(
@@ -881,9 +895,8 @@ def distil_in_time(
             agent.forget()
             losses: list[torch.Tensor] = []
             right, count = torch.zeros((), device=maps.device), 0
-            for x, q in in_order(seen, maps):
-                if not keeps:
-                    agent.forget()
+            for x, q, begins in in_order(seen, maps):
+                agent.forget(begins if keeps else None)
                 z = agent.step(x)[1]
                 p = F.softmax(q / cfg.tau, 1)
                 losses.append(-(p * F.log_softmax(z, 1)).sum(1).mean())
@@ -906,9 +919,9 @@ def choices(agent: SpikingPong, seen: Seen, eyes: Eyes, keeps: bool, cut: int = 
     """Actions ``(decisions, games)`` that the agent takes on games in their order; at ``cut`` it forgets everything."""
     agent.forget()
     found = []
-    for k, (x, _) in enumerate(in_order(seen, eyes(seen.grey))):
-        if k == cut or not keeps:
-            agent.forget()
+    for k, (x, _, begins) in enumerate(in_order(seen, eyes(seen.grey))):
+        everything = k == cut or not keeps
+        agent.forget(None if everything else begins)
         found.append(agent.step(x)[1].argmax(1))
     return torch.stack(found)
 
@@ -918,7 +931,8 @@ def temporal_synops(agent: SpikingPong, seen: Seen) -> float:
     """Operations a decision after the first layer, with membranes that stay, on games in their order."""
     agent.forget()
     total, count = 0.0, 0
-    for x, q in in_order(seen, see_events(seen.grey)):
+    for x, q, begins in in_order(seen, see_events(seen.grey)):
+        agent.forget(begins)
         spks, _ = agent.step(x)
         total += summed(agent.net, [x, *spks], 1)["synops"]
         count += len(q)
@@ -952,7 +966,7 @@ def section_remember(cfg: Config, run: Run) -> None:
     begin_with.clipped, begin_with.levels = False, 0
     seen = rollouts(teacher, cfg.states, STUDENT_SEED + 2000, games=cfg.players)
     test = rollouts(teacher, max(32, cfg.states // 5), VAL_SEED)
-    wanted = torch.stack([q.argmax(1) for _, q in in_order(test, see_places(test.grey))])
+    wanted = torch.stack([q.argmax(1) for _, q, _ in in_order(test, see_places(test.grey))])
     share, rewards, agents = {}, {}, {}
     for name, (eyes, keeps) in KINDS.items():
         agent = agents[name] = SpikingPong(begin_with, 1, beta=BETA)

@@ -1,9 +1,9 @@
 """10a  A way around the neurons
 
-Lesson 10, sections 2 and 3. Write a SEW block. Its input are the spikes S_in of the layer below, for all
+Lesson 10, sections 2 and 3. Write a SEW block. Its input is S_in, the spikes of the layer below for all
 steps at once, (T, B, C, H, W). ``currents(spikes)`` gives the currents that convolution and BatchNorm
-make of them, ``fire(cur)`` the spikes A that a layer of LIF neurons makes of currents, from rest; both
-keep the shape. The block joins A and S_in, element by element, in one of three ways (Fang et al. 2021):
+make of spikes. ``fire(cur)`` gives the spikes A that a layer of LIF neurons makes of currents, from rest.
+Both keep the shape. The block joins A and S_in, element by element, in one of three ways (Fang et al. 2021):
 
     "ADD"    A + S_in               "AND"    A·S_in               "IAND"    (1 − A)·S_in
 
@@ -168,7 +168,7 @@ EXERCISE = Exercise(
         "A = fire(currents(spk_in)). The shortcut is spk_in itself and goes around both.",
         'made = fire(currents(spk_in)); for "ADD" return made + spk_in, and so on.',
     ),
-    why="Behind the neuron the shortcut has the derivative 1, in front of it, it would have to pass the "
+    why="Behind the neuron the shortcut has the derivative 1. In front of it, it would have to pass the "
     "threshold and the surrogate again. A block that has learned nothing yet does no harm.",
 )
 

@@ -1581,8 +1581,9 @@ def test_games_come_back_in_their_order() -> None:
     q = torch.arange(320.0)[:, None].repeat(1, 3)
     maps = torch.arange(320).remainder(256).to(torch.uint8).view(-1, 1, 1, 1)
     seen = list(m.in_order(m.Seen(maps.numpy(), q), maps))
-    assert len(seen) == 20 and [int(q[3, 0]) for _, q in seen][:3] == [3, 19, 35]
+    assert len(seen) == 20 and [int(q[3, 0]) for _, q, _ in seen][:3] == [3, 19, 35]
     assert seen[1][0][3].item() == pytest.approx(19 / 255)
+    assert seen[0][2].all() and not seen[1][2].any(), "a game begins where it begins, and not later"
 
 
 def test_what_is_kept_is_the_past_and_nothing_else() -> None:
@@ -1602,6 +1603,68 @@ def test_what_is_kept_is_the_past_and_nothing_else() -> None:
     assert (kept[0] == anew[0]).all() and (kept != anew).float().mean() > 0.1, "no past to keep"
     cut = m.choices(agent, seen, lambda x: x, True, cut=2)
     assert torch.equal(cut[:2], kept[:2]) and torch.equal(cut[2], anew[2])
+
+
+def test_a_new_game_knows_nothing_of_the_one_before() -> None:
+    """Game 1 of two ends after decision 4: it goes on like a game that begins there, and game 0 as if nothing was."""
+    maps = uint8_maps(20)
+    agent = m.SpikingPong(m.balance(made(), maps), 1, beta=0.8)
+    begins = torch.zeros(10, 2, dtype=torch.bool)
+    begins[0], begins[5, 1] = True, True
+    both = memories(agent, m.Seen(maps, torch.zeros(20, 3), 2, begins.flatten()))
+    one_long = memories(agent, m.Seen(maps, torch.zeros(20, 3), 2))
+    late = memories(agent, m.Seen(maps[10:], torch.zeros(10, 3), 2))
+    assert torch.equal(both[:, 0], one_long[:, 0]), "the other game forgot as well"
+    assert torch.equal(both[:5, 1], one_long[:5, 1])
+    assert torch.equal(both[5:, 1], late[:, 1]), "something of the old game was left"
+    assert not torch.equal(both[5:, 1], one_long[5:, 1]), "no past to forget"
+
+
+def memories(agent: Any, seen: Any) -> torch.Tensor:
+    """Membranes of the last hidden layer ``(decisions, games, 256)``: they show a past that an action may hide."""
+    found, step = [], agent.step
+
+    def watched(x: torch.Tensor) -> tuple[list[torch.Tensor], torch.Tensor]:
+        result = step(x)
+        found.append(agent.lifs["fc1"].mem.clone())
+        return result
+
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(agent, "step", watched)
+        m.choices(agent, seen, lambda x: x, True)
+    return torch.stack(found)
+
+
+def test_rollouts_tell_a_remembering_actor_which_games_begin(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """Two games of which the second ends after its third decision; its fourth action only restarts it."""
+
+    class World:
+        def __init__(self, games: int, seed: int, sticky: float) -> None:
+            self.stack, self.done, self.over = np.zeros((2, 4, 84, 84), np.uint8), 0, False
+
+        def step(self, action: np.ndarray) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+            restarted, self.over = np.array([False, self.over]), self.done == 2
+            self.done += 1
+            return np.zeros(2), np.array([False, self.over]), restarted
+
+    class Actor:
+        told: list[list[bool]] = []
+
+        def begin(self, games: np.ndarray) -> None:
+            self.told.append(games.tolist())
+
+        def __call__(self, maps: torch.Tensor) -> np.ndarray:
+            return np.zeros(2, np.int64)
+
+    monkeypatch.setitem(m.rollouts.__globals__, "Pong", World)
+    monkeypatch.setitem(m.rollouts.__globals__, "see_events", lambda x: torch.zeros(2, 3, 84, 84))
+    seen = m.rollouts(made(), 12, 0, Actor(), lambda x: torch.zeros(2, 3, 84, 84))
+    wanted = [[True, True], *[[False, False]] * 3, [False, True], [False, False]]
+    assert seen.begins.view(6, 2).tolist() == wanted == Actor.told
+    twice = (seen + seen).begins
+    assert twice.tolist() == seen.begins.tolist() * 2, "the second part begins anew"
 
 
 def test_operations_of_one_step_a_decision() -> None:
@@ -1627,7 +1690,7 @@ def test_learning_in_time_learns(tmp_path: Path) -> None:
         agent.forget()
         total = 0.0
         with torch.no_grad():
-            for x, want in m.in_order(seen, maps):
+            for x, want, _ in m.in_order(seen, maps):
                 z = agent.step(x)[1]
                 total -= (F.softmax(want / 0.1, 1) * F.log_softmax(z, 1)).sum().item()
         return total

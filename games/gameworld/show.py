@@ -15,7 +15,8 @@ from matplotlib.patches import Rectangle
 
 
 def page(ax: Axes, kinds: Sequence[int], lefts: Sequence[float]) -> None:
-    """The page as a browser paints it: things of ``kinds`` whose left edges stand ``lefts`` px before the runner."""
+    """The rows of the page that a frame keeps, as a browser paints them: things of ``kinds`` whose left edges stand
+    ``lefts`` px before the runner."""
     colours = twin.COLOURS
 
     def box(x: float, low: float, w: float, h: float, colour: str) -> None:
@@ -34,7 +35,7 @@ def page(ax: Axes, kinds: Sequence[int], lefts: Sequence[float]) -> None:
             "hang" if thing.bottom else "stand",
         )
     ax.set_xlim(-twin.PLAYER_X, twin.WIDTH - twin.PLAYER_X)
-    ax.set_ylim(-60, 300)
+    ax.set_ylim(twin.GROUND - twin.BOTTOM, twin.GROUND - twin.TOP)
     ax.set_aspect("equal")
     ax.grid(False)
 

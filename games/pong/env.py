@@ -284,15 +284,23 @@ class Different:
 @dataclass
 class Seen:
     """States that an actor came through: pictures ``grey (n, 3, 84, 84)`` uint8, the newest last, and the teacher's
-    Q-values ``q (n, 3)``, both where the teacher is; of so many ``games`` side by side."""
+    Q-values ``q (n, 3)``, both where the teacher is; of so many ``games`` side by side. ``begins (n,)`` is True where
+    a state is the first one of a game; without it, in the first state of each of the games side by side only."""
 
     grey: Grey
     q: torch.Tensor
     games: int = 16
+    begins: torch.Tensor | None = None
+
+    def __post_init__(self) -> None:
+        if self.begins is None:
+            self.begins = torch.arange(len(self.q), device=self.q.device) < self.games
 
     def __add__(self, other: Seen) -> Seen:
         join: Any = np.concatenate if isinstance(self.grey, np.ndarray) else torch.cat
-        return Seen(join((self.grey, other.grey)), torch.cat((self.q, other.q)), self.games)
+        grey = join((self.grey, other.grey))
+        begins = torch.cat((self.begins, other.begins))
+        return Seen(grey, torch.cat((self.q, other.q)), self.games, begins)
 
 
 def rollouts(
@@ -305,21 +313,27 @@ def rollouts(
     games: int = 16,
 ) -> Seen:
     """``n`` states of ``games`` (2 for fewer than 256 states: a game takes 0.2 s to begin) with sticky actions;
-    ``actor`` plays, or the teacher, with some noise. State i is of game i modulo their number, in order of time."""
+    ``actor`` plays, or the teacher, with some noise. State i is of game i modulo their number, in order of time. An
+    actor with a method ``begin`` is told before each decision which games have just begun, ``(games,)``."""
     games = games if n >= 16 * games else 2
     world, rng = Pong(games, seed, STICKY), np.random.default_rng(seed)
     device = device_of(teacher)
     grey: Any = sent(np.empty((n, 3, SIZE, SIZE), np.uint8), device)
     q = torch.empty(n, len(ACTIONS), device=device)
+    begins = torch.empty(n, dtype=torch.bool, device=device)
+    new = np.ones(games, bool)
     for i in range(0, n, games):
         stack = sent(world.stack[:, 1:], device)
         with torch.no_grad():
             values = teacher(see_events(stack).float() / 255)
         grey[i : i + games], q[i : i + games] = stack[: n - i], values[: n - i]
+        begins[i : i + games] = torch.from_numpy(new)[: n - i]
+        if hasattr(actor, "begin"):
+            actor.begin(new)
         action = values.argmax(1).cpu().numpy() if actor is None else actor(eyes(stack))
         chance = rng.random(games) < noise
-        world.step(np.where(chance, rng.integers(0, len(ACTIONS), games), action))
-    return Seen(grey, q, games)
+        new = world.step(np.where(chance, rng.integers(0, len(ACTIONS), games), action))[2]
+    return Seen(grey, q, games, begins)
 
 
 def stages(policy: Callable[[torch.Tensor], Any], repeats: int, seed: int) -> dict[str, np.ndarray]:
