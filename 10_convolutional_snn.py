@@ -16,9 +16,9 @@ Idea
 
         S_out[t] = A[t] + S_in[t]                                                                 (2)
 
-    Why behind the neuron? As a part of its current, ten spikes in a row would make it fire only five
-    times (β = 0.5, θ = 1: U = 1, then 1.5 and a spike, then 0.75, …). The price of (2) is that an
-    element of S_out is a whole number: up to l + 1 after l layers with a shortcut.
+    Why behind the neuron? If S_in were a part of its current, ten spikes in a row would make it fire
+    only five times (β = 0.5, θ = 1: U = 1, then 1.5 and a spike, then 0.75, …). The price of (2) is
+    that an element of S_out is a whole number: up to l + 1 after l layers with a shortcut.
 
 Read first
     Theory     Fang et al. 2021, SEW-ResNet, https://arxiv.org/abs/2102.04159
@@ -780,7 +780,7 @@ def print_arms(
         rows.append((stack, f"{one.slope:g}", one.optimiser, read, lr, measured, expected))
     updates = cfg.short_epochs * math.ceil(images / SHORT_BATCH)
     title = (
-        f"Stacks after {updates} updates, by their number of layers above layer 0\n"
+        f"Stacks after {updates} updates, named by the number and kind of layers above layer 0\n"
         f"α: slope of the surrogate; read: of the test images (± 95 %, {cfg.seeds} seeds);\n"
         "lr: the learning rate that is best on validation images; gradient: at layer 0,\n"
         "as a multiple of the last layer's, before training; expected: by the formulas"
@@ -813,9 +813,10 @@ def section_depth(cfg: Config, run: Run) -> None:
        alone makes: each layer's own spikes are those of another image (`own_spikes_swapped`).
 
     3  Half a shortcut. "Image only" hands the image on and lets no gradient around the layer. "Gradient
-       only" does the reverse. Neither tests one suspect alone. With the image only, layer l multiplies
-       the gradient by ρ/√l, so the gradient gets lost as well; with the gradient only every layer
-       multiplies it by √(1 + ρ²), so it explodes. What they can show is whether one half is enough.
+       only" does the reverse. Neither tests one suspect alone, since both change the gradient. With the
+       image only, layer l multiplies it by ρ/√l, so that it gets lost all the more. With the gradient
+       only, every layer multiplies it by √(1 + ρ²), so that it grows and grows. What the halves can
+       show is whether one of them is enough.
 
     4  Short trainings. All stacks see the same 3,000 images twice, which shows how fast they learn and
        not where they end. A stack, its slope and its optimiser make an arm; each arm has the learning
@@ -836,6 +837,7 @@ def section_depth(cfg: Config, run: Run) -> None:
     seeds = range(cfg.seed, cfg.seed + cfg.seeds)
 
     # 1  The gradient, in stacks of random weights.
+    run.print("   before training: the gradient on its way down")
     rho = {slope: factor_per_layer(cfg, slope, run.generator()) for slope in SLOPES}
     gradients = Gradients(rho, {})
     for kind, slope in product(KINDS, SLOPES):
@@ -851,6 +853,7 @@ def section_depth(cfg: Config, run: Run) -> None:
     )
 
     # 2  The image, in the same stacks. The slope moves no spike, so one slope will do.
+    run.print("   before training: the image on its way up")
     likeness = {}  # at layers 0 to D, a row a seed
     for kind in KINDS:
         nets = [deep_stack(cfg, kind, 2.0, D, seed).to(run.device) for seed in seeds]
@@ -877,6 +880,7 @@ def section_depth(cfg: Config, run: Run) -> None:
     code = (half_stack, ImageOnly, GradientOnly, *code)
     for kind, result in each_arm(run, train_half, HALVES, code, few):
         arms[Setting(kind, 2.0, "AdamW", D)] = Arm(**result)
+    run.print("   after short trainings")
     print_arms(cfg, run, gradients, arms, images=len(few.x_train))
 
     def against(one: Setting, other: Setting) -> tuple[float, float]:

@@ -646,7 +646,8 @@ def section_convert(cfg: Config, run: Run) -> None:
     run.claim("converted_agree", "without training: chooses as the teacher", same, n=n)
     same_clipped, lost = found["trained clipped, U[0] = θ/2"][times.index(chosen)]
     run.claim("converted_agree_clipped", "trained clipped: the same", same_clipped, n=n)
-    run.claim("converted_lost_clipped", "mean Q it gives away", lost, "points", n=n)
+    text = "trained clipped: Q that a choice gives away, mean"
+    run.claim("converted_lost_clipped", text, 1000 * lost, "thousandths of a point", n=n)
     run.ledger(**row("converted, IF", agent, see_events(test.grey), reward["sticky"], cfg.games))
     run.figure(
         show.plot_conversion(times, found, tried, ann),

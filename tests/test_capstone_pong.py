@@ -1540,7 +1540,7 @@ def test_claims_of_conversion(bench: Any, monkeypatch: pytest.MonkeyPatch) -> No
     assert value["converted"] == 11 and value["converted_plain"] == 12
     assert value["converted_steps"] == 2
     assert value["converted_agree"] == value["converted_agree_clipped"] == pytest.approx(0.7)
-    assert value["converted_lost_clipped"] == pytest.approx(0.02)
+    assert value["converted_lost_clipped"] == pytest.approx(20)
 
 
 def test_claims_of_cloning(bench: Any, monkeypatch: pytest.MonkeyPatch) -> None:
