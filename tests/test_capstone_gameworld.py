@@ -421,6 +421,92 @@ def test_things_passed_counts_and_follows_equation_1() -> None:
     assert passed == met > 30, "timed keys are planned from one look a second"
 
 
+def test_first_looks_are_spread_over_the_interval(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Equation (1) takes every place of the looks for equally likely: then it says what is measured."""
+    games, crashed = twin.Games(range(40)), twin.Games(range(40))
+    first = np.arange(40) * 5  # up to tick 195: the first things come before
+    lesson.set_off(games, first)
+    for _ in range(195):
+        crashed.step(np.zeros(40, bool))
+    early = crashed.dead & (crashed.tick <= first)  # who crashes before its first look
+    assert early.any() and not early.all()
+    np.testing.assert_array_equal(games.tick, np.where(early, crashed.tick, first))
+    np.testing.assert_array_equal(games.dead, early)
+    looks = []
+    monkeypatch.setattr(lesson, "planner", lambda world: looks.append(world.games.tick.copy()) or 0)
+    monkeypatch.setattr(lesson, "lives", lambda player, world, ticks: player(world))
+    lesson.on_arrival(90, 2, 200, 600)
+    assert looks[0].min() >= 0 and looks[0].max() < 90
+    assert len(set(looks[0].tolist())) > 60, "most ticks of an interval are some run's first look"
+    monkeypatch.undo()
+    for interval in (100, 144):
+        passed, met = lesson.passed_and_met(lesson.on_arrival(interval, 2, 60, 600))
+        expected = np.minimum(1, lesson.window_ticks() / interval).mean()
+        assert passed / met == pytest.approx(expected, abs=0.06)
+
+
+@pytest.mark.parametrize(("ticks", "speed"), [(16.62, 8.261), (17.04, 9.996), (11.25, 15.0)])
+def test_the_printed_product_can_be_checked(ticks: float, speed: float) -> None:
+    import re
+
+    told = lesson.as_product(ticks, speed)
+    a, b, product = (float(found) for found in re.findall(r"\d+(?:\.\d+)?", told))
+    assert product == round(a * b) and product == pytest.approx(ticks * speed, abs=1.2)
+
+
+def test_what_is_left_of_the_page_is_counted_from_the_pictures(tmp_path: Path) -> None:
+    rows = lesson.left_of_page()
+    sizes = [(height, width) for _, height, width in rows]
+    assert sizes == [(720, 1280), (384, 1280), (24, 80), (24, 40)]
+    assert rows[1][0] == "its rows 256 to 639" and rows[3][0] == "of these, columns 8 to 47"
+    run = run_section(lesson.section_learning, tmp_path, smoke=False, runs=2)
+    table = run.extra["tables"][0]["rows"]
+    assert [row[2] for row in table] == ["921,600", "491,520", "1,920", "960"]
+    assert [row[3] for row in table] == ["1 in 1", "1 in 1.875", "1 in 480", "1 in 960"]
+    taught = lesson.section_learning.__doc__
+    assert "960 numbers are left of 921,600 pixels: one in 960" in taught
+    assert "from 32 px behind the runner to 568 px before its" in taught
+    assert (lesson.LEFT * 16, lesson.RIGHT * 16) == (160 - 32, 200 + 568)
+    whole = np.zeros((720, 1280), np.uint8)
+    whole[256, 0] = whole[639, 0] = 255  # the first row that is kept, and the last
+    frame = twin.shrink(whole)
+    assert frame.shape == (24, 80) and frame[0, 0] == frame[23, 0] == 1
+    whole[255], whole[640] = 255, 255  # the rows beside them are not
+    np.testing.assert_array_equal(twin.shrink(whole), frame)
+
+
+def test_numbers_in_the_docstrings_are_those_of_the_game() -> None:
+    middle = {}
+    for speed in (8.0, 16.0):
+        first, last = lesson.standing_windows(speed)
+        middle[speed] = (first + last) / 2 * speed  # px before the touch
+    assert (middle[8.0].min(), middle[8.0].max()) == pytest.approx((72, 120))
+    assert (middle[16.0].min(), middle[16.0].max()) == pytest.approx((228, 276))
+    taught = lesson.section_learning.__doc__
+    assert "70 to 120 px before a thing at 8 px a tick, and 230 to 280 px at 16" in taught
+    assert lesson.meets(match.speed_table(2100)[-1]) == pytest.approx(0.98, abs=0.005)
+    assert "80 % at the start and 98 % after 35 s" in lesson.section_tracks.__doc__
+    rng = np.random.default_rng(0)
+    drawn = [lesson.delays(rng)["interval"] for _ in range(4000)]
+    assert np.mean([sum(d) / 2 for d in drawn]) == pytest.approx(3.1, abs=0.05)
+    assert {low for low, high in drawn if low == high} == {1, 2, 3}
+    assert "3.1 on average" in lesson.section_delays.__doc__
+    mems = lesson.RunnerNet().sequence(some_frames(1, 1))[1]
+    assert sum(mem.numel() for mem in mems.values()) == 2944
+    assert "2,944 membranes" in lesson.section_unseen.__doc__
+
+
+def test_the_first_task_compares_with_the_shipped_arms() -> None:
+    rows = match.read_log(lesson.ARMS_LOG)
+    shares = [[row["reached"] for row in rows if row["arm"] == arm] for arm in range(3)]
+    task = lesson.TASKS[0]
+    for arm in (0, 2):
+        told = lesson.spread(shares[arm]).replace("%", "").strip()
+        assert told in task.replace(" %", "")
+    apart = 100 * (max(shares[1]) - min(shares[1]))
+    assert f"cloning's three differ by {apart:.0f} points" in task
+
+
 def test_sight_ends_what_delays_and_timed_keys_do() -> None:
     """1,080 px are 2.25 s at the start: what comes later than that is a guess, however it is sent."""
     assert lesson.VIEW == 1280 - 160 - 40
@@ -485,6 +571,36 @@ def test_section_clocks_publishes_both_clocks(
     assert "80% of 20 runs last" in told and "0% of those that block for a second" in told
 
 
+def noted_figures(monkeypatch: pytest.MonkeyPatch) -> tuple[list[str], list[Any]]:
+    """The title and the axes of each figure that is drawn from now on."""
+    titles: list[str] = []
+    axes_of: list[Any] = []
+    figure = lesson.plots.figure
+
+    def noted(rows: int, columns: int, size: Any, title: str, **options: Any) -> Any:
+        fig, axes = figure(rows, columns, size, title, **options)
+        titles.append(title)
+        axes_of.append(axes)
+        return fig, axes
+
+    monkeypatch.setattr(lesson.plots, "figure", noted)
+    return titles, axes_of
+
+
+@pytest.mark.parametrize(
+    ("flags", "by_teacher"), [({}, 1), ({"teaching": "cloning"}, 3), ({"policy": Path("x")}, 0)]
+)
+def test_the_left_panel_tells_who_played_a_round(
+    flags: dict[str, Any], by_teacher: int, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    log = [{"round": k + 1, "reached": 0.1 * k} for k in range(3)]
+    monkeypatch.setattr(lesson, "dagger", lambda cfg, run: (None, log))
+    _, axes_of = noted_figures(monkeypatch)
+    run_section(lesson.section_learning, tmp_path, smoke=False, command="train", runs=2, **flags)
+    players = [len(c) for c in axes_of[0][0].containers]
+    assert players == [by_teacher, 3 - by_teacher]
+
+
 def test_section_learning_compares_arms_of_equal_steps(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -502,14 +618,13 @@ def test_section_learning_compares_arms_of_equal_steps(
             )
     logs = {"runner_arms.csv": rows, "runner_spiking.csv": log}
     monkeypatch.setattr(lesson.match, "read_log", lambda path: logs[path.name])
-    titles, figure = [], lesson.plots.figure
-
-    def titled(rows: int, columns: int, size: Any, title: str) -> Any:
-        titles.append(title)
-        return figure(rows, columns, size, title)
-
-    monkeypatch.setattr(lesson.plots, "figure", titled)
+    titles, axes_of = noted_figures(monkeypatch)
     run = run_section(lesson.section_learning, tmp_path, smoke=False, runs=20)
+    left = axes_of[0][0]
+    assert [bar.get_height() for bar in left.patches] == [0.0, 0.5, 0.4]
+    assert [text.get_text() for text in left.texts] == ["0%", "50%", "40%"]
+    players = {c.get_label(): len(c) for c in left.containers}
+    assert players == {"the teacher": 1, "the network": 2}, "who played the games of each round"
     assert run.value("dagger") == pytest.approx(0.85) and run.value("cloned") == pytest.approx(0.6)
     assert run.value("no_memory") == pytest.approx(0.2) and run.value("shipped") == 0.5
     text = run.findings[0]["text"]
@@ -660,7 +775,14 @@ def test_section_delays_slows_one_clock_at_a_time(
     planned_ahead: list[tuple[int, int]] = []
     monkeypatch.setattr(lesson, "timed", timed)
     monkeypatch.setattr(lesson.match, "planned", planned)
+    titles, _ = noted_figures(monkeypatch)
     run = run_section(lesson.section_delays, tmp_path, smoke=False, runs=8, browser_runs=0)
+    assert titles[0] == (
+        "The network's median share of 700 points, by delay: 100% at 267 ms, 14% at 500 ms;\n"
+        "by interval: 100% at 100 ms, 14% at 133 ms. Planner that blocks for 2.4 s: 6%; no key: 100%"
+    )
+    told = run.findings[0]["text"]
+    assert "700 at 267 ms and 100 at 500 ms of delay, and 700 at 100 ms and 100 at 133" in told
     assert run.value("half_delay") == pytest.approx(1000 * 16 / 60)
     assert run.value("half_interval") == pytest.approx(1000 * 6 / 60)
     assert run.value("blocked") == 33 and run.value("blocked_timed") == 40
@@ -669,6 +791,14 @@ def test_section_delays_slows_one_clock_at_a_time(
     both = [d for d in asked if len(d) == 3]
     assert [d["interval"] for d in both] == [(144, 144), (204, 204), (372, 372), (384, 384)]
     assert all(d["latency"] == d["interval"] and d["hold"] == 15 for d in both)
+
+
+def test_the_edge_is_the_last_pace_before_the_first_that_leaves_less_than_half() -> None:
+    edge = lesson.around_half
+    assert edge((6, 12, 24), (700, 350, 349)) == [(pytest.approx(200), 350), (400, 349)]
+    assert edge((6, 12, 24), (700, 20, 700)) == [(100, 700), (pytest.approx(200), 20)]
+    assert edge((6, 12), (20, 700)) == [(100, 20)], "below from the first on"
+    assert edge((6, 12), (700, 700)) == [(pytest.approx(200), 700)], "never below"
 
 
 def result(points: list[float], p95: float = 50.0, **other: Any) -> dict[str, Any]:
@@ -764,12 +894,20 @@ def test_tracks_are_compared_one_by_one() -> None:
     told = lesson.by_track(np.array([700.0, 100.0, 20.0]), twin_.ravel())
     assert "3 lives each, the twin completes 3, 1, 3." in told
     assert "Chromium are number 2, 3; 1 of these 2 never fail in the twin" in told
-    assert "One life a track does not tell" in told
-    assert "One life" not in lesson.by_track(np.array([700.0] * 3), twin_.ravel())
+    assert "Of all lives in the twin 2 of 9 fail (22%)." in told
+    # 3 · 2²·7/9³ + 2³/9³
+    assert (
+        "each by itself, 2 or more of 3 would fail in 12.6% of such matches: chance alone may"
+        in told
+    )
+    assert "chance" not in lesson.by_track(np.array([700.0] * 3), twin_.ravel())
+    told = lesson.by_track(np.array([700.0, 20.0]), np.full(10, 700))
+    assert "0 of 10 fail, so it tells no rate" in told
     rare = np.full(100, 700)
     rare[2:20:5] = 30  # 4 of 100, all on the third track
     told = lesson.by_track(np.array([700.0, 700.0, 700.0, 120.0, 330.0]), rare)
-    assert "(4%) 2 or more of 5 fail with a chance of 1.5%" in told
+    assert "4 of 100 fail (4%)." in told
+    assert "2 or more of 5 would fail in 1.5% of such matches: chance alone is unlikely" in told
 
 
 def test_jumps_of_a_held_key_have_no_latency() -> None:
@@ -872,6 +1010,11 @@ def test_report_reads_what_the_benchmark_left(
     assert run.value("reactive_pg") == 0.7
 
 
+def text_of(run: Any, number: int) -> str:
+    """A finding of a run."""
+    return run.findings[number]["text"]
+
+
 def test_section_play_counts_spikes_and_records(tmp_path: Path) -> None:
     film = tmp_path / "film.webp"
     run = run_section(lesson.section_play, tmp_path, record=film)
@@ -894,23 +1037,101 @@ def test_section_play_counts_spikes_and_records(tmp_path: Path) -> None:
     assert run.value("fired_after") == pytest.approx(np.mean(after), rel=1e-4)
     half = min(50, len(keys) // 2)
     always = (spikes[half:, 0].min(0).values == spikes[half:, 0].max(0).values).sum().item()
-    assert run.value("steady") == always
+    assert f"From frame 50 on, {always} of all 64 neurons fire in every frame" in text_of(run, 1)
     assert run.value("fired") == pytest.approx(spikes.sum((1, 2)).mean().item(), rel=1e-4)
     assert run.value("played") == world.games.score[0]
 
 
-def test_covered_neurons_say_nothing() -> None:
-    """The score is that of the others; the covered ones still fire."""
+@pytest.mark.parametrize("held", [0.0, 0.6])
+def test_covered_neurons_say_a_constant(held: float) -> None:
+    """The score is that of the others, and the covered ones' weights times their constants; they still fire."""
     net = lesson.agent(lesson.Config())
-    kept, frames = net.fc2.weight.detach().clone(), some_frames(20, 2)
-    lesson.covered(net, np.array([3, 61]))
-    assert (net.fc2.weight[0, [3, 61]] == 0).all()
+    kept, bias = net.fc2.weight.detach().clone(), net.fc2.bias.detach().clone()
+    frames = some_frames(20, 2)
+    lesson.covered(net, np.array([3, 61]), np.array([held, held / 2]))
     others = [i for i in range(64) if i not in (3, 61)]
-    assert torch.equal(net.fc2.weight[0, others], kept[0, others])
+    constant = held * kept[0, 3] + held / 2 * kept[0, 61]
     with torch.no_grad():
         score, _, spikes = net.sequence(frames)
-        by_hand = spikes["fc1"][..., others] @ kept[0, others] + net.fc2.bias
+        by_hand = spikes["fc1"][..., others] @ kept[0, others] + bias + constant
     torch.testing.assert_close(score, by_hand, atol=1e-4, rtol=1e-4)
+
+
+def test_slow_neurons_are_chosen_on_validation_tracks_and_covered_on_test_tracks(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Neuron 61 alone changes; with its weight at 0 12 of 20 runs are lost, with its mean none."""
+    elsewhere, played = [], []
+    spikes = np.zeros((100, 4, 64), np.float32)
+    spikes[60:, :, 61] = 1  # in 40 % of the frames
+    spikes[:, :, 50] = 1  # always
+    spikes[80:, 3] = np.nan  # crashed
+    spikes[10, 0, 40] = 1  # before frame 50: it does not count as a change
+
+    def hidden_spikes(net: Any, tracks: range, ticks: int) -> np.ndarray:
+        elsewhere.extend(tracks)
+        return spikes
+
+    def simulate(who: Any, tracks: range, ticks: int) -> np.ndarray:
+        played.append(list(tracks))
+        points = np.full(len(tracks), 700.0)
+        if len(played) == 2:
+            points[:12] = 90.0
+        return points
+
+    constants = []
+    cover = lesson.covered
+
+    def covered(net: Any, neurons: np.ndarray, held: np.ndarray) -> Any:
+        constants.append((neurons.tolist(), held.tolist()))
+        return cover(net, neurons, held)
+
+    monkeypatch.setattr(lesson, "hidden_spikes", hidden_spikes)
+    monkeypatch.setattr(lesson.match, "simulate", simulate)
+    monkeypatch.setattr(lesson, "covered", covered)
+    run = run_section(lesson.section_play, tmp_path, runs=20)
+    assert all(lesson.VALIDATION <= track < lesson.TEST for track in elsewhere)
+    assert played == [list(range(lesson.TEST, lesson.TEST + 20))] * 3
+    mean = pytest.approx((3 * 40 + 20) / 380)
+    assert constants == [([61], [0.0]), ([61], [mean])]
+    assert run.value("covered") == pytest.approx(0.4) and run.value("held") == 1.0
+    told = text_of(run, 2)
+    assert "On 4 validation tracks these slow neurons change: 61." in told
+    assert "begins to fire in frame 60, and fires in 37% of all frames." in told
+    assert "weight at 0 it completes 8: 12 lost (they end at 90 points, in the median)" in told
+    assert "Held at the mean it completes 20: 0 lost and 0 won. So their mean does as well" in told
+
+
+def test_losses_are_told_beside_the_intact_network() -> None:
+    intact = np.array([True] * 10 + [False] * 2)
+    points = np.array([100.0] * 4 + [300.0] + [700.0] * 6 + [20.0])
+    told, clear = lesson.beside_intact(intact, points)
+    assert told == "6: 5 lost (they end at 100 points, in the median) and 1 won"
+    assert not clear, "5 to 1 is no clear loss: 7 of 32 fair coins do it"
+    points[5:8] = 100.0
+    points[10] = 20.0
+    told, clear = lesson.beside_intact(intact, points)
+    assert told.startswith("2: 8 lost") and told.endswith("and 0 won") and clear
+    assert not lesson.beside_intact(~intact, np.full(12, 700.0))[1], "won, not lost"
+    assert "not shown to be needed" in lesson.verdict(False, True)
+    assert "act as a bias" in lesson.verdict(True, False)
+    assert "neither constant" in lesson.verdict(True, True)
+
+
+def test_hidden_spikes_are_those_of_lives_that_go_on() -> None:
+    net = lesson.agent(lesson.Config())
+    with torch.no_grad():
+        net.fc2.weight.zero_()
+        net.fc2.bias.fill_(-1.0)  # it never presses
+    spikes = lesson.hidden_spikes(net, range(3), 600)
+    games = twin.Games(range(3))
+    while not games.dead.all():
+        games.step(np.zeros(3, bool))
+    assert spikes.shape[1:] == (3, 64)
+    known = (~np.isnan(spikes[..., 0])).sum(0)  # frames of each life, 2 to 5 ticks each
+    assert (np.argsort(known) == np.argsort(games.tick)).all()
+    assert (np.abs(games.tick / known - 3.5) < 0.5).all()
+    assert np.nanmin(spikes) == 0 and np.nanmax(spikes) == 1
 
 
 def test_neurons_that_change_at_a_press_are_named() -> None:
@@ -920,18 +1141,30 @@ def test_neurons_that_change_at_a_press_are_named() -> None:
         spikes[t - 5 : t, 12] = 1  # before
         spikes[t : t + 5, 3] = 0  # falls silent
     told = lesson.changed(spikes, presses, -5)
-    assert told == "1 neurons fire otherwise than in the run: 1 oftener (12) and 0 more rarely"
+    assert (
+        told
+        == "1 neurons fire at another rate than in the whole run: 1 more often (12) and 0 less often"
+    )
     told = lesson.changed(spikes, presses, 0)
-    assert told == "1 neurons fire otherwise than in the run: 0 oftener and 1 more rarely (3)"
+    assert (
+        told
+        == "1 neurons fire at another rate than in the whole run: 0 more often and 1 less often (3)"
+    )
     assert "no press" in lesson.changed(spikes, presses[:0], 0)
     assert lesson.changed_by_chance(spikes, 40) < 0.05 < lesson.changed_by_chance(spikes, 1)
 
 
-def test_a_changing_neuron_is_named_by_its_first_spike() -> None:
-    spikes = np.zeros((10, 64))
-    spikes[[4, 6, 7], 61] = 1
-    told = lesson.named(spikes, np.array([61]))
-    assert told.startswith("Number 61 changes: it first fires in frame 4, and in 50% of all frames")
+def test_changing_neurons_are_named_by_their_first_spikes() -> None:
+    spikes = np.zeros((10, 2, 64))
+    spikes[[4, 6, 7], 0, 61] = 1
+    spikes[3:, 1, 61] = 1
+    told = lesson.named(spikes, np.array([60, 61]))
+    assert told == (
+        "these slow neurons change: 60, 61. Number 61 begins to fire between frames 3 and 4, and "
+        "fires in 50% of all frames."
+    )
+    assert lesson.named(spikes, np.array([], int)) == "no slow neuron changes."
+    assert lesson.changing(spikes).tolist() == [61]
 
 
 # ------------------------------------------------------------------------------------ commands and flags

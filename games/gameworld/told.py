@@ -84,16 +84,24 @@ def by_track(ours: np.ndarray, in_twin: np.ndarray) -> str:
     safe = int((complete[failed] == times).sum())
     which = ", ".join(str(k + 1) for k in failed)
     told += f" Those that fail in Chromium are number {which}; {safe} of these {failed.size} never fail in the twin."
-    rate = 1 - float(complete.sum()) / len(in_twin)
-    chance = sum(
-        math.comb(n, k) * rate**k * (1 - rate) ** (n - k) for k in range(failed.size, n + 1)
+    lives = len(in_twin)
+    failures = lives - int(complete.sum())
+    told += f" Of all lives in the twin {failures} of {lives} fail"
+    if failures == 0:
+        return f"{told}, so it tells no rate of failures that chance could have."
+    share = as_many_fail(failures / lives, failed.size, n)
+    told += (
+        f" ({failures / lives:.0%}). If those in Chromium failed as rarely, each by itself, {failed.size} or more of "
+        f"{n} would fail in {share:.1%} of such matches:"
     )
-    if chance < 0.05:
-        return (
-            f"{told} At the twin's rate of failures ({rate:.0%}) {failed.size} or more of {n} fail with a chance of "
-            f"{chance:.1%}: chance alone is unlikely. Which of browser and load did it, this match does not tell."
-        )
-    return f"{told} One life a track does not tell whether the browser, the load or chance did it."
+    if share < 0.05:
+        return f"{told} chance alone is unlikely. Whether browser or load did it, this match does not tell."
+    return f"{told} chance alone may have done it."
+
+
+def as_many_fail(rate: float, failed: int, n: int) -> float:
+    """The probability that of ``n`` lives ``failed`` or more fail, if each does with the probability ``rate``."""
+    return sum(math.comb(n, k) * rate**k * (1 - rate) ** (n - k) for k in range(failed, n + 1))
 
 
 def later_than_twin(result: dict[str, Any]) -> str:
