@@ -258,8 +258,9 @@ def section_two_ways(cfg: Config, run: Run) -> None:
 
     The plain form of (2) is `event_driven_loop`: for each spike it adds one row of weights, and it
     never reads the rows of silent inputs. PyTorch has the same sum in one fast call, `embedding_bag`.
-    We time that call against the matrix product (1), for a layer of N inputs and N outputs, while a
-    growing share of the inputs spikes: once for a single sample, once for a batch.
+    (`multistep.over_events` computes a layer this way for all steps of a sequence.) We time that call
+    of PyTorch against the matrix product (1), for a layer of N inputs and N outputs, while a growing
+    share of the inputs spikes: once for a single sample, once for a batch.
 
     Three things can keep (2) from being as much faster as its count says. Each call has a fixed price,
     t_0, however few inputs spike. The rows lie scattered in memory, where (1) streams through all of

@@ -6,6 +6,7 @@
 from multistep.adaptive import Adaptation, triangle, unroll_adaptive
 from multistep.bits import spikes_as_bits
 from multistep.engine import unroll
+from multistep.event_driven import over_events, rows_by_input
 from multistep.gpu_normalised import norm_and_fire
 from multistep.memory import keep_freed_memory, saved_for_backward
 from multistep.normalised import fast_number, is_fused, unroll_normalised
@@ -19,7 +20,9 @@ __all__ = [
     "is_fused",
     "keep_freed_memory",
     "norm_and_fire",
+    "over_events",
     "over_segments",
+    "rows_by_input",
     "saved_for_backward",
     "spikes_as_bits",
     "step_through",
