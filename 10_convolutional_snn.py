@@ -29,10 +29,10 @@ Run
     uv run 10_convolutional_snn.py --predict   asks what you expect, then measures it: start here
     uv run 10_convolutional_snn.py             about 40 minutes of one idle CPU core: 14 for section 2
                                                (half of that with --jobs 2) and 25 for section 3
-    uv run 10_convolutional_snn.py --resume    goes on where a run was stopped; prints the time of
-                                               the rest only, as in the published record
+    uv run 10_convolutional_snn.py --resume    goes on where a run was stopped; the time printed is
+                                               that of the last part (so is the published run's)
     uv run 10_convolutional_snn.py --full      twice the channels, T = 4, 60 epochs: for a GPU; not
-                                               tried yet, so its target of 93 % is a guess
+                                               tried yet, and without a target
     torchrun --nproc-per-node 2 10_convolutional_snn.py      several processes or GPUs
 
 Builds on / leads to
@@ -335,9 +335,8 @@ def highest_mean_current(out: Tensor) -> Tensor:
 
 # ---------------------------------------------------------------- 2  depth
 #
-# A stack is a first layer, layer 0, and D layers above it, all alike. Section 2 looks at stacks in four
-# steps, and the code stands in the same order: the gradient on its way down, the image on its way up,
-# half a shortcut, and short trainings. The question itself stands in section_depth, at the end.
+# The section itself comes first here. What it calls stands below it, in the order in which it is used:
+# the gradient on its way down, the image on its way up, short trainings, half a shortcut.
 
 KINDS = ("plain", "SEW")  # without shortcuts, and with one around each of the D layers
 SLOPES = (1.0, 2.0, 4.0)  # α of snnTorch's ATan; 2 is its default
@@ -356,6 +355,176 @@ def deep_stack(cfg: Config, kind: str, slope: float, depth: int, seed: int) -> S
 def encode_small(x: Tensor, num_steps: int, number: torch.dtype = torch.float32) -> Tensor:
     """``encode`` at half the resolution: ``(B, 3, 32, 32)`` → ``(T, B, 3, 16, 16)``."""
     return encode(F.avg_pool2d(x, 2), num_steps, number)
+
+
+@section
+def section_depth(cfg: Config, run: Run) -> None:
+    """2  What goes wrong in a deep stack, and what does a shortcut mend?
+
+    A stack has a first layer, layer 0, and D layers above it, all alike: plain ones without shortcuts,
+    or SEW ones with the shortcut of equation (2). A layer is (1) with BatchNorm between convolution and
+    neurons: it brings the currents of each channel to mean 0 and variance 1. Every layer has 16 channels
+    and hands on maps of 8×8. If a deep plain stack learns slowly, there are two suspects. The gradient
+    may be lost on its way down, or the image may be lost on its way up.
+
+    1  The gradient. S_l is what layer l hands on. How long is ∂L/∂S_l at each layer? A plain layer
+       multiplies its length by a factor ρ, which `factor_per_layer`, below, derives in three lines, (a)
+       to (c). `expected_gradient` has what a shortcut changes, line (d):
+
+           (c)  plain    every layer multiplies it by ρ               D layers by ρ^D
+           (d)  SEW      layer l multiplies it by √(1 + ρ²/l)         grows like D^(ρ²/2)
+
+       The slope α of the surrogate decides whether ρ is below 1, so that the gradient of a plain stack
+       vanishes, or above 1, so that it explodes. The first figure has a panel for each of three slopes.
+
+    2  The image. Do two photographs that look alike to layer 0 still look alike to layer l? Take all
+       pairs of 64 photographs. Write down how alike each pair is to layer 0: a list of numbers. Write
+       the same list for layer l. The likeness (`likeness_by_layer`) is the correlation of the two lists:
+       1 if they agree, near 0 if they have nothing to do with each other. (At 0 a layer may still hold
+       the image, in a code of its own.) In a SEW stack S_0 is a part of every sum, so the likeness has to
+       stay above 0. A control shows how much S_0 alone makes: each layer's own spikes are swapped with
+       those of another image (`own_spikes_swapped`).
+
+    3  Short trainings. All stacks see the same 3,000 images twice, which shows how fast they learn and
+       not where they end. A stack, its slope and its optimiser make an arm. Each arm has a learning rate
+       that was better than its neighbours on validation images, with one seed; the ± come from other
+       seeds and do not contain this choice. Shallow stacks stand beside the deep ones; depth 0 is layer 0
+       alone.
+
+       The arms test the first suspect. SGD moves a weight in proportion to its gradient; AdamW divides by
+       the gradient's usual size, and so makes up for a short one. And a slope with ρ near 1 makes the
+       gradient of a plain stack equally long at all layers. If its length is what is wrong, both help.
+
+    4  Half a shortcut (may be skipped at first). Is one half of a shortcut enough? "Image only" hands the
+       image on and lets no gradient around the layer. "Gradient only" does the reverse. Neither tests one
+       suspect alone. With the image only, layer l multiplies the gradient by ρ/√l, so that far down it is
+       no longer large beside AdamW's ε, 10⁻⁸: such layers hardly learn, whatever the image does. With the
+       gradient only, every layer multiplies it by √(1 + ρ²), and it is no longer the derivative of what
+       the stack computes.
+    """
+    D = cfg.depth
+    run.predict(
+        "gradient_1",
+        f"At α = 1 a plain layer makes the gradient about 0.7 times as long. How long is it {D} layers below "
+        "the last one, as a multiple of that at the last?",
+        unit="×",
+    )
+    data = run.data(cifar10, n_train=512 if cfg.smoke else None)
+    x, y = next(batches(data.x_train, data.y_train, 64, device=run.device))
+    x = encode_small(x, cfg.num_steps, fast_number(run.device))
+    seeds = range(cfg.seed, cfg.seed + cfg.seeds)
+
+    # 1  The gradient, in stacks of random weights.
+    run.print("   before training: the gradient on its way down")
+    rho = {slope: factor_per_layer(cfg, slope, run.generator()) for slope in SLOPES}
+    gradients = Gradients(rho, {})
+    for kind, slope in product(KINDS, SLOPES):
+        nets = [deep_stack(cfg, kind, slope, D, seed).to(run.device) for seed in seeds]
+        gradients.found[kind, slope] = np.array([gradient_by_layer(net, x, y) for net in nets])
+    draw_gradients(run, gradients)
+    vanished = float(f"{gradients.mean('plain', 1.0)[0]:.2g}")  # two digits are enough
+    run.claim("gradient_1", "plain, α = 1: first layer / last", vanished, "×")
+    run.finding(
+        f"At layer 0 of a plain stack the gradient is {gradients.first('plain', 1.0)} times the last one's at α = 1, "
+        f"and {gradients.first('plain', 4.0)} times at α = 4. Lines (c) and (d) are off by a factor of about "
+        f"{worst_factor(gradients, KINDS, SLOPES):.1f} at worst."
+    )
+
+    # 2  The image, in the same stacks. The slope moves no spike, so one slope will do.
+    run.print("   before training: the image on its way up")
+    likeness = {}  # at layers 0 to D, a row a seed
+    for kind in KINDS:
+        nets = [deep_stack(cfg, kind, 2.0, D, seed).to(run.device) for seed in seeds]
+        likeness[kind] = np.array([likeness_by_layer(net.outputs(x)) for net in nets])
+    nets = [deep_stack(cfg, "SEW", 2.0, D, seed).to(run.device) for seed in seeds]
+    draw = run.generator()
+    swapped = [own_spikes_swapped(net.outputs(x), draw) for net in nets]
+    likeness[CONTROL] = np.array([likeness_by_layer(outputs) for outputs in swapped])
+    last = {kind: float(found[:, -1].mean()) for kind, found in likeness.items()}
+    kept = float(f"{last['SEW']:.2g}")
+    run.claim("likeness_sew", f"SEW: likeness, layer {D} with 0", kept, "correlation")
+    run.finding(
+        f"Likeness with layer 0, {D} layers higher: plain {last['plain']:.2f}, SEW {last['SEW']:.2f}. Of a SEW "
+        f"stack, S_0 in the sum alone makes {last[CONTROL]:.2f} (own spikes swapped)."
+    )
+
+    # 3  Short trainings: plain and SEW stacks.
+    few = short_data(cfg, data)
+    settings = {str(one): one for one in all_settings(D)}
+    code = (deep_stack, SpikingCNN, Layer, Conv, encode_small, sgd, adamw, best_rate, Setting)
+    trained = dict(each_arm(run, train_arm, settings, code, few))
+    arms = {one: Arm(**trained[name]) for name, one in settings.items()}
+    run.print("   after short trainings")
+    print_arms(cfg, run, gradients, arms, images=len(few.x_train))
+
+    def against(one: Setting, other: Setting) -> tuple[float, float]:
+        """Points that one arm reads more than the other, seed by seed, and half their interval."""
+        return interval(np.subtract(arms[one].test, arms[other].test))
+
+    # deep against shallow
+    deep = Setting("SEW", 2.0, "AdamW", D)
+    plain_deep = replace(deep, kind="plain")
+    few_layers = min(2, D)
+    deeper, spread = against(deep, replace(deep, depth=few_layers))
+    lost = against(plain_deep, replace(plain_deep, depth=few_layers))
+    below = against(plain_deep, replace(plain_deep, depth=0))
+    # SEW against plain, for each optimiser and slope
+    gains = {}
+    for optimiser, slope in product(OPTIMISERS, (1.0, 2.0)):
+        sew = Setting("SEW", slope, optimiser, D)
+        gains[optimiser, slope] = against(sew, replace(sew, kind="plain"))
+    gain, half = gains["AdamW", 2.0]
+    # plain stacks whose short gradient is mended, against those where it is not
+    mends = {}
+    for optimiser in OPTIMISERS:
+        even = Setting("plain", 2.0, optimiser, D)
+        mends[f"plain, {optimiser}: α = 2 for α = 1"] = against(even, replace(even, slope=1.0))
+    made_up = Setting("plain", 1.0, "AdamW", D)
+    mends["plain, α = 1: AdamW for SGD"] = against(made_up, replace(made_up, optimiser="SGD"))
+    print_changes(run, D, mends, gains)
+    title = (
+        f"Likeness at layer {D}: plain {last['plain']:.2f}, SEW {last['SEW']:.2f} "
+        f"({last[CONTROL]:.2f} with own spikes swapped)\n"
+        f"Depth {D} against {few_layers} after training (AdamW, α = 2): "
+        f"plain {signed(*lost)} points, SEW {signed(deeper, spread)} points"
+    )
+    draw_depth(run, likeness, arms, title)
+    answers = min(3000, len(data.y_test)) * cfg.seeds
+    facts = {"n": answers, "seeds": cfg.seeds, "real": True}
+    text = f"SEW against plain, AdamW (± {half:.1f})"
+    run.claim("gain", text, gain, "points", **facts)
+    text = f"SEW: depth {D} against {few_layers} (± {spread:.1f})"
+    run.claim("deeper", text, deeper, "points", **facts)
+    shown = sum(points > width for points, width in gains.values())
+    plain_name, sew_name = f"{D} plain layers", f"{D} SEW layers"
+    run.finding(
+        f"Depth: {compared(plain_name, lost, f'{few_layers} plain layers')}. "
+        f"{compared(plain_name, below, 'layer 0 alone')} (AdamW, α = 2)."
+    )
+    run.finding(
+        f"The shortcut: {compared(sew_name, (gain, half), plain_name)} (AdamW, α = 2; SEW is shown to read more "
+        f"in {shown} of {len(gains)} pairs). "
+        f"{compared(sew_name, (deeper, spread), f'{few_layers} SEW layers')}."
+    )
+    lengths = [float(gradients.mean("plain", slope)[0]) for slope in (1.0, 2.0)]
+    run.finding(f"The first suspect, the gradient: {first_suspect(lengths, mends, gains)}")
+    run.finding(f"The second suspect, the image: {second_suspect(last['plain'], last['SEW'])}")
+
+    # 4  Half a shortcut.
+    for kind in HALVES:
+        nets = [half_stack(cfg, kind, seed).to(run.device) for seed in seeds]
+        gradients.found[kind, 2.0] = np.array([gradient_by_layer(net, x, y) for net in nets])
+    code = (half_stack, ImageOnly, GradientOnly, *code)
+    for kind, result in each_arm(run, train_half, HALVES, code, few):
+        arms[Setting(kind, 2.0, "AdamW", D)] = Arm(**result)
+    print_halves(cfg, run, gradients, {one: arms[one] for one in arms if one.kind in HALVES})
+    whole_against = {kind: against(deep, replace(deep, kind=kind)) for kind in HALVES}
+    # what goes around a layer in the whole shortcut, and not in this half
+    lacking = {"image only": "gradient", "gradient only": "image"}
+    for kind, (points, width) in whole_against.items():
+        text = f"SEW against {kind} (± {width:.1f})"
+        run.claim(lacking[kind], text, points, "points", **facts)
+    run.finding(enough(whole_against, float(gradients.mean("image only", 2.0)[0])))
 
 
 # ---------------------------------------------------------------- the gradient on its way down
@@ -387,11 +556,13 @@ def factor_per_layer(cfg: Config, slope: float, draw: torch.Generator) -> float:
 
         (b)  a²·n·Var(w)·Var(S_in) = 1
 
-    On the way down they multiply the squared length by a²·n·Var(w), which (b) makes 1/Var(S_in).
+    All layers have equally many channels, so a spike also reaches n neurons. On the way down the squared
+    length is therefore multiplied by a²·n·Var(w), which (b) makes 1/Var(S_in). (BatchNorm's backward
+    pass also takes a mean and a correlation off the gradient. This is left out.)
 
-    The neurons. They let the share E[σ′²] of the squared length pass. A step's gradient also reaches the
-    steps before it, through β (lesson 09). That multiplies the squared length by K, the mean over t of
-    1 + β² + … + β^(2(T−t)): 1.125 for β = 0.5 and T = 2. Both together, as a factor of the length:
+    The neurons. They let the share E[σ′²] of the squared length pass. A step also receives the gradient
+    of all later steps, through β (lesson 09). That multiplies the squared length by K, the mean over t
+    of 1 + β² + … + β^(2(T−t)): 1.125 for β = 0.5 and T = 2. Both together, as a factor of the length:
 
         (c)  ρ = √(K·E[σ′(U − θ)²] / Var(S_in))               D plain layers: ρ^D
 
@@ -414,11 +585,11 @@ def expected_gradient(kind: str, rho: float, depth: int) -> np.ndarray:
     In a plain stack every layer multiplies its length by ρ. In a SEW stack it also goes around the
     layer, unchanged, and the two ways add up (their squares do, if they are independent):
 
-        (d)  layer l multiplies it by √(1 + ρ²/l)             D SEW layers: about D^(ρ²/2)
+        (d)  layer l multiplies it by √(1 + ρ²/l)             D SEW layers: grows like D^(ρ²/2)
 
     ρ²/l, because the input of layer l is a sum of l spikes. If they are independent, its variance is l
-    times that of one spike, and (c) divides by that variance. (The two halves of a shortcut, further
-    down, have one of these changes each: ρ/√l for the sum alone, √(1 + ρ²) for the way around alone.)
+    times that of one spike, and (c) divides by that variance. (The two halves of a shortcut, part 4,
+    have one of these changes each: ρ/√l for the sum alone, √(1 + ρ²) for the way around alone.)
     """
     layers = np.arange(1, depth + 1)
     added = kind in ("SEW", "image only")  # then the input of layer l is a sum of l spikes
@@ -436,15 +607,19 @@ class Gradients:
     rho: dict[float, float]
     """of a plain layer, for each slope α"""
     found: dict[tuple[str, float], np.ndarray]
-    """for each kind and slope: at layers 0 to D, as a multiple of the last layer's; mean of the seeds"""
+    """for each kind and slope: a row a seed; at layers 0 to D, as a multiple of the last layer's"""
+
+    def mean(self, kind: str, slope: float) -> np.ndarray:
+        """At layers 0 to D, the mean of the seeds."""
+        return self.found[kind, slope].mean(0)
 
     def first(self, kind: str, slope: float) -> str:
         """The gradient at layer 0, in two digits."""
-        return two_digits(self.found[kind, slope][0])
+        return two_digits(self.mean(kind, slope)[0])
 
     def expected(self, kind: str, slope: float) -> np.ndarray:
-        """What lines (c) and (d) say of it."""
-        depth = len(self.found[kind, slope]) - 1
+        """What the formulas say of it."""
+        depth = self.found[kind, slope].shape[1] - 1
         return expected_gradient(kind, self.rho[slope], depth)
 
 
@@ -453,11 +628,11 @@ def two_digits(value: float) -> str:
     return plain(float(f"{value:.2g}"))
 
 
-def worst_factor(gradients: Gradients) -> float:
-    """By how much the gradient at layer 0 is off lines (c) and (d), for the worst kind and slope; at least 1."""
+def worst_factor(gradients: Gradients, kinds: Iterable[str], slopes: Iterable[float]) -> float:
+    """By how much the gradient at layer 0 is off the formulas, for the worst of these stacks; at least 1."""
     off = []
-    for kind, slope in product(KINDS, SLOPES):
-        measured = gradients.found[kind, slope][0]
+    for kind, slope in product(kinds, slopes):
+        measured = gradients.mean(kind, slope)[0]
         law = gradients.expected(kind, slope)[0]
         off.append(max(measured / law, law / measured))
     return max(off)
@@ -465,28 +640,30 @@ def worst_factor(gradients: Gradients) -> float:
 
 def draw_gradients(run: Run, gradients: Gradients) -> None:
     """A panel for each slope: what was measured, and what lines (c) and (d) expect (dotted)."""
-    deep = len(gradients.found["plain", 1.0]) - 1
+    deep = gradients.found["plain", 1.0].shape[1] - 1
     title = (
         f"Gradient {deep} layers below the last, as a multiple of the last one's, for α = 1 to 4\n"
         f"plain: {gradients.first('plain', 1.0)} to {gradients.first('plain', 4.0)}, "
-        f"SEW: {gradients.first('SEW', 1.0)} to {gradients.first('SEW', 4.0)}"
+        f"SEW: {gradients.first('SEW', 1.0)} to {gradients.first('SEW', 4.0)} (means of the seeds)"
     )
     fig, axes = plots.figure(1, len(SLOPES), (11.5, 4.1), title, sharey=True)
     for ax, slope in zip(axes, SLOPES, strict=True):
         for i, kind in enumerate(KINDS):
             color = plots.COLOURS[i]
             line = "(c)" if kind == "plain" else "(d)"
-            measured = gradients.found[kind, slope]
-            layers = np.arange(len(measured))
-            expected = gradients.expected(kind, slope)
+            found = gradients.found[kind, slope]  # (seeds, D + 1)
+            layers = np.arange(found.shape[1])
             hollow = {"fillstyle": "none"} if kind == "SEW" else {}  # shows what lies behind it
-            name = f"{kind}, mean of the seeds"
-            ax.plot(layers, measured, plots.MARKERS[i], color=color, label=name, **hollow)
+            ax.plot(layers, found.mean(0), plots.MARKERS[i], color=color, label=kind, **hollow)
+            ax.fill_between(layers, found.min(0), found.max(0), color=color, alpha=0.25, lw=0)
+            expected = gradients.expected(kind, slope)
             ax.plot(layers, expected, color=color, ls=":", lw=2, label=f"{kind}, line {line}")
         ax.set_yscale("log")
         ax.set_xticks(range(0, deep + 1, max(1, deep // 4)))
         plots.label(ax, "layer l", "", f"slope α = {slope:g}: ρ = {gradients.rho[slope]:.2f}")
-    axes[0].set_ylabel("gradient at layer l / at the last")
+    axes[0].set_ylabel(
+        "gradient at layer l / at the last\n(markers: mean of the seeds, bands: range)"
+    )
     axes[1].legend()
     run.figure(fig, "2_gradients", look="how far the gradient of each kind moves if α changes")
 
@@ -502,8 +679,8 @@ def likeness_by_layer(outputs: Iterable[Tensor]) -> np.ndarray:
 
     ``outputs`` are what the layers hand on, each ``(T, B, C, H, W)``. A layer describes an image by its
     spike counts, from which the mean over all images is taken away. The cosine between two such
-    descriptions says how alike the two images are to that layer: a number for each pair of images.
-    Returned is the correlation of these numbers with those of layer 0.
+    descriptions says how alike the two images are to that layer. This makes a list for each layer, with
+    a number for each pair of images. Returned is the correlation of layer l's list with that of layer 0.
     """
     found = []
     for spk in outputs:
@@ -531,41 +708,6 @@ def own_spikes_swapped(outputs: Iterable[Tensor], draw: torch.Generator) -> Iter
             mixed = mixed + (spk - below)[:, other]
         below = spk
         yield mixed
-
-
-# ---------------------------------------------------------------- half a shortcut
-#
-# A shortcut does two things at once: it hands the image on, and it lets the gradient around the layer.
-# detach() gives a value without its gradient, and so takes the two apart:
-#
-#     image only       S_out = A + S_in.detach()               the image goes around, no gradient does
-#     gradient only    S_out = A + S_in − S_in.detach()        adds 0; the gradient goes around
-
-
-class ImageOnly(Layer):
-    """Half a shortcut: what comes in is handed on, and no gradient goes around."""
-
-    def run(self, x: Tensor) -> Tensor:
-        return super().run(x) + x.detach()
-
-
-class GradientOnly(Layer):
-    """The other half: it adds 0, so no image goes around, and the gradient does."""
-
-    def run(self, x: Tensor) -> Tensor:
-        return super().run(x) + (x - x.detach())
-
-
-HALVES = {"image only": ImageOnly, "gradient only": GradientOnly}
-
-
-def half_stack(cfg: Config, kind: str, seed: int) -> SpikingCNN:
-    """``deep_stack`` with half a shortcut around each layer, α = 2; the same weights."""
-    torch.manual_seed(seed)
-    layers = [Layer(3, WIDTH, cfg.beta, pool=True)]
-    for _ in range(cfg.depth):
-        layers.append(HALVES[kind](WIDTH, WIDTH, cfg.beta))
-    return SpikingCNN(layers)
 
 
 # ---------------------------------------------------------------- short trainings
@@ -607,7 +749,7 @@ class Arm:
     """Short trainings that differ in their seed alone."""
 
     rate: float
-    """the learning rate that was best on validation"""
+    """a learning rate that was better than its neighbours on validation (one seed)"""
     test: list[float]
     """test accuracy in per cent, a seed each"""
 
@@ -687,8 +829,168 @@ def train_arm(name: str, few: ImageData, cfg: Config, run: Run) -> dict[str, Any
     return {"rate": rate, "test": test}
 
 
-# The lines of train_arm once more, for half a shortcut. The two stay apart: --resume takes an arm over
-# only if the source of the function that trained it has not changed (training/arms.py).
+def grouped(arms: dict[Setting, Arm]) -> dict[Setting, Arm]:
+    """The arms by kind, and within a kind by depth; the order of optimisers and slopes stays."""
+    return dict(sorted(arms.items(), key=lambda item: (KINDS.index(item[0].kind), item[0].depth)))
+
+
+def print_arms(
+    cfg: Config, run: Run, gradients: Gradients, arms: dict[Setting, Arm], images: int
+) -> None:
+    """The table of the trained stacks: what they read, their learning rate, and the gradient at the start."""
+    rows = []
+    for one, arm in grouped(arms).items():
+        measured = expected = ""
+        if one.depth == cfg.depth:
+            measured = gradients.first(one.kind, one.slope)
+            expected = two_digits(gradients.expected(one.kind, one.slope)[0])
+        mean, half = interval(arm.test)
+        read = f"{mean:.1f} ± {half:.1f}"
+        stack = f"{one.depth} {one.kind}"
+        lr = f"{arm.rate:g}"
+        rows.append((stack, f"{one.slope:g}", one.optimiser, read, lr, measured, expected))
+    updates = cfg.short_epochs * math.ceil(images / SHORT_BATCH)
+    title = (
+        f"Stacks after {updates} updates, named by the number and kind of layers above layer 0\n"
+        f"α: slope of the surrogate; read: test images read correctly (± 95 %, {cfg.seeds} seeds);\n"
+        "lr: a learning rate that was better than its neighbours on validation (one seed);\n"
+        "gradient: at layer 0, as a multiple of the last layer's, before training;\n"
+        "expected: by lines (c) and (d)"
+    )
+    columns = ("stack", "α", "optimiser", "read (%)", "lr", "gradient", "expected")
+    run.table(title, columns, rows)
+
+
+def print_changes(
+    run: Run,
+    depth: int,
+    mends: dict[str, tuple[float, float]],
+    gains: dict[tuple[str, float], tuple[float, float]],
+) -> None:
+    """The table of what a change of a deep stack is worth: a mended gradient, and a shortcut."""
+    rows = [(change, signed(*points)) for change, points in mends.items()]
+    for (optimiser, slope), points in gains.items():
+        rows.append((f"SEW for plain: {optimiser}, α = {slope:g}", signed(*points)))
+    title = f"What one change of a stack of {depth} layers is worth (± 95 %, seed by seed)"
+    run.table(title, ("change", "points"), rows)
+
+
+def draw_depth(
+    run: Run, likeness: dict[str, np.ndarray], arms: dict[Setting, Arm], title: str
+) -> None:
+    """Left: likeness by layer, ``(seeds, D + 1)``. Right: a row for each arm, a marker for each seed."""
+    fig, (left, right) = plots.figure(1, 2, (11, 4.6), title, width_ratios=(1, 1.1))
+    plots.curves(left, np.arange(likeness["SEW"].shape[1]), likeness)
+    left.xaxis.get_major_locator().set_params(integer=True)
+    what = "likeness: correlation with layer 0"
+    plots.label(left, "layer l", what, "before training (bands: range of the seeds)")
+    names = []
+    row = 0
+    for kind in KINDS:
+        for one, arm in grouped(arms).items():
+            if one.kind != kind:
+                continue
+            i = KINDS.index(kind)
+            rows = row + np.linspace(-0.2, 0.2, len(arm.test))  # so that no marker hides another
+            right.plot(arm.test, rows, plots.MARKERS[i], color=plots.COLOURS[i], fillstyle="none")
+            right.plot(np.mean(arm.test), row, "|", color=plots.BLACK, ms=16)
+            names.append(str(one))
+            row += 1
+    plains = sum(one.kind == "plain" for one in arms)
+    right.axhline(plains - 0.5, color="0.5", lw=1)  # plain stacks above, SEW below
+    right.set_yticks(range(len(names)), names)
+    right.invert_yaxis()
+    right.axvline(10, color="0.5", lw=1, ls=":")
+    title_right = "after short trainings (markers: seeds; bar: mean)"
+    plots.label(right, "test images read correctly (%; dotted: by chance)", "", title_right)
+    run.figure(fig, "2_depth", look="right: does slope or optimiser move the deep plain stacks?")
+
+
+def compared(stack: str, gain: tuple[float, float], other: str) -> str:
+    """What a gain and half the width of its interval say of two stacks."""
+    points, half = gain
+    if points > half:
+        return f"{stack} read {points:.1f} ± {half:.1f} points more of the images correctly than {other}"
+    if points < -half:
+        return f"{stack} read {-points:.1f} ± {half:.1f} points fewer of the images correctly than {other}"
+    return f"{stack} are not shown to differ from {other} ({signed(points, half)} points)"
+
+
+def first_suspect(
+    lengths: Sequence[float],
+    mends: dict[str, tuple[float, float]],
+    gains: dict[tuple[str, float], tuple[float, float]],
+) -> str:
+    """Is it the length of the gradient? ``lengths``: at layer 0 of the plain stack, for α = 1 and 2.
+
+    If it is, mending it is worth about as much as a shortcut. So the most that it may be worth, the
+    highest upper end of the intervals, is set against the least of a shortcut, the lowest lower end.
+    """
+    told = (
+        f"at layer 0 of the plain stack it is {two_digits(lengths[0])} times the last one's at α = 1 and "
+        f"{two_digits(lengths[1])} times at α = 2."
+    )
+    if lengths[0] > 0.1 or not 0.5 < lengths[1] < 2:
+        return f"{told} So α = 2 does not mend a short gradient here, and its length is not tested."
+    most = max(points + half for points, half in mends.values())
+    least = min(points - half for points, half in gains.values())
+    if any(points > half for points, half in mends.values()):
+        return f"{told} Mending its length is shown to help, by up to {most:.1f} points."
+    if most < least:
+        return (
+            f"{told} Mending its length is not shown to help: by {most:.1f} points at most (ends of the intervals), "
+            f"a shortcut by {least:.1f} at least. So the length alone is not what is wrong."
+        )
+    return f"{told} Whether mending its length helps as much as a shortcut, these trainings do not tell."
+
+
+def second_suspect(plain: float, sew: float) -> str:
+    """Is it the image? ``plain``, ``sew``: likeness at the last layer."""
+    if sew - plain < 0.2:
+        return "the shortcut does not keep the likeness much better than plain layers, so it does not fit."
+    return (
+        "the likeness fits it, since plain stacks lose what SEW ones keep and α does not touch it. That is no "
+        "proof: it is measured on random weights and for one D, and SEW changes the gradient, too."
+    )
+
+
+# ---------------------------------------------------------------- half a shortcut
+#
+# A shortcut does two things at once: it hands the image on, and it lets the gradient around the layer.
+# detach() gives a value without its gradient, and so takes the two apart:
+#
+#     image only       S_out = A + S_in.detach()               the image goes around, no gradient does
+#     gradient only    S_out = A + S_in − S_in.detach()        adds 0; the gradient goes around
+
+
+class ImageOnly(Layer):
+    """Half a shortcut: what comes in is handed on, and no gradient goes around."""
+
+    def run(self, x: Tensor) -> Tensor:
+        return super().run(x) + x.detach()
+
+
+class GradientOnly(Layer):
+    """The other half: it adds 0, so no image goes around, and the gradient does."""
+
+    def run(self, x: Tensor) -> Tensor:
+        return super().run(x) + (x - x.detach())
+
+
+HALVES = {"image only": ImageOnly, "gradient only": GradientOnly}
+
+
+def half_stack(cfg: Config, kind: str, seed: int) -> SpikingCNN:
+    """``deep_stack`` with half a shortcut around each layer, α = 2; the same weights."""
+    torch.manual_seed(seed)
+    layers = [Layer(3, WIDTH, cfg.beta, pool=True)]
+    for _ in range(cfg.depth):
+        layers.append(HALVES[kind](WIDTH, WIDTH, cfg.beta))
+    return SpikingCNN(layers)
+
+
+# train_arm once more, with another stack and AdamW alone: two lines differ, `net =` and `optimizer=`.
+# Each stands whole, so that finished arms of one stay valid for --resume if the other is edited.
 def train_half(kind: str, few: ImageData, cfg: Config, run: Run) -> dict[str, Any]:
     """``train_arm`` for ``half_stack``, by AdamW."""
     show = partial(encode_small, num_steps=cfg.num_steps, number=fast_number(run.device))
@@ -718,222 +1020,38 @@ def train_half(kind: str, few: ImageData, cfg: Config, run: Run) -> dict[str, An
     return {"rate": rate, "test": test}
 
 
-def compared(gain: float, half: float) -> str:
-    """What a gain and half the width of its interval say of two stacks."""
-    if gain > half:
-        return "reads more than"
-    if gain < -half:
-        return "reads less than"
-    return "is not shown to read more than"
-
-
-def suspect(image: tuple[float, float], gradient: tuple[float, float]) -> str:
-    """What the arms say: points that each half adds to the other, and half their intervals."""
-    by_image, by_gradient = image[0] > image[1], gradient[0] > gradient[1]
-    if by_image and by_gradient:
-        return "Neither half of a shortcut, as built here, gains what the whole does."
-    if by_image:
-        return "The arms speak for the image."
-    if by_gradient:
-        return "The arms speak for the gradient."
-    return "The arms do not tell which suspect it is."
-
-
-def draw_depth(
-    run: Run, likeness: dict[str, np.ndarray], arms: dict[Setting, Arm], title: str
-) -> None:
-    """Left: likeness by layer, ``(seeds, D + 1)``. Right: a row for each arm, a marker for each seed."""
-    fig, (left, right) = plots.figure(1, 2, (11, 4.6), title, width_ratios=(1, 1.1))
-    plots.curves(left, np.arange(likeness["SEW"].shape[1]), likeness)
-    left.xaxis.get_major_locator().set_params(integer=True)
-    what = "likeness: correlation with layer 0"
-    plots.label(left, "layer l", what, "before training (bands: range of the seeds)")
-    names = []
-    for row, (one, arm) in enumerate(arms.items()):
-        i = (*KINDS, *HALVES).index(one.kind)
-        rows = row + np.linspace(-0.2, 0.2, len(arm.test))  # so that no marker hides another
-        right.plot(arm.test, rows, plots.MARKERS[i], color=plots.COLOURS[i], fillstyle="none")
-        right.plot(np.mean(arm.test), row, "|", color=plots.BLACK, ms=16)
-        names.append(str(one))
-    right.set_yticks(range(len(names)), names)
-    right.invert_yaxis()
-    right.axvline(10, color="0.5", lw=1, ls=":")
-    title_right = "after short trainings (markers: seeds; bar: mean)"
-    plots.label(right, "test images read correctly (%; dotted: by chance)", "", title_right)
-    run.figure(fig, "2_depth", look="right: which of the deep stacks read more than the others?")
-
-
-def print_arms(
-    cfg: Config, run: Run, gradients: Gradients, arms: dict[Setting, Arm], images: int
-) -> None:
-    """The table of the trained stacks: what they read, their learning rate, and the gradient at the start."""
+def print_halves(cfg: Config, run: Run, gradients: Gradients, arms: dict[Setting, Arm]) -> None:
+    """The table of the stacks with half a shortcut."""
     rows = []
     for one, arm in arms.items():
-        measured = expected = ""
-        if one.depth == cfg.depth:
-            measured = gradients.first(one.kind, one.slope)
-            expected = two_digits(gradients.expected(one.kind, one.slope)[0])
-        mean, half = interval(arm.test)
-        read = f"{mean:.1f} ± {half:.1f}"
-        stack = f"{one.depth} {one.kind}"
-        lr = f"{arm.rate:g}"
-        rows.append((stack, f"{one.slope:g}", one.optimiser, read, lr, measured, expected))
-    updates = cfg.short_epochs * math.ceil(images / SHORT_BATCH)
+        read = "{:.1f} ± {:.1f}".format(*interval(arm.test))
+        measured = gradients.first(one.kind, one.slope)
+        expected = two_digits(gradients.expected(one.kind, one.slope)[0])
+        rows.append((f"{one.depth} {one.kind}", read, f"{arm.rate:g}", measured, expected))
     title = (
-        f"Stacks after {updates} updates, named by the number and kind of layers above layer 0\n"
-        f"α: slope of the surrogate; read: of the test images (± 95 %, {cfg.seeds} seeds);\n"
-        "lr: the learning rate that is best on validation images; gradient: at layer 0,\n"
-        "as a multiple of the last layer's, before training; expected: by the formulas"
+        "Half a shortcut (AdamW, α = 2); expected: by the factors ρ/√l and √(1 + ρ²),\n"
+        f"off by a factor of {worst_factor(gradients, HALVES, (2.0,)):.1f} at worst"
     )
-    columns = ("stack", "α", "optimiser", "read (%)", "lr", "gradient", "expected")
-    run.table(title, columns, rows)
+    run.table(title, ("stack", "read (%)", "lr", "gradient", "expected"), rows)
 
 
-@section
-def section_depth(cfg: Config, run: Run) -> None:
-    """2  What goes wrong in a deep stack, and what does a shortcut mend?
-
-    A stack has a first layer, layer 0, and D layers above it, all alike: plain ones without shortcuts,
-    or SEW ones with the shortcut of equation (2). If a deep plain stack learns slowly, there are two
-    suspects. The gradient may be lost on its way down, or the image may be lost on its way up.
-
-    1  The gradient. S_l is what layer l hands on. How long is ∂L/∂S_l at each layer? A plain layer
-       multiplies its length by a factor ρ, which `factor_per_layer`, above, derives in three lines, (a)
-       to (c). `expected_gradient` has what a shortcut changes, line (d):
-
-           (c)  plain    every layer multiplies it by ρ               D layers by ρ^D
-           (d)  SEW      layer l multiplies it by √(1 + ρ²/l)         D layers by about D^(ρ²/2)
-
-       The slope α of the surrogate decides whether ρ is below 1, so that the gradient of a plain stack
-       vanishes, or above 1, so that it explodes. The first figure has a panel for each of three slopes.
-
-    2  The image. Do two photographs that look alike to layer 0 still look alike to layer l?
-       `likeness_by_layer` answers with a correlation: 1 if they do, 0 if nothing of it is left. In a
-       SEW stack S_0 is a part of every sum, so something has to be left. A control shows how much that
-       alone makes: each layer's own spikes are those of another image (`own_spikes_swapped`).
-
-    3  Half a shortcut. "Image only" hands the image on and lets no gradient around the layer. "Gradient
-       only" does the reverse. Neither tests one suspect alone, since both change the gradient. With the
-       image only, layer l multiplies it by ρ/√l, so that it gets lost all the more. With the gradient
-       only, every layer multiplies it by √(1 + ρ²), so that it grows and grows. What the halves can
-       show is whether one of them is enough.
-
-    4  Short trainings. All stacks see the same 3,000 images twice, which shows how fast they learn and
-       not where they end. A stack, its slope and its optimiser make an arm; each arm has the learning
-       rate that is best on validation images. SGD moves a weight in proportion to its gradient. AdamW
-       makes up for a short gradient, as long as that is well above its ε, 10⁻⁸. Shallow stacks stand
-       beside the deep ones; depth 0 is layer 0 alone.
-    """
-    D = cfg.depth
-    run.predict(
-        "gradient_1",
-        f"At α = 1 a plain layer makes the gradient about 0.7 times as long. How long is it {D} layers below "
-        "the last one, as a multiple of that at the last?",
-        unit="×",
-    )
-    data = run.data(cifar10, n_train=512 if cfg.smoke else None)
-    x, y = next(batches(data.x_train, data.y_train, 64, device=run.device))
-    x = encode_small(x, cfg.num_steps, fast_number(run.device))
-    seeds = range(cfg.seed, cfg.seed + cfg.seeds)
-
-    # 1  The gradient, in stacks of random weights.
-    run.print("   before training: the gradient on its way down")
-    rho = {slope: factor_per_layer(cfg, slope, run.generator()) for slope in SLOPES}
-    gradients = Gradients(rho, {})
-    for kind, slope in product(KINDS, SLOPES):
-        nets = [deep_stack(cfg, kind, slope, D, seed).to(run.device) for seed in seeds]
-        found = [gradient_by_layer(net, x, y) for net in nets]
-        gradients.found[kind, slope] = np.mean(found, axis=0)  # (D + 1,)
-    draw_gradients(run, gradients)
-    vanished = float(f"{gradients.found['plain', 1.0][0]:.2g}")  # two digits are enough
-    run.claim("gradient_1", "plain, α = 1: first layer / last", vanished, "×")
-    run.finding(
-        "The formulas for plain and SEW stacks, lines (c) and (d), are off by a factor of about "
-        f"{worst_factor(gradients):.1f} at worst (gradient at layer 0)."
-    )
-
-    # 2  The image, in the same stacks. The slope moves no spike, so one slope will do.
-    run.print("   before training: the image on its way up")
-    likeness = {}  # at layers 0 to D, a row a seed
-    for kind in KINDS:
-        nets = [deep_stack(cfg, kind, 2.0, D, seed).to(run.device) for seed in seeds]
-        likeness[kind] = np.array([likeness_by_layer(net.outputs(x)) for net in nets])
-    draw = run.generator()
-    swapped = [own_spikes_swapped(net.outputs(x), draw) for net in nets]  # those of SEW
-    likeness[CONTROL] = np.array([likeness_by_layer(outputs) for outputs in swapped])
-    last = {kind: float(found[:, -1].mean()) for kind, found in likeness.items()}
-    kept = float(f"{last['SEW']:.2g}")
-    run.claim("likeness_sew", f"SEW: likeness, layer {D} with 0", kept, "correlation")
-
-    # 3  Half a shortcut: the gradient before training.
-    for kind in HALVES:
-        nets = [half_stack(cfg, kind, seed).to(run.device) for seed in seeds]
-        found = [gradient_by_layer(net, x, y) for net in nets]
-        gradients.found[kind, 2.0] = np.mean(found, axis=0)
-
-    # 4  Short trainings: plain and SEW stacks, and those with half a shortcut.
-    few = short_data(cfg, data)
-    settings = {str(one): one for one in all_settings(D)}
-    code = (deep_stack, SpikingCNN, Layer, Conv, encode_small, sgd, adamw, best_rate, Setting)
-    trained = dict(each_arm(run, train_arm, settings, code, few))
-    arms = {one: Arm(**trained[name]) for name, one in settings.items()}
-    code = (half_stack, ImageOnly, GradientOnly, *code)
-    for kind, result in each_arm(run, train_half, HALVES, code, few):
-        arms[Setting(kind, 2.0, "AdamW", D)] = Arm(**result)
-    run.print("   after short trainings")
-    print_arms(cfg, run, gradients, arms, images=len(few.x_train))
-
-    def against(one: Setting, other: Setting) -> tuple[float, float]:
-        """Points that one arm reads more than the other, seed by seed, and half their interval."""
-        return interval(np.subtract(arms[one].test, arms[other].test))
-
-    # SEW against plain, and deep against shallow
-    gains = {}
-    for optimiser, slope in product(OPTIMISERS, (1.0, 2.0)):
-        sew = Setting("SEW", slope, optimiser, D)
-        gains[optimiser, slope] = against(sew, replace(sew, kind="plain"))
-    gain, half = gains["AdamW", 2.0]
-    deep = Setting("SEW", 2.0, "AdamW", D)
-    plain_deep = replace(deep, kind="plain")
-    few_layers = min(2, D)
-    deeper, spread = against(deep, replace(deep, depth=few_layers))
-    lost, lost_half = against(plain_deep, replace(plain_deep, depth=few_layers))
-    title = (
-        f"Likeness at layer {D}: plain {last['plain']:.2f}, SEW {last['SEW']:.2f} "
-        f"({last[CONTROL]:.2f} with own spikes swapped)\n"
-        f"Depth {D} against {few_layers} after training (AdamW, α = 2): "
-        f"plain {signed(lost, lost_half)} points, SEW {signed(deeper, spread)} points"
-    )
-    draw_depth(run, likeness, arms, title)
-    answers = min(3000, len(data.y_test)) * cfg.seeds
-    facts = {"n": answers, "seeds": cfg.seeds, "real": True}
-    text = f"SEW against plain, AdamW (± {half:.1f})"
-    run.claim("gain", text, gain, "points", **facts)
-    text = f"SEW: depth {D} against {few_layers} (± {spread:.1f})"
-    run.claim("deeper", text, deeper, "points", **facts)
-    shown = sum(points > width for points, width in gains.values())
-    run.finding(
-        f"A stack of {D} SEW layers {compared(gain, half)} one of {D} plain layers ({signed(gain, half)} "
-        f"points; AdamW, α = 2) and {compared(deeper, spread)} one of {few_layers} SEW layers "
-        f"({signed(deeper, spread)}). SEW is shown to read more in {shown} of {len(gains)} pairs of deep stacks."
-    )
-
-    # a whole shortcut against each half: what the other half adds
-    halves = [replace(deep, kind=kind) for kind in HALVES]
-    gradient, image = (against(deep, half) for half in halves)
-    for name, one, (points, width) in zip(
-        ("gradient", "image"), HALVES, (gradient, image), strict=True
-    ):
-        text = f"SEW against {one} (± {width:.1f})"
-        run.claim(name, text, points, "points", **facts)
-    by_itself = [signed(*against(half, plain_deep)) for half in halves]
-    run.finding(
-        f"{suspect(image, gradient)} The whole one reads {signed(*gradient)} points more than the image alone and "
-        f"{signed(*image)} more than the gradient alone. By themselves they gain {by_itself[0]} and {by_itself[1]} "
-        f"on plain layers (AdamW, α = 2). Image only leaves layer 0 a gradient of "
-        f"{gradients.first('image only', 2.0)} times the last one's, gradient only of "
-        f"{gradients.first('gradient only', 2.0)}: neither half tests one suspect alone."
-    )
+def enough(whole_against: dict[str, tuple[float, float]], vanished: float) -> str:
+    """Is one half of a shortcut enough? ``vanished``: the gradient of "image only" at layer 0."""
+    less = [kind for kind, (points, half) in whole_against.items() if points > half]
+    apart = [f"{signed(*points)} on {kind}" for kind, points in whole_against.items()]
+    if len(less) == len(whole_against):
+        said = "Neither half of a shortcut, as built here, is enough"
+    elif less:
+        said = f"{less[0].capitalize()} is not enough, and the other half is not shown to be too little"
+    else:
+        said = "Neither half of a shortcut is shown to be too little"
+    text = f"{said}: the whole one gains {' and '.join(apart)} (points)."
+    if vanished < 1e-6:
+        text += (
+            f" Image only is a poor test: its gradient at layer 0 is {two_digits(vanished)} times the "
+            "last one's, too short for AdamW (ε = 10⁻⁸)."
+        )
+    return text
 
 
 # ---------------------------------------------------------------- 3  the headline
@@ -1045,7 +1163,8 @@ def section_training(cfg: Config, run: Run) -> Trained:
     averaged over the T steps. BatchNorm takes one mean and one variance for each channel, over all
     steps, images and places (exercise 10c has it step by step).
 
-    Three things let one idle CPU core train it in about 25 minutes:
+    One idle CPU core trains it in about 25 minutes. The run uses three things to save time or memory;
+    how many minutes each of them saves is not measured here:
 
         number    Where the processor multiplies 16-bit bfloat16 numbers fast, convolutions use them.
                   A spike is the same in 16 bits; weights are rounded to two or three digits.
@@ -1053,7 +1172,7 @@ def section_training(cfg: Config, run: Run) -> Trained:
         memory    BatchNorm and neurons of all steps are one function, unroll_normalised. Its file,
                   multistep/normalised.py, has the four equations. Section 4 counts what it saves.
         updates   Muon moves the convolutions, AdamW the rest. Muon takes the gradient of a layer as a
-                  matrix G = UΣVᵀ (filters × inputs) and steps along UVᵀ: equally far in all directions,
+                  matrix G = PΣQᵀ (filters × inputs) and steps along PQᵀ: equally far in all directions,
                   those with a small gradient too. training/muon.py has it in thirty lines.
 
     The learning rate rises for a tenth of the updates and then falls to zero. Training images are
@@ -1064,10 +1183,11 @@ def section_training(cfg: Config, run: Run) -> Trained:
     too good. The 10,000 test images choose nothing: sections 2, 3 and 5 read them to report.
 
     How sure is the number? One training is one sample. Three of them on a GPU (`studies/10_seeds.py`)
-    read 84.50 ± 0.77 % of the test images, from 84.14 to 84.68 %. Expect yours within a point or two of
-    that. The published run here, on a CPU, reads 84.84 %: the same seed on another device is another
-    training. To compare: a larger network with T = 8 and learnt time constants (PLIF) reads 92.6 %,
-    chosen on validation as here (https://arxiv.org/abs/2007.05785).
+    read 84.50 ± 0.77 % of the test images, from 84.14 to 84.68 %. With bfloat16 expect yours within a
+    point or two of that; float32 trains for 7 epochs only, and its target is 82 %. The published run
+    here, on a CPU, reads 84.84 %: the same seed on another device is another training. To compare: a
+    larger network with T = 8 and learnt time constants (PLIF) reads 92.6 %, chosen on validation as here
+    (https://arxiv.org/abs/2007.05785).
 
     What stays open? Whether the two shortcuts help this network is not measured here. Its accuracy says
     nothing about that, and what section 2 finds in sixteen equal layers need not hold for five.
@@ -1136,14 +1256,14 @@ def section_training(cfg: Config, run: Run) -> Trained:
     for rate, spk in zip(rates.values(), outputs, strict=True):
         active += rate * spk[0, 0].numel()
     title = (
-        f"{100 * accuracy:.1f} % of {n:,} test images after {len(history)} epochs, T = {cfg.num_steps}; "
-        f"{100 * active / neurons:.0f} % of the neurons spike at a step"
+        f"{100 * accuracy:.1f} % of {n:,} test images read correctly after {len(history)} epochs, "
+        f"T = {cfg.num_steps}; {100 * active / neurons:.0f} % of the neurons spike at a step"
     )
     fig.suptitle(title, x=0.01, ha="left")
     run.figure(fig, "3_training", look="in which layer the most neurons spike at a step")
 
     target = ">= 0.84" if number == torch.bfloat16 else ">= 0.82"
-    target = ">= 0.93" if cfg.full else target
+    target = None if cfg.full else target  # not tried yet: nothing to hold it to
     best = max(row["val"] for row in history)
     run.claim(
         "accuracy", "test images read correctly", accuracy, target=target, n=n, seeds=1, real=True
@@ -1222,8 +1342,8 @@ def section_memory(cfg: Config, run: Run) -> None:
     """4  How much memory does training take, and can it be told beforehand?
 
     Lesson 09 counted what a dense layer keeps for the backward pass. Here maps are large, so it pays to
-    write the sum down before a run. `bytes_by_formula`, above, adds up what each layer of C maps of h×w
-    pixels keeps, at b bytes a number (float32: 4, bfloat16: 2):
+    write the sum down before a run. `bytes_by_formula`, above, adds up what a layer keeps at b bytes a
+    number (float32: 4, bfloat16: 2). Its C maps have h×w pixels after pooling, if it pools:
 
         the next layer's convolution reads this layer's spikes                b·T·B·C·h·w
         BatchNorm and neurons, one function, read their input                 b·T·B·C·h·w
@@ -1231,18 +1351,21 @@ def section_memory(cfg: Config, run: Run) -> None:
             and where each maximum stood, a 64-bit integer                    8·T·B·C·h·w
         the weights of each convolution, once                                 b·C_out·C_in·9
 
-    Potentials are not in the list, since unroll_normalised makes them again on its way back. The first
-    layer is an exception: its image stays the same, so the convolution's results are computed and kept
-    once, not T times (`computed` in the code). Only its spikes are kept for all T steps. For large T the
-    memory is proportional to T·B. For small T it grows more slowly: at B = 2, in bfloat16, 2.7 MiB do
-    not grow with T, and 2.1 of them are the weights. What does a shortcut add? Think of the gradient of
-    a sum.
+    Potentials are not in the list, since unroll_normalised makes them again on its way back. Two layers
+    are exceptions. The image of the first stays the same, so its convolution's results are computed and
+    kept once, not T times (`computed` in the code); only its spikes are kept for all T steps. Of the last
+    layer's spikes only the mean over all places is kept. For large T the memory is proportional to T·B.
+    For small T it grows more slowly: at B = 2, in bfloat16, 2.7 MiB do not grow with T, and 2.1 of them
+    are the weights.
 
-    On a GPU net.run takes BatchNorm and neurons as two functions ("unfused"). Then BatchNorm keeps its
-    input and the neurons keep their potentials, 4 bytes each. The function `unfused` makes a network go
-    that way on a CPU, so that this is measured as well. The measurement counts the bytes that autograd
-    holds, by its own hooks. The peak of a training is higher: backward itself needs room for one layer
-    at a time, and on a GPU the allocator keeps some. That peak is not measured here.
+    That is the "fused" way, one function for BatchNorm and neurons. A GPU takes the "unfused" way, with
+    two functions. Both of them compute in float32, and only their spikes go on in b bytes: BatchNorm
+    keeps its input in 4 bytes (fused: b), and the neurons keep their potentials, 4 bytes each (fused:
+    none). The function `unfused` makes a network go that way on a CPU, so that this is measured as well.
+
+    The measurement counts the bytes that autograd holds, by its own hooks. The peak of a training is
+    higher: backward itself needs room for one layer at a time, and on a GPU the allocator keeps some.
+    That peak is not measured here. And what does a shortcut add? Think of the gradient of a sum.
     """
     run.predict(
         "sew_extra",
@@ -1259,42 +1382,43 @@ def section_memory(cfg: Config, run: Run) -> None:
     images = torch.rand(8, 3, 32, 32, generator=run.generator()).to(run.device)
     fused = is_fused(net.layers[0].norm, net.layers[0].lif, encode(images, 2, number))
     formula = partial(bytes_by_formula, net, b=number.itemsize)
+    way = "fused" if fused else "net.run"  # a machine without the compiled loops has no fused way
     steps = (1, 2, 4, 8)
     sizes = (2, 8)
     expected, measured, extra = {}, {}, []
     for T in steps:
         for B in sizes:
             x = encode(images[:B], T, number)
-            expected["net.run", B, T] = formula(T, B, fused=fused)
-            measured["net.run", B, T] = bytes_measured(net, net.run, x)
+            expected[way, B, T] = formula(T, B, fused=fused)
+            measured[way, B, T] = bytes_measured(net, net.run, x)
             expected["unfused", B, T] = formula(T, B, fused=False)
             measured["unfused", B, T] = bytes_measured(apart, apart.run, x)
             without = bytes_measured(bare, bare.run, x)
-            extra.append(measured["net.run", B, T] / without - 1)
+            extra.append(measured[way, B, T] / without - 1)
 
     fig, ax = plots.figure(1, 1, (8.5, 4.2))
     rows = []
-    errors = {"net.run": [], "unfused": []}
-    for i, (way, B) in enumerate(product(errors, sizes)):
-        law = np.array([expected[way, B, T] for T in steps]) / 2**20
-        found = np.array([measured[way, B, T] for T in steps]) / 2**20
-        errors[way] += list(abs(law / found - 1))
+    errors = {way: [], "unfused": []}
+    for i, (one, B) in enumerate(product(errors, sizes)):
+        law = np.array([expected[one, B, T] for T in steps]) / 2**20
+        found = np.array([measured[one, B, T] for T in steps]) / 2**20
+        errors[one] += list(abs(law / found - 1))
         for T, told, kept in zip(steps, law, found, strict=True):
-            rows.append((way, B, T, f"{told:.1f}", f"{kept:.1f}"))
+            rows.append((one, B, T, f"{told:.1f}", f"{kept:.1f}"))
         color = plots.COLOURS[i]
         ax.plot(steps, law, color=color)
-        ax.plot(steps, found, plots.MARKERS[i], color=color, label=f"{way}, B = {B}")
+        ax.plot(steps, found, plots.MARKERS[i], color=color, label=f"{one}, B = {B}")
     name = str(number).removeprefix("torch.")
     title = (
-        f"MiB kept for the backward pass, in {name}\n"
-        "unfused: BatchNorm and neurons as two functions"
+        f"MiB kept for the backward pass, convolutions in {name}\n"
+        "fused, unfused: BatchNorm and neurons as one function, as two functions"
     )
     run.table(title, ("network", "images B", "steps T", "formula", "measured"), rows)
-    worst = {way: max(found) for way, found in errors.items()}
-    saved = 1 - measured["net.run", 8, 8] / measured["unfused", 8, 8]
+    worst = {one: max(found) for one, found in errors.items()}
+    saved = 1 - measured[way, 8, 8] / measured["unfused", 8, 8]
     title = (
-        f"Formula and measurement: at most {100 * max(worst.values()):.1f} % apart\n"
-        f"At T = 8, B = 8 net.run keeps {100 * saved:.0f} % less than unfused"
+        f"Formula and measurement: at most {100 * max(worst.values()):.1f} % apart (in {name})\n"
+        f"At T = 8, B = 8 {way} keeps {100 * saved:.0f} % less than unfused"
     )
     fig.suptitle(title, x=0.01, ha="left", wrap=True)
     ax.set_xticks(steps)
@@ -1303,20 +1427,27 @@ def section_memory(cfg: Config, run: Run) -> None:
     plots.label(ax, "time steps T", "kept for backward (MiB)", "lines: formula, markers: measured")
     run.figure(fig, "4_memory", look="do the markers lie on the lines? what happens if T doubles?")
 
-    run.claim("memory_error", "net.run: formula, worst error", worst["net.run"], target="<= 0.05")
+    run.claim("memory_error", f"{way}: formula, worst error", worst[way], target="<= 0.05")
     text = "unfused: formula, worst error"
     run.claim("memory_error_unfused", text, worst["unfused"], target="<= 0.05")
     run.claim("sew_extra", "more kept with SEW, at most", max(extra))
-    run.claim("saved", "net.run against unfused: less", saved)
+    run.claim("saved", f"{way} against unfused: less", saved)
     told = max(worst.values())
     why = ": the gradient of a sum needs neither summand" if max(extra) == 0 else ""
-    saved_short = 1 - measured["net.run", 8, 2] / measured["unfused", 8, 2]
     verdict = "can be told beforehand" if told <= 0.05 else "is not told well by the formula"
     run.finding(
         f"What training keeps {verdict}, to {100 * told:.1f} % here. SEW shortcuts keep "
-        f"{100 * max(extra):.1f} % more at most{why}. net.run keeps {100 * saved:.0f} % less than BatchNorm "
-        f"and neurons as two functions (T = 8, B = 8; {100 * saved_short:.0f} % at T = 2)."
+        f"{100 * max(extra):.1f} % more at most{why}."
     )
+    # In float32 all numbers have 4 bytes, and the two ways differ by the potentials alone.
+    in_float32 = partial(bytes_by_formula, net, 8, 8, b=4)
+    potentials = in_float32(fused=False) - in_float32(fused=True)
+    alone = potentials / measured["unfused", 8, 8]
+    text = f"At T = 8, B = 8 the {way} way keeps {100 * saved:.0f} % less than the unfused one. "
+    text += f"Of these, {100 * alone:.0f} points are potentials that it does not keep (formula)."
+    if number == torch.bfloat16:
+        text += " The rest is the number type: it keeps BatchNorm's input in 2 bytes, not in 4."
+    run.finding(text)
 
 
 # ---------------------------------------------------------------- 5  how many steps?
@@ -1371,14 +1502,17 @@ def section_steps(cfg: Config, run: Run) -> None:
     """5  How many steps, and how large a batch?
 
     T costs in two places: each step of each image has to be computed, and in training it has to be kept.
-    What does it buy? The network of section 3 is asked again with other T, without new training. All T
-    read the same images, so a gain is judged image by image; the figure's bars are for each T by itself.
+    What does it buy? The network of section 3 is asked again with other T, without new training. Its
+    BatchNorm keeps the statistics of T = 2, so part of a difference between two T may be that they do
+    not fit both. All T read the same images, so a gain is judged image by image; the figure's bars are
+    for each T by itself.
     The cost is counted in additions (`accumulates`): a spike adds a weight to each neuron that it
     reaches. Only the first convolution multiplies, and it does so once, since the image stays. (β·U and
     BatchNorm are not counted. Lesson 12 says what additions mean in energy.)
 
     In training, steps compete with images for memory. `largest_batch` solves section 4's formula for B
-    at 1 GiB. This is an upper bound; for 24 GiB it is about 24 times as high. Steps cannot replace
+    at 1 GiB, in bfloat16 and for the unfused way, which a GPU takes: BatchNorm's input in 4 bytes, and
+    the potentials. This is an upper bound; for 24 GiB it is about 24 times as high. Steps cannot replace
     images: all eight steps of one image show the same photograph, so 32 images at eight steps should be
     worth fewer than 256 images at one. (That is an argument; it is not measured here.)
 
@@ -1391,9 +1525,13 @@ def section_steps(cfg: Config, run: Run) -> None:
     That needs the memory of 32 images. With BatchNorm's statistics held fixed the sum is the gradient of
     all 128, up to rounding. In training, however, BatchNorm takes the mean and variance of each part, so
     the sum is another gradient. How far apart are the two? Their cosine is measured below, for the
-    trained network. The yardstick is the cosine between the gradients of two different batches. It is
-    low late in training: the gradient of all images is near 0 then, and what is left of a batch's is
-    mostly chance.
+    trained network. The yardstick is the cosine between the gradients of two different batches: it says
+    how much of a batch's gradient is chance at this point of the training.
+
+    What to do about it? A cosine below 1 does not say that training in parts is worse. It says that the
+    network trained is one with the statistics of 32 images. Make the parts as large as fit, and choose
+    the learning rate with the parts that you train with. Where the gradient has to be that of the whole
+    batch, hold the statistics fixed, or take a norm that looks at one image at a time (GroupNorm).
     """
     run.predict(
         "gain_4",
@@ -1474,17 +1612,17 @@ def section_steps(cfg: Config, run: Run) -> None:
     run.finding(
         f"The network was trained at T = {cfg.num_steps}. Asked with T = 4 it gains {signed(gain, half, 2)} "
         f"points for {cost[4] / max(cost[cfg.num_steps], 1e-9):.1f} × the additions; T = 8 gains "
-        f"{signed(last, last_half, 2)} on T = 4 (one network, image by image, without new training)."
+        f"{signed(last, last_half, 2)} on T = 4 (one network, image by image, BatchNorm's statistics those of "
+        f"T = {cfg.num_steps})."
     )
     run.finding(
         f"By the formula at most {batch[2]:,} images fit 1 GiB at T = 2, and {batch[16]:,} at T = 16. That is an "
-        "upper bound, not tried on a GPU: backward's own working memory lowers it."
+        "upper bound (unfused), not tried on a GPU: backward's own working memory lowers it."
     )
     run.finding(
-        f"BatchNorm makes the gradient of four parts another one: its cosine with that of the whole 128 images "
-        f"is {np.mean(alike):.2f} ({min(alike):.2f} to {max(alike):.2f} in {len(alike)} batches); with its statistics "
-        f"held fixed, {fixed:.2f} (one batch). The gradients of two different batches of 128 have "
-        f"{np.mean(others):.2f}."
+        f"A batch of 128 in four parts: with BatchNorm's statistics of each part the cosine with the whole "
+        f"batch's gradient is {np.mean(alike):.2f} (mean of {len(alike)} batches), with statistics held fixed "
+        f"{fixed:.2f}. Two different batches have {np.mean(others):.2f}."
     )
 
 

@@ -169,7 +169,9 @@ EXERCISE = Exercise(
         'made = fire(currents(spk_in)); for "ADD" return made + spk_in, and so on.',
     ),
     why="Behind the neuron the shortcut has the derivative 1. In front of it, it would have to pass the "
-    "threshold and the surrogate again. A block that has learned nothing yet does no harm.",
+    "threshold and the surrogate again. So a block whose own neurons are silent hands on its input and its "
+    "gradient as they are. (Neurons that do fire, of random weights, add spikes of their own: section 2 has what "
+    "that does to the image.)",
 )
 
 if __name__ == "__main__":

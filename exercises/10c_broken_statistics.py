@@ -156,8 +156,9 @@ EXERCISE = Exercise(
         "cur = norm(conv(x.flatten(0, 1))).unflatten(0, x.shape[:2]) before the loop; then "
         "for cur_t in cur: spk, mem = lif(cur_t, mem).",
     ),
-    why="What a spiking network knows beyond one step lies in differences between steps. A norm for each step "
-    "removes them in training, and eval mode, which has one set of statistics for all steps, brings them back.",
+    why="A change of strength from one step to the next is a difference between the statistics of steps. A norm for "
+    "each step removes it in training, and eval mode, which has one set of statistics for all steps, brings it "
+    "back: the network is asked in another state than it was trained in.",
 )
 
 if __name__ == "__main__":

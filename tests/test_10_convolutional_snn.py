@@ -504,50 +504,95 @@ def test_what_section_2_publishes(
     assert run.value("deeper") == pytest.approx(1.5)  # against 38 and 43
     assert run.value("gradient") == pytest.approx(3.7)  # 40 and 44 against 37 and 39.6
     assert run.value("image") == pytest.approx(9.5)  # 40 and 44 against 33 and 32
-    law, first, second = (finding["text"] for finding in run.findings)
-    assert (
-        "3 SEW layers is not shown to read more than one of 3 plain layers (+11.0 ± 12.7" in first
-    )
-    assert "more in 2 of 4 pairs" in first  # SGD, both: 10.5 ± 6.4 and 10.1 ± 1.3
-    assert "and is not shown to read more than one of 2 SEW layers (+1.5 ± 6.4)" in first
+    law, likeness, depth, shortcut, first, second, halves = (f["text"] for f in run.findings)
     off = 70 / 1.4**3  # the worst of six: plain, α = 4
+    assert "is 0.2 times the last one's at α = 1, and 70 times at α = 4." in law
     assert f"off by a factor of about {off:.1f} at worst" in law
-    assert "do not tell which suspect it is. The whole one reads +3.7 ± 8.9 points more" in second
-    assert "the image alone and +9.5 ± 31.8 more than the gradient alone." in second
-    assert "gain +7.3 ± 3.8 and +1.5 ± 19.1 on plain layers" in second
-    assert "leaves layer 0 a gradient of 0.001 times the last one's" in second
-    texts = [claim.text for claim in run.claims]
-    assert [text[-8:] for text in texts[2:]] == ["(± 12.7)", " (± 6.4)", " (± 8.9)", "(± 31.8)"]
-    assert texts[4].startswith("SEW against image only")
-    # 30 and 32 against 34 and 35
+    assert "3 layers higher: plain 0.20, SEW 0.60." in likeness
+    assert "alone makes 0.30 (own spikes swapped)" in likeness
+    # 30 and 32 against 34 and 35, and against 29 and 30
+    assert "3 plain layers are not shown to differ from 2 plain layers (−3.5 ± 6.4" in depth
+    assert "3 plain layers are not shown to differ from layer 0 alone (+1.5 ± 6.4" in depth
+    assert "3 SEW layers are not shown to differ from 3 plain layers (+11.0 ± 12.7" in shortcut
+    assert "read more in 2 of 4 pairs" in shortcut  # SGD, both: 10.5 ± 6.4 and 10.1 ± 1.3
+    assert "3 SEW layers are not shown to differ from 2 SEW layers (+1.5 ± 6.4" in shortcut
+    assert "it is 0.2 times the last one's at α = 1 and 1.3 times at α = 2" in first
+    assert "does not mend a short gradient here" in first and "likeness fits it" in second
+    assert "Neither half of a shortcut is shown to be too little" in halves
+    assert "gains +3.7 ± 8.9 on image only and +9.5 ± 31.8 on gradient only" in halves
+    texts = {claim.id: claim.text for claim in run.claims}
+    assert texts["gain"].endswith("(± 12.7)") and texts["deeper"].endswith(" (± 6.4)")
+    assert texts["gradient"] == "SEW against image only (± 8.9)"
+    assert texts["image"] == "SEW against gradient only (± 31.8)"
     printed = " ".join(capsys.readouterr().out.split())  # with the figure's title
     assert "Likeness at layer 3: plain 0.20, SEW 0.60 (0.30 with own" in printed
     assert "plain −3.5 ± 6.4 points, SEW +1.5 ± 6.4 points" in printed
-    (table,) = run.extra["tables"]
+    table, changes, of_halves = run.extra["tables"]
     assert "after 1 updates" in table["title"]
-    laws = []
+    plain_laws, sew_laws = [], []
     for r in (0.7, 1.0):
         sew = math.sqrt((1 + r**2) * (1 + r**2 / 2) * (1 + r**2 / 3))
-        laws += [lesson.two_digits(r**3), lesson.two_digits(sew)]
-    assert [row[6] for row in table["rows"]][:-2] == ["", "", "", *laws, *laws]
-    assert [row[6] for row in table["rows"]][-2:] == [
-        lesson.two_digits(law) for law in (1 / math.sqrt(6), math.sqrt(8))
+        plain_laws.append(lesson.two_digits(r**3))
+        sew_laws.append(lesson.two_digits(sew))
+    laws = ["", "", *plain_laws, *plain_laws, "", *sew_laws, *sew_laws]
+    assert [row[6] for row in table["rows"]] == laws
+    gradients = ["", "", *["0.2", "1.3"] * 2, "", *["2", "5"] * 2]
+    assert [row[5] for row in table["rows"]] == gradients
+    assert table["rows"][2][:5] == ["3 plain", "1", "SGD", "21.0 ± 12.7", "0.003"]
+    names = ["0 plain", "2 plain", *["3 plain"] * 4, "2 SEW", *["3 SEW"] * 4]
+    assert [row[0] for row in table["rows"]] == names
+    # 21 and 25 against 20 and 22; 30 and 32 against 26 and 27; 26 and 27 against 20 and 22
+    assert [row[1] for row in changes["rows"]] == [
+        "+2.0 ± 12.7",
+        "+4.5 ± 6.4",
+        "+5.5 ± 6.4",
+        "+10.5 ± 6.4",
+        "+10.1 ± 1.3",
+        "+0.5 ± 19.1",
+        "+11.0 ± 12.7",
     ]
-    gradients = [row[5] for row in table["rows"]][3:]
-    assert gradients == ["0.2", "2", "1.3", "5"] * 2 + ["0.001", "300"]
-    assert table["rows"][3][:5] == ["3 plain", "1", "SGD", "21.0 ± 12.7", "0.003"]
-    names = [row[0] for row in table["rows"]]
-    assert names[:5] == ["0 plain", "2 plain", "2 SEW", "3 plain", "3 SEW"]
-    assert names[-2:] == ["3 image only", "3 gradient only"]
+    assert changes["rows"][0][0] == "plain, SGD: α = 2 for α = 1"
+    assert changes["rows"][3][0] == "SEW for plain: SGD, α = 1"
+    law = [lesson.two_digits(law) for law in (1 / math.sqrt(6), math.sqrt(8))]
+    assert [row[3:] for row in of_halves["rows"]] == [["0.001", law[0]], ["300", law[1]]]
+    assert [row[0] for row in of_halves["rows"]] == ["3 image only", "3 gradient only"]
+    assert f"off by a factor of {1 / math.sqrt(6) / 0.001:.1f} at worst" in of_halves["title"]
 
 
-def test_the_suspect_is_named_by_intervals() -> None:
+def test_the_first_suspect_is_judged_by_the_ends_of_intervals() -> None:
+    gains = {("SGD", 1.0): (10.0, 3.0), ("AdamW", 1.0): (12.0, 2.0)}
+    said = lesson.first_suspect([0.005, 1.1], {"a": (0.3, 1.5), "b": (-2.0, 6.9)}, gains)
+    assert "0.005 times the last one's at α = 1 and 1.1 times at α = 2" in said
+    assert "by 4.9 points at most" in said and "a shortcut by 7.0 at least" in said
+    assert "the length alone is not what is wrong" in said
+    said = lesson.first_suspect([0.005, 1.1], {"a": (0.3, 1.5), "b": (0.0, 7.1)}, gains)
+    assert "do not tell" in said
+    said = lesson.first_suspect([0.005, 1.1], {"a": (0.3, 1.5), "b": (2.0, 1.9)}, gains)
+    assert "is shown to help" in said
+    for lengths in ([0.2, 1.1], [0.005, 2.1], [0.005, 0.4]):
+        assert "is not tested" in lesson.first_suspect(lengths, {"a": (0.0, 1.0)}, gains)
+
+
+def test_the_second_suspect_is_not_proved() -> None:
+    fits = lesson.second_suspect(0.01, 0.67)
+    assert "fits it" in fits and "no proof" in fits
+    assert "does not fit" in lesson.second_suspect(0.6, 0.67)
+
+
+def test_a_half_is_enough_or_not_by_its_interval() -> None:
     shown, not_shown = (2.0, 1.9), (2.0, 2.1)
-    assert "speak for the image" in lesson.suspect(shown, not_shown)
-    assert "speak for the gradient" in lesson.suspect(not_shown, shown)
-    assert "Neither half" in lesson.suspect(shown, shown)
-    assert "do not tell" in lesson.suspect(not_shown, not_shown)
-    assert "do not tell" in lesson.suspect((-2.0, 1.0), (-2.0, 1.0))
+
+    def said(image: tuple, gradient: tuple, vanished: float = 0.1) -> str:
+        return lesson.enough({"image only": image, "gradient only": gradient}, vanished)
+
+    assert "Neither half of a shortcut, as built here, is enough" in said(shown, shown)
+    assert said(shown, not_shown).startswith("Image only is not enough")
+    assert said(not_shown, shown).startswith("Gradient only is not enough")
+    assert "is shown to be too little" in said(not_shown, not_shown)
+    assert "is shown to be too little" in said((-2.0, 1.0), (-2.0, 1.0))
+    assert "gains +2.0 ± 1.9 on image only and +2.0 ± 2.1 on" in said(shown, not_shown)
+    assert "poor test" not in said(shown, shown)
+    assert "poor test: its gradient at layer 0 is 4.1·10⁻⁸ times" in said(shown, shown, 4.1e-8)
 
 
 def test_arms_of_a_run_that_was_cut_are_taken_over(
@@ -570,10 +615,12 @@ def test_arms_of_a_run_that_was_cut_are_taken_over(
 
 
 def test_two_stacks_are_compared_by_their_interval() -> None:
-    assert lesson.compared(2.0, 1.9) == "reads more than"
-    assert lesson.compared(-2.0, 1.9) == "reads less than"
-    assert lesson.compared(2.0, 2.1) == lesson.compared(-2.0, 2.1)
-    assert lesson.compared(2.0, 2.1) == "is not shown to read more than"
+    more = lesson.compared("A", (2.0, 1.9), "B")
+    assert more == "A read 2.0 ± 1.9 points more of the images correctly than B"
+    fewer = lesson.compared("A", (-2.0, 1.9), "B")
+    assert fewer == "A read 2.0 ± 1.9 points fewer of the images correctly than B"
+    for points in (2.0, -2.0):
+        assert "A are not shown to differ from B" in lesson.compared("A", (points, 2.1), "B")
 
 
 # -------------------------------------------------------------------- 3  the headline
@@ -755,12 +802,15 @@ def test_what_section_4_publishes(monkeypatch: pytest.MonkeyPatch, tmp_path: Pat
     assert run.value("memory_error_unfused") == pytest.approx(1 - 150 / 200)
     assert run.value("sew_extra") == pytest.approx(0.1)
     assert run.value("saved") == pytest.approx(1 - 110 / 160)
-    text = run.findings[0]["text"]
-    assert "is not told well by the formula, to 25.0 % here" in text
-    assert "shortcuts keep 10.0 % more at most. net.run keeps 31 % less than" in text
-    assert "(T = 8, B = 8; 45 % at T = 2)" in text
+    formula, ways = (finding["text"] for finding in run.findings)
+    assert "is not told well by the formula, to 25.0 % here" in formula
+    assert formula.endswith("shortcuts keep 10.0 % more at most.")
+    assert "At T = 8, B = 8 the fused way keeps 31 % less than the unfused one" in ways
+    assert f"Of these, {100 * (150 - 101) / 160:.0f} points are potentials" in ways
+    narrow = lesson.fast_number(torch.device("cpu")) == torch.bfloat16
+    assert ("in 2 bytes, not in 4" in ways) == narrow
     rows = run.extra["tables"][0]["rows"]
-    assert rows[0][:3] == ["net.run", "2", "1"] and rows[-1][:3] == ["unfused", "8", "8"]
+    assert rows[0][:3] == ["fused", "2", "1"] and rows[-1][:3] == ["unfused", "8", "8"]
     assert rows[-1][3:] == [f"{150 * 64 / 2**20:.1f}", f"{160 * 64 / 2**20:.1f}"]
 
 
@@ -865,9 +915,9 @@ def test_what_section_5_publishes(monkeypatch: pytest.MonkeyPatch, tmp_path: Pat
     assert (
         "4.0 × the additions (2 → 4), and for 1 GiB at most 261 images instead of 517" in titles[0]
     )
-    assert "with that of the whole 128 images is 0.76 (0.60 to 0.92 in 2 batches)" in parts
-    assert "two different batches of 128 have -0.38" in parts
-    assert "statistics held fixed, 0.60 (one batch)" in parts
+    assert "with the whole batch's gradient is 0.76 (mean of 2 batches)" in parts
+    assert "Two different batches have -0.38" in parts
+    assert "with statistics held fixed 0.60." in parts
 
 
 # -------------------------------------------------------------------- study: shortcuts
