@@ -9,8 +9,8 @@ trained on. DAgger lets the *network* play, and asks the teacher about each fram
     network     frames (B, …) → keys, (B,) bool
     teacher     world → by how many ticks each key is overdue now, (B,) float32 NumPy array
 
-The program runs, its loss falls, and the network that comes out crashes. There are two mistakes: one in who
-plays, one in which frame an answer belongs to. Mend both. About 10 minutes.
+The program runs, and the loss of a network that is trained on its record falls. But the record is not what DAgger
+asks for. There are two mistakes. Find them before you run the check, and mend both. About 10 minutes.
 
 Run:  uv run exercises/22b_broken_round.py
 """

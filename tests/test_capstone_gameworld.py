@@ -483,7 +483,9 @@ def test_numbers_in_the_docstrings_are_those_of_the_game() -> None:
     assert (middle[8.0].min(), middle[8.0].max()) == pytest.approx((72, 120))
     assert (middle[16.0].min(), middle[16.0].max()) == pytest.approx((228, 276))
     taught = lesson.section_learning.__doc__
-    assert "70 to 120 px before a thing at 8 px a tick, and 230 to 280 px at 16" in taught
+    assert "70 to 120 px before a thing at 8 px a tick, and 230 to 280 px at 16" in " ".join(
+        taught.split()
+    )
     assert lesson.meets(match.speed_table(2100)[-1]) == pytest.approx(0.98, abs=0.005)
     assert "80 % at the start and 98 % after 35 s" in lesson.section_tracks.__doc__
     rng = np.random.default_rng(0)
@@ -500,9 +502,9 @@ def test_the_first_task_compares_with_the_shipped_arms() -> None:
     rows = match.read_log(lesson.ARMS_LOG)
     shares = [[row["reached"] for row in rows if row["arm"] == arm] for arm in range(3)]
     task = lesson.TASKS[0]
-    for arm in (0, 2):
+    for arm, what in ((0, "below"), (2, "above")):
         told = lesson.spread(shares[arm]).replace("%", "").strip()
-        assert told in task.replace(" %", "")
+        assert f"{what} {told}" in task.replace(" %", "")
     apart = 100 * (max(shares[1]) - min(shares[1]))
     assert f"cloning's three differ by {apart:.0f} points" in task
 
@@ -550,10 +552,10 @@ def test_section_clocks_publishes_both_clocks(
     monkeypatch.setattr(lesson, "on_arrival", on_arrival)
     monkeypatch.setattr(lesson, "timed_keys", timed_keys)
     run = run_section(lesson.section_clocks, tmp_path, smoke=False, runs=100)
-    assert (run.value("delay_1s"), run.value("interval_1s")) == (1.0, 0.2)
-    assert run.value("timed_1s") == 0.8
-    assert run.value("timed_minute") == 0.8
-    assert "With answers a second late 25% last" in run.findings[1]["text"]
+    assert (run.value("delay_1s"), run.value("interval_1s")) == (100, 20)
+    assert run.value("timed_1s") == 80
+    assert run.value("timed_minute") == 80
+    assert "With answers a second late 25% last" in run.findings[2]["text"]
     sizes = {c.id: c.n for c in run.claims}
     assert (sizes["timed_1s"], sizes["timed_minute"]) == (200, 20)
     widths = []
@@ -565,9 +567,10 @@ def test_section_clocks_publishes_both_clocks(
             ]
             widths.append(above[-1] - (thing.w + 40) / 8 - above[0])
     assert run.value("window") == pytest.approx(np.mean(widths), abs=0.01)
-    assert run.value("expected_1s") == pytest.approx(np.mean(widths) / 60, abs=1e-3)
+    assert run.value("expected_1s") == round(100 * np.mean(widths) / 60)
     assert "loses: it passes 20% of 100" in run.findings[0]["text"]
-    told = run.findings[1]["text"]
+    assert "(100 things)" in run.findings[1]["text"], "of the pace at which they differ most"
+    told = run.findings[2]["text"]
     assert "80% of 20 runs last" in told and "0% of those that block for a second" in told
 
 
@@ -625,15 +628,17 @@ def test_section_learning_compares_arms_of_equal_steps(
     assert [text.get_text() for text in left.texts] == ["0%", "50%", "40%"]
     players = {c.get_label(): len(c) for c in left.containers}
     assert players == {"the teacher": 1, "the network": 2}, "who played the games of each round"
-    assert run.value("dagger") == pytest.approx(0.85) and run.value("cloned") == pytest.approx(0.6)
-    assert run.value("no_memory") == pytest.approx(0.2) and run.value("shipped") == 0.5
+    assert run.value("dagger") == 85 and run.value("cloned") == 60
+    assert run.value("no_memory") == 20 and run.value("shipped") == 50
     text = run.findings[0]["text"]
     assert (
         titles[0]
         == "Complete runs, 2 seeds: DAgger 80% to 90%; cloning 50% to 70%; no memory 10% to 30%"
     )
     assert "DAgger completes 80% to 90%" in text and "cloning 50% to 70% (less than DAgger)" in text
-    assert "10% to 30% (less than DAgger)" in text and "200 to 300 points. 2 seeds each" in text
+    assert "10% to 30% (less than DAgger). 2 seeds each" in text
+    assert "makes 200 to 300 points" in run.findings[1]["text"]
+    assert "data and steps grow too" in left.get_title(loc="left") + left.get_title()
 
 
 def test_an_order_is_told_only_where_no_seeds_overlap() -> None:
@@ -714,15 +719,31 @@ def test_section_unseen_publishes_what_each_player_made(
 ) -> None:
     asked = stub_players(monkeypatch)
     run = run_section(lesson.section_unseen, tmp_path, runs=8)
-    assert run.value("sim_median") == 700 and run.value("sim_reached") == 0.75
-    assert run.value("rule_reached") == 0 and run.value("clock_reached") == 0.5
+    assert run.value("sim_median") == 700 and run.value("sim_reached") == 75
+    assert run.value("rule_reached") == 0 and run.value("clock_reached") == 50
     assert all(seeds == list(range(lesson.TEST, lesson.TEST + 8)) for _, seeds, _ in asked)
     targets = {c.id: c.target for c in run.claims}
-    assert targets["sim_median"] == ">= 600" and targets["sim_reached"] == ">= 0.6"
+    assert targets["sim_median"] == ">= 600" and targets["sim_reached"] == ">= 60"
     assert run.ledger_rows[0]["accuracy"] == 0.75 and run.findings[0]["main"]
     told = "5 SynOps and 2 MACs, the ANN 7 MACs; dense, either does 9."
-    assert told in run.findings[0]["text"]
+    assert told in run.findings[1]["text"]
+    told = run.findings[0]["text"]
+    assert "completes 50% (not told apart from the network): where the rules can be" in told, "6, 4"
+    assert "no network is needed" in told and "completes 25% (not told apart" in told, "6, 2 of 8"
+    assert f"lasts {lesson.part_of_minute(np.array([700.0] * 3 + [610])):.0%} of a minute" in told
     assert run.value("ann_macs") == run.ledger_rows[0]["ann_macs_nonzero"] == 7
+
+
+def test_players_of_the_same_tracks_are_told_apart_by_a_sign_test() -> None:
+    complete, not_ = np.full(20, 700.0), np.full(20, 699.0)
+    assert lesson.ordered_runs(complete, not_) == 1 and lesson.ordered_runs(not_, complete) == -1
+    assert lesson.ordered_runs(not_, not_ - 600) == 0, "neither is complete"
+    assert lesson.ordered(not_, not_ - 600) == 1
+    for lost, order in ((1, 0), (5, 0), (6, -1)):  # 2 · 0.5⁵ = 6 %, 2 · 0.5⁶ = 3 %
+        some = np.where(np.arange(20) < lost, 100.0, 700.0)
+        assert lesson.ordered_runs(some, complete) == order
+        assert lesson.ordered_runs(complete, some) == -order
+    assert lesson.ordered_runs(complete, complete) == 0
 
 
 def test_both_networks_are_counted_by_the_same_rule() -> None:
@@ -778,15 +799,16 @@ def test_section_delays_slows_one_clock_at_a_time(
     titles, _ = noted_figures(monkeypatch)
     run = run_section(lesson.section_delays, tmp_path, smoke=False, runs=8, browser_runs=0)
     assert titles[0] == (
-        "The network's median share of 700 points, by delay: 100% at 267 ms, 14% at 500 ms;\n"
-        "by interval: 100% at 100 ms, 14% at 133 ms. Planner that blocks for 2.4 s: 6%; no key: 100%"
+        "The network keeps half of 700 points up to 267 ms of delay\n"
+        "and up to 100 ms between looks (medians of 2 runs)"
     )
-    told = run.findings[0]["text"]
-    assert "700 at 267 ms and 100 at 500 ms of delay, and 700 at 100 ms and 100 at 133" in told
-    assert run.value("half_delay") == pytest.approx(1000 * 16 / 60)
-    assert run.value("half_interval") == pytest.approx(1000 * 6 / 60)
+    made = "700 points (100% of the runs complete)", "100 points (0% of the runs complete)"
+    assert f"267 ms late it makes {made[0]}; 500 ms late it makes {made[1]}" in text_of(run, 0)
+    told = f"with 100 ms between looks {made[0]}; with 133 ms between looks {made[1]}"
+    assert told in text_of(run, 1)
+    assert run.value("half_delay") == 267 and run.value("half_interval") == 100
     assert run.value("blocked") == 33 and run.value("blocked_timed") == 40
-    assert run.value("nothing") == 700 and "makes 33 to 40 points" in run.findings[0]["text"]
+    assert run.value("nothing") == 700 and "makes 33 to 40 points" in text_of(run, 2)
     assert planned_ahead == [(144, 144), (204, 204), (372, 372), (384, 384)]
     both = [d for d in asked if len(d) == 3]
     assert [d["interval"] for d in both] == [(144, 144), (204, 204), (372, 372), (384, 384)]
@@ -798,6 +820,9 @@ def test_the_edge_is_the_last_pace_before_the_first_that_leaves_less_than_half()
     assert edge((6, 12, 24), (700, 350, 349)) == [(pytest.approx(200), 350), (400, 349)]
     assert edge((6, 12, 24), (700, 20, 700)) == [(100, 700), (pytest.approx(200), 20)]
     assert edge((6, 12), (20, 700)) == [(100, 20)], "below from the first on"
+    halves = np.array([700, 700, 10]), np.array([700, 10, 10])
+    assert [ms for ms, _ in edge((6, 12), halves)] == [100, pytest.approx(200)], "medians"
+    assert "700 points (67% of" in lesson.median_and_share(halves[0])
     assert edge((6, 12), (700, 700)) == [(pytest.approx(200), 700)], "never below"
 
 
@@ -845,27 +870,29 @@ def test_section_browser_judges_ten_runs_and_no_fewer(
     monkeypatch.setattr(lesson, "no_browser", lambda cfg, run: False)
     run = run_section(lesson.section_browser, tmp_path, smoke=False, browser_runs=runs)
     assert run.value("browser_median") == np.median([700] * 3 + [100] * (runs - 3))
-    assert run.value("browser_reached") == pytest.approx(3 / runs)
+    assert run.value("browser_reached") == round(100 * 3 / runs)
+    minute = lesson.part_of_minute(np.array([700.0] * 3 + [100.0] * (runs - 3)))
+    assert run.value("browser_minute") == round(100 * minute)
     assert (run.value("latency_p95"), run.value("policy_p95")) == (50, 4)
     targets = {c.id: c.target for c in run.claims}
     judged = runs == 10
     assert (targets["browser_reached"], targets["latency_p95"]) == (
-        (">= 0.5", "<= 60") if judged else (None, None)
+        (">= 50", "<= 60") if judged else (None, None)
     )
     assert ("note" in run.extra) is judged, (
         "30 % is below its target: the note says under which load"
     )
-    assert "largest stage is capture (30 ms)" in run.findings[0]["text"]
-    told = run.findings[0]["text"]
-    assert "a step of the network takes 2.0 ms" in told
-    assert (
-        "in its place the whole takes 20 ms, 10 ms less, of which 1.5 ms are the network's" in told
-    )
+    told = text_of(run, 0)
+    assert f"lasts {minute:.0%} of it on average (n = {runs}; with no key at all" in told
+    assert f"3 of {runs} first lives are complete" in told
+    assert "largest stage is capture (30 ms)" in text_of(run, 1)
+    assert "a step of the network takes 2.0 ms" in text_of(run, 1)
+    told = text_of(run, 2)
+    assert "screen to key takes 20 ms, 10 ms less, of which 1.5 ms are the network's" in told
     assert "did not play in turn" in told and "busy" not in told, "half a process to a core"
-    told = run.findings[1]["text"]
-    assert f"In Chromium 3 of {runs} first lives" in told
-    assert "Keys later than 7 ticks were not counted in this match (p95: 3.0 ticks)" in told
-    assert run.value("twin_reached") == 0.75, "of the stub's 700, 700, 700, 610"
+    told = text_of(run, 5)
+    assert "later than the twin's 6 ticks was not noted in this match (p95: 3.0 ticks)" in told
+    assert run.value("twin_reached") == 75, "of the stub's 700, 700, 700, 610"
     assert {track for _, track, *_ in asked} == {"reactive"}
     together = {name for name, _, _, _, players in asked if players > 1}
     assert together == {"spiking network", "rule with a clock"}, "these two play in turn"
@@ -890,24 +917,36 @@ def test_the_two_that_play_in_turn_met_the_same_machine() -> None:
 
 def test_tracks_are_compared_one_by_one() -> None:
     """Lives on one track are no independent tests: 4 failures of 6 are one track's."""
-    twin_ = np.array([[700, 600, 700], [700, 700, 700], [700, 30, 700]])
-    told = lesson.by_track(np.array([700.0, 100.0, 20.0]), twin_.ravel())
+    ours = np.array([700.0, 100.0, 20.0])
+    twin_ = np.array([[700, 600, 700], [700, 700, 700], [700, 30, 700]]).ravel()
+    told = lesson.by_track(ours, twin_)
     assert "3 lives each, the twin completes 3, 1, 3." in told
-    assert "Chromium are number 2, 3; 1 of these 2 never fail in the twin" in told
+    assert "In Chromium tracks 2 and 3 failed; in the twin 1 of these 2 never fail." in told
+    told = lesson.by_chance(ours, twin_)
     assert "Of all lives in the twin 2 of 9 fail (22%)." in told
     # 3 · 2²·7/9³ + 2³/9³
     assert (
         "each by itself, 2 or more of 3 would fail in 12.6% of such matches: chance alone may"
         in told
     )
-    assert "chance" not in lesson.by_track(np.array([700.0] * 3), twin_.ravel())
-    told = lesson.by_track(np.array([700.0, 20.0]), np.full(10, 700))
+    assert "of the twin's 2 failures 2 are on track 2, which failed in Chromium, too." in told
+    assert lesson.by_chance(np.array([700.0] * 3), twin_) == ""
+    assert "failed" not in lesson.by_track(np.array([700.0] * 3), twin_)
+    told = lesson.by_chance(np.array([700.0, 20.0]), np.full(10, 700))
     assert "0 of 10 fail, so it tells no rate" in told
+    assert "track 2 failed; in the twin it never fails" in lesson.by_track(
+        np.array([700.0, 20.0]), np.full(10, 700)
+    )
     rare = np.full(100, 700)
     rare[2:20:5] = 30  # 4 of 100, all on the third track
-    told = lesson.by_track(np.array([700.0, 700.0, 700.0, 120.0, 330.0]), rare)
+    ours = np.array([700.0, 700.0, 700.0, 120.0, 330.0])
+    assert "tracks 4 and 5 failed; in the twin none of them ever fails." in lesson.by_track(
+        ours, rare
+    )
+    told = lesson.by_chance(ours, rare)
     assert "4 of 100 fail (4%)." in told
     assert "2 or more of 5 would fail in 1.5% of such matches: chance alone is unlikely" in told
+    assert "4 failures 4 are on track 3, which did not fail in Chromium." in told
 
 
 def test_jumps_of_a_held_key_have_no_latency() -> None:
@@ -918,9 +957,18 @@ def test_jumps_of_a_held_key_have_no_latency() -> None:
 
 
 def test_late_keys_are_told_in_ticks() -> None:
-    late = {"keys": [2, 190], "looks": [7, 7180], "longest_ms": 250.0}
+    late = {"ticks": [6, 5], "keys": [2, 190], "looks": [7, 7180], "longest_ms": 250.0}
     told = lesson.later_than_twin(result([700.0], late=late))
-    assert told == "2 of 190 keys and 7 of 7180 looks came later than 7 ticks, the latest after 15."
+    assert "2 of 190 keys (more than 6 ticks after their look) and 7 of 7180 looks (more" in told
+    assert told.endswith("than 5 ticks after the one before). The longest took 15 ticks.")
+    twin_ = World([0])  # the one that is compared
+    assert (twin_.latency[1], twin_.interval[1]) == (6, 5)
+    assert (
+        "a key comes 2 to 6 ticks after its look, a\n    look 2 to 5"
+        in lesson.section_browser.__doc__
+    )
+    late["ticks"] = [7, 7]  # of an older match
+    assert "was not noted" in lesson.later_than_twin(result([700.0], late=late))
 
 
 def test_the_twin_plays_the_browsers_tracks() -> None:
@@ -957,6 +1005,8 @@ def test_section_tracks_is_equation_4(tmp_path: Path, monkeypatch: pytest.Monkey
     monkeypatch.setattr(lesson, "player", lambda net: "ours")
     monkeypatch.setattr(lesson, "agent", lambda cfg, neuron="spiking": None)
     points = {None: np.array([700.0, 350.0]), "ours": np.array([70.0, 210.0])}
+    points[match.never] = np.array([28.0, 42.0])
+    titles_of, axes_of = noted_figures(monkeypatch)
     monkeypatch.setattr(lesson.match, "official", lambda start, seeds: points[start])
     found = {
         "official": result([1.0], SR=0.0, PG=0.25, n=3),
@@ -964,22 +1014,30 @@ def test_section_tracks_is_equation_4(tmp_path: Path, monkeypatch: pytest.Monkey
     }
     monkeypatch.setattr(lesson, "official_and_reactive", lambda cfg, run: found)
     run = run_section(lesson.section_tracks, tmp_path, runs=8)
-    assert run.value("official_planner") == pytest.approx(0.75)
-    assert run.value("official_network") == pytest.approx(0.2)
-    assert (run.value("official_pg"), run.value("reactive_pg"), run.value("reactive_sr")) == (
-        0.25,
-        0.9,
-        0.6,
-    )
+    assert run.value("official_planner") == 75 and run.value("official_network") == 20
+    assert run.value("official_nothing") == 5
+    assert [run.value(name) for name in ("official_pg", "reactive_pg", "reactive_sr")] == [
+        25,
+        90,
+        60,
+    ]
+    assert titles_of[0].startswith("RT-official: at most 49% at a look every 0.35 s;")
+    assert "network 20%, no key 5%" in titles_of[0]
+    assert [bar.get_width() for bar in axes_of[0].patches] == pytest.approx([75, 20, 5, 25, 90])
     games, distance = twin.Games([0]), 0.0
     for _ in range(2100):  # 35 s
         distance += float(games.speed[0])
         games.dead[:] = False
         games.step(np.zeros(1, bool))
-    assert run.value("official_ceiling") == int(distance / 64) / 700 == 342 / 700
+    assert int(distance / 64) == 342 and run.value("official_ceiling") == round(34200 / 700)
     told = run.findings[0]["text"]
-    assert "over after 35 s, in which at most 49% of the points" in told
-    assert "planner makes 154% (75% of all)" in told and "network makes 41%" in told
+    assert "over after 35 s. At this pace at most 49% of the points" in told
+    assert "planner makes 75%, the network 20%, no key at all 5%" in told
+    assert "No key at all makes 25% of what the network makes" in text_of(run, 1)
+    assert "is not told apart from no key on these 2 paired runs" in text_of(run, 1)
+    clear = lesson.worth(np.full(20, 67.0), np.full(20, 40.0))
+    assert "makes 60% of" in clear and "makes more than no key on these 20 paired" in clear
+    assert "makes less than no key" in lesson.worth(np.full(20, 40.0), np.full(20, 67.0))
     assert "official_sr" not in {c.id for c in run.claims}, "0 by arithmetic"
     assert lesson.meets(8.0) == pytest.approx(0.804, abs=1e-3)
     titles = " ".join(t["title"] for t in run.extra["tables"])
@@ -1007,7 +1065,7 @@ def test_report_reads_what_the_benchmark_left(
     path = tmp_path / "smoke" / "capstone_gameworld" / "browser.json"
     match.keep_match(path, "reactive, spiking network", result([5.0], PG=0.7), {"runs": 1})
     run = run_section(lesson.section_tracks, tmp_path, **cfg)
-    assert run.value("reactive_pg") == 0.7
+    assert run.value("reactive_pg") == 70
 
 
 def text_of(run: Any, number: int) -> str:
@@ -1033,12 +1091,13 @@ def test_section_play_counts_spikes_and_records(tmp_path: Path) -> None:
         if keys[t] and not keys[t - 1]:
             before += sums[t - 10 : t]
             after += sums[t : t + 10]
-    assert before and run.value("fired_before") == pytest.approx(np.mean(before), rel=1e-4)
-    assert run.value("fired_after") == pytest.approx(np.mean(after), rel=1e-4)
+    assert before and run.value("fired_before") == pytest.approx(np.mean(before), abs=0.051)
+    assert run.value("fired_after") == pytest.approx(np.mean(after), abs=0.051)
+    assert round(np.mean(before), 1) != round(np.mean(after), 1)
     half = min(50, len(keys) // 2)
     always = (spikes[half:, 0].min(0).values == spikes[half:, 0].max(0).values).sum().item()
-    assert f"From frame 50 on, {always} of all 64 neurons fire in every frame" in text_of(run, 1)
-    assert run.value("fired") == pytest.approx(spikes.sum((1, 2)).mean().item(), rel=1e-4)
+    assert f"From frame 50 on, {always} of all 64 neurons fire in every frame" in text_of(run, 2)
+    assert run.value("fired") == pytest.approx(spikes.sum((1, 2)).mean().item(), abs=0.051)
     assert run.value("played") == world.games.score[0]
 
 
@@ -1094,10 +1153,11 @@ def test_slow_neurons_are_chosen_on_validation_tracks_and_covered_on_test_tracks
     assert played == [list(range(lesson.TEST, lesson.TEST + 20))] * 3
     mean = pytest.approx((3 * 40 + 20) / 380)
     assert constants == [([61], [0.0]), ([61], [mean])]
-    assert run.value("covered") == pytest.approx(0.4) and run.value("held") == 1.0
-    told = text_of(run, 2)
+    assert run.value("covered") == 40 and run.value("held") == 100
+    told = text_of(run, 3)
     assert "On 4 validation tracks these slow neurons change: 61." in told
     assert "begins to fire in frame 60, and fires in 37% of all frames." in told
+    told = text_of(run, 4)
     assert "weight at 0 it completes 8: 12 lost (they end at 90 points, in the median)" in told
     assert "Held at the mean it completes 20: 0 lost and 0 won. So their mean does as well" in told
 
@@ -1113,6 +1173,10 @@ def test_losses_are_told_beside_the_intact_network() -> None:
     told, clear = lesson.beside_intact(intact, points)
     assert told.startswith("2: 8 lost") and told.endswith("and 0 won") and clear
     assert not lesson.beside_intact(~intact, np.full(12, 700.0))[1], "won, not lost"
+    late, early = np.full(12, 430.0), np.full(12, 24.0)
+    assert "runs end late, with the constant early" in lesson.where_they_end(intact, late, early)
+    assert "With the constant runs end late" in lesson.where_they_end(intact, early, late)
+    assert lesson.where_they_end(intact, late, late) == ""
     assert "not shown to be needed" in lesson.verdict(False, True)
     assert "act as a bias" in lesson.verdict(True, False)
     assert "neither constant" in lesson.verdict(True, True)
@@ -1141,15 +1205,13 @@ def test_neurons_that_change_at_a_press_are_named() -> None:
         spikes[t - 5 : t, 12] = 1  # before
         spikes[t : t + 5, 3] = 0  # falls silent
     told = lesson.changed(spikes, presses, -5)
-    assert (
-        told
-        == "1 neurons fire at another rate than in the whole run: 1 more often (12) and 0 less often"
+    assert told.startswith(
+        "1 of 64 neurons fire at another rate than in the whole run, 1 more often"
     )
     told = lesson.changed(spikes, presses, 0)
-    assert (
-        told
-        == "1 neurons fire at another rate than in the whole run: 0 more often and 1 less often (3)"
-    )
+    assert told.startswith("1 of 64 neurons") and told.endswith("0 more often and 1 less often")
+    assert lesson.changed_at(spikes, presses, -5).tolist() == [12]
+    assert lesson.changed_at(spikes, presses, 0).tolist() == [3]
     assert "no press" in lesson.changed(spikes, presses[:0], 0)
     assert lesson.changed_by_chance(spikes, 40) < 0.05 < lesson.changed_by_chance(spikes, 1)
 

@@ -358,6 +358,25 @@ def test_time_limit_leaves_nothing_behind() -> None:
             time.sleep(0.001)
 
 
+def test_time_limit_counts_the_processors_seconds(monkeypatch: pytest.MonkeyPatch) -> None:
+    """On a busy machine a right solution waits for its turn: that is not its fault."""
+    with trial.time_limit(0.3):
+        time.sleep(0.8)
+        sum(range(1000))  # an error that was on its way would arrive here
+    monkeypatch.setattr(trial, "WAITING", 2)
+    with (
+        trial.time_limit(0.1),
+        pytest.raises(trial.TooLong),
+    ):  # but whoever waits for ever is stopped
+        while True:
+            time.sleep(0.01)
+    began = time.process_time()
+    with trial.time_limit(0.3), pytest.raises(trial.TooLong):
+        while True:
+            pass
+    assert time.process_time() - began == pytest.approx(0.35, abs=0.2)
+
+
 @pytest.mark.skipif(not FILES, reason="no exercises yet")
 def test_as_a_program() -> None:
     """What `uv run exercises/…` does, from another folder."""

@@ -56,7 +56,7 @@ class Exercise:
         checks: each takes the function and raises ``Wrong``, or returns.
         hints: three, each saying more.
         why: one sentence, shown after success: why it is so.
-        seconds: how long one check may take.
+        seconds: how long one check may take, in seconds of the processor.
     """
 
     solve: Work

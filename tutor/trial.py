@@ -8,6 +8,7 @@ import linecache
 import sys
 import textwrap
 import threading
+import time
 import traceback
 from collections.abc import Iterator
 from pathlib import Path
@@ -16,6 +17,7 @@ from types import ModuleType, TracebackType
 from common.io import UserError
 
 LOAD_SECONDS = 60.0
+WAITING = 20  # code that only waits is stopped after so many times its limit
 DEBUGGERS = ("pdb", "bdb", "pydevd")
 
 
@@ -25,14 +27,23 @@ class TooLong(BaseException):
 
 @contextlib.contextmanager
 def time_limit(seconds: float) -> Iterator[None]:
-    """Raise ``TooLong`` in the block after ``seconds``, so that an endless loop ends.
+    """Raise ``TooLong`` in the block after ``seconds`` of this process on a processor, so that an
+    endless loop ends and a busy machine stops nobody.
 
-    It arrives between two lines of Python, so a single call into C, such as ``time.sleep``, is
-    waited for. Somebody who has stopped in a debugger has all the time in the world.
+    Code that waits for something, and takes no processor, has ``WAITING`` times as long. The error
+    arrives between two lines of Python, so a single call into C, such as ``time.sleep``, is waited
+    for. Somebody who has stopped in a debugger has all the time in the world.
     """
-    thread = threading.get_ident()
+    thread, over = threading.get_ident(), threading.Event()
+    worked, began = time.process_time(), time.monotonic()
 
-    def stop() -> None:
+    def watch() -> None:
+        left = seconds
+        while left > 0:
+            if over.wait(min(left, 0.1)):
+                return
+            waited = (time.monotonic() - began) / WAITING
+            left = seconds - max(time.process_time() - worked, waited)
         frame = sys._current_frames().get(thread)
         while frame is not None:
             if Path(frame.f_code.co_filename).stem in DEBUGGERS:
@@ -40,14 +51,13 @@ def time_limit(seconds: float) -> Iterator[None]:
             frame = frame.f_back
         _raise_in(thread, TooLong)
 
-    timer = threading.Timer(seconds, stop)
-    timer.daemon = True
-    timer.start()
+    watcher = threading.Thread(target=watch, daemon=True)
+    watcher.start()
     try:
         yield
     finally:
-        timer.cancel()
-        timer.join()
+        over.set()
+        watcher.join()
         _raise_in(thread, None)  # one that is on its way must not arrive after the block
 
 

@@ -31,12 +31,14 @@ from typing import Any, Literal, Protocol
 from common.io import UserError
 from games.gameworld.browser import Clip, Page, served
 from games.runner import twin as runner
+from games.runner.play import INTERVAL, LATENCY
 
 import numpy as np
 
 TRACKS = ("official", "reactive")
 SLEEP_S = 0.05  # of the official loop, after each action
-LATE_S = 7 / runner.TICKS_PER_S  # no key and no look in the twin's training came later than this
+# no key and no look comes later in the twin, as capstone B compares it
+LATE_TICKS = LATENCY[1], INTERVAL[1]
 STAGES = ("capture", "preprocess", "policy", "dispatch")
 METHODS = ("init", "reset", "getState")
 GLOBALS = (
@@ -404,11 +406,12 @@ class BrowserGame:
         ``latency``: p50 and p95 by stage and of ``all``: from the request of a picture to the key that is down.
         ``refused``: how often the page asked for something outside its folder, or for another host.
         ``s_per_step`` is GameWorld's unit: seconds of play for each step, everything included. ``late``: how many of
-        the keys came later than ``LATE_S`` after their look, how many of the looks later than that after the one
-        before, and the longest of both in ms.
+        the keys came more than ``ticks[0]`` after their look, how many of the looks more than ``ticks[1]`` after the
+        one before, and the longest of both in ms.
         """
         self._finish()
         runs = [{k: v for k, v in r.items() if k != "judge"} for r in self.runs]
+        late_key, late_look = (ticks / runner.TICKS_PER_S for ticks in LATE_TICKS)  # s
         steps, play = sum(r["steps"] for r in runs), sum(r["play_s"] for r in runs)
         return {
             "game": self.label,
@@ -433,8 +436,9 @@ class BrowserGame:
                 if v
             },
             "late": {
-                "keys": [sum(t > LATE_S for t in self.times["all"]), len(self.times["all"])],
-                "looks": [sum(t > LATE_S for t in self.intervals), len(self.intervals)],
+                "ticks": list(LATE_TICKS),
+                "keys": [sum(t > late_key for t in self.times["all"]), len(self.times["all"])],
+                "looks": [sum(t > late_look for t in self.intervals), len(self.intervals)],
                 "longest_ms": 1000 * max([0.0, *self.times["all"], *self.intervals]),
             },
             "refused": len(getattr(self.host, "refused", ())),

@@ -6,6 +6,7 @@ import math
 from typing import Any
 
 from games.gameworld.match import COMPLETE
+from games.runner.play import INTERVAL, LATENCY
 from games.runner.twin import TICKS_PER_S
 
 import numpy as np
@@ -47,7 +48,7 @@ def beside_rule(matches: dict[str, dict[str, Any]]) -> str:
     more = {}
     for stage in ("policy", "all"):
         more[stage] = ours["latency"][stage]["p50"] - rule["latency"][stage]["p50"]
-    told = f" With the rule with a clock in its place the whole takes {rule['latency']['all']['p50']:.0f} ms"
+    told = f"With the rule with a clock in place of the network, screen to key takes {rule['latency']['all']['p50']:.0f} ms"
     if more["all"] <= 0:
         return f"{told}, no less: what the network adds does not show."
     told += f", {more['all']:.0f} ms less, of which {more['policy']:.1f} ms are the network's own step (differences of medians)"
@@ -73,20 +74,34 @@ def without_press(result: dict[str, Any]) -> str:
 
 
 def by_track(ours: np.ndarray, in_twin: np.ndarray) -> str:
-    """Which tracks fail in Chromium, and how often each fails in the twin; ``in_twin`` holds all tracks again and again."""
-    n, times = len(ours), len(in_twin) // len(ours)
-    complete = (in_twin.reshape(times, n) >= COMPLETE).sum(0)  # of each track
+    """Which tracks fail in Chromium, and how often each is complete in the twin; ``in_twin`` holds all tracks again and
+    again."""
+    complete, times = completed(ours, in_twin)
     failed = np.flatnonzero(ours < COMPLETE)
     counts = ", ".join(str(k) for k in complete)
     told = f"On the same tracks, {times} lives each, the twin completes {counts}."
     if not failed.size:
         return told
     safe = int((complete[failed] == times).sum())
-    which = ", ".join(str(k + 1) for k in failed)
-    told += f" Those that fail in Chromium are number {which}; {safe} of these {failed.size} never fail in the twin."
-    lives = len(in_twin)
+    *others, last = (str(k + 1) for k in failed)
+    which = f"tracks {', '.join(others)} and {last}" if others else f"track {last}"
+    if failed.size == 1:
+        rest = "it never fails" if safe else "it fails as well"
+    elif safe == failed.size:
+        rest = "none of them ever fails"
+    else:
+        rest = f"{safe} of these {failed.size} never fail"
+    return f"{told} In Chromium {which} failed; in the twin {rest}."
+
+
+def by_chance(ours: np.ndarray, in_twin: np.ndarray) -> str:
+    """How likely as many failures as in Chromium are at the twin's rate, all tracks pooled; empty if none failed."""
+    complete, times = completed(ours, in_twin)
+    failed, n, lives = np.flatnonzero(ours < COMPLETE), len(ours), len(in_twin)
+    if not failed.size:
+        return ""
     failures = lives - int(complete.sum())
-    told += f" Of all lives in the twin {failures} of {lives} fail"
+    told = f"Of all lives in the twin {failures} of {lives} fail"
     if failures == 0:
         return f"{told}, so it tells no rate of failures that chance could have."
     share = as_many_fail(failures / lives, failed.size, n)
@@ -95,8 +110,25 @@ def by_track(ours: np.ndarray, in_twin: np.ndarray) -> str:
         f"{n} would fail in {share:.1%} of such matches:"
     )
     if share < 0.05:
-        return f"{told} chance alone is unlikely. Whether browser or load did it, this match does not tell."
-    return f"{told} chance alone may have done it."
+        told += (
+            " chance alone is unlikely. Whether browser or load did it, this match does not tell."
+        )
+    else:
+        told += " chance alone may have done it."
+    worst = int(complete.argmin())
+    on_worst = times - int(complete[worst])
+    also = "which failed in Chromium, too" if worst in failed else "which did not fail in Chromium"
+    return (
+        f"{told} This pools the tracks, as if all were equally hard; of the twin's {failures} failures "
+        f"{on_worst} are on track {worst + 1}, {also}."
+    )
+
+
+def completed(ours: np.ndarray, in_twin: np.ndarray) -> tuple[np.ndarray, int]:
+    """How many of the twin's lives on each track of ``ours`` are complete, and how many there are on each."""
+    n, times = len(ours), len(in_twin) // len(ours)
+    complete = (in_twin.reshape(times, n) >= COMPLETE).sum(0)  # of each track
+    return complete, times
 
 
 def as_many_fail(rate: float, failed: int, n: int) -> float:
@@ -105,13 +137,14 @@ def as_many_fail(rate: float, failed: int, n: int) -> float:
 
 
 def later_than_twin(result: dict[str, Any]) -> str:
-    """How many keys and looks came later than any of the twin's training."""
-    if "late" not in result:
+    """How many keys and looks came later than any of the twin that is compared."""
+    key, look = LATENCY[1], INTERVAL[1]
+    if "late" not in result or result["late"].get("ticks") != [key, look]:
         p95 = result["latency"].get("all", {"p95": math.nan})["p95"] / 1000 / TICK_S
-        return f"Keys later than 7 ticks were not counted in this match (p95: {p95:.1f} ticks)."
+        return f"How many keys came later than the twin's {key} ticks was not noted in this match (p95: {p95:.1f} ticks)."
     (keys, of_keys), (looks, of_looks) = (result["late"][part] for part in ("keys", "looks"))
     longest = result["late"]["longest_ms"] / 1000 / TICK_S
     return (
-        f"{keys} of {of_keys} keys and {looks} of {of_looks} looks came later than 7 ticks, the latest after "
-        f"{longest:.0f}."
+        f"Later than ever in the twin: {keys} of {of_keys} keys (more than {key} ticks after their look) and {looks} of "
+        f"{of_looks} looks (more than {look} ticks after the one before). The longest took {longest:.0f} ticks."
     )

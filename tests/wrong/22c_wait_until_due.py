@@ -63,3 +63,13 @@ def ignores_the_least(games, least, longest):
 def always_the_least(games, least, longest):
     """Play on tick by tick, without a key"""
     return least
+
+
+def asks_from_now_on(games, least, longest):
+    """A tick before `least` does not count"""
+    future = games.copy()
+    for n in range(longest + 1):
+        if overdue(future)[0] >= 0:
+            return max(n, least)
+        future.step(_NO_KEY)
+    return least
