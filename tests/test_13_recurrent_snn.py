@@ -660,3 +660,18 @@ def test_surrogates_of_section_6() -> None:
 def test_the_error_of_a_lif_layer_shrinks_by_beta_a_step() -> None:
     curve, _ = lesson.gradient_by_lag(lesson.LAGS["LIF"], 30, 3)
     assert curve == pytest.approx(math.exp(-1 / 50) ** np.arange(30), rel=1e-4)
+
+
+def test_a_missed_target_is_explained_by_the_log() -> None:
+    """Columns: epoch, loss, train, val, seconds."""
+    log = np.array([[1, 0.5, 0.95, 0.970, 9], [2, 0.1, 0.987, 0.975, 18]])
+    said = lesson.why_missed(log)
+    assert "last of 2 passes 98.7 % of the training images" in said
+    assert "97.5 % of the validation images, +0.5 points on the pass before" in said
+    assert "gap of 1.2 points asks for more images" in said
+    assert "lie close together" in lesson.why_missed(log[:1] + [0, 0, 0.02, 0.005, 0])
+
+
+def test_the_log_of_784_steps_is_that_of_its_checkpoint() -> None:
+    log = np.loadtxt(lesson.ROOT / "checkpoints" / "smnist_784.csv", delimiter=",", skiprows=1)
+    assert log.shape == (8, 5) and log[:, 3].argmax() == 7, "the last pass is kept"
