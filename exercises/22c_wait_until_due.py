@@ -187,8 +187,8 @@ EXERCISE = Exercise(
         "into the window, and equation (1) no longer applies: in the first 35 s this player makes 49 %, all there is to be "
         "made. On the same four tracks section 6's planner, which looks every 21 ticks, makes 40 % in that time (one "
         "of the four runs 19 %). So timing gains 9 points here, and on section 6's twenty tracks at most 18, from 31 "
-        "to 49 %. The longer waits also let 100 actions last 48 s, which brings the rest, to 75 %. What is left is "
-        "sight: plan no further than the picture reaches."
+        "to 49 %. The longer waits also let 100 actions last 48 s, which brings the rest, to 75 %: about "
+        "all that can be made in 48 s. What is left is the budget."
     ),
 )
 

@@ -51,7 +51,15 @@ def beside_rule(matches: dict[str, dict[str, Any]]) -> str:
     told = f"With the rule with a clock in place of the network, screen to key takes {rule['latency']['all']['p50']:.0f} ms"
     if more["all"] <= 0:
         return f"{told}, no less: what the network adds does not show."
-    told += f", {more['all']:.0f} ms less, of which {more['policy']:.1f} ms are the network's own step (differences of medians)"
+    told += f", {more['all']:.0f} ms less"
+    if more["policy"] >= more["all"]:
+        return (
+            f"{told}. The network's own step takes {more['policy']:.1f} ms more than the rule's: that is all of it "
+            "(differences of medians). So a faster network or a GPU could save about so much."
+        )
+    told += (
+        f", of which {more['policy']:.1f} ms are the network's own step (differences of medians)"
+    )
     if "rule with a clock" in ours.get("in_turn", ()):
         return f"{told}. Both played in turn on one machine, so the rest goes with the network too; by which way is open."
     return f"{told}. The two did not play in turn: whether the rest goes with the network or with the machine is open."
