@@ -1178,9 +1178,9 @@ THINKING_S = (2.4, 3.4, 6.2, 6.4)  # seconds a step, arXiv 2604.07429, table 8
 def section_delays(cfg: Config, run: Run) -> None:
     """4  How slow may an agent be?
 
-    Section 1 asked the planner. Now the network is slowed down in one of the two times alone. In the left panel only its answers
-    are late: each key comes L ticks after its frame, and frames come as before. In the right panel only its looks are
-    rare: a frame every I ticks, and keys come as before.
+    Section 1 asked the planner. Now the network is slowed down in one of the two times alone. In the left panel only
+    its answers are late: each key comes L ticks after its frame, and frames come as before. In the right panel only
+    its looks are rare: a frame every I ticks, and keys come as before.
 
     What was it trained with? L went up to 7 ticks, and I from 1 to 6 ticks, 3.1 on average. In most games I was drawn
     anew for each frame; in some it was fixed at 1, 2 or 3. So a camera that *always* takes 4 ticks or more is new to
@@ -1774,7 +1774,8 @@ def section_play(cfg: Config, run: Run) -> None:
     from the press on, is set beside its rate in the whole run. It counts as changed if the two differ by 25 percentage
     points or more, a limit of our choice. Marks beside the second raster show which neurons these are.
 
-    Nothing resets a hidden neuron during a run: one whose membrane stays above θ fires in every frame. Lesson 14's penalty on rates was not used, and the layer is not sparse.
+    Nothing resets a hidden neuron during a run: one whose membrane stays above θ fires in every frame. Lesson
+    14's penalty on rates was not used, and the layer is not sparse.
 
     A neuron that always fires, or never, adds a constant to the score: it acts as a bias, whatever its memory. So look
     in the upper half of the raster, where time constants exceed ten frames, for those that *change*. Does their

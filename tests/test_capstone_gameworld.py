@@ -919,6 +919,9 @@ def test_the_two_that_play_in_turn_met_the_same_machine() -> None:
         rule["latency"]["policy"] = rule["latency"]["policy"] | {"p50": step}
         told = lesson.beside_rule({"spiking network": ours, "rule with a clock": rule})
         assert expected in told and ("in turn on one machine" in told) is (whole < 29)
+    rule["latency"]["all"]["p50"] = 29.0
+    told = lesson.beside_rule({"spiking network": result([700.0]), "rule with a clock": rule})
+    assert "did not play in turn" in told and "GPU" not in told
     assert lesson.beside_rule({"spiking network": ours}) == ""
 
 

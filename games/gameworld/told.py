@@ -53,10 +53,13 @@ def beside_rule(matches: dict[str, dict[str, Any]]) -> str:
         return f"{told}, no less: what the network adds does not show."
     told += f", {more['all']:.0f} ms less"
     if more["policy"] >= more["all"]:
-        return (
-            f"{told}. The network's own step takes {more['policy']:.1f} ms more than the rule's: that is all of it "
-            "(differences of medians). So a faster network or a GPU could save about so much."
+        told += (
+            f". The network's own step takes {more['policy']:.1f} ms more than the rule's: that is all of it "
+            "(differences of medians)."
         )
+        if "rule with a clock" in ours.get("in_turn", ()):
+            return f"{told} So a faster network or a GPU could save about so much."
+        return f"{told} The two did not play in turn: the machine may have a part in it."
     told += (
         f", of which {more['policy']:.1f} ms are the network's own step (differences of medians)"
     )
