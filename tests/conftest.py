@@ -26,6 +26,10 @@ for folder in (ROOT, ROOT / "tests"):
         sys.path.insert(0, str(folder))
 os.chdir(ROOT)
 
+from helpers import draft_figures  # noqa: E402  (the folders have to be known first)
+
+draft_figures()
+
 MOST_WORKERS = 4
 """A worker takes 2 GB of memory."""
 FIRST = ("smoke", "capstone_pong", "19_", "16_", "akd1000", "14_", "exchange", "00_")

@@ -28,6 +28,21 @@ def load_script(name: str) -> ModuleType:
     return module
 
 
+def draft_figures() -> None:
+    """Save every figure coarsely and without laying it out: a third of the time. Tests only ask whether there is one."""
+    from matplotlib import rc_context
+    from matplotlib.figure import Figure
+
+    save = Figure.savefig
+
+    def coarse(self: Figure, *args: object, **options: object) -> None:
+        with rc_context({"figure.constrained_layout.use": False}):
+            self.set_layout_engine(None)
+        save(self, *args, **options | {"dpi": 60})
+
+    Figure.savefig = coarse
+
+
 def check_refused(
     lesson: ModuleType, flags: tuple[str, ...], capsys: pytest.CaptureFixture[str], folder: Path
 ) -> None:

@@ -43,6 +43,7 @@ def import_libraries() -> None:
     for name in ADVANCE.split():
         with contextlib.suppress(ImportError):
             importlib.import_module(name)
+    importlib.import_module("helpers").draft_figures()
 
 
 def no_network() -> None:

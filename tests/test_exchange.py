@@ -964,7 +964,7 @@ def graphs(draw: st.DrawFn) -> tuple[Graph, list[str]]:
     return graph, list(graph.nodes)
 
 
-@settings(max_examples=150, deadline=None, suppress_health_check=list(HealthCheck))
+@settings(max_examples=60, deadline=None, suppress_health_check=list(HealthCheck))
 @given(drawn=graphs(), seed=st.integers(0, 10**6), through_file=st.booleans())
 def test_any_small_graph_gives_the_references_numbers_or_one_line(
     drawn: tuple[Graph, list[str]], seed: int, through_file: bool, tmp_path: Path

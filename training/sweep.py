@@ -5,6 +5,7 @@ A point's result is one JSON file, written whole, with a fingerprint of all that
 
 from __future__ import annotations
 
+import functools
 import hashlib
 import inspect
 import json
@@ -23,12 +24,18 @@ import torch
 from joblib import Parallel, delayed
 
 
+@functools.cache
+def _source(code: Any) -> str:
+    """The source of a class or function. Python reads the whole file anew for each question about a class."""
+    return inspect.getsource(code)
+
+
 def fingerprint(*settings: Any, code: Sequence[Any] = ()) -> str:
     """Sixteen hex digits; another setting, file content (of a path) or source (of ``code``) gives others."""
     parts = [
         hashlib.sha256(s.read_bytes()).hexdigest() if isinstance(s, Path) else s for s in settings
     ]
-    text = json.dumps([parts, [inspect.getsource(c) for c in code]], sort_keys=True, default=str)
+    text = json.dumps([parts, [_source(c) for c in code]], sort_keys=True, default=str)
     return hashlib.sha256(text.encode()).hexdigest()[:16]
 
 
