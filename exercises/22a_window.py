@@ -6,7 +6,8 @@ after a take-off the runner's feet are at y(n) = 17.5·n − 0.4375·n·(n + 1) 
     W = n₂(h) − (w + 40)/v − n₁(h)             chance of a key in time = min(1, W/I)
 
 n₁ and n₂ are the two real numbers at which y(n) = h, W and I are in ticks, and the runner is 40 px wide.
-Where no jump gets over the thing, because it is too high or too wide, W is 0. Return W and the chance.
+Where no jump gets over the thing, because it is too high or too wide, W is 0. Return W and the chance,
+both for this one thing. (Section 1 takes the mean of the chance over the things.)
 All that comes in are plain numbers. About 10 minutes.
 
 Run:  uv run exercises/22a_window.py

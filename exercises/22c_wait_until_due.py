@@ -5,7 +5,7 @@ which at most 49 % of 700 points can be made; section 6's planner makes 31 %, an
 last check, since many things meet no look in their window (equation (1)). But an action may also be a longer
 wait. So let the planner look ahead and end each wait at the moment when its next key is due: a *timed* key.
 
-    games       one run. If the present look led to a key, that key has just gone down: what comes next?
+    games       one run, just after the key of the present look, if it led to one: when is the next key due?
     overdue     games → (1,): by how many ticks the next key is overdue; −∞ in the air, and before a thing that hangs
 
 Return n, the number of ticks from now until the next look's key: the first n from ``least`` to ``longest`` at
@@ -81,7 +81,10 @@ def check_ground(ticks_to_wait) -> None:
         games = Games([seed])
         for _ in range(20):
             games.step(NO_KEY)
-        smells = "Play on tick by tick, without a key, until overdue is 0 or more."
+        smells = (
+            "Play on tick by tick, without a key, until overdue is 0 or more. (Count from `games`: the ticks before "
+            "`least` are played, too.)"
+        )
         compare(ticks_to_wait, games, 1, 400, smells)
 
 

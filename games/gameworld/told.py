@@ -46,26 +46,34 @@ def beside_rule(matches: dict[str, dict[str, Any]]) -> str:
     if "all" not in ours["latency"] or "all" not in rule["latency"]:
         return ""
     more = {}
-    for stage in ("policy", "all"):
-        more[stage] = ours["latency"][stage]["p50"] - rule["latency"][stage]["p50"]
+    for stage, t in ours["latency"].items():
+        if stage in rule["latency"]:
+            more[stage] = t["p50"] - rule["latency"][stage]["p50"]
+    whole, step = more.pop("all"), more.pop("policy")
+    presses = f"medians of {ours['latency']['all']['n']} and {rule['latency']['all']['n']} presses"
     told = f"With the rule with a clock in place of the network, screen to key takes {rule['latency']['all']['p50']:.0f} ms"
-    if more["all"] <= 0:
-        return f"{told}, no less: what the network adds does not show."
-    told += f", {more['all']:.0f} ms less"
-    if more["policy"] >= more["all"]:
-        told += (
-            f". The network's own step takes {more['policy']:.1f} ms more than the rule's: that is all of it "
-            "(differences of medians)."
-        )
-        if "rule with a clock" in ours.get("in_turn", ()):
-            return f"{told} So a faster network or a GPU could save about so much."
+    if whole <= 0:
+        told = f"{told}, no less ({presses}): what the network adds does not show."
+    else:
+        told = f"{told}, {whole:.0f} ms less ({presses}). The network's own step takes {step:.1f} ms more than the rule's."
+        told += same_work(more, step)
+    if "rule with a clock" not in ours.get("in_turn", ()):
         return f"{told} The two did not play in turn: the machine may have a part in it."
-    told += (
-        f", of which {more['policy']:.1f} ms are the network's own step (differences of medians)"
-    )
-    if "rule with a clock" in ours.get("in_turn", ()):
-        return f"{told}. Both played in turn on one machine, so the rest goes with the network too; by which way is open."
-    return f"{told}. The two did not play in turn: whether the rest goes with the network or with the machine is open."
+    if whole <= 0:
+        return told
+    return f"{told} A network that took no time would save its own step; what else it would save is not known."
+
+
+def same_work(more: dict[str, float], step: float) -> str:
+    """How far the stages in which both players do the same work differ, beside the difference ``step`` of the policy."""
+    if not more:
+        return ""
+    stages = ", ".join(f"{stage} {ms:+.1f}".replace("-", "−") for stage, ms in more.items())
+    told = f" Where both do the same work, the network's stages take longer by: {stages} ms."
+    largest = max(abs(ms) for ms in more.values())
+    if largest >= abs(step) / 4:
+        return f"{told} So the sum is no measure of the step: these differences are up to {largest:.1f} ms, and unexplained."
+    return f"{told} These are small beside the step's."
 
 
 def all_lives(result: dict[str, Any]) -> int:
@@ -117,7 +125,7 @@ def by_chance(ours: np.ndarray, in_twin: np.ndarray) -> str:
         return f"{told}, so it tells no rate of failures that chance could have."
     share = as_many_fail(failures / lives, failed.size, n)
     told += (
-        f" ({failures / lives:.0%}). If those in Chromium failed as rarely, each by itself, {failed.size} or more of "
+        f" ({failures / lives:.0%}). If those in Chromium failed as rarely and independently, {failed.size} or more of "
         f"{n} would fail in {share:.1%} of such matches:"
     )
     if share < 0.05:
@@ -157,5 +165,6 @@ def later_than_twin(result: dict[str, Any]) -> str:
     longest = result["late"]["longest_ms"] / 1000 / TICK_S
     return (
         f"Later than ever in the twin: {keys} of {of_keys} keys (more than {key} ticks after their look) and {looks} of "
-        f"{of_looks} looks (more than {look} ticks after the one before). The longest took {longest:.0f} ticks."
+        f"{of_looks} looks (more than {look} ticks after the one before). The longest time, "
+        f"from a look to its key or to the next look, was {longest:.0f} ticks."
     )
