@@ -7,9 +7,11 @@ import math
 from pathlib import Path
 
 from common.io import ROOT
+from common.lesson import begin
 from multistep import sequence, unroll, unroll_adaptive
 from multistep.adaptive import peak_gain
 from training import arms as comparison
+from training.augment import jitter
 from training.clipped import warm_up
 
 import numpy as np
@@ -487,6 +489,43 @@ def test_a_missing_checkpoint_is_said_in_a_line(tmp_path: Path) -> None:
         lesson.best_net(None, cfg, None)
 
 
+def test_moved_images_come_after_those_that_stand_still(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    calls = []
+
+    def fit(net, data, encode, **how):
+        calls.append(how)
+        with torch.no_grad():
+            net.fc_out.bias.fill_(len(calls))
+        rows = []
+        for k in range(1, how["epochs"] + 1):
+            row = (k, 0.5, 0.6, 0.7, 10.0 * k)
+            rows.append(dict(zip(("epoch", "loss", "train", "val", "seconds"), row, strict=True)))
+        return rows
+
+    monkeypatch.setattr(lesson, "fit", fit)
+    cfg = lesson.Config(
+        num_steps=16,
+        train=True,
+        best_epochs=2,
+        moved_epochs=3,
+        best_hidden=8,
+        out_dir=tmp_path,
+        device="cpu",
+    )
+    run = begin(cfg, "test")
+    net = lesson.best_net(marked_splits(), cfg, run)
+    still, moved = calls
+    assert "augment" not in still and still["name"] == "smnist_16" and still["epochs"] == 2
+    assert moved["augment"].func is jitter and moved["augment"].keywords == {"shift": 1}
+    assert moved["name"] == "smnist_16_moved" and moved["epochs"] == 3
+    assert still["optimizer"].keywords["lr"] == 2 * moved["optimizer"].keywords["lr"] == 1e-2
+    assert (net.fc_out.bias == 2).all(), "the weights of the second part are kept"
+    log = lesson.best_log(cfg, run)
+    assert log[:, 0].tolist() == [1, 2, 3, 4, 5] and log[:, 4].tolist() == [10, 20, 30, 40, 50]
+
+
 class Forgets(torch.nn.Module):
     """Names the symbol after a delay of up to five steps, and the next one after a longer delay."""
 
@@ -665,13 +704,16 @@ def test_the_error_of_a_lif_layer_shrinks_by_beta_a_step() -> None:
 def test_a_missed_target_is_explained_by_the_log() -> None:
     """Columns: epoch, loss, train, val, seconds."""
     log = np.array([[1, 0.5, 0.95, 0.970, 9], [2, 0.1, 0.987, 0.975, 18]])
-    said = lesson.why_missed(log)
+    said = lesson.why_missed(log, 0)
     assert "last of 2 passes 98.7 % of the training images" in said
     assert "97.5 % of the validation images, +0.5 points on the pass before" in said
     assert "gap of 1.2 points asks for more images" in said
-    assert "lie close together" in lesson.why_missed(log[:1] + [0, 0, 0.02, 0.005, 0])
+    assert "lie close together" in lesson.why_missed(log[:1] + [0, 0, 0.02, 0.005, 0], 0)
+    assert "gap of 1.2 points asks for images that are changed more" in lesson.why_missed(log, 3)
 
 
 def test_the_log_of_784_steps_is_that_of_its_checkpoint() -> None:
     log = np.loadtxt(lesson.ROOT / "checkpoints" / "smnist_784.csv", delimiter=",", skiprows=1)
-    assert log.shape == (8, 5) and log[:, 3].argmax() == 7, "the last pass is kept"
+    passes = lesson.Config().best_epochs + lesson.FULL["moved_epochs"]
+    assert log[:, 0].tolist() == list(range(1, passes + 1))
+    assert log[:, 3].argmax() == 12, "the last pass but one is kept"

@@ -105,6 +105,16 @@ def points_lost(before: Tensor, after: Tensor) -> tuple[float, float]:
     return change.mean().item(), 1.96 * change.std().item() / math.sqrt(len(change))
 
 
+def go_on(history: list[dict[str, float]], rows: Sequence[dict[str, float]]) -> None:
+    """Adds the ``rows`` of a further training to ``history``; epochs and seconds are counted on."""
+    before = dict.fromkeys(("epoch", "seconds"), 0.0)
+    if history:
+        before = {name: history[-1][name] for name in before}
+    for row in rows:
+        counted = {name: before[name] + row[name] for name in before}
+        history.append(row | counted)
+
+
 def write_log(
     path: Path,
     history: Sequence[dict[str, float]],
