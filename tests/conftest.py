@@ -53,3 +53,17 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
         return next((i for i, start in enumerate(FIRST) if name.startswith(start)), len(FIRST))
 
     items.sort(key=rank)
+
+
+def pytest_collection_finish() -> None:
+    """Refuse a test file that changes the number of threads as it is imported.
+
+    All tests of all files would then run with so many: on two cores some took 25 times as long.
+    """
+    torch = sys.modules.get("torch")
+    threads = int(os.environ["OMP_NUM_THREADS"])
+    if torch is not None and torch.get_num_threads() != threads:
+        raise pytest.UsageError(
+            f"after the import of the tests PyTorch has {torch.get_num_threads()} threads, and not {threads}: "
+            "set the number in a fixture that puts it back"
+        )

@@ -6,6 +6,7 @@ Needs torch, snnTorch, hypothesis and pytest only, so it also runs with another 
 from __future__ import annotations
 
 import gc
+from collections.abc import Iterator
 
 from common.spiking import hold
 from multistep import compiled as loops
@@ -20,7 +21,14 @@ from hypothesis import strategies as st
 from snntorch import surrogate
 from torch import nn
 
-torch.set_num_threads(2)
+
+@pytest.fixture(autouse=True, scope="module")
+def two_threads() -> Iterator[None]:
+    """The fast paths share their work between threads; for the tests of other files nothing changes."""
+    before = torch.get_num_threads()
+    torch.set_num_threads(2)
+    yield
+    torch.set_num_threads(before)
 
 
 class HandMade(torch.autograd.Function):
