@@ -2,7 +2,7 @@
 
 Capstone A, section 6. A policy that keeps its membranes takes one step a decision, for B games side by side:
 
-    U[t] = β·U[t−1] + I[t] − S[t−1]·θ            S[t] = 1 where U[t] > θ                      (4)
+    U[t] = β·U[t−1] + I[t] − S[t−1]              S[t] = 1 where U[t] > 1                      (4)
 
 Before the first decision each U is ``charge``. Games end at different moments, and the next picture in the
 place of such a game is the first one of a new game. Of that game's past the neurons must know nothing,
@@ -124,7 +124,7 @@ def check_fresh(remember) -> None:
         if (debt | torch.isclose(mem, new, atol=1e-5)).all():
             raise Wrong(
                 f"neuron {int(debt.nonzero()[0])} fired in the last decision of a game, and in the first one of the "
-                "next game θ is subtracted. The new game pays for a spike of the old one."
+                "next game 1 is subtracted. The new game pays for a spike of the old one."
             )
         raise Wrong(f"{told}.")
 
@@ -132,10 +132,10 @@ def check_fresh(remember) -> None:
 def check_debt(remember) -> None:
     """it owes nothing for a spike of the game before"""
     cur, restarted = torch.zeros(2, 1, 1), torch.tensor([[False], [True]])
-    cur[0] = 2.0  # U[0] = β·charge + 2 is far above θ
+    cur[0] = 2.0  # U[0] = β·charge + 2 is far above 1
     spk_rec, mem_rec = answer(remember, cur, restarted)
     if not bool(spk_rec[0] == 1):
-        raise Wrong(f"U[0] = {float(mem_rec[0]):.1f} lies above θ = 1, and there is no spike.")
+        raise Wrong(f"U[0] = {float(mem_rec[0]):.1f} lies above 1, and there is no spike.")
     got, wanted = float(mem_rec[1]), BETA * CHARGE
     if abs(got - wanted) > 1e-5:
         smell = "The new game pays for a spike of the old one." if got < wanted else ""
@@ -169,7 +169,7 @@ EXERCISE = Exercise(
         "torch.where(mask, new, old) exchanges some of them. restarted[t] is (B,) and U is (B, N): the mask needs "
         "an axis for the neurons, restarted[t].unsqueeze(1) or restarted[t][:, None].",
         "In the loop, first: mem = torch.where(restarted[t].unsqueeze(1), charge, mem), then spk, mem = lif(cur[t], "
-        "mem). lif sees in U[t−1] > θ that a spike is to be paid for, so that debt is forgotten with U.",
+        "mem). lif sees in U[t−1] > 1 that a spike is to be paid for, so that debt is forgotten with U.",
     ),
     why=(
         "A membrane is the only thing that reaches from one decision to the next, so one exchange of U before the step "

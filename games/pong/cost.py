@@ -65,7 +65,8 @@ def summed(net: nn.Module, inputs: Sequence[torch.Tensor], decisions: int) -> di
 
 @torch.no_grad()
 def cost(agent: nn.Module, maps: torch.Tensor) -> dict[str, Any]:
-    """Per decision on ``maps (B, 3, 84, 84)``: ``macs`` of the first layer, ``synops`` after it, ``spikes``, energy.
+    """Per decision on ``maps (B, 3, 84, 84)``: ``macs`` of the first layer, ``synops`` after it, ``spikes``, energy, and
+    ``updates`` of membranes (a current or a bias is added to each neuron in each step), which the energy leaves out.
 
     ``agent`` is a network with ``activations``, or a spiking one with ``run``, ``net`` and ``num_steps``.
     """
@@ -80,6 +81,7 @@ def cost(agent: nn.Module, maps: torch.Tensor) -> dict[str, Any]:
     first, synops = found["by_layer"][0], found["synops"]
     macs = first + (0 if spiking else synops)
     found |= {"inputs": (maps != 0).sum().item() / b, "macs": macs, "dense": dense_macs(net)}
+    found["updates"] = sum(h.numel() for h in hidden) / b if spiking else 0.0
     return found | {"energy_nj": estimated_energy_nj(synops if spiking else 0.0, macs)}
 
 

@@ -8,7 +8,7 @@ from __future__ import annotations
 import time
 import weakref
 import zlib
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from functools import cache
 from typing import Any
@@ -227,7 +227,7 @@ def play(
 
     A policy with an attribute ``device`` is shown maps that were made there. One with an attribute ``memory`` keeps
     something for each game from decision to decision: it is asked about all games every time, those that are over
-    included, so that its memories stay in their places.
+    included, so that its memories stay in their places. One with a method ``begin`` is told that all games begin.
 
     Args:
         watch: is shown every decision: the games, the maps of those still going on, their actions.
@@ -235,6 +235,8 @@ def play(
         hear: is told after every decision: points made now, points so far, games that ended now, ``(games,)`` each.
     """
     env = Pong(games, seed, sticky)
+    if hasattr(policy, "begin"):  # nothing is remembered of other games
+        policy.begin(np.ones(games, bool))
     points, running, decisions = np.zeros(games), np.ones(games, bool), 0
     device = getattr(policy, "device", torch.device("cpu"))
     while running.any() and not 0 < limit <= decisions:
@@ -259,10 +261,13 @@ class Different:
 
     Without sticky actions a policy without chance plays the same game again wherever ALE draws the same number of
     no-ops at the start, 31 at most. The same game twice is one game.
+
+    Args:
+        shown: checksums of games that have been played already.
     """
 
-    def __init__(self) -> None:
-        self.film: dict[int, int] = {}
+    def __init__(self, shown: Sequence[int] = ()) -> None:
+        self.film: dict[int, int] = dict(enumerate(shown))
         self.running: np.ndarray | None = None
 
     def watch(self, env: Pong, maps: torch.Tensor, action: np.ndarray) -> None:
@@ -314,7 +319,8 @@ def rollouts(
 ) -> Seen:
     """``n`` states of ``games`` (2 for fewer than 256 states: a game takes 0.2 s to begin) with sticky actions;
     ``actor`` plays, or the teacher, with some noise. State i is of game i modulo their number, in order of time. An
-    actor with a method ``begin`` is told before each decision which games have just begun, ``(games,)``."""
+    actor with a method ``begin`` is told before each decision which games have just begun, ``(games,)``. Whoever plays,
+    the labels are the teacher's."""
     games = games if n >= 16 * games else 2
     world, rng = Pong(games, seed, STICKY), np.random.default_rng(seed)
     device = device_of(teacher)
@@ -337,7 +343,8 @@ def rollouts(
 
 
 def stages(policy: Callable[[torch.Tensor], Any], repeats: int, seed: int) -> dict[str, np.ndarray]:
-    """Milliseconds of each stage of ``repeats`` decisions in one game: frame, perception, policy, action."""
+    """Milliseconds of each stage of ``repeats`` decisions in one game: frame (the emulator makes it), perception,
+    policy, action."""
     env, found = Pong(1, seed), {k: [] for k in ("frame", "perception", "policy", "action")}
     for i in range(repeats + 20):
         t0 = time.perf_counter()

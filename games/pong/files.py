@@ -26,6 +26,16 @@ MADE_BY = {
 WEIGHTS = {"converted": "clipped"}
 """Agent → its weights, where the two have different names."""
 GAMES = "pong_games.json"
+FIRST_FORM = {
+    "1f978e07604f50c4": "1,000,000 decisions, half sticky",
+    "cbd74ea3ba9e079c": "the teacher's games, half sticky",
+    "2f259ba7afae04c4": "the teacher's and its own, half sticky",
+    "95cfb9007a77d9f7": "the clone's games, half sticky",
+    "a653f46d2fe5ecc6": "the teacher's games, half sticky",
+}
+"""Weights, by their digest, that the script's first form has trained, and what they learnt from."""
+STEPS_THEN = {"converted": 32, "clone": 4, "sparse": 4}
+"""Time steps per decision of agents whose games were noted without saying so."""
 
 
 def find(run: Run, name: str) -> Path:
@@ -94,7 +104,7 @@ def keep_games(run: Run, agent: str, weights: Path, found: dict[str, Any]) -> No
 def note_games(run: Run, agent: str, found: dict[str, Any]) -> None:
     """Note them for the weights that this results folder holds: a command has just made them and let them play."""
     kind = "fbz" if agent == "akida" else "safetensors"
-    keep_games(run, agent, run.dir / f"{agent}.{kind}", found)
+    keep_games(run, agent, run.dir / f"{WEIGHTS.get(agent, agent)}.{kind}", found)
 
 
 def played(run: Run, agent: str, weights: Path) -> dict[str, Any] | None:
@@ -103,8 +113,17 @@ def played(run: Run, agent: str, weights: Path) -> dict[str, Any] | None:
         if path.is_file():
             found = _read(path).get(agent, {})
             if found.get("weights") == digest(weights):
-                return found
+                return {"num_steps": STEPS_THEN.get(agent, 1)} | found
     return None
+
+
+def origin(weights: Path) -> tuple[str, str]:
+    """Whose ``weights`` these are and what they have learnt from, as the course knows."""
+    if (learnt := FIRST_FORM.get(digest(weights))) is not None:
+        return "the course's, first form", learnt
+    if weights.parent == CHECKPOINTS:
+        return "the course's", "see checkpoints/README.md"
+    return "your own", "made here, in sticky games"
 
 
 def _read(path: Path) -> dict[str, Any]:
