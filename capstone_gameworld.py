@@ -21,13 +21,12 @@ Idea
 
         U[t] = β·U[t−1] + x[t] − S[t−1]·θ           loss = BCE(network(frames ≤ t), teacher(state t))  (2)
 
-    with x[t] the current. The hidden layer has no reset: it leaves out − S[t−1]·θ, and its current is weighted by
-    1 − β (section 2).
+    with x[t] the current. The hidden layer has no reset, and weights its current by 1 − β (section 2).
 
 Read first
     Theory     Ross et al. 2011 (DAgger), https://arxiv.org/abs/1011.0686
                GameWorld, the benchmark whose interface and scoring we keep, https://arxiv.org/abs/2604.07429.
-               Its repository states no licence (all rights reserved): nothing of it is in this one
+               Its repository states no licence: nothing of it is in this one
     Practice   Playwright, https://playwright.dev/python · games/runner/README.md: the game, to play by hand
 
 Run

@@ -1,23 +1,23 @@
 """Capstone A — Pong to silicon: a spiking agent, from pixels to the AKD1000
 
 Question
-    A network that plays Pong is made cheaper in two ways: by few spikes, and by four bits, as a chip takes them. What
-    does each step on the way cost in points? No single network here takes both ways:
+    A network that plays Pong is made cheaper by two methods: by few spikes, and by few bits, as a chip takes them. What
+    does each step cost in points? T counts time steps per decision. No network here does both:
 
-        agent      neurons            steps per decision   weights  made from  learns from
-        teacher    ReLU               1                    float    random     the game, by equation (1)
-        converted  spiking            T = 32               float    teacher    the teacher's games, by (3)
-        clone      spiking            T = 4                float    converted  those games and its own
-        sparse     spiking, few       T = 4                float    clone      its own games, at a price μ
-        akida      ReLU of 16 values  1                    4 bits   converted  the teacher's games; fits the AKD1000
+        agent      neurons            T   weights           made from  learns from
+        teacher    ReLU               1   float             random     the game, by equation (1)
+        converted  spiking            32  float             teacher    the teacher's games, by (3)
+        clone      spiking            4   float             converted  those games and its own
+        sparse     spiking, few       4   float             clone      its own games, at a price μ
+        akida      ReLU of 16 values  1   4 bits (first: 8) converted  the teacher's games; fits the AKD1000
 
 Idea
     A teacher learns Q(s, a), the points that action a in state s will bring, by double DQN. A return adds up n rewards
-    r, later ones discounted by γ, and then trusts a slow copy Q⁻; a point, r = ±1, ends it, for a new rally follows:
+    r, later ones discounted by γ, and then trusts a slow copy Q⁻ in s', n steps later; a point, r = ±1, ends it:
 
         y = Σ_{k<n} γᵏ·r_k + γⁿ·Q⁻(s', argmax_a Q(s', a))           loss = Huber(Q(s, a) − y)              (1)
 
-    All see events. A DVS pixel fires when ln I has moved by θ; ℓ = ⌊ln I / θ⌋ counts such steps below a grey level:
+    All see events. A DVS pixel fires whenever ln I has moved by θ; from black to I that is ℓ = ⌊ln I / θ⌋ times:
 
         place = |ℓ_t − ℓ_board|       ON = max(ℓ_t − ℓ_{t−1}, 0)       OFF = max(ℓ_{t−1} − ℓ_t, 0)         (2)
 
@@ -118,8 +118,8 @@ HIDDEN = ("conv1", "conv2", "conv3", "fc1")
 CONVERTED = 32  # time steps of the converted network, where section 2 has not chosen others
 GAMMA = 0.99  # γ of equation (1)
 SLOW = 0.002  # share of the network that its slow copy takes over after each gradient step
-VAL_GAMES = 30  # games with sticky actions that each choice here goes by
-PART = 10  # games of an evaluation side by side: so many at most are lost by a cut
+VAL_GAMES = 30  # validation games, with sticky actions: every choice here goes by their mean
+PART = 10  # games of an evaluation side by side; a command that is cut loses no more than these
 TEST_SEED, VAL_SEED, STUDENT_SEED = 10_000, 20_000, 30_000  # first games of each use; training: 0
 NEXT = 100  # so far apart are the first games of two rounds of distillation
 
@@ -145,11 +145,11 @@ class Config(LessonConfig):
     shipped: bool = False
     """take the course's agents even where this results folder holds your own"""
     warm: bool = False
-    """`train`: begin with the weights of the teacher there is, rather than with random ones; no other command heeds it"""
+    """`train`: begin with the weights of the teacher there is, not with random ones; no other command heeds it"""
     width: int = bounded(16, 2, 64)
     """channels of the first layer of a network that begins with random weights; the dense layer has 16 times as many"""
     steps: int = bounded(1_500_000, 100, 1e8)
-    """decisions of the teacher's training, over all environments; of the spiking DQN's: a twenty-fifth"""
+    """decisions of the teacher's training, over all environments; the spiking DQN makes a twenty-fifth of them"""
     minutes: float = bounded(0.0, 0.0, 1e5)
     """a training ends after so many, `--steps` or not: its learning rate falls by the clock then (0: no clock)"""
     envs: int = bounded(32, 2, 4096)
@@ -236,7 +236,7 @@ def evaluate(
     network is trained once, so how much another training would differ stays unknown.
 
     Args:
-        hear: the number of games before → what ``play`` tells about each decision of the sticky ones.
+        hear: makes the listener of a part of the sticky games (``hear`` of ``play``), from the number of games before.
         note: is given what the sticky games brought as soon as these are over.
     """
     points: dict[str, list[float]] = {"sticky": [], "plain": []}
@@ -290,10 +290,10 @@ def unseen_states(teacher: nn.Module, cfg: Config) -> Seen:
 class PongNet(nn.Module):
     """Three strided convolutions and two dense layers: Q-values ``(B, 3)`` from maps ``(B, 3, 84, 84)`` in 0..1.
 
-    No pooling, padding as Keras pads, features in the order height, width, channel: so the same weights run here, as
-    IF neurons, in Keras, and on the AKD1000. With ``clipped`` activations lie in 0..1, and with ``levels`` on a
-    staircase of so many steps there, 0 and the top included ``levels + 1`` values: lesson 16's equation (3), its
-    gradient passed straight through.
+    No pooling, padding as Keras pads, features in the order height, width, channel: so the same weights run here, as IF
+    neurons, in Keras, and on the AKD1000. With ``clipped`` activations lie in 0..1. With ``levels`` they are also
+    rounded to the nearest of 0, 1/levels, 2/levels, … 1: lesson 16's equation (3), its gradient passed straight
+    through.
     """
 
     def __init__(self, width: int = 16, hidden: int = 256) -> None:
@@ -473,14 +473,17 @@ def section_train(cfg: Config, run: Run) -> None:
     One picture does not tell where the ball is going. Deep Q-networks get the last pictures at once, the *frame stack*.
     A DVS sees change instead: of two pictures of 84 × 84 pixels equation (2), ``three_maps`` above, leaves the outlines
     of what moves (ON and OFF) and what stands where the board is usually empty (place). Place has to be there as well:
-    a paddle that waits makes no events, and a network without memory would not know where it is.
+    a paddle that waits makes no events, and a network without memory would not know where it is. A grey frame is almost
+    nowhere 0, for the board is not black: much of what events save in inputs is saved by taking the board away.
 
     In ALE/Pong-v5 an action lasts four frames, and each frame repeats the action before it with probability 0.25
     ("sticky actions"). A policy that has learnt one sequence of moves by heart does not get far with that. So ``train``
     lets a teacher learn in sticky games only, by equation (1), which is ``td_loss`` above. The teacher that the course
-    ships is older: half of its decisions were made without sticky actions, and it plays better without them.
+    ships is older: half of its decisions were made without sticky actions, and it made +20.2 points without them and
+    +11.3 with them.
 
-    With ``--minutes 9 --envs 192 --batch-size 1024 --every 48 --n-step 5 --replay 1000000`` a GPU takes ten minutes.
+    ``--minutes 9 --envs 192 --batch-size 1024 --every 48 --n-step 5 --replay 1000000`` suits a GPU: the clock ends the
+    training after nine minutes, however far it has come.
     """
     run.predict(
         "inputs_saved", "How many times fewer inputs than in three frames are not 0?", unit="×"
@@ -694,14 +697,15 @@ def agreement(agent: nn.Module, seen: Seen) -> tuple[float, float]:
 def section_convert(cfg: Config, run: Run) -> None:
     """2  How many time steps does a converted network need?
 
-    Each ReLU becomes an integrate-and-fire neuron: weights W_l·λ_{l−1}/λ_l and biases b_l/λ_l, with λ a high
-    percentile of the layer's activations (``balance``). Its spikes over T steps count how large the activation was,
-    rounded to one of T + 1 values. The output does not spike: Q is the mean current of the last layer, so that near
-    ties are not rounded away as well.
+    Each ReLU becomes an integrate-and-fire neuron: weights W_l·λ_{l−1}/λ_l and biases b_l/λ_l, with λ a high percentile
+    of the layer's activations in the first 1000 states (``balance``). Its spikes over T steps count how large the
+    activation was, rounded to one of T + 1 values. The output does not spike: Q is the mean current of the last layer,
+    so that near ties are not rounded away as well.
 
     The last arm trains the teacher on with activations clipped to 0..1 and rounded to steps of 1/16, by equation (3):
     then it has already learnt to live with what IF neurons can say. Its weights, ``clipped``, are those of the agent
-    *converted*; *clone* and *akida* start from them too. T is chosen in the validation games.
+    *converted*; *clone* and *akida* start from them too. T, from 2 on, is chosen in the validation games: of 30 games
+    the mean is uncertain itself, so a neighbour of the T chosen may be as good.
     """
     run.predict(
         "converted_steps", "From which T on does the converted network play as the teacher?"
@@ -807,7 +811,8 @@ def section_clone(cfg: Config, run: Run) -> None:
     rounds(agent, teacher, seen, STUDENT_SEED + 500, cfg, run, name="clone")
     keep(agent, run, "clone")
     after = once(run, "clone, validation after", partial(validate, greedy(agent), cfg))
-    run.claim("clone_after", "the same after training", after, "points")
+    text = f"trained at T = {cfg.num_steps}, validation games"
+    run.claim("clone_after", text, after, "points")
     found = evaluate(greedy(agent), cfg, run, f"cloned, T = {cfg.num_steps}")
     note_games(run, "clone", found | {"num_steps": cfg.num_steps})
     text, n = f"cloned, T = {cfg.num_steps}: reward", cfg.games
@@ -837,12 +842,14 @@ def section_spiking_dqn(cfg: Config, run: Run) -> None:
     """4  Does a spiking network learn Pong without a teacher?
 
     Equation (1) asks only for a network with a gradient. Here it is the spiking one, from random weights; they are
-    balanced first, or no spike would ever reach the last layer. It is the most faithful way and the longest: a
-    gradient step costs T times as much, and a run of this length ends where the teacher has hardly begun.
+    balanced first, or no spike would ever reach the last layer. No teacher and no conversion stands between the game
+    and the spikes. It takes longest: a gradient step costs about T times as much, and a run of this length ends where
+    the teacher has hardly begun.
 
     Its timetable is that of ``exploration``: a tenth of the decisions at random, to fill the replay; then ε falls from
-    1 to 0.01 within a fifth of them, while the network learns; all others are its own but for that hundredth. A short
-    run that fails may fail for want of decisions, and not for its spikes.
+    1 to 0.01 within a fifth of them, while the network learns. From then on about two actions in a hundred are left to
+    chance: environments have shares from 0.1 to 0.001, and their mean is more than the 0.01 of the one in the middle. A
+    short run that fails may fail for want of decisions, and not for its spikes.
     """
     options = ("less than a point", "one to five points", "more than five points")
     run.predict("spiking_dqn_gain_text", "How much better does it get in this short run?", options)
@@ -868,7 +875,7 @@ def section_spiking_dqn(cfg: Config, run: Run) -> None:
     )
     run.finding(
         f"From random weights a spiking DQN gains {gain:+.1f} points within {log[-1]['decisions']:,.0f} decisions and "
-        f"plays {found['sticky']:+.1f}: it {'learns' if gain >= 1 else 'has not begun to learn'}, a teacher is quicker."
+        f"plays {found['sticky']:+.1f}: it {'learns' if gain >= 1 else 'has not begun to learn'}."
     )
 
 
@@ -1003,7 +1010,8 @@ def distil_in_time(
     """
     maps = eyes(seen.grey)
     optimizer = torch.optim.Adam(agent.parameters(), lr=lr, fused=True)
-    updates = cfg.epochs * -(-len(list(in_order(seen, maps))) // window)
+    decisions = len(maps) // seen.games  # as many as ``in_order`` yields
+    updates = cfg.epochs * -(-decisions // window)
     schedule = torch.optim.lr_scheduler.LinearLR(optimizer, 1.0, 0.05, max(1, updates))
 
     def learn(losses: list[torch.Tensor]) -> None:
@@ -1029,6 +1037,8 @@ def distil_in_time(
                 if len(losses) == window:
                     learn(losses)
                     losses = []
+            if losses:  # the last window of a pass may be shorter
+                learn(losses)
             share = 100 * right.item() / max(1, count)
             run.print(
                 f"          {name}: pass {epoch + 1}/{cfg.epochs}, teacher's action {share:.1f} %"
@@ -1123,9 +1133,9 @@ def section_remember(cfg: Config, run: Run) -> None:
     gain = share["place only, kept"] - share["place only, anew"]
     text = "place only: more of the teacher's actions with memory"
     run.claim("place_gain", text, gain, n=wanted.numel())
-    run.claim(
-        "events_gain", "all three maps: the same", share["events, kept"] - share["events, anew"]
-    )
+    text = "all three maps: more of the teacher's actions with memory"
+    control = share["events, kept"] - share["events, anew"]
+    run.claim("events_gain", text, control, n=wanted.numel())
     run.figure(
         show.plot_memory(share, same.tolist()),
         "6_memory",
@@ -1133,7 +1143,8 @@ def section_remember(cfg: Config, run: Run) -> None:
     )
     run.finding(
         f"Seeing place only, the policy chooses as the teacher in {share['place only, kept']:.0%} of the states if it "
-        f"keeps its membranes and in {share['place only, anew']:.0%} if not. Seeing all maps it plays "
+        f"keeps its membranes and in {share['place only, anew']:.0%} if not; seeing all maps, which tell of "
+        f"motion anyway, keeping them changes the share by {100 * control:+.1f} percentage points. With all maps it plays "
         f"{kept['sticky']:+.1f} with one step per decision and {synops:,.0f} SynOps, and {anew:+.1f} with new membranes."
     )
 
@@ -1144,8 +1155,9 @@ def section_remember(cfg: Config, run: Run) -> None:
 def keras_twin(net: PongNet, within: float = 0.0) -> Any:
     """``net``, whose activations lie in 0..1, in tf_keras: ``(B, 84, 84, 3)`` uint8 → logits ``(B, 3)``.
 
-    With ``within``, weights after the first layer are cut to so many standard deviations of their output's: two bits
-    leave −1, 0 and 1 times a scale that the largest weight sets, so one outlier rounds all others to 0.
+    With ``within``, weights after the first layer are clamped at so many standard deviations of the weights that lead
+    to the same output: two bits leave −1, 0 and 1 times a scale that the largest weight sets, so one outlier rounds all
+    others to 0.
     """
     packages.keras()
     from tf_keras import Input, Sequential, layers
@@ -1234,11 +1246,12 @@ def section_quantize(cfg: Config, run: Run) -> None:
 
     This is the other way to be cheap, and not the next step after section 5: the agent *akida* is the network that was
     trained clipped, with one pass per decision, and has no spikes in time, no DAgger and no price on operations. The
-    chip calls its activations events: a 0 is not sent, and costs nothing. It adds integers, weights of four (or two)
-    bits and activations of four. So the network is written in Keras, compared with PyTorch, quantised, trained on by
-    equation (3) with rounding in the forward pass (lesson 19), and converted. With two bits it gets twice the passes,
-    and weights without outliers. Every layer has to find processors on the mesh, or the host would have to compute it.
-    Rewards come from the chip if there is one, else from Akida's simulator, which computes the same integers.
+    chip calls its activations events: a 0 is not sent, and costs nothing. It adds integers: weights of four (or two)
+    bits, in the first layer of eight, and activations of four. So the network is written in Keras, compared with
+    PyTorch, quantised, trained on by equation (3) with rounding in the forward pass (lesson 19), and converted. With
+    two bits it gets twice the passes, and weights without outliers. Every layer has to find processors on the mesh, or
+    the host would have to compute it. Rewards come from the chip if there is one, else from Akida's simulator, which
+    computes the same integers.
     """
     if missing := packages.missing():
         reason = f"{', '.join(missing)} cannot be imported here; {akida_status().reason}"
@@ -1355,18 +1368,24 @@ def akida_times(run: Run, maps: torch.Tensor, repeats: int) -> dict[str, dict[st
 def section_benchmark(cfg: Config, run: Run) -> None:
     """8  What does a decision win, and what does it cost?
 
-    Points are those of games in ALE/Pong-v5 as registered that were noted for just these weights: by the section that
-    made them, or by ``play``, each game by itself. Where an earlier form of this script has counted them, only the mean
-    was kept, and the table says so. Where single games are known, ± is the standard error, and a difference of two agents stands with
-    its 95 % interval.
+    Points are those of games in ALE/Pong-v5 as registered. They belong to just these weights, and were noted by the
+    section that made the weights, or by ``play``. The *first form* of this script, an earlier version, kept only the
+    mean of its games, and the table says so. Where single games are known, ± is the standard error, and a difference of
+    two agents stands with its 95 % interval.
 
     Costs are measured now: operations that active inputs cause (the teacher's multiply and add, those of a spiking
     agent only add), and their energy by the price list of lesson 17. That is arithmetic alone: neither memory nor the
     updates of membranes in every step are priced. Zeros are skipped on both sides.
+    *temporal* has no price and no time here: what its membranes keep depends on the game so far (section 6).
 
-    Times go from the call for a frame to the action; the emulator's work on the frame is counted in. The target is
-    5 ms in 95 of 100 decisions. A frame of the game lasts 16.7 ms and a decision four of them: so an agent could decide
-    on every frame and leave two thirds of it to a camera and a hand. A simulator's time is that of this host.
+    Fewer operations are not less time on a CPU: it takes T passes where the teacher takes one (only the first layer is
+    computed once), and multiplies by every 0. So a spike that is skipped saves nothing here; it would on hardware that
+    works only where a spike comes.
+
+    Times go from the call for a frame to the action; the emulator's work on the frame is counted in, and is the same
+    for every agent. The target is 5 ms in 95 of 100 decisions. A frame of the game lasts 16.7 ms and a decision four of
+    them: so an agent could decide on every frame and leave two thirds of it to a camera and a hand. A simulator's time
+    is that of this host.
     """
     question = "Milliseconds from frame to action, sparse policy on a CPU, 95th percentile?"
     run.predict("latency_spiking", question, unit="ms")
@@ -1398,6 +1417,7 @@ def section_benchmark(cfg: Config, run: Run) -> None:
     show.table_costs(run, costs)
     whole = {k: sum(v.values()) for k, v in times.items()}
     show.table_latency(run, times, whole, repeats)
+    show.say_before_policies(run, times)
     targets = {"teacher": ">= 18", "clone": ">= 17", "sparse": ">= 16", "akida": ">= 16"}
     for name in [name for name in targets if name in games]:
         reward, n = games[name]["sticky"], games[name]["games"]
@@ -1425,6 +1445,8 @@ def section_benchmark(cfg: Config, run: Run) -> None:
     )
     told_by = "played_sparse" if "sparse" in games else "synops"
     run.finding(show.sentence_of_benchmark(games, costs), main=True, claim=told_by)
+    if {"teacher", "sparse"} <= costs.keys():
+        run.finding(show.sentence_of_speed(costs, times), claim="energy_saved")
     show.note_on_origin(run, games, origins)
     show.note_on_targets(run, games)
     if not packages.missing() and akida_status().state != "hardware":

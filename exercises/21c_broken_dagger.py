@@ -19,7 +19,8 @@ from __future__ import annotations
 
 import _root  # noqa: F401
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 
 from tutor.exercises import Exercise, Wrong
 
@@ -53,6 +54,17 @@ def dagger(
 ROUNDS, STEPS, GAMES = 3, 32, 16
 PACE, REACH, WAY = 0.05, 0.08, 16  # paddle's step, half its height, steps of a ball's flight
 TAU = 0.3
+
+
+@contextmanager
+def one_thread() -> Iterator[None]:
+    """Tensors as small as these gain nothing by more threads, which on a busy machine only wait for each other."""
+    threads = torch.get_num_threads()
+    torch.set_num_threads(1)
+    try:
+        yield
+    finally:
+        torch.set_num_threads(threads)
 
 
 class Game:
@@ -142,6 +154,7 @@ def in_percent(shares: list[float]) -> str:
     return ", ".join(f"{100 * share:.0f}" for share in shares) + " %"
 
 
+@one_thread()
 def check_game(dagger) -> None:
     """the student gets better at the game, round by round"""
     student, marks, met, taught = small_network(), [], [], []
@@ -195,6 +208,7 @@ def recorded(dagger) -> tuple[list[Game], list[tuple[Tensor, Tensor]], nn.Module
     return made, given, student
 
 
+@one_thread()
 def check_players(dagger) -> None:
     """the teacher plays the first round, the student all others"""
     made, _, student = recorded(dagger)
@@ -215,6 +229,7 @@ def check_players(dagger) -> None:
             )
 
 
+@one_thread()
 def check_answers(dagger) -> None:
     """each state has the teacher's answer to it"""
     made, given, _ = recorded(dagger)
@@ -238,6 +253,7 @@ def rounded(values: Tensor) -> list[float]:
     return [round(v, 2) for v in values.tolist()]
 
 
+@one_thread()
 def check_all_rounds(dagger) -> None:
     """what earlier rounds have seen is learnt again"""
     _, given, _ = recorded(dagger)

@@ -1492,6 +1492,81 @@ def test_bars_of_the_latency_end_at_the_mean_of_the_whole() -> None:
     )
 
 
+class Page:
+    """A run that keeps what is printed, on one line."""
+
+    def __init__(self) -> None:
+        self.text = ""
+
+    def print(self, text: str) -> None:
+        self.text += f"{' '.join(text.split())} "
+
+    def table(self, title: str, columns: Any, rows: Any) -> None:
+        self.text += f"{title}: {rows} "
+
+
+def stage_times(frame: float, perception: float, policy: float) -> dict[str, np.ndarray]:
+    stages = {"frame": frame, "perception": perception, "policy": policy, "action": 0.0}
+    return {k: np.full(100, ms) for k, ms in stages.items()}
+
+
+def test_fewer_operations_need_not_be_less_time() -> None:
+    costs_ = {
+        "teacher": {"energy_nj": 2000.0},
+        "sparse": {"energy_nj": 100.0, "synops": 8e4},
+        "clone": {"energy_nj": 400.0, "synops": 4e5},
+    }
+    times = {
+        "teacher": stage_times(4, 1, 3),
+        "sparse, T = 4, cpu": stage_times(4, 1, 12),
+        "sparse, T = 4, cuda": stage_times(4, 1, 1),
+        "clone, T = 4": stage_times(4, 1, 11),
+    }
+    said = pong_report.sentence_of_speed(costs_, times)
+    assert "20.0 times less energy" in said and "4.0 times as long (12.0 against 3.0 ms)" in said
+    assert "5.0 times the operations, takes 11.0 ms" in said and "saves nothing" in said
+    quick = {"teacher": stage_times(4, 1, 3), "sparse, T = 4": stage_times(4, 1, 1.5)}
+    dear = {"teacher": {"energy_nj": 50.0}, "sparse": costs_["sparse"]}
+    said = pong_report.sentence_of_speed(dear, quick)
+    assert "2.0 times more energy" in said and "2.0 times less time" in said
+    assert "saves nothing" not in said and "clone" not in said
+
+
+@pytest.mark.parametrize(
+    ("frames", "said"),
+    [
+        ((4.5, 5.0), "no agent can meet the target of 5 ms"),
+        ((2.0, 3.0), "leaves a policy about 1.0 of the 5 ms"),
+        ((2.0, 5.0), "In some rows that alone is more"),
+    ],
+)
+def test_what_the_target_leaves_to_a_policy(frames: tuple[float, float], said: str) -> None:
+    page = Page()
+    times = {"a": stage_times(frames[0], 1, 7), "b": stage_times(frames[1], 1, 9)}
+    pong_report.say_before_policies(page, times)
+    assert said in page.text and "a 7.0; b 9.0" in page.text
+    assert f"{frames[0] + 1:.1f} to {frames[1] + 1:.1f} ms on average" in page.text
+
+
+def test_games_that_are_not_sticky_are_told_by_who_has_counted_them(tmp_path: Path) -> None:
+    assert pong_report.plain_of({"plain": 12.0, "different": 18, "error": 1.0}) == "+12.0 (18)"
+    assert pong_report.plain_of({"plain_then": 20.2}) == "+20.2 (old)"
+    assert pong_report.plain_of({}) == "not kept"
+    assert pong_report.plain_of({"error": 1.0}) == "not played"
+    weights = files.CHECKPOINTS / "pong_teacher.safetensors"
+    _, run = start(tmp_path)
+    assert files.played(run, "teacher", weights)["plain_then"] == 20.2
+    files.keep_games(run, "teacher", weights, {"sticky": 1.0, "error": 1.0})
+    assert "plain_then" not in files.played(run, "teacher", weights), "other games, not yet all"
+
+
+def test_the_first_form_is_explained_where_it_is_named() -> None:
+    for whose, told in (("the course's, first form", True), ("your own", False)):
+        page = Page()
+        pong_report.table_rewards(page, {}, {"teacher": (whose, "games")})
+        assert page.text.startswith("First form: an earlier version") == told
+
+
 def test_where_agents_come_from_is_told_by_their_weights(tmp_path: Path) -> None:
     whose, learnt = files.origin(files.CHECKPOINTS / "pong_teacher.safetensors")
     assert whose == "the course's, first form" and "half sticky" in learnt
@@ -1855,6 +1930,25 @@ def test_learning_in_time_learns(tmp_path: Path) -> None:
     assert loss() < 0.9 * before
 
 
+def test_the_last_decisions_of_a_pass_are_learnt_too(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """16 decisions in windows of 5: four gradient steps a pass, and the learning rate ends where it should."""
+    cfg, run = start(tmp_path, epochs=2)
+    maps, schedules = uint8_maps(32), []
+    real = torch.optim.lr_scheduler.LinearLR
+
+    def spied(*args: Any) -> Any:
+        schedules.append(real(*args))
+        return schedules[-1]
+
+    monkeypatch.setattr(torch.optim.lr_scheduler, "LinearLR", spied)
+    agent = m.SpikingPong(m.balance(made(), maps), 1, beta=0.8)
+    seen = m.Seen(maps, torch.zeros(32, 3), 2)
+    m.distil_in_time(agent, seen, lambda x: x, cfg, run, name="t", lr=1e-2, keeps=True, window=5)
+    assert schedules[0].last_epoch == 8 and schedules[0].get_last_lr() == pytest.approx([5e-4])
+
+
 def test_claims_of_memory(bench: Any, monkeypatch: pytest.MonkeyPatch) -> None:
     """Place only: with memory all of the teacher's four actions, without it two; all maps: three either way."""
     wanted = torch.tensor([[0, 1], [2, 0]])
@@ -1918,6 +2012,7 @@ def test_claims_of_the_benchmark(bench: Any, monkeypatch: pytest.MonkeyPatch) ->
     stub.origin = lambda path: ("the course's", "games")
     monkeypatch.setattr(m, "files", stub)
     m.show.sentence_of_benchmark.return_value = "said elsewhere"
+    m.show.sentence_of_speed.return_value = "said elsewhere as well"
     m.show.TARGET_MS = 5.0
     value = bench("benchmark")
     # the teacher, the sparse policy as the last of four agents, and the chip

@@ -34,6 +34,15 @@ FIRST_FORM = {
     "a653f46d2fe5ecc6": "the teacher's games, half sticky",
 }
 """Weights, by their digest, that the script's first form has trained, and what they learnt from."""
+PLAIN_THEN = {
+    "1f978e07604f50c4": 20.2,
+    "cbd74ea3ba9e079c": 20.2,
+    "2f259ba7afae04c4": 19.87,
+    "95cfb9007a77d9f7": 16.1,
+    "a653f46d2fe5ecc6": 19.93,
+}
+"""Weights, by their digest → mean points without sticky actions that the first form counted, from 30 seeds. Some seeds
+gave the same game, so that these means are not those of different games."""
 STEPS_THEN = {"converted": 32, "clone": 4, "sparse": 4}
 """Time steps per decision of agents whose games were noted without saying so."""
 
@@ -113,6 +122,8 @@ def played(run: Run, agent: str, weights: Path) -> dict[str, Any] | None:
         if path.is_file():
             found = _read(path).get(agent, {})
             if found.get("weights") == digest(weights):
+                if "error" not in found and found["weights"] in PLAIN_THEN:
+                    found["plain_then"] = PLAIN_THEN[found["weights"]]
                 return {"num_steps": STEPS_THEN.get(agent, 1)} | found
     return None
 

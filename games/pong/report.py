@@ -39,6 +39,12 @@ def reward_of(g: dict[str, Any]) -> str:
 
 def table_rewards(run: Run, games: dict[str, Any], origins: dict[str, tuple[str, str]]) -> None:
     """Whose agents these are, and the points of those that have played."""
+    if any(whose.endswith("first form") for whose, _ in origins.values()):
+        say(
+            run,
+            "First form: an earlier version of this script, which made these weights. Half sticky: half of the "
+            "decisions or games that they learnt from had no sticky actions.",
+        )
     columns = ("agent", "weights", "learnt from")
     run.table("Whose agents these are", columns, [(k, *found) for k, found in origins.items()])
     if not games:
@@ -47,8 +53,7 @@ def table_rewards(run: Run, games: dict[str, Any], origins: dict[str, tuple[str,
     rows = []
     for name, g in games.items():
         kept = "each" if "error" in g else "mean only"
-        plain = f"{g['plain']:+.1f} ({g['different']})" if "plain" in g else "not played"
-        rows.append([name, reward_of(g), f"{g['games']} ({kept})", plain])
+        rows.append([name, reward_of(g), f"{g['games']} ({kept})", plain_of(g)])
         if "teacher" in games:
             rows[-1].insert(3, gap_of(g, games["teacher"]) if name != "teacher" else "")
     columns = ["agent", "points", "games (noted)", "not sticky (games)"]
@@ -56,6 +61,15 @@ def table_rewards(run: Run, games: dict[str, Any], origins: dict[str, tuple[str,
         columns.insert(3, "against the teacher")
     known = [name for name, g in games.items() if "error" in g]
     run.table(f"Points a game in ALE/Pong-v5{', ± standard error' if known else ''}", columns, rows)
+
+
+def plain_of(g: dict[str, Any]) -> str:
+    """Points without sticky actions, and of how many different games; or what is known of them otherwise."""
+    if "plain" in g:
+        return f"{g['plain']:+.1f} ({g['different']})"
+    if "plain_then" in g:
+        return f"{g['plain_then']:+.1f} (old)"
+    return "not played" if "error" in g else "not kept"
 
 
 def gap_of(one: dict[str, Any], other: dict[str, Any]) -> str:
@@ -153,6 +167,10 @@ def table_costs(run: Run, costs: dict[str, dict[str, Any]]) -> None:
         of_teacher = max(1e-9, costs["teacher"]["energy_nj"])
         shares = [f"{k} {c['energy_nj'] / of_teacher:.2f}" for k, c in costs.items()]
         text += f" Energy as a multiple of the teacher's, zeros skipped in all: {', '.join(shares[1:])}."
+    if "sparse" in costs:
+        bare = costs["sparse"]["energy_nj"]
+        priced = bare + estimated_energy_nj(costs["sparse"]["updates"], 0)
+        text += f" If each update cost as much as an addition, sparse would take {priced:,.0f} nJ and not {bare:,.0f}."
     say(run, text)
 
 
@@ -179,6 +197,52 @@ def table_latency(
             f"The emulator does the same work in every row, and its mean time differs {times:.1f}-fold: the host was "
             "disturbed, and rows may differ as much for no reason of their own.",
         )
+
+
+def say_before_policies(run: Run, times: dict[str, dict[str, np.ndarray]]) -> None:
+    """How much of the target is spent before a policy begins, and what the policies take by themselves."""
+    before = [v["frame"] + v["perception"] for v in times.values()]
+    means, slow = [x.mean() for x in before], [np.percentile(x, 95) for x in before]
+    alone = [f"{k} {np.percentile(v['policy'], 95):.1f}" for k, v in times.items()]
+    told = "In some rows that alone is more than the target, and in others it is not."
+    if min(slow) > TARGET_MS:
+        told = (
+            f"So on this host no agent can meet the target of {TARGET_MS:g} ms, however quick its policy is: a miss "
+            "below is not the policy's alone."
+        )
+    elif max(slow) <= TARGET_MS:
+        told = f"That leaves a policy about {TARGET_MS - max(slow):.1f} of the {TARGET_MS:g} ms of the target."
+    say(
+        run,
+        f"Before a policy begins, frame and perception take {min(means):.1f} to {max(means):.1f} ms on average, and in "
+        f"the slowest 5 of 100 decisions more than {min(slow):.1f} to {max(slow):.1f}; that work is the same in every "
+        f"row. {told} The policies alone, p95 in ms: "
+        f"{'; '.join(alone)}.",
+    )
+
+
+def sentence_of_speed(
+    costs: dict[str, dict[str, Any]], times: dict[str, dict[str, np.ndarray]]
+) -> str:
+    """Whether the operations that the sparse agent saves are time saved on this CPU as well."""
+    ms = {k.split(",")[0]: v["policy"].mean() for k, v in times.items() if "cuda" not in k}
+    saved = costs["teacher"]["energy_nj"] / max(1e-9, costs["sparse"]["energy_nj"])
+    longer = ms["sparse"] / ms["teacher"]
+    less = f"{saved:.1f} times less" if saved >= 1 else f"{1 / saved:.1f} times more"
+    time = f"{longer:.1f} times as long" if longer >= 1 else f"{1 / longer:.1f} times less time"
+    text = (
+        f"By its operations the sparse agent takes {less} energy than its teacher (an estimate), and on this CPU "
+        f"its policy takes {time} ({ms['sparse']:.1f} against {ms['teacher']:.1f} ms)"
+    )
+    if "clone" in costs and "clone" in ms:
+        more = costs["clone"]["synops"] / max(1.0, costs["sparse"]["synops"])
+        text += f"; the clone's, with {more:.1f} times the operations, takes {ms['clone']:.1f} ms"
+    if longer > 1 and saved > 1:
+        text += (
+            ". The CPU computes dense layers in each time step and multiplies by zeros as well, so a spike that is "
+            "skipped saves nothing on it"
+        )
+    return f"{text}."
 
 
 def table_sparsity(run: Run, points: list[dict[str, Any]]) -> None:
@@ -490,7 +554,7 @@ def look_at_games(games: dict[str, Any]) -> str:
     """What to look at in the figure of the games."""
     if any("error" in g for g in games.values()):
         return "how far the games of one agent spread, and which intervals overlap"
-    return "the means of the agents on the left, beside what a decision costs on the right"
+    return "whose bar on the right is the shortest, and how far its diamond on the left is below the teacher's"
 
 
 def sentence_of_benchmark(games: dict[str, Any], costs: dict[str, dict[str, Any]]) -> str:
@@ -518,15 +582,16 @@ def note_on_origin(run: Run, games: dict[str, Any], origins: dict[str, tuple[str
     then = [name for name, (whose, _) in origins.items() if whose.endswith("first form")]
     if then:
         run.note(
-            f"{', '.join(then)}: these weights are those of the script's first form (checkpoints/README.md). Half of "
-            "the teacher's decisions there, and half of the games that its students learnt from, were without sticky "
-            "actions; `train` now has sticky games only."
+            f"{', '.join(then)}: weights of the script's first form (checkpoints/README.md), half of whose games to "
+            "learn from were without sticky actions; `train` now has sticky games only."
         )
     counted = [name for name, g in games.items() if "error" not in g]
     if counted:
         run.note(
-            f"{', '.join(counted)}: that form also counted these points, in 30 sticky games of which it kept the mean. "
-            "`play --agent NAME` plays them again and notes each game."
+            f"{', '.join(counted)}: the first form also counted these points, in 30 sticky games of which it kept the "
+            "mean. Without sticky actions it played from 30 seeds as well (old), but some gave the same game (18 "
+            "different ones in one evaluation), so those are no means of different games. `play --agent NAME` plays "
+            "all of them again and notes each game."
         )
 
 
