@@ -876,7 +876,7 @@ def section_best(cfg: Config, run: Run) -> None:
     log come with the course, as checkpoints/smnist_196.*; --train makes them anew. (--full reads all 784
     pixels, by smnist_784.*: the same network trained in the same way, and then for six passes more, in which
     each image is moved by up to a pixel both ways, anew every time.) Validation images chose the epoch that
-    is kept, test images nothing.
+    is kept, with --full among those six; test images chose nothing.
 
     The network learnt to answer at the end, from the last 14 steps. In the figure the answer is read at
     every step by the same rule, from the 14 steps up to then. Half way two things are missing: the lower

@@ -33,7 +33,7 @@ Read first
 Run
     uv run 14_loss_and_regularization.py --predict   asks what you expect, then measures it: start here
     uv run 14_loss_and_regularization.py             four minutes of CPU time; also --only 3
-    uv run 14_loss_and_regularization.py --train     trains section 6 anew: two hours or three
+    uv run 14_loss_and_regularization.py --train     trains section 6 anew: two to three hours
 
 Builds on / leads to
     09 gave the loop, 07 the surrogate, 10 the network of section 6, 12 the prices of operations.
