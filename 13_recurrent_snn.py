@@ -106,7 +106,7 @@ class Config(LessonConfig):
     best_epochs: int = bounded(8, 1, 1000)
     """passes over all training images in that training"""
     moved_epochs: int = bounded(0, 0, 1000)
-    """further passes, for which each image is moved by up to a pixel every time"""
+    """further passes, in rounds of 6, for which each image is moved by up to a pixel every time"""
     best_hidden: int = bounded(128, 2, 10_000)
     """neurons of each of its two layers"""
     resume: bool = False
@@ -115,7 +115,7 @@ class Config(LessonConfig):
 
 SMOKE = {"num_steps": 16, "num_hidden": 8, "images": 64, "updates": 2, "seeds": 2}
 SMOKE |= {"best_epochs": 1, "best_hidden": 8}
-FULL = {"num_steps": 784, "moved_epochs": 6}
+FULL = {"num_steps": 784, "moved_epochs": 18}
 
 
 # ---------------------------------------------------------------- 1  one neuron
@@ -790,6 +790,30 @@ def section_digits(cfg: Config, run: Run) -> None:
 
 
 BEST_LR = 1e-2
+ROUND = 6  # passes with moved images, in which the learning rate goes up and comes down once
+SLOWER = 0.6  # the highest learning rate of such a round, by that of the round before
+
+
+def train_long(
+    data: ImageData, cfg: Config, run: Run, name: str
+) -> tuple[SequenceNet, list[dict[str, float]]]:
+    """Train on the images as they are, then in rounds on moved ones; validation chooses the round and its epoch."""
+    kind, H = KINDS["adLIF, loop"], cfg.best_hidden
+    options = {"epochs": cfg.best_epochs, "batch_size": 64, "name": name}
+    net, history = train_net(kind, H, BEST_LR, cfg.seed, data, cfg, run, **options)
+    options["augment"] = partial(jitter, shift=1)
+    rate = BEST_LR / 2
+    for first in range(0, cfg.moved_epochs, ROUND):
+        number = first // ROUND
+        options["epochs"] = min(ROUND, cfg.moved_epochs - first)
+        options["name"] = f"{name}_moved{number + 1 if number else ''}"
+        before = {key: value.clone() for key, value in net.state_dict().items()}
+        rows = train_on(net, rate, cfg.seed + number, data, cfg, run, **options)
+        if max(row["val"] for row in rows) <= max(row["val"] for row in history):
+            net.load_state_dict(before)
+        go_on(history, rows)
+        rate *= SLOWER
+    return net, history
 
 
 def best_net(data: ImageData, cfg: Config, run: Run) -> SequenceNet:
@@ -803,12 +827,7 @@ def best_net(data: ImageData, cfg: Config, run: Run) -> SequenceNet:
     if cfg.train or cfg.smoke:
         usual = torch.get_float32_matmul_precision()
         torch.set_float32_matmul_precision("medium")
-        options = {"epochs": cfg.best_epochs, "batch_size": 64, "name": name}
-        net, history = train_net(kind, H, BEST_LR, cfg.seed, data, cfg, run, **options)
-        if cfg.moved_epochs:
-            options = {"epochs": cfg.moved_epochs, "batch_size": 64, "name": f"{name}_moved"}
-            options |= {"augment": partial(jitter, shift=1)}
-            go_on(history, train_on(net, BEST_LR / 2, cfg.seed, data, cfg, run, **options))
+        net, history = train_long(data, cfg, run, name)
         torch.set_float32_matmul_precision(usual)
         run.checkpoint(net, name)
         rows = [",".join(history[0])]  # the log of the training
