@@ -26,7 +26,7 @@ for folder in (ROOT, ROOT / "tests"):
         sys.path.insert(0, str(folder))
 os.chdir(ROOT)
 
-from helpers import draft_figures  # noqa: E402  (the folders have to be known first)
+from helpers import draft_figures, search_less  # noqa: E402  (the folders have to be known first)
 
 draft_figures()
 
@@ -56,10 +56,11 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
 
 
 def pytest_collection_finish() -> None:
-    """Refuse a test file that changes the number of threads as it is imported.
+    """Search less for cycles; refuse a test file that changes the number of threads as it is imported.
 
     All tests of all files would then run with so many: on two cores some took 25 times as long.
     """
+    search_less()
     torch = sys.modules.get("torch")
     threads = int(os.environ["OMP_NUM_THREADS"])
     if torch is not None and torch.get_num_threads() != threads:

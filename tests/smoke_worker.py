@@ -43,7 +43,9 @@ def import_libraries() -> None:
     for name in ADVANCE.split():
         with contextlib.suppress(ImportError):
             importlib.import_module(name)
-    importlib.import_module("helpers").draft_figures()
+    helpers = importlib.import_module("helpers")
+    helpers.draft_figures()
+    helpers.search_less()
 
 
 def no_network() -> None:
