@@ -144,7 +144,9 @@ def stdp(
     return torch.stack(x_rec), torch.stack(y_rec), torch.stack(dw_rec)
 
 
-@njit  # compiled: each of half a million steps needs the weights that the step before has left
+@njit(
+    cache=True
+)  # compiled: each of half a million steps needs the weights that the step before has left
 def one_neuron(seconds, sign, group, seed):  # type: ignore[no-untyped-def]
     """Equation (2) at 200 synapses of a LIF neuron, in steps of 1 ms; ``sign`` −1: anti-Hebbian.
 
@@ -343,7 +345,7 @@ ETA = np.float32(0.01)  # η of equation (5)
 TOTAL = np.float32(78.4)  # sum of each neuron's weights: 0.1 for each of the 784 pixels
 
 
-@njit  # compiled, as above
+@njit(cache=True)  # compiled, as above
 def present(  # type: ignore[no-untyped-def]
     images, w, threshold, num_steps, learn, inhibit, rise, seed
 ):

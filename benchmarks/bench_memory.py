@@ -98,7 +98,7 @@ def growth(name: str, T: int, B: int, H: int) -> float:
 
 
 def main(bench: Bench) -> None:
-    T, B, H = (100, 8, 64) if bench.smoke else (1000, 64, 256)
+    T, B, H = (30, 8, 64) if bench.smoke else (1000, 64, 256)
     net, x = prepared(T, B, H, bench.device)
     leave_out = [*net.parameters(), *net.buffers(), x]
     steps = {name: (lambda name=name: train_step(name, net, x)) for name in FORWARDS}
