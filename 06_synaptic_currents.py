@@ -418,15 +418,15 @@ def section_response(cfg: Config, run: Run) -> None:
     )
 
 
-def split_response(delay: float, share: float, steps: int) -> Tensor:
-    """h ``(T,)`` of a neuron whose mean delay (5) lies to this ``share`` in I and for the rest in U."""
-    in_current = share * delay
-    in_membrane = (1 - share) * delay
-    alpha = in_current / (1 + in_current)  # α/(1 − α) = in_current, solved for α
+def split_responses(delay: float, shares: Tensor, steps: int) -> Tensor:
+    """h of neurons whose mean delay (5) lies to these ``shares (B,)`` in I and for the rest in U: ``(T, B)``."""
+    in_current = shares * delay
+    in_membrane = (1 - shares) * delay
+    alpha = in_current / (1 + in_current)  # (B,); α/(1 − α) = in_current, solved for α
     beta = in_membrane / (1 + in_membrane)
-    x = torch.zeros(steps, 1)
+    x = torch.zeros(steps, len(shares))  # (T, B): a column for each split
     x[0] = 1
-    return run_synaptic(x, alpha, beta, **NO_SPIKES)["mem"][:, 0]
+    return run_synaptic(x, alpha, beta, **NO_SPIKES)["mem"]
 
 
 def width(h: Tensor) -> int:
@@ -473,8 +473,8 @@ def section_two_decays(cfg: Config, run: Run) -> None:
         unit="steps",
     )
     steps = response_steps(cfg)
-    shares = np.linspace(0, 1, 21)
-    responses = [split_response(delay, share, steps) for share in shares]
+    shares = torch.linspace(0, 1, 21)
+    responses = split_responses(delay, shares, steps).T  # (B, T): a row for each split
     peaks = [int(h.argmax()) for h in responses]
     widths = [width(h) for h in responses]
     even = len(shares) // 2  # the one in the middle: half in I, half in U

@@ -893,9 +893,10 @@ def section_best(cfg: Config, run: Run) -> None:
     layers of 128 neurons, all 55,000 training images eight times. It was chosen before section 3 was
     measured; whether its loop, 32,768 of its 50,826 weights, helps was not told apart there. Weights and
     log come with the course, as checkpoints/smnist_196.*; --train makes them anew. (--full reads all 784
-    pixels, by smnist_784.*: the same network trained in the same way, and then for six passes more, in which
-    each image is moved by up to a pixel both ways, anew every time.) Validation images chose the epoch that
-    is kept, with --full among those six; test images chose nothing.
+    pixels, by smnist_784.*: the same network trained in the same way, and then for eighteen passes more, in
+    which each image is moved by up to a pixel both ways, anew every time. They are three rounds of six: in
+    each the learning rate comes down to 0 once.) Validation images chose the epoch that is kept; test
+    images chose nothing.
 
     The network learnt to answer at the end, from the last 14 steps. In the figure the answer is read at
     every step by the same rule, from the 14 steps up to then. Half way two things are missing: the lower
