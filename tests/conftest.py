@@ -29,6 +29,7 @@ os.chdir(ROOT)
 from helpers import draft_figures, search_less  # noqa: E402  (the folders have to be known first)
 
 draft_figures()
+search_less()  # while libraries are imported, too
 
 MOST_WORKERS = 4
 """A worker takes 2 GB of memory."""
