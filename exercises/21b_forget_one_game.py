@@ -149,6 +149,11 @@ def check_many(remember) -> None:
     """many restarts: each game in pieces, each piece played alone"""
     cur, restarted = 1.2 * torch.rand(T, B, N), torch.rand(T, B) < 0.3
     spk_rec, mem_rec = answer(remember, cur, restarted)
+    if bool((mem_rec[:-1][restarted[1:]] == CHARGE).all()):
+        raise Wrong(
+            "in the last decision before a restart U is the charge. Is U[t−1], which you have stored, written over? "
+            "torch.where gives a new tensor, mem[mask] = … writes into the old one."
+        )
     for b in range(B):
         starts = [0, *(torch.nonzero(restarted[1:, b])[:, 0] + 1).tolist()]
         for start, end in zip(starts, [*starts[1:], T], strict=True):

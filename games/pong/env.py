@@ -360,3 +360,22 @@ def stages(policy: Callable[[torch.Tensor], Any], repeats: int, seed: int) -> di
             for key, dt in zip(found, (t4 - t3, t1 - t0, t2 - t1, t3 - t2), strict=True):
                 found[key].append(1000 * dt)
     return {k: np.array(v) for k, v in found.items()}
+
+
+def stages_in_turn(
+    policies: dict[str, Callable[[torch.Tensor], Any]], repeats: int, seed: int, rounds: int = 4
+) -> dict[str, dict[str, np.ndarray]]:
+    """``stages`` of several policies: each makes a part of its decisions, then the next one does, ``rounds`` times.
+
+    So whatever else the host is doing meets all of them.
+    """
+    parts: dict[str, list[dict[str, np.ndarray]]] = {name: [] for name in policies}
+    for k in range(rounds):
+        for name, policy in policies.items():
+            parts[name].append(stages(policy, max(1, repeats // rounds), seed + k))
+    found: dict[str, dict[str, np.ndarray]] = {}
+    for name, of_policy in parts.items():
+        found[name] = {
+            key: np.concatenate([part[key] for part in of_policy]) for key in of_policy[0]
+        }
+    return found

@@ -60,7 +60,7 @@ def find(run: Run, name: str) -> Path:
     path = mine if mine.is_file() and not (run.cfg.shipped and ours.is_file()) else ours
     if not path.is_file():
         raise UserError(
-            f"got no weights '{name}' in {mine.parent} or {ours.parent}; make them with "
+            f"got no weights '{name}' in {mine.parent} or {ours.parent.name}/; make them with "
             f"'uv run capstone_pong.py {MADE_BY.get(name, name.replace('_', '-'))}'"
         )
     whose = "the course's" if path == ours else "your own (--shipped takes the course's)"
@@ -122,7 +122,7 @@ def played(run: Run, agent: str, weights: Path) -> dict[str, Any] | None:
         if path.is_file():
             found = _read(path).get(agent, {})
             if found.get("weights") == digest(weights):
-                if "error" not in found and found["weights"] in PLAIN_THEN:
+                if "plain" not in found and found["weights"] in PLAIN_THEN:
                     found["plain_then"] = PLAIN_THEN[found["weights"]]
                 return {"num_steps": STEPS_THEN.get(agent, 1)} | found
     return None

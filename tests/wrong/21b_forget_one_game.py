@@ -81,3 +81,13 @@ def old_spike_is_paid_by_the_new_game(cur, restarted, lif, charge):
         spks.append(spk)
         mems.append(mem)
     return torch.stack(spks), torch.stack(mems)
+
+
+def written_over(cur, restarted, lif, charge):
+    """which you have stored, written over?"""
+
+    def before(t, mem):
+        mem[restarted[t]] = charge
+        return mem
+
+    return _run(cur, lif, charge, before)
