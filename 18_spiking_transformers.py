@@ -29,7 +29,7 @@ Read first
 Run
     uv run 18_spiking_transformers.py --predict   asks what you expect, then measures it: start here
     uv run 18_spiking_transformers.py             trains 36 small networks: about 7 minutes of one core
-    uv run 18_spiking_transformers.py --resume    takes over those that are trained: 20 seconds
+    uv run 18_spiking_transformers.py --resume    takes over those that are trained: half a minute
     uv run 18_spiking_transformers.py --train     trains the network of section 5 anew: 8 minutes more
     uv run 18_spiking_transformers.py --full      a larger network: for a GPU, not run so far
 
@@ -49,7 +49,7 @@ from pathlib import Path
 from typing import Any
 
 from common import plots
-from common.cost import calls, estimated_energy_nj, latency
+from common.cost import PJ_PER_AC, PJ_PER_MAC, calls, estimated_energy_nj, latency
 from common.data import ImageData, batches, cifar10
 from common.io import ROOT, UserError, live, load_weights, save_weights, write_atomic
 from common.lesson import LessonConfig, bounded, section, start
@@ -134,7 +134,7 @@ def softmax_attention(q: Tensor, k: Tensor, v: Tensor) -> Tensor:
 
 
 def tokens_first(q: Tensor, k: Tensor, v: Tensor) -> Tensor:
-    """(Q·Kᵀ)·V: how much has each query in common with each key? Then the values, so often."""
+    """(Q·Kᵀ)·V: how much has each query in common with each key? Each value is added that many times."""
     return (q @ k.transpose(-1, -2)) @ v  # (…, N, N) in between
 
 
@@ -230,7 +230,7 @@ def section_attention(cfg: Config, run: Run) -> None:
 
     title = f"A factor of 12 lifts the right entry's share from {100 * by_softmax[0]:.0f} to "
     title += (
-        f"{100 * by_softmax[-1]:.0f} % by softmax; by counts it stays at {100 * by_counts:.0f} %"
+        f"{100 * by_softmax[-1]:.1f} % by softmax; by counts it stays at {100 * by_counts:.0f} %"
     )
     fig, axes = plots.figure(
         1,
@@ -245,8 +245,8 @@ def section_attention(cfg: Config, run: Run) -> None:
     axes[0].set_yticks(range(9), [*map(str, range(1, 9)), "query"])
     axes[0].set_xticks(range(0, 16, 5), ["1", "6", "11", "16"])
     axes[0].grid(False)
-    title = f"keys; the query is that of {asked + 1}"
-    plots.label(axes[0], "channel (black: fires)", "entry", title)
+    above = f"keys; the query is that of {asked + 1}"
+    plots.label(axes[0], "channel (black: fires)", "entry", above)
     counts = k[0] @ k[0, asked]  # (N,)
     shares = 100 * counts / counts.sum()
     weights = 100 * torch.softmax(counts / 4, 0)
@@ -289,7 +289,7 @@ def section_attention(cfg: Config, run: Run) -> None:
     )
     run.finding(
         f"By counts the right one of 8 random entries gets {100 * by_counts:.0f} % of the attention, whatever the "
-        f"factor; by softmax {100 * by_softmax[0]:.0f} %, and {100 * by_softmax[-1]:.0f} % once the products are twelve "
+        f"factor; by softmax {100 * by_softmax[0]:.0f} %, and {100 * by_softmax[-1]:.1f} % once the products are twelve "
         "times as large. With counts a wrong key is silent only if it shares no channel with the query. The right "
         "entry still has the highest count, as long as no other key has all of its channels."
     )
@@ -299,7 +299,11 @@ def section_attention(cfg: Config, run: Run) -> None:
 
 
 def additions(q: Tensor, k: Tensor, v: Tensor) -> dict[str, float]:
-    """Additions for spikes ``(…, N, d)``: one if two spikes meet, then one if a spike meets a count that is not 0."""
+    """Additions for spikes ``(…, N, d)`` by the two orders.
+
+    In the first product: one wherever two spikes meet. In the second: one wherever a spike meets a count
+    that is not 0.
+    """
     q, k, v = q.double(), k.double(), v.double()
     tokens = q @ k.transpose(-1, -2)  # (…, N, N), counts
     channels = k.transpose(-1, -2) @ v  # (…, d, d), counts
@@ -334,18 +338,20 @@ RATE = 0.2  # how often the neurons of section 2 fire
 
 @torch.no_grad()
 def rates_behind(T: int, sizes: tuple[int, ...], d: int) -> dict[str, list[float]]:
-    """Share of neurons that fire behind the attention, for random spikes of N tokens: three ways to set the scale."""
+    """Share of neurons that fire behind the attention, for random spikes of N tokens: four ways to set the scale."""
     neuron = snn.Leaky(beta=BETA)
     seen = spiking_attention(*(torch.rand(3, T, 4, KEPT, d) < RATE).float())
     mean, spread = seen.mean(), seen.std()  # as after training: no other N changes them
-    names = ("s = 1/8", f"BatchNorm of N = {KEPT}", "DSSA")
+    names = ("s = 1/8", f"BatchNorm of N = {KEPT}", "DSSA", "s = 2/N")
     fires: dict[str, list[float]] = {name: [] for name in names}
     for tokens in sizes:
         q, k, v = (torch.rand(3, T, 4, tokens, d) < RATE).float()
         cur = spiking_attention(q, k, v)  # (T, B, N, d)
         scaled, _, _ = unroll(neuron, SCALE * cur)
         normal, _, _ = unroll(neuron, (cur - mean) / spread)
-        for name, spk in zip(names, (scaled, normal, dual_attention(q, neuron)), strict=True):
+        by_tokens, _, _ = unroll(neuron, 2 / tokens * cur)
+        made = (scaled, normal, dual_attention(q, neuron), by_tokens)
+        for name, spk in zip(names, made, strict=True):
             fires[name].append(spk.mean().item())
     return fires
 
@@ -369,8 +375,9 @@ def section_order(cfg: Config, run: Run) -> None:
     How large is the result? An element of Q·Kᵀ·V is a sum over N tokens and d channels. If the elements
     of Q, K and V fire with the rate f, its mean is N·d·f³. In (2) the number s has to bring that near the
     threshold. Leak, input and reset by subtraction are linear, so SN(s·z) with the threshold θ fires as
-    SN(z) with θ/s does: no multiplication is needed. But one s fits one N. Two other ways:
+    SN(z) with θ/s does: no multiplication is needed. But one s fits one N. Three other ways:
 
+        s = 2/N     the plainest: 1/8 at N = 16, and as the mean grows with N, s falls with it
         BatchNorm   measures mean and spread of Q·Kᵀ·V while it trains. Afterwards they are fixed: one factor
                     and one offset a channel, which the neuron takes over as a threshold and a constant
                     current (if the factor is above 0). So it finds the scale for the N that it has seen,
@@ -384,9 +391,15 @@ def section_order(cfg: Config, run: Run) -> None:
 
                     The neurons between the products fix their order: the first of the two above.
 
-    Below: random spikes, rate 0.2, d = 32. BatchNorm has measured at N = 64; DSSA's formula is given N and
-    the rates f(X) and f(A) of the run itself. The memory is that of one core in one step, with the softmax
-    written out (`softmax_attention`). SSA keeps its part T times; a whole network is not measured.
+    To have N in the formula is not yet to fire alike at every N. 2/N keeps the mean and not the spread around
+    it. DSSA's √N is right for a sum of N terms that have nothing to do with each other. But here A and the
+    values are made of the same X: the tokens that one token hears resemble each other, so do their values,
+    and their sum grows faster than √N.
+
+    Below: random spikes, rate 0.2, d = 32, one draw. BatchNorm has measured at N = 64. DSSA's formula is given
+    the rates f(X) and f(A) of the run itself, so that it may adapt to each N, which the others may not. Its
+    weights are random; trained ones may do otherwise. The memory is that of one core in one step, with the
+    softmax written out (`softmax_attention`). SSA keeps its part T times; a whole network is not measured.
     """
     run.predict(
         "order_additions",
@@ -409,8 +422,12 @@ def section_order(cfg: Config, run: Run) -> None:
     behind = rates_behind(cfg.num_steps, tried, d)
 
     ratio = counted["(QKᵀ)V"][-1] / counted["Q(KᵀV)"][-1]
-    title = f"N = {sizes[-1]:,}, d = {d}: Kᵀ·V first takes 1/{ratio:.0f} of the additions "
-    title += f"(if all neurons fired, d/N = 1/{sizes[-1] // d})"
+    went = {
+        name: f"from {100 * rates[0]:.0f} to {100 * rates[-1]:.0f} %"
+        for name, rates in behind.items()
+    }
+    title = f"Kᵀ·V first takes 1/{ratio:.0f} of the additions (N = {sizes[-1]:,}, d = {d}). From N = {tried[0]} to "
+    title += f"{tried[-1]:,}, firing with s = 1/8 goes {went['s = 1/8']}"
     fig, (left, middle, right) = plots.figure(
         1,
         3,
@@ -426,15 +443,19 @@ def section_order(cfg: Config, run: Run) -> None:
     middle.set_title("kept for the gradient")
     lines = {name: [100 * share for share in rates] for name, rates in behind.items()}
     plots.curves(right, tried, lines)
+    others = (plots.GREEN, plots.ORANGE, plots.PINK, plots.BLACK)  # not the orders on the left
+    for line, colour in zip(right.lines, others, strict=True):
+        line.set_color(colour)
+    right.legend(loc="center right", fontsize=8)
     for ax, ticks in ((left, sizes), (middle, sizes), (right, tried)):
         ax.set_xscale("log", base=2)
         ax.set_xticks(ticks, [f"{n}" for n in ticks])
     right.set_ylim(-3, 103)
     plots.label(right, "tokens N", "neurons that fire at a step (%)", "behind the attention")
-    look = "left: where do the lines cross? right: which line rises least?"
+    look = "left: where do the lines cross? right: which line moves least?"
     run.figure(fig, "2_order", look=look)
 
-    scaled, normal, dual = behind.values()
+    scaled, normal, dual, by_tokens = behind.values()
     soft, spiking = kept["softmax, written out"][-1], kept["Q(KᵀV)"][-1]
     run.claim("order_additions", "additions: Q·Kᵀ first / Kᵀ·V first", ratio, "×")
     run.claim("order_memory", "kept: softmax written out / Kᵀ·V", soft / spiking, "×")
@@ -453,13 +474,22 @@ def section_order(cfg: Config, run: Run) -> None:
         "firing, DSSA, largest N",
         dual[-1],
     )
-    steady = min(behind, key=lambda name: max(behind[name]) - min(behind[name]))
+    run.claim(
+        "rate_tokens",
+        "firing, s = 2/N, largest N",
+        by_tokens[-1],
+    )
+    moves = {name: max(rates) - min(rates) for name, rates in behind.items()}
+    first, second, *_ = sorted(moves, key=lambda name: moves[name])
+    steady = f"{first} moves least"
+    if {first, second} == {"s = 2/N", "DSSA"}:
+        steady = "The two with N in their formula move least"
     run.finding(
-        f"At N = {sizes[-1]:,} and d = {d}, working out Kᵀ·V first takes 1/{ratio:.0f} of the additions, and training "
-        f"keeps {spiking:.1f} MiB a head and step, where the written-out softmax keeps {soft:.1f}. One s does not fit all N: with 1/8, "
-        f"{100 * scaled[0]:.0f} % of the neurons fire for 16 tokens and {100 * scaled[-1]:.0f} % for {tried[-1]:,}. A BatchNorm "
-        f"that has measured at N = {KEPT} goes from {100 * normal[0]:.0f} to {100 * normal[-1]:.0f} %, and DSSA, which "
-        f"has N in its formula, from {100 * dual[0]:.0f} to {100 * dual[-1]:.0f} %. Each rises with N, {steady} least."
+        f"At N = {sizes[-1]:,} and d = {d}, working out Kᵀ·V first takes 1/{ratio:.0f} of the additions (1/{sizes[-1] // d} if all neurons fired), and training "
+        f"keeps {spiking:.1f} MiB a head and step, where the written-out softmax keeps {soft:.1f}. One s does not fit all N: from "
+        f"{tried[0]} to {tried[-1]:,} tokens the share of neurons that fire goes {went['s = 1/8']} with s = 1/8, and {went[f'BatchNorm of N = {KEPT}']} "
+        f"with a BatchNorm that has measured at N = {KEPT}. With s = 2/N it goes {went['s = 2/N']}, with DSSA {went['DSSA']}. "
+        f"{steady}."
     )
 
 
@@ -533,7 +563,7 @@ class Attention(nn.Module):
         return spk * value if self.core is shared_mask else spk
 
 
-SHARP = 12  # chosen beforehand so that one more channel in common makes a weight 8 times as large
+SHARP = 12  # chosen beforehand: of 32 channels one more in common makes a weight 8 times as large
 
 
 def sharp_attention(q: Tensor, k: Tensor, v: Tensor) -> Tensor:
@@ -680,13 +710,14 @@ def by_random_keys(
     """Right answers of ``core`` if each key has ``on`` of ``dim`` channels at random, and nothing is learned.
 
     Read from the currents, and from the spikes of neurons behind them: T = 2, a BatchNorm as in the networks.
-    Each value has a channel of its own. The highest wins; among equals one is guessed.
+    Each value has a channel of its own, which no query or key uses. The highest wins; among equals one is guessed.
     """
     x, y = memory_task(n, draw)
     x = x[:, :, 0].transpose(1, 2)  # (n, 17, 75)
     chosen = torch.rand(KEYS, dim, generator=draw).argsort(1)[:, :on]
     table = torch.zeros(KEYS, dim).scatter_(1, chosen, 1.0)  # the spikes of each key
     k = x[..., :KEYS] @ table  # (n, 17, dim)
+    k = F.pad(k, (0, VALUES))  # all 32 channels, as in the networks: d in the √d of a softmax
     v = x[:, :PAIRS, KEYS : KEYS + VALUES]  # (n, 16, 10)
     heard = core(k[:, PAIRS:], k[:, :PAIRS], v)[:, 0]  # (n, 10)
     normal = (heard - heard.mean()) / heard.std()
@@ -713,15 +744,18 @@ def section_memory(cfg: Config, run: Run) -> None:
 
     No weight can know the answer: pairs are drawn anew for every list, from 64 keys and ten values. The
     last token has to find the one that has its key, and hear its value. (Such tasks are called
-    associative recall.) The network is small: one layer makes 32 spikes a token of the input, then
-    attention, and a linear layer reads the token that asks. What differs is the core:
+    associative recall.) The network is small. One layer gives each token 32 channels of spikes; then come
+    attention and a further layer, with a shortcut around both; a linear layer reads the token that asks.
+    What differs is the core:
 
         SSA                  counts, equation (2), with a BatchNorm in the place of s
-        SSA, only 16 keys    the same; each key comes four times as often, and 16 keys could have a channel
-                             each: easier in both ways, so this arm does not tell room from practice
+        SSA, only 16 keys    the same core, an easier task in three ways: each key comes four times as often,
+                             every list holds all 16, and each could have a channel to itself. Which of
+                             them helps, this arm does not tell
         softmax              equation (1) of the same spikes Q, K and V
         softmax × 12         the same, with scalar products twelve times as large
-        softmax, real q, k   Q and K as currents, which may be long and negative; V as spikes
+        softmax, real q, k   Q and K as currents, which may be long and negative; V as spikes. (Real q and k
+                             without a softmax are not tried: the two are changed at once)
         SDSA                 the mask of the Spike-Driven Transformer: SN(Σ q ⊙ k) ⊙ v, the sum over all
                              tokens, ⊙ channel by channel. Additions that are linear in N and d, but one
                              mask for all tokens. 87 times less energy than softmax attention is its
@@ -731,12 +765,18 @@ def section_memory(cfg: Config, run: Run) -> None:
     All take one learning rate, 0.02, which was tuned for none. Without attention the token that asks would
     hear of no other: 10 %. One that hears of all but cannot match can guess the most frequent value.
 
-    There are 64 keys and 32 channels, so different keys share channels, and a wrong key may be heard. Is
-    there room? `by_random_keys` asks a core alone. Each of the ten values gets one of the 32 channels to
-    itself, which leaves 22: every key gets a few of these at random, and the question has the spikes of its
-    key. The core and neurons behind it answer. If they answer more than a trained network does, room is
-    not what limits that network; how well the core lets it learn may be. Where keys have few channels (right
-    panel), most wrong keys count 0: SSA leaves them out, while a flat softmax gives each exp(0) = 1.
+    There are 64 keys and 32 channels, so different keys share channels, and a wrong key may be heard. Must
+    SSA fail at that? `by_random_keys` hands Q, K and V that are made by hand straight to the core; no layer
+    before it is used. Each of the ten values gets one of the 32 channels to itself, which leaves 22: every
+    key gets n of these at random, and the question has the spikes of its key. The core and neurons behind
+    it answer. This shows what a core can do with such codes, not that a training finds them. (The same codes
+    can be written into the weights of the network above, which then gives the same answers: a test of this
+    lesson does it.)
+
+    In the right panel the right key counts n, a wrong one n²/22 on average. SSA weighs by the ratio of the two,
+    22/n, which falls as n grows. A softmax weighs by their difference: exp((n − n²/22)/√32) if it is flat,
+    which grows up to n = 11. Where keys have few channels, most wrong keys count 0: SSA leaves them out,
+    while a flat softmax gives each exp(0) = 1.
     """
     run.predict(
         "ssa",
@@ -770,8 +810,8 @@ def section_memory(cfg: Config, run: Run) -> None:
 
     mean = {arm: float(np.mean(shares)) for arm, shares in right.items()}
     ssa = mean["SSA"]
-    title = f"SSA learns {100 * ssa:.0f} % in {cfg.updates} updates; random keys, nothing learned: "
-    title += f"{best['SSA']:.0f} % by SSA, {best['softmax × 12']:.0f} % by softmax × 12"
+    title = f"SSA learns {100 * ssa:.0f} % in {cfg.updates} updates; codes made by hand: up to "
+    title += f"{best['SSA']:.0f} % by SSA, {best['softmax × 12']:.0f} by softmax × 12, {best['softmax']:.0f} by softmax"
     fig, (left, axis) = plots.figure(
         1,
         2,
@@ -793,10 +833,10 @@ def section_memory(cfg: Config, run: Run) -> None:
     plots.label(
         axis,
         what,
-        "right, behind neurons (%)",
-        "random keys, nothing learned",
+        "right, by the neurons' spikes (%)",
+        "random keys, codes made by hand",
     )
-    run.figure(fig, "3_memory", look="does SSA lack room, or does it fail to learn?")
+    run.figure(fig, "3_memory", look="where is SSA's core above what its network learned?")
 
     facts = {"n": 5000 * cfg.seeds, "seeds": cfg.seeds}
     run.claim("ssa", "SSA: questions answered right", ssa, **facts)
@@ -813,16 +853,18 @@ def section_memory(cfg: Config, run: Run) -> None:
     run.claim("random_spikes", f"{name} spikes", best["SSA"] / 100, n=20_000)
     told = {arm: f"{signed(gap)} points ({verdict(gap)})" for arm, gap in above.items()}
     better = "more" if mean["SDSA"] > guess else "no more"
+    counts = ""
+    if (verdict(above["softmax × 12"]), verdict(above["softmax"])) == ("more", "fewer"):
+        counts = " So it is sharpness that counts here, not the softmax as such."
     why = "Trained, SSA reaches that, too: what ends it is open."
     if best["SSA"] > 100 * max(right["SSA"]):
-        why = "SSA has room for more than any of its trainings answers: there the learning fell short."
+        why = "So the core allows more than any of its trainings found, in so many updates at one rate."
     run.finding(
-        f"Trained, SSA answers {100 * ssa:.0f} % of the questions. Set against that: the sharp softmax {told['softmax × 12']}, the "
-        f"flat one {told['softmax']}, and that of real q and k {told['softmax, real q, k']}. SDSA, at {100 * mean['SDSA']:.0f} "
-        f"%, answers {better} than the best guess without matching ({100 * guess:.0f} %). With random keys in {LEFT} "
-        f"channels and nothing learned, SSA and its neurons answer up to {best['SSA']:.0f} %. {why} On such keys the "
-        f"sharp softmax answers up to {best['softmax × 12']:.0f} %, the flat one {best['softmax']:.0f}: these "
-        "differences are the core's alone."
+        f"After {cfg.updates} updates SSA answers {100 * ssa:.0f} % of the questions. A sharp softmax of the same spikes: "
+        f"{told['softmax × 12']}; a flat one: {told['softmax']}.{counts} Real q and k: {told['softmax, real q, k']}. SDSA answers "
+        f"{better} than the best guess without matching ({100 * guess:.0f} %). With random keys and codes made by hand, SSA and its "
+        f"neurons answer up to {best['SSA']:.0f} %. {why} On such codes a sharp softmax answers up to {best['softmax × 12']:.0f} %, "
+        f"a flat one up to {best['softmax']:.0f}, each at its own best number of channels."
     )
 
 
@@ -993,8 +1035,10 @@ def weights_of(run: Run, arm: str, seed: int) -> Path:
 def above_one(net: SpikingViT, x: Tensor) -> float:
     """Of the inputs ≠ 0 that meet weights in the blocks: the share above 1."""
     above, found = 0, 0
-    for name, _, inputs, _ in list(calls(net, x)):
-        if name.startswith("layers.") and ".conv" in name and name.count(".") > 2:
+    blocks = [layer for layer in net.layers if isinstance(layer, Block)]
+    inside = {part for block in blocks for part in block.modules() if isinstance(part, nn.Conv2d)}
+    for _, layer, inputs, _ in list(calls(net, x)):
+        if layer in inside:
             above += int((inputs > 1).sum())
             found += int((inputs != 0).sum())
     return above / max(found, 1)
@@ -1044,8 +1088,8 @@ def section_photographs(cfg: Config, run: Run) -> dict[str, Arm]:
     Transformer V2 keeps the membrane shortcut, puts blocks of convolutions before those with attention,
     and goes back from the mask of section 3 to Q·(Kᵀ·V).)
 
-    **What is compared.** Six arms see the same images once, in the same order, with one learning rate (Muon,
-    as in lesson 10). Softmax differs from SSA in the core alone. Without attention there are no layers for
+    **What is compared.** Six arms see the same images once, in the same order, with one learning rate (0.1 with
+    Muon, as in lesson 10). Softmax differs from SSA in the core alone. Without attention there are no layers for
     Q and K. The ANN has ReLU in the place of neurons, T = 1, and softmax of real q and k: its gap is that
     of all these together. Nothing is chosen by validation images, and the accuracy is that on the first
     3,000 test images. A few thousand images tell little about attention, so studies/18_cores.py trained
@@ -1062,9 +1106,11 @@ def section_photographs(cfg: Config, run: Run) -> dict[str, Arm]:
         Spikformer: softmax of real q, k and v             95.17 %      73.96 %
 
     The spiking network is 1.5 points behind, and 7.4 on the harder set. Putting the softmax back wins none
-    of the 1.5 and at most 0.6 of the 7.4: little of the gap is the softmax's. Which of the other differences
-    makes it (spikes in every layer, few steps, gradients through them) neither these tables nor this lesson
-    separates: below, softmax against SSA is that one swap, and ANN against SSA is everything at once.
+    of the 1.5 and at most 0.6 of the 7.4: little of the gap is the softmax's. The rest comes from the other
+    differences: spikes in every layer, few steps, gradients through them. Neither these tables nor this
+    lesson tells them apart: below, softmax against SSA is that one swap, and ANN against SSA is everything
+    at once. Section 3 is no contradiction. There one token has to be found among 16, which asks for a sharp
+    choice. What a network asks of its attention on photographs is looked at in section 5.
     """
     run.predict(
         "long_none",
@@ -1117,7 +1163,7 @@ def section_photographs(cfg: Config, run: Run) -> dict[str, Arm]:
 
     title = f"Attention taken out: {signed(more['no attention'])} points (45,000 images); "
     title += f"the ANN: {signed(gaps['ANN'])} ({n:,} images)"
-    fig, (left, right) = plots.figure(1, 2, (11.5, 3.7), title)
+    fig, (left, right) = plots.figure(1, 2, (11.5, 3.7), title, sharex=True)
     gaps_of(left, gaps, "points above SSA", f"{n:,} images once: 95 % intervals")
     gaps_of(right, more, "points above SSA", f"45,000 images {often}: 95 % intervals")
     run.figure(fig, "4_photographs", look="which intervals leave out 0?")
@@ -1132,9 +1178,13 @@ def section_photographs(cfg: Config, run: Run) -> dict[str, Arm]:
     run.claim("long_softmax", "softmax, longer", more["softmax"][0], "points", **facts)
     told = {core: f"{signed(gap)} points ({verdict(gap)})" for core, gap in more.items()}
     said = {arm: f"{signed(gap)} ({verdict(gap)})" for arm, gap in gaps.items()}
+    gain, half = more["no attention"]
+    may = ""
+    if abs(gain) <= half:
+        may = f", so that attention may win up to {half - gain:.1f} points or cost up to {half + gain:.1f}"
     run.finding(
         f"After 45,000 photographs, each seen {often}, SSA reads {100 * np.mean(long['SSA']):.1f} % of the test images. Without "
-        f"attention: {told['no attention']}, and a gain within that interval is open; with softmax: {told['softmax']}. After {n:,}, in points against SSA: "
+        f"attention: {told['no attention']}{may}; with softmax: {told['softmax']}. After {n:,}, in points against SSA: "
         f"patches {said['SSA, patches']}, the membrane shortcut {said['SSA, membrane']}, the ANN {said['ANN']}. "
         f"With SEW {100 * sums['SSA']:.0f} % of the block's inputs that are not 0 are above 1, with the membrane "
         f"shortcut {100 * sums['SSA, membrane']:.0f} %, as it has to be."
@@ -1270,7 +1320,8 @@ def draw_heard(pictures: Any, data: ImageData, maps: Tensor) -> None:
     axes[0, 0].set_ylabel("image")
     axes[1, 0].set_ylabel("the × hears")
     alike = 100 / maps.shape[-1]
-    bar = pictures.colorbar(drawn, ax=axes[1], label="% of its counts", ticks=[0, alike, top])
+    bar = pictures.colorbar(drawn, ax=axes[1], shrink=0.75, ticks=[0, alike, top])
+    bar.ax.set_title("% of its\ncounts", fontsize=8)
     bar.ax.set_yticklabels(["0", f"{alike:.1f}\n(all alike)", f"{top:.1f}"])
 
 
@@ -1332,13 +1383,16 @@ def section_trained(cfg: Config, run: Run) -> Trained:
     wrong_memory = named["keys, values of another image"]
     follow = wrong_memory == of_the_image_before(y)
     follows = follow.float().mean().item()
+    differ = y != of_the_image_before(y)
+    strictly = follow[differ].float().mean().item()
 
     x = data.x_test[:4].to(run.device).float() / 255
     q, k, _ = heard(net, encode(x, cfg.num_steps))[-1]
     maps = attention_maps(q, k).cpu()  # (B, N, N)
 
     asked, mean, shuffled, image, silent = (lost[name] for name in DISTURBED)
-    title = f"With another image's keys and values it names that image's class in {100 * follows:.0f} % of the cases"
+    title = f"One mean answer for all tokens costs {mean[0]:.1f} points, no answer {silent[0]:.1f}, the memory of another "
+    title += f"image {image[0]:.1f}"
     fig, _ = plots.figure(1, 1, (12.5, 3.9))
     fig.clear()  # two parts with axes of their own
     fig.suptitle(title, x=0.01, ha="left")
@@ -1357,10 +1411,11 @@ def section_trained(cfg: Config, run: Run) -> Trained:
     run.claim("lost_all", "lost without an answer", silent[0], "points", **facts)
     run.claim("follows", "then names the other image's class", follows, **facts)
     who, counts = "Much depends on who asks", "So tokens do choose"
-    if max(asked[0] + asked[1], mean[0] + mean[1]) < silent[0] / 4:
-        who = "Who asks matters for less than a quarter of that"
+    at_most = max(asked[0] + asked[1], mean[0] + mean[1], 0.01)
+    if at_most < silent[0] / 4:
+        who = f"Who asks matters for less than 1/{int(silent[0] / at_most)} of that"
         counts = f"Tokens do hear some more than others (up to {100 * maps[:4, CROSS].max():.1f} % in the figure), but "
-        counts += "one mean answer for all tokens does nearly as well"
+        counts += "one mean answer for all tokens does nearly as well: a summary of the image, and not the look-up of section 3"
     pairs = "which value stands behind which key is not shown to matter"
     if shuffled[0] > shuffled[1]:
         pairs = f"which value stands behind which key is worth {about(shuffled)}"
@@ -1371,7 +1426,8 @@ def section_trained(cfg: Config, run: Run) -> Trained:
         f"The network reads {100 * accuracy:.1f} % of {len(data.y_test):,} test images, and {about(silent)} points less "
         "without an answer from its attention (one that is trained without any is not shown to read fewer: section 4). "
         f"{who}: another image's queries cost {about(asked)}, the mean answer for all {about(mean)}. {counts}; "
-        f"{pairs}. {memory} ({about(image)}): in {100 * follows:.0f} % of the cases it then names that image's class.",
+        f"{pairs}. {memory} ({about(image)}): in {100 * follows:.0f} % of the cases it then names that image's class "
+        f"({100 * strictly:.0f} % where the two classes differ).",
         main=True,
         claim="accuracy",
     )
@@ -1412,16 +1468,24 @@ def operations(net: SpikingViT, x: Tensor) -> dict[str, float]:
     """Operations an image for ``x (T, B, 3, 32, 32)``, zeros skipped wherever an input is 0.
 
     ``adds``: something is added (an input of 2 adds twice). ``macs``: it is multiplied first.
-    ``core_adds``, ``core_macs`` and ``exponentials``: the part of the products of Q, K and V. The image
-    stands still and is convolved once; the read-out gets the mean of all steps, once.
+    ``core_adds``, ``core_macs`` and ``exponentials``: the part of the products of Q, K and V. ``updates``:
+    neurons that leak and are compared with θ. The image stands still and is convolved once; the read-out
+    gets the mean of all steps, once.
     """
-    names = ("adds", "macs", "core_adds", "core_macs", "exponentials")
+    names = (
+        "adds",
+        "macs",
+        "core_adds",
+        "core_macs",
+        "exponentials",
+        "updates",
+    )
     found = dict.fromkeys(names, 0.0)
     spiking = any(isinstance(layer, snn.SpikingNeuron) for layer in net.modules())
     for name, layer, inputs, _ in list(calls(net, x)):
         if isinstance(layer, snn.SpikingNeuron):
-            continue
-        if name in ("layers.0.conv", "fc"):  # real numbers in either network
+            found["updates"] += inputs.numel()
+        elif name in ("layers.0.conv", "fc"):  # real numbers in either network
             found["macs"] += reached(layer, (inputs != 0).float()) / len(x)
         elif spiking:
             found["adds"] += reached(layer, inputs.float())
@@ -1444,7 +1508,7 @@ def section_cost(cfg: Config, run: Run) -> None:
     An addition of a weight is counted wherever an input is not 0, a multiply-accumulate where a real
     number that is not 0 meets a weight: in the ANN's layers too, since ReLU makes zeros as neurons do.
     The first convolution sees grey values and multiplies in all networks, once, since the image stands
-    still. All else of a spiking network adds, T times. In the core:
+    still. All else that meets a weight in a spiking network is added, T times. In the core:
 
         SSA              `additions` of section 2, in the cheaper order
         softmax          coincidences of spikes for Q·Kᵀ; then each spike of V adds N real weights;
@@ -1452,11 +1516,21 @@ def section_cost(cfg: Config, run: Run) -> None:
         ANN              real Q, K and V, signed, so that hardly any is 0: two products of N²·d
                          multiply-accumulates, and N² exponentials and divisions a head, once
 
+    Only the spiking networks have neurons. At every step each of them forms β·U + I and compares it with θ, spike
+    or not. They are counted apart, at lesson 17's price: a multiply-accumulate and an addition. (Where β = 1/2
+    is a shift of whole numbers, a third of that. A ReLU is one comparison: 0.03 µJ for all of the ANN's,
+    left out.)
+
     Energy is *estimated*: 0.9 pJ for an addition of 32-bit floats, 4.6 pJ with a multiplication (45 nm,
     Horowitz, ISSCC 2014). Left out, on all sides: reading weights and potentials from memory, which often
-    costs more than arithmetic, neurons, BatchNorm, exponentials: what the softmax itself costs stays open. So
-    this is arithmetic alone, on a chip that skips zeros. In Q·Kᵀ·V the ratio is a product: 4.6/0.9 = 5.1 for
-    the operation, the order, and skipped zeros (less T). Networks: section 4's, first seed; the shipped one.
+    costs more than arithmetic, BatchNorm, and exponentials, so what the softmax itself costs stays open. (With
+    spikes it takes 16,384 of them an image; at ten multiply-accumulates each they would be 0.75 µJ.) So this
+    is arithmetic alone, on a chip that skips zeros, for 100 test images and one training of each network:
+    section 4's, first seed, which have seen 6,000 images, and the shipped one, which has no ANN beside it.
+
+    In Q·Kᵀ·V the ratio of the ANN to SSA is a product of three factors: the operation, 4.6/0.9 = 5.1; the order,
+    since the softmax forbids Kᵀ·V first (an ANN without it may take that order, too); and the zeros that are
+    skipped, although SSA takes T steps and the ANN one. (It is not the 87 of section 3, which is for another attention.)
 
     **When does spiking attention make sense?** Where energy is worth some accuracy (section 4) and three
     things come together:
@@ -1464,7 +1538,7 @@ def section_cost(cfg: Config, run: Run) -> None:
         zeros are skipped            inputs are sparse, steps are few, and the chip works on events. A GPU or
                                      CPU multiplies every zero, T times over: take softmax attention there
         N > d                        many tokens, few channels a head, so that Kᵀ·V first pays
-        both factors may be written  in a layer the weights are stored. In Q·Kᵀ·V both factors are activity:
+        the chip can write weights   in a layer the weights are stored. In Q·Kᵀ·V both factors are activity:
                                      Kᵀ·V is a matrix of weights written anew at every step. A chip with fixed
                                      weights, such as the AKD1000, cannot do it; digital cores that can be
                                      programmed can. SDSA asks for less: a counter a channel, and an `and`
@@ -1481,28 +1555,54 @@ def section_cost(cfg: Config, run: Run) -> None:
     kinds = ("SSA", "softmax", "no attention", "ANN")
     cost = {arm: operations(arms[arm].net, show(cfg, arm)(x)) for arm in kinds}
     cost["SSA, section 5"] = operations(trained.net, encode(x, cfg.num_steps))
-    energy, core = {}, {}  # estimated, in µJ
-    rows = []
+    energy, core, neurons = {}, {}, {}  # estimated, in µJ
+    whole: dict[str, float] = {}
+    rows, priced = [], []
     for arm, c in cost.items():
         energy[arm] = estimated_energy_nj(c["adds"], c["macs"]) / 1000
         core[arm] = estimated_energy_nj(c["core_adds"], c["core_macs"]) / 1000
+        neurons[arm] = estimated_energy_nj(c["updates"], c["updates"]) / 1000
         cells = [f"{number / 1000:,.0f}" for number in c.values()]
-        rows.append((arm, *cells, f"{energy[arm]:.2f}", f"{core[arm]:.3f}"))
-    columns = ("", "adds", "MACs", "QKV adds", "QKV MACs", "exp.", "µJ", "QKV µJ")
-    run.table("One image: operations in thousands; energy of arithmetic, estimated", columns, rows)
+        rows.append((arm, *cells))
+        whole[arm] = energy[arm] + neurons[arm]
+        parts = (f"{neurons[arm]:.2f}", f"{whole[arm]:.2f}", f"{core[arm]:.3f}")
+        priced.append((arm, f"{energy[arm]:.2f}", *parts))
+    columns = (
+        "",
+        "adds",
+        "MACs",
+        "QKV adds",
+        "QKV MACs",
+        "exp.",
+        "neurons",
+    )
+    title = "One image: operations in thousands; adds and MACs hold those of QKV"
+    run.table(title, columns, rows)
+    columns = ("", "without neurons", "neurons", "together", "of that QKV")
+    run.table("One image: energy of arithmetic, estimated, in µJ", columns, priced)
 
     ratio = energy["ANN"] / energy["SSA"]
+    ratio_whole = whole["ANN"] / whole["SSA"]
+    soft = energy["softmax"] / energy["SSA"]
     core_ratio = core["ANN"] / max(core["SSA"], 1e-9)
-    title = f"The ANN takes {ratio:.1f} times SSA's energy (estimated). Q·Kᵀ·V alone: {core_ratio:.0f} times, "
-    title += f"but it is only {100 * core['ANN'] / energy['ANN']:.0f} % of what the ANN takes"
+    title = f"Estimated energy: the ANN takes {ratio:.1f} times SSA's ({ratio_whole:.1f} with neurons), a softmax of spikes "
+    title += f"{soft:.2f} times (without its exponentials)"
     fig, axes = plots.figure(1, 3, (13.5, 3.3), title)
-    read = {arm: 100 * float(np.mean(arms[arm].test)) for arm in kinds}
-    products = {arm: core[arm] for arm in kinds}
-    plots.bars(axes[0], {arm: energy[arm] for arm in kinds}, fmt="{:.2f}")
-    plots.label(axes[0], "energy of an image, without exponentials (µJ)", "", "whole network")
-    plots.bars(axes[1], products, fmt="{:.3f}")
-    plots.label(axes[1], "energy of an image, without exponentials (µJ)", "", "Q·Kᵀ·V alone")
-    plots.bars(axes[2], read, fmt="{:.1f}")
+    plots.bars(axes[0], {arm: whole[arm] for arm in kinds}, fmt="{:.2f}", color=plots.ORANGE)
+    arithmetic = [energy[arm] for arm in kinds]
+    axes[0].barh(kinds, arithmetic, color=plots.BLUE, height=0.65, label="weights and Q·Kᵀ·V")
+    axes[0].barh(kinds, 0, color=plots.ORANGE, label="neurons")
+    axes[0].legend(loc="upper right")
+    plots.label(axes[0], "energy of arithmetic (µJ)", "", "whole network")
+    plots.bars(axes[1], {arm: core[arm] for arm in kinds}, fmt="{:.3f}")
+    plots.label(axes[1], "energy of arithmetic (µJ)", "", "Q·Kᵀ·V alone, without exponentials")
+    read = {arm: interval(100 * np.array(arms[arm].test)) for arm in kinds}
+    shares = [share for share, _ in read.values()]
+    drawn = axes[2].barh(kinds, shares, color=plots.BLUE, height=0.65)
+    axes[2].bar_label(drawn, [about(pair) for pair in read.values()], padding=4, fontsize=9)
+    axes[2].invert_yaxis()
+    axes[2].margins(x=0.3)
+    axes[2].grid(False, axis="y")
     plots.label(axes[2], "test images read correctly (%)", "", f"after {cfg.short_images:,} images")
     run.figure(fig, "6_cost", look="what is saved by the attention, and what around it?")
 
@@ -1511,7 +1611,13 @@ def section_cost(cfg: Config, run: Run) -> None:
     gap = against(arms["ANN"].test, arms["SSA"].test)
     facts = {"n": min(3000, len(data.y_test)) * cfg.seeds, "seeds": cfg.seeds, "real": True}
     core_adds, core_macs = cost["SSA"]["core_adds"], cost["ANN"]["core_macs"]
-    run.claim("core_adds", "SSA: additions of Q·Kᵀ·V", core_adds, "", real=True)
+    run.claim(
+        "core_adds",
+        "SSA: additions of Q·Kᵀ·V",
+        core_adds,
+        "",
+        real=True,
+    )
     run.claim("core_macs", "ANN: multiplications of Q·Kᵀ·V", core_macs, "", real=True)
     run.claim("core_share", "section 5: Q·Kᵀ·V of all additions", share, real=True)
     run.claim("energy", "energy, ANN / SSA (estimated)", ratio, "×", real=True)
@@ -1520,7 +1626,7 @@ def section_cost(cfg: Config, run: Run) -> None:
     p50, p95 = latency(lambda: trained.net.run(encode(x[:1], cfg.num_steps)), run.device)
     weights = count_parameters(trained.net)
     run.ledger(
-        model="spiking transformer, SSA",
+        model=f"spiking transformer, SSA (ANN: section 4's, {cfg.short_images:,} images)",
         data=data.name,
         accuracy=trained.accuracy,
         n=len(data.y_test),
@@ -1540,12 +1646,21 @@ def section_cost(cfg: Config, run: Run) -> None:
     saved = (core["ANN"] - core["SSA"]) / ((energy["ANN"] - energy["SSA"]) or 1)
     first = estimated_energy_nj(0, cost["SSA"]["macs"]) / 1000
     first /= energy["SSA"]  # with the 640 multiplications of the read-out
+    order = in_order / max(core_adds, 1)
+    zeros = core_macs / max(in_order, 1)
+    ticks = neurons["SSA"] / max(core["SSA"], 1e-9)
+    soft_adds = cost["softmax"]["core_adds"]
+    less = 100 * (1 - 1 / soft)
+    saves = f"{less:.1f} % less" if less > 0 else f"{-less:.1f} % more"
+    exponentials = cost["softmax"]["exponentials"]
     run.finding(
-        f"Spikes and additions can make attention: {core_adds:,.0f} additions an image for Q·Kᵀ·V "
-        f"({in_order:,.0f} with Q·Kᵀ first) against {core_macs:,.0f} multiply-accumulates. The ANN's "
-        f"network takes {ratio:.1f} times SSA's energy (estimated) and reads {signed(gap)} points ({verdict(gap)}). Of "
-        f"what SSA saves, {100 * saved:.0f} % is saved in Q·Kᵀ·V, the rest in the layers around it. Of what it still "
-        f"costs, {100 * first:.0f} % is the first convolution, which multiplies. Exponentials come on top."
+        f"Spikes and additions can make attention: SSA makes {core_adds:,.0f} additions an image in Q·Kᵀ·V. A softmax of the "
+        f"same spikes makes {soft_adds:,.0f}, and {exponentials:,.0f} exponentials, which are not priced; without them, "
+        f"SSA's whole network takes {saves} energy (estimated). Against the ANN, Q·Kᵀ·V takes 1/{core_ratio:.0f}: "
+        f"{PJ_PER_MAC / PJ_PER_AC:.1f} by the operation × {order:.1f} by the order × {zeros:.1f} by skipped zeros. The ANN's whole "
+        f"network takes {ratio:.1f} times SSA's energy, or {ratio_whole:.1f} times with SSA's neurons, which take {ticks:.0f} times the "
+        f"energy of its Q·Kᵀ·V. The ANN reads {signed(gap)} points ({verdict(gap)}). Of what SSA saves against it, {100 * saved:.0f} % is saved in Q·Kᵀ·V; of what SSA still costs, "
+        f"{100 * first:.0f} % is the first convolution, which multiplies."
     )
 
 

@@ -97,6 +97,11 @@ def check_floor(penalty) -> None:
             f"r = 1, 0.25, 0 and r_min = 0.5: the second term is {lift.item():.4f}, expected {wanted:.4f}. Cut at 0 "
             "neuron by neuron, before the mean: what one neuron has too much helps no other."
         )
+    if abs(lift.item() - 2.0 * 3.5 / 12) < 1e-5:  # of 12 counts 7 are 0, and 5 are 1
+        raise Wrong(
+            f"r = 1, 0.25, 0 and r_min = 0.5: the second term is {lift.item():.4f}, expected {wanted:.4f}. Take the "
+            "mean over the images first: r_i is one number for each neuron, and r_min is compared with that."
+        )
     expect(lift, torch.tensor(wanted), "the second term ()", "w times the mean of 0, 0.25 and 0.5.")
     pull = (gradient - flat)[0, 0]
     if (pull > 0).any():
@@ -110,6 +115,13 @@ def check_floor(penalty) -> None:
     expect(
         gradient - flat, torch.tensor([0.0, -2 / 12, -2 / 12]).expand(2, 4, 3), "its part", smell
     )
+    _, gradient = answer(penalty, spk, 2.0, 0.25)
+    _, flat = answer(penalty, spk, 0.0, 0.25)
+    if (gradient - flat)[0, 0, 1] != 0:
+        raise Wrong(
+            "neuron 1 has r = r_min = 0.25 and is pulled up. [x]₊ has a corner there, and the task takes the "
+            "derivative at the corner as 0: only a neuron below r_min is pulled."
+        )
 
 
 def check_difference(penalty) -> None:

@@ -64,6 +64,11 @@ def check_inside(synops_by_layer) -> None:
         raise Wrong("one spike, 7 filters: got 9, expected 63. Each filter has weights of its own.")
     if got == 7:
         raise Wrong("one spike, 7 filters: got 7, expected 63. It lies in nine windows.")
+    if got == 31.5:
+        raise Wrong(
+            "one spike in two steps, 7 filters: got 31.5, expected 63. Sum over the steps: the mean is of the "
+            "images only."
+        )
     raise Wrong(f"one spike, 7 filters: got {got:g}, expected 9·7 = 63.")
 
 

@@ -12,7 +12,8 @@ rule that changes the price from one update to the next, until the network spend
     updates       how many updates to make
 
 Start at λ = 0. Return a list with the price that was used at each update, ``updates`` numbers.
-(The lesson adds a second part, κ·excess, to the price; here it is dual ascent alone.) About 5 minutes.
+(The lesson adds a second part, κ·excess, to the price, and its λ is the price of a whole budget, so that one
+spike costs λ/b. Here it is dual ascent alone, and λ is what train_once charges for one spike.) About 5 minutes.
 
 Run:  uv run exercises/14c_dual_ascent.py
 """

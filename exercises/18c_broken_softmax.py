@@ -6,7 +6,8 @@ has become one factor g and one offset b for each channel. Its spikes are
     SN(g·(Q·Kᵀ·V) + b)    with SN: LIF neurons with the leak β and the threshold θ = 1
 
 It was to run on a chip whose neurons can add whole numbers, get a constant current, and compare the sum with a
-threshold of their own; nothing is multiplied there. Somebody started from softmax attention. It runs, and is
+threshold of their own. They leak by themselves (β = 1/2 is a shift of the bits); nothing else is multiplied there.
+Somebody started from softmax attention. It runs, and is
 of no use: it takes exponentials, divides, multiplies, and its neurons hardly fire. Find out why they hardly
 fire, and mend the function, so that it makes exactly the spikes above, and
 
@@ -166,8 +167,8 @@ EXERCISE = Exercise(
         "constant current that are divided by g as well.",
     ),
     why="U, θ and all currents have no unit of their own: divide all of them by g and nothing changes. So a "
-    "BatchNorm behind spiking attention costs no multiplication after training: one threshold and one constant "
-    "current a channel. (A factor below 0 would turn the comparison round: that needs another sign of the currents.)",
+    "BatchNorm behind spiking attention adds no multiplication after training: one threshold and one constant "
+    "current a channel, beside the leak that the neurons have anyway. (A factor below 0 would turn the comparison round: that needs another sign of the currents.)",
 )
 
 if __name__ == "__main__":

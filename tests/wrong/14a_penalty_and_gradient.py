@@ -58,5 +58,19 @@ def mean_over_images_forgotten(spk, weight, r_min):
     return value, (2 * n / (B * N) - weight * (r < r_min) / N).expand(T, B, N)
 
 
+def pulled_at_the_corner(spk, weight, r_min):
+    """only a neuron below r_min is pulled"""
+    T, B, N, n, r = _parts(spk)
+    value = (n**2).mean() + weight * (r_min - r).clamp(min=0).mean()
+    return value, (2 * n / (B * N) - weight * (r <= r_min) / (B * N)).expand(T, B, N)
+
+
+def counts_for_their_mean(spk, weight, r_min):
+    """the mean over the images first"""
+    T, B, N, n, r = _parts(spk)
+    value = (n**2).mean() + weight * (r_min - n).clamp(min=0).mean()
+    return value, (2 * n / (B * N) - weight * (n < r_min) / (B * N)).expand(T, B, N)
+
+
 def nothing_returned(spk, weight, r_min):
     """Is there a return?"""

@@ -45,6 +45,11 @@ def two_counts_as_one(outputs, filters):
     return _count(outputs, filters, use=lambda spk: (spk > 0).float())
 
 
+def mean_over_steps(outputs, filters):
+    """Sum over the steps"""
+    return _count(outputs, filters, use=lambda spk: spk.mean(0, keepdim=True))
+
+
 def sum_over_images(outputs, filters):
     """Every step costs anew, and the images are averaged"""
     B = outputs[0].shape[1]
