@@ -867,21 +867,30 @@ def best_log(cfg: Config, run: Run) -> np.ndarray:
     return np.loadtxt(path, delimiter=",", skiprows=1, ndmin=2)
 
 
-def why_missed(log: np.ndarray, moved: int) -> str:
-    """What the log of the long training says where the target was missed; ``moved``: passes with moved images."""
-    train, val = 100 * log[-1, 2:4]
+def why_missed(log: np.ndarray, moved: int, accuracy: float) -> str:
+    """What the log of the long training says where the target was missed.
+
+    Args:
+        moved: passes with moved images.
+        accuracy: on the test images, as a share.
+    """
+    best = int(log[:, 3].argmax())
+    train, val, test = 100 * log[best, 2], 100 * log[best, 3], 100 * accuracy
     text = (
-        f"Section 4: in the last of {len(log)} passes {train:.1f} % of the training images were read correctly "
-        f"and {val:.1f} % of the validation images"
+        f"Section 4: of {len(log)} passes validation images chose number {best + 1}. In it {train:.1f} % of the training "
+        f"images were read correctly; after it {val:.1f} % of the validation images and {test:.1f} % of the test images."
     )
-    if len(log) > 1:
-        text += f", {val - 100 * log[-2, 3]:+.1f} points on the pass before"
-    gap = train - val
-    asked = "images that are changed more" if moved else "more images (moved copies)"
+    if val - test > 0.5:
+        text += (
+            f" So validation images flatter the pass that they chose among {len(log)}: what it gained on them over "
+            "earlier passes is not seen on test images."
+        )
+    gap = train - test
     if gap > 1:
-        return f"{text}. The gap of {gap:.1f} points asks for {asked}, not for more passes."
+        asked = "images that are changed more" if moved else "more images (moved copies)"
+        return f"{text} The gap of {gap:.1f} points asks for {asked}, not for more passes."
     return (
-        f"{text}. The two lie close together: more passes, or a larger network, are the next step."
+        f"{text} The two lie close together: more passes, or a larger network, are the next step."
     )
 
 
@@ -896,7 +905,9 @@ def section_best(cfg: Config, run: Run) -> None:
     pixels, by smnist_784.*: the same network trained in the same way, and then for eighteen passes more, in
     which each image is moved by up to a pixel both ways, anew every time. They are three rounds of six: in
     each the learning rate comes down to 0 once.) Validation images chose the epoch that is kept; test
-    images chose nothing.
+    images chose nothing. With --full they chose the last pass of the second round. Validation accuracy was
+    97.5 % before the rounds, then 97.8 and 98.0 % at the end of the first two, and test accuracy 97.0, 97.4
+    and 97.2 %, each ± 0.3: whether moved images help on test images is not told apart here.
 
     The network learnt to answer at the end, from the last 14 steps. In the figure the answer is read at
     every step by the same rule, from the 14 steps up to then. Half way two things are missing: the lower
@@ -974,7 +985,7 @@ def section_best(cfg: Config, run: Run) -> None:
         claim="accuracy",
     )
     if any(claim.id == "accuracy" and claim.met is False for claim in run.claims):
-        run.note(why_missed(best_log(cfg, run), cfg.moved_epochs))
+        run.note(why_missed(best_log(cfg, run), cfg.moved_epochs, accuracy))
     p50, p95 = latency(lambda: net.run(x), run.device, repeats=5 if cfg.smoke else 20)
     run.ledger(
         model=f"adLIF with a loop, 2 × {cfg.best_hidden}",
