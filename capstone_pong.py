@@ -1163,8 +1163,9 @@ def section_remember(cfg: Config, run: Run) -> None:
     run.finding(
         f"Seeing place only, the policy chooses as the teacher in {share['place only, kept']:.0%} of the states if it "
         f"keeps its membranes and in {share['place only, anew']:.0%} if not; seeing all maps, which tell of "
-        f"motion anyway, keeping them changes the share by {100 * control:+.1f} percentage points. With all maps it plays "
-        f"{kept['sticky']:+.1f} with one step per decision and {synops:,.0f} SynOps, and {anew:+.1f} with new membranes."
+        f"motion anyway, keeping them changes the share by {100 * control:+.1f} percentage points. With all maps, one step "
+        f"per decision and {synops:,.0f} SynOps, it plays {kept['sticky']:+.1f} if it keeps them and {anew:+.1f} with new "
+        f"ones: {show.compared('the former', kept, 'the latter', rewards['events, anew'])}. Each was trained once."
     )
 
 
