@@ -1060,15 +1060,27 @@ def distil_in_time(
 
 
 @torch.no_grad()
-def choices(agent: SpikingPong, seen: Seen, eyes: Eyes, keeps: bool, cut: int = -1) -> torch.Tensor:
-    """Actions ``(decisions, games)`` that the agent takes on games in their order; at ``cut`` it forgets everything."""
+def choices(
+    agent: SpikingPong, seen: Seen, eyes: Eyes, keeps: bool, every: int = 10**9
+) -> torch.Tensor:
+    """Actions ``(decisions, games)`` that the agent takes on games in their order; it forgets all every so often."""
     agent.forget()
     found = []
     for k, (x, _, begins) in enumerate(in_order(seen, eyes(seen.grey))):
-        everything = k == cut or not keeps
+        everything = k % every == 0 or not keeps
         agent.forget(None if everything else begins)
         found.append(agent.step(x)[1].argmax(1))
     return torch.stack(found)
+
+
+def same_after_forgetting(whole: torch.Tensor, after: torch.Tensor, every: int) -> torch.Tensor:
+    """Share of equal actions 0, 1, 2, … decisions after all was forgotten, ``(every,)``; actions ``(decisions, games)``.
+
+    The first ``every`` decisions do not count: there was nothing to forget when they began.
+    """
+    equal = (whole == after).float().mean(1)  # (decisions,)
+    whole_rounds = len(equal) // every
+    return equal[every : whole_rounds * every].view(-1, every).mean(0)
 
 
 @torch.no_grad()
@@ -1112,8 +1124,8 @@ def section_remember(cfg: Config, run: Run) -> None:
     the learning rate, on games of the same seeds that the agreement is measured on. That favours the networks that
     remember. With β = 0.8, a longer memory, they agreed less.
 
-    How far back does a network remember? Half way through the games everything is forgotten once. The right panel shows
-    how soon its actions are again those of the network that has forgotten nothing.
+    How far back does a network remember? The same games are shown to it once more, and every 30 decisions it forgets
+    everything. The right panel shows how soon its actions are again those that it took without forgetting.
     """
     run.predict("place_gain", "Seeing place only: what does memory add to the agreement?", unit="%")
     teacher, begin_with = fetch(run, "teacher"), fetch(run, "clone")
@@ -1138,10 +1150,11 @@ def section_remember(cfg: Config, run: Run) -> None:
         policy = Remembering(agent) if keeps else greedy(agent)
         rewards[name] = evaluate(policy, cfg, run, name)
     note_games(run, "temporal", rewards["events, kept"])
-    whole = choices(agents["events, kept"], unseen, see_events, True)
-    cut = len(whole) // 2
-    after = choices(agents["events, kept"], unseen, see_events, True, cut)
-    same = (whole[cut:] == after[cut:]).float().mean(1)[:30]
+    remembers = agents["events, kept"]
+    whole = choices(remembers, unseen, see_events, True)
+    every = min(30, len(whole) // 2)
+    after = choices(remembers, unseen, see_events, True, every)
+    same = same_after_forgetting(whole, after, every)
     synops = temporal_synops(agents["events, kept"], unseen)
     kept, n = rewards["events, kept"], cfg.games
     text = "membranes kept, one step per decision: reward"

@@ -1861,8 +1861,17 @@ def test_what_is_kept_is_the_past_and_nothing_else() -> None:
     anew = m.choices(agent, seen, lambda x: x, False)
     assert torch.equal(anew, alone), "new membranes are those of a single decision"
     assert (kept[0] == anew[0]).all() and (kept != anew).float().mean() > 0.1, "no past to keep"
-    cut = m.choices(agent, seen, lambda x: x, True, cut=2)
-    assert torch.equal(cut[:2], kept[:2]) and torch.equal(cut[2], anew[2])
+    cut = m.choices(agent, seen, lambda x: x, True, every=2)
+    assert torch.equal(cut[:2], kept[:2]) and torch.equal(cut[2::2], anew[2::2])
+    assert not torch.equal(cut[3::2], anew[3::2]), "it forgets every second time, not each time"
+
+
+def test_how_soon_a_past_no_longer_matters_is_told_by_all_cuts() -> None:
+    whole = torch.zeros(11, 2)
+    after = whole.clone()
+    after[0] = 1  # before anything was forgotten
+    after[3, 0], after[6], after[10] = 1, 1, 1  # the last one is of no whole round
+    assert m.same_after_forgetting(whole, after, 3).tolist() == [0.25, 1, 1]
 
 
 def test_a_new_game_knows_nothing_of_the_one_before() -> None:
@@ -1985,7 +1994,7 @@ def test_claims_of_memory(bench: Any, monkeypatch: pytest.MonkeyPatch) -> None:
     right = {(True, True): 3, (True, False): 3, (False, True): 4, (False, False): 2}
     events = m.see_events
 
-    def choices(agent: Any, seen: Any, eyes: Any, keeps: bool, cut: int = -1) -> torch.Tensor:
+    def choices(agent: Any, seen: Any, eyes: Any, keeps: bool, every: int = 10**9) -> torch.Tensor:
         taken = wanted.flatten().clone()
         taken[right[eyes is events, keeps] :] += 1
         return taken.view(2, 2)
