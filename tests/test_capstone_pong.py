@@ -1460,7 +1460,9 @@ def test_the_sentence_of_the_benchmark_names_what_was_played() -> None:
 )
 def test_who_plays_better_is_said_by_an_interval(gap: float, said: str) -> None:
     one, other = {"sticky": gap, "error": 2.0}, {"sticky": 0.0, "error": 1.5}
-    assert said in pong_report.compared("a", one, "b", other)
+    found = pong_report.compared("a", one, "b", other)
+    assert said in found and f"{abs(gap):.1f} ± 4.9 points a game" in found
+    assert (" fewer than b" in found) == (gap < 0)
     assert "may be chance" in pong_report.compared("a", {"sticky": gap}, "b", other)
     games = {"sparse": one, "teacher": other}
     assert f"{gap:+.1f} ± 4.9 points" in pong_report.title_of_games(games)

@@ -104,12 +104,16 @@ def compared(name: str, one: dict[str, Any], other_name: str, other: dict[str, A
     if found is None:
         gap = one["sticky"] - other["sticky"]
         said = "single games were not kept, so it may be chance"
-        return f"{name} makes {gap:+.1f} points a game more than {other_name}; {said}"
+        return f"{name} makes {abs(gap):.1f} points a game {more_or_fewer(gap)} than {other_name}; {said}"
     gap, half = found
-    shown = f"{gap:+.1f} ± {half:.1f} points a game more than {other_name} (95 % interval)"
+    shown = f"{abs(gap):.1f} ± {half:.1f} points a game {more_or_fewer(gap)} than {other_name} (95 % interval)"
     if abs(gap) <= half:
         return f"{name} makes {shown}: which of the two plays better is not shown"
     return f"{name} makes {shown}: it plays {'better' if gap > 0 else 'worse'}"
+
+
+def more_or_fewer(gap: float) -> str:
+    return "more" if gap >= 0 else "fewer"
 
 
 def say_differences(run: Run, games: dict[str, Any]) -> None:
