@@ -545,10 +545,12 @@ def plot_benchmark(
         (min([g["sticky"], *g.get("sticky_points", [])]) for g in games.values()), default=0
     )
     a.set_ylim(min(0, lowest) - 1, 25)
-    told = [f"weights: {whose}" for whose in dict.fromkeys(w for w, _ in (origins or {}).values())]
-    told += ["red: targets"] if targets else []
+    kinds = list(dict.fromkeys(whose for whose, _ in (origins or {}).values()))
+    told = [f"weights: {' and '.join(kinds)}"] if kinds else []
+    marks = ["dotted line: target"] if targets else []
     if any("error" in g for g in games.values()):
-        told.append("dots: games; bars: their mean and its 95 % interval")
+        marks.append("dots: games; bars: mean and its 95 % interval")
+    told += ["; ".join(marks)] if marks else []
     if any("error" not in g for g in games.values()):
         told.append("diamonds: means of 30 games, counted by the first form, games not kept")
     plots.label(a, "\n".join(told), "points a game", "Points in ALE/Pong-v5 (sticky)")
@@ -683,12 +685,11 @@ def plot_latency(times: dict[str, dict[str, np.ndarray]], whole: dict[str, Any])
     """Means of the stages, one after the other, so that a bar ends at the mean of the whole; its p50 and p95."""
     p50, p95 = ({k: np.percentile(x, q) for k, x in whole.items()} for q in (50, 95))
     within = sum(x <= TARGET_MS for x in p95.values())
-    who = f": {', '.join(k for k in times if p95[k] <= TARGET_MS)}" if within else ""
     fig, ax = plots.figure(
         size=(10, 1.8 + 0.5 * len(times)),
         title=(
-            f"From frame to action on this host, {within} of {len(times)} stay within {TARGET_MS:g} ms in 95 of 100 "
-            f"decisions{who}"
+            f"From frame to action on this host: {within} of {len(times)} stay within {TARGET_MS:g} ms in 95 of 100 "
+            "decisions"
         ),
     )
     names, left = list(times), np.zeros(len(times))
@@ -714,7 +715,7 @@ def plot_latency(times: dict[str, dict[str, np.ndarray]], whole: dict[str, Any])
             fontsize=9,
             bbox={"color": "white", "pad": 1},  # the line of the target ends there
         )
-    ax.set_xlim(0, 1.3 * max(*p95.values(), *left, TARGET_MS))
+    ax.set_xlim(0, 1.4 * max(*p95.values(), *left, TARGET_MS))
     ax.invert_yaxis()
     ax.legend(ncols=4, loc="upper center", bbox_to_anchor=(0.5, -0.2))
     ax.grid(False, axis="y")
