@@ -59,7 +59,7 @@ def check_who_chooses(double_dqn_target) -> None:
         0.7: "Q⁻ of action 1. 0.70 is Q⁻ of the action that Q⁻ likes best. Who is asked for the argmax?",
         0.9: "Q⁻ of action 1. 0.90 is what Q itself says. Its choice is to be valued by Q⁻.",
         0.2: "Q⁻ of action 1. 0.20 is Q of the action that Q⁻ likes best. It is the other way round.",
-        0.3 / GAMMA: "so that γ is missing. One step lies between s and s'.",
+        0.3 / GAMMA: "Q⁻ of action 1 times γ. γ is missing: one step lies between s and s'.",
     }
     if abs(got - 0.3) < 1e-5:
         return

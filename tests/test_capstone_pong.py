@@ -1447,7 +1447,7 @@ def test_the_sentence_of_the_benchmark_names_what_was_played() -> None:
     costs_ = {"sparse": {"synops": 80_646.0}}
     said = pong_report.sentence_of_benchmark(games, costs_)
     assert "+8.0 ± 2.0 points" in said and "80,646 operations" in said and "+11.0 ± 1.5" in said
-    assert "difference is -7.9 to +1.9" in said, "3 points fewer, give or take 1.96 · 2.5"
+    assert "difference is -8.0 to +2.0" in said, "3 points fewer, give or take 2.00 · 2.5 (t of 58)"
     assert "has not played yet" in pong_report.sentence_of_benchmark({}, costs_)
     means = {name: {"sticky": g["sticky"]} for name, g in games.items()}
     said = pong_report.sentence_of_benchmark(means, costs_)
@@ -1461,11 +1461,11 @@ def test_the_sentence_of_the_benchmark_names_what_was_played() -> None:
 def test_who_plays_better_is_said_by_an_interval(gap: float, said: str) -> None:
     one, other = {"sticky": gap, "error": 2.0}, {"sticky": 0.0, "error": 1.5}
     found = pong_report.compared("a", one, "b", other)
-    assert said in found and f"{abs(gap):.1f} ± 4.9 points a game" in found
+    assert said in found and f"{abs(gap):.1f} ± 5.0 points a game" in found
     assert (" fewer than b" in found) == (gap < 0)
     assert "may be chance" in pong_report.compared("a", {"sticky": gap}, "b", other)
     games = {"sparse": one, "teacher": other}
-    assert f"{gap:+.1f} ± 4.9 points" in pong_report.title_of_games(games)
+    assert f"{gap:+.1f} ± 5.0 points" in pong_report.title_of_games(games)
     title = pong_report.title_of_games({**games, "sparse": {"sticky": gap}})
     assert "no order is established" in title and "best" not in title
 

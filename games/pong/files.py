@@ -34,6 +34,8 @@ FIRST_FORM = {
     "a653f46d2fe5ecc6": "the teacher's games, half sticky",
 }
 """Weights, by their digest, that the script's first form has trained, and what they learnt from."""
+SINCE = {"6c0ec072116b041a": "games of the first form's teacher, and its own"}
+"""Weights, by their digest, that the course ships and the present form has trained, and what they learnt from."""
 PLAIN_THEN = {
     "1f978e07604f50c4": 20.2,
     "cbd74ea3ba9e079c": 20.2,
@@ -132,6 +134,8 @@ def origin(weights: Path) -> tuple[str, str]:
     """Whose ``weights`` these are and what they have learnt from, as the course knows."""
     if (learnt := FIRST_FORM.get(digest(weights))) is not None:
         return "the course's, first form", learnt
+    if (learnt := SINCE.get(digest(weights))) is not None:
+        return "the course's, present form", learnt
     if weights.parent == CHECKPOINTS:
         return "the course's", "see checkpoints/README.md"
     return "your own", "made here, in sticky games"

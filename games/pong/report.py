@@ -17,6 +17,7 @@ from games.pong.env import SIZE, see_events
 import numpy as np
 import torch
 from matplotlib.figure import Figure
+from scipy.stats import t
 
 TARGET_MS = 5.0  # from frame to action in 95 of 100 decisions; section 8 says why
 
@@ -42,9 +43,9 @@ def table_rewards(run: Run, games: dict[str, Any], origins: dict[str, tuple[str,
     if any(whose.endswith("first form") for whose, _ in origins.values()):
         say(
             run,
-            "First form: an earlier version of this script, which made these weights. Half sticky: half of the "
-            "decisions or games that they learnt from had no sticky actions. Agents of the present form are not there "
-            "yet: their teacher takes a GPU ten minutes, and two cores most of a day.",
+            "First form: an earlier version of this script. Half sticky: half of the decisions or games that its "
+            "agents learnt from had no sticky actions. A teacher of the present form is not there yet, for it takes a "
+            "GPU ten minutes and two cores most of a day; so all agents come from the first form's teacher.",
         )
     columns = ("agent", "weights", "learnt from")
     run.table("Whose agents these are", columns, [(k, *found) for k, found in origins.items()])
@@ -59,7 +60,7 @@ def table_rewards(run: Run, games: dict[str, Any], origins: dict[str, tuple[str,
             rows[-1].insert(3, gap_of(g, games["teacher"]) if name != "teacher" else "")
     columns = ["agent", "points", "games (noted)", "not sticky"]
     if "teacher" in games:
-        columns.insert(3, "more than the teacher")
+        columns.insert(3, "more than the teacher (95 %)")
     known = [name for name, g in games.items() if "error" in g]
     run.table(f"Points a game in ALE/Pong-v5{', ± standard error' if known else ''}", columns, rows)
     if any("plain_then" in g for g in games.values()):
@@ -94,8 +95,14 @@ def difference(one: dict[str, Any], other: dict[str, Any]) -> tuple[float, float
     """
     if "error" not in one or "error" not in other:
         return None
-    half = 1.96 * (one["error"] ** 2 + other["error"] ** 2) ** 0.5
-    return one["sticky"] - other["sticky"], half
+    error = (one["error"] ** 2 + other["error"] ** 2) ** 0.5
+    fewest = min(one.get("games", 30), other.get("games", 30))
+    return one["sticky"] - other["sticky"], errors_of_95(2 * fewest - 1) * error
+
+
+def errors_of_95(games: int) -> float:
+    """Standard errors in half the width of a 95 % interval: Student's t with one degree of freedom less than ``games``."""
+    return float(t.ppf(0.975, max(1, games - 1)))
 
 
 def compared(name: str, one: dict[str, Any], other_name: str, other: dict[str, Any]) -> str:
@@ -224,8 +231,8 @@ def say_before_policies(run: Run, times: dict[str, dict[str, np.ndarray]]) -> No
     say(
         run,
         f"Before a policy begins, frame and perception take {min(means):.1f} to {max(means):.1f} ms on average, and in "
-        f"the slowest 5 of 100 decisions more than {min(slow):.1f} to {max(slow):.1f}; that work is the same in every "
-        f"row. {told} The policies alone, p95 in ms: "
+        f"the slowest 5 of 100 decisions more than {min(slow):.1f} to {max(slow):.1f}. What is done there is the same in "
+        f"every row; that it takes longer beside some policies was not looked into. {told} The policies alone, p95 in ms: "
         f"{'; '.join(alone)}.",
     )
 
@@ -499,8 +506,8 @@ def plot_pareto(points: list[dict[str, Any]], chosen: dict[str, Any]) -> Figure:
     return fig
 
 
-def plot_memory(share: dict[str, float], same: Sequence[float]) -> Figure:
-    """Agreement with the teacher by kind, and how soon a forgotten past no longer matters."""
+def plot_memory(share: dict[str, float], same: Sequence[float], count: int) -> Figure:
+    """Agreement with the teacher by kind, and how soon a forgotten past no longer matters, by ``count`` actions each."""
     seen, gain = "place only", share["place only, kept"] - share["place only, anew"]
     fig, (a, b) = plots.figure(
         1,
@@ -516,7 +523,7 @@ def plot_memory(share: dict[str, float], same: Sequence[float]) -> Figure:
     plots.label(a, "", "the teacher's action (%)", "One step a decision, unseen games")
     b.plot(range(len(same)), [100 * x for x in same], "o-", color=plots.BLUE)
     b.set_ylim(None, 101)
-    text = "decisions since everything was forgotten"
+    text = f"decisions since everything was forgotten ({count} actions a point)"
     plots.label(b, text, "the same action as without forgetting (%)", "How far back it remembers")
     return fig
 
@@ -533,12 +540,13 @@ def plot_benchmark(
         points = np.sort(g.get("sticky_points", []))
         a.plot(i + np.linspace(-0.25, 0.25, len(points)), points, ".", color=plots.BLUE, alpha=0.6)
         if "error" in g:
-            a.errorbar(i, g["sticky"], 1.96 * g["error"], color=plots.BLACK, capsize=6, fmt="_")
+            half = errors_of_95(g.get("games", 30)) * g["error"]
+            a.errorbar(i, g["sticky"], half, color=plots.BLACK, capsize=6, fmt="_")
         else:
             a.plot(i, g["sticky"], "D", color=plots.BLUE, fillstyle="none", markersize=8)
         if name in (targets or {}):
             a.hlines(targets[name], i - 0.35, i + 0.35, color=plots.RED, linestyle=":")
-        a.annotate(reward_of(g), (i, 22.3), ha="center", fontsize=9)
+        a.annotate(f"{g['sticky']:+.1f}", (i, 22.3), ha="center", fontsize=9)
     a.set_xticks(range(len(games)), list(games))
     a.set_xlim(-0.6, len(games) - 0.4)
     lowest = min(
@@ -581,7 +589,7 @@ def title_of_games(games: dict[str, Any]) -> str:
 def look_at_games(games: dict[str, Any]) -> str:
     """What to look at in the figure of the games."""
     if any("error" in g for g in games.values()):
-        return "how far the games of one agent spread, and which intervals overlap"
+        return "how far the games of one agent spread; their means' differences stand in the table above"
     return "whose bar on the right is the shortest, and how far all of them are from their targets"
 
 
