@@ -37,7 +37,7 @@ def networks_swapped(reward, q_net, q_slow, gamma):
 
 
 def not_discounted(reward, q_net, q_slow, gamma):
-    """One step lies between s and s'"""
+    """one step lies between s and s'"""
     return _target(reward, _double(q_net, q_slow), gamma, power=0)
 
 
