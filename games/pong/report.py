@@ -44,8 +44,9 @@ def table_rewards(run: Run, games: dict[str, Any], origins: dict[str, tuple[str,
         say(
             run,
             "First form: an earlier version of this script. Half sticky: half of the decisions or games that its "
-            "agents learnt from had no sticky actions. A teacher of the present form is not there yet, for it takes a "
-            "GPU ten minutes and two cores most of a day; so all agents come from the first form's teacher.",
+            "agents learnt from had no sticky actions. A teacher of the present form is not there yet: its training "
+            "needs a GPU for ten minutes, or two cores for most of a day. So all agents come from the first form's "
+            "teacher.",
         )
     columns = ("agent", "weights", "learnt from")
     run.table("Whose agents these are", columns, [(k, *found) for k, found in origins.items()])
@@ -520,7 +521,7 @@ def plot_memory(share: dict[str, float], same: Sequence[float], count: int) -> F
     for kind, text in (("anew", "new membranes"), ("kept", "membranes kept")):
         bars[text] = {name: 100 * share[f"{name}, {kind}"] for name in names}
     plots.grouped_bars(a, bars, fmt="{:.1f}")
-    plots.label(a, "", "the teacher's action (%)", "One step a decision, unseen games")
+    plots.label(a, "", "the teacher's action (%)", "One step a decision, validation games")
     b.plot(range(len(same)), [100 * x for x in same], "o-", color=plots.BLUE)
     b.set_ylim(None, 101)
     text = f"decisions since everything was forgotten ({count} actions a point)"
