@@ -881,10 +881,7 @@ def why_missed(log: np.ndarray, moved: int, accuracy: float) -> str:
         f"images were read correctly; after it {val:.1f} % of the validation images and {test:.1f} % of the test images."
     )
     if val - test > 0.5:
-        text += (
-            f" So validation images flatter the pass that they chose among {len(log)}: what it gained on them over "
-            "earlier passes is not seen on test images."
-        )
+        text += f" Validation images flatter the pass that they chose among {len(log)}."
     gap = train - test
     if gap > 1:
         asked = "images that are changed more" if moved else "more images (moved copies)"

@@ -144,9 +144,8 @@ def stdp(
     return torch.stack(x_rec), torch.stack(y_rec), torch.stack(dw_rec)
 
 
-@njit(
-    cache=True
-)  # compiled: each of half a million steps needs the weights that the step before has left
+# compiled, and kept for the next run: each of half a million steps needs the weights that the step before has left
+@njit(cache=True)
 def one_neuron(seconds, sign, group, seed):  # type: ignore[no-untyped-def]
     """Equation (2) at 200 synapses of a LIF neuron, in steps of 1 ms; ``sign`` −1: anti-Hebbian.
 

@@ -17,7 +17,7 @@ from games.pong.env import SIZE, see_events
 import numpy as np
 import torch
 from matplotlib.figure import Figure
-from scipy.stats import t
+from scipy import stats
 
 TARGET_MS = 5.0  # from frame to action in 95 of 100 decisions; section 8 says why
 
@@ -103,7 +103,7 @@ def difference(one: dict[str, Any], other: dict[str, Any]) -> tuple[float, float
 
 def errors_of_95(games: int) -> float:
     """Standard errors in half the width of a 95 % interval: Student's t with one degree of freedom less than ``games``."""
-    return float(t.ppf(0.975, max(1, games - 1)))
+    return float(stats.t.ppf(0.975, max(1, games - 1)))
 
 
 def compared(name: str, one: dict[str, Any], other_name: str, other: dict[str, Any]) -> str:
@@ -550,10 +550,10 @@ def plot_benchmark(
         a.annotate(f"{g['sticky']:+.1f}", (i, 22.3), ha="center", fontsize=9)
     a.set_xticks(range(len(games)), list(games))
     a.set_xlim(-0.6, len(games) - 0.4)
-    lowest = min(
-        (min([g["sticky"], *g.get("sticky_points", [])]) for g in games.values()), default=0
-    )
-    a.set_ylim(min(0, lowest) - 1, 25)
+    shown = [0.0]
+    for g in games.values():
+        shown += [g["sticky"], *g.get("sticky_points", [])]
+    a.set_ylim(min(shown) - 1, 25)
     kinds = list(dict.fromkeys(whose for whose, _ in (origins or {}).values()))
     told = [f"weights: {' and '.join(kinds)}"] if kinds else []
     marks = ["dotted line: target"] if targets else []
